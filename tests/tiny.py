@@ -1,0 +1,66 @@
+"""A BLIP small enough for tests, with weights large enough that mistakes show."""
+
+from pathlib import Path
+
+import torch
+from mmengine.structures import BaseDataElement
+from torch import nn
+
+from vlpeft.registry import MODELS
+
+WORDS = 'a the red green blue circle square moves left right up down still small big and'.split()
+SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+VOCAB_SIZE = len(SPECIALS) + len(WORDS) + 2
+WIDTH, DEPTH, HEADS, SIZE, PATCH = 16, 2, 2, 16, 8
+
+
+def write_vocabulary(folder: Path) -> str:
+    """A directory that a BERT tokenizer loads from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'vocab.txt').write_text('\n'.join(SPECIALS + WORDS) + '\n')
+    return str(folder)
+
+
+def retriever_config(vocabulary: str = '', **overrides) -> dict:
+    """Config of a tiny retriever without dropout; T and B are free."""
+    config = dict(
+        type='Retriever',
+        vision=dict(
+            type='mmpretrain.VisionTransformer',
+            arch=dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS, feedforward_channels=2 * WIDTH),
+            img_size=SIZE, patch_size=PATCH, out_type='raw', final_norm=True),
+        text=dict(type='BlipTextEncoder', vocab_size=VOCAB_SIZE, width=WIDTH, depth=DEPTH, heads=HEADS,
+                  hidden=2 * WIDTH, context_width=WIDTH, max_positions=40, dropout=0.),
+        vocabulary=vocabulary,
+        itc_head=dict(type='ITCHead', vision_width=WIDTH, text_width=WIDTH, embed_width=8, queue_size=12),
+        itm_head=dict(type='ITMHead', width=WIDTH))
+    return {**config, **overrides}
+
+
+def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
+    """Fills every parameter with N(0, std), norm gains with N(1, std)."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, param in model.named_parameters():
+        gain = name.endswith('weight') and param.ndim == 1
+        with torch.no_grad():
+            param.copy_(torch.randn(param.shape, generator=generator) * std + gain)
+    with torch.no_grad():
+        model.itc_head.temperature.fill_(0.3)
+    model.momentum.copy_from(model)
+    return model
+
+
+def build_retriever(dtype=torch.float64, seed: int = 0, **overrides) -> nn.Module:
+    """A randomised tiny retriever in eval mode."""
+    model = MODELS.build(retriever_config(**overrides)).to(dtype)
+    model.eval()
+    return randomise(model, seed=seed)
+
+
+def random_batch(batch: int = 3, frames: int = 2, dtype=torch.float64, seed: int = 1):
+    """Normalised clips (B, T, 3, H, W) and samples with captions of different lengths."""
+    generator = torch.Generator().manual_seed(seed)
+    clips = torch.randn(batch, frames, 3, SIZE, SIZE, generator=generator, dtype=torch.float64).to(dtype)
+    captions = [' '.join(WORDS[(3 * i + j) % len(WORDS)] for j in range(3 + i % 4)) for i in range(batch)]
+    samples = [BaseDataElement(text=caption, clip_id=i) for i, caption in enumerate(captions)]
+    return clips, samples

@@ -1,0 +1,31 @@
+"""Several methods at once."""
+
+from typing import Iterator, Mapping, Sequence
+
+from torch import nn
+
+from vlpeft.registry import ADAPTERS
+from vlpeft.sites import Binding, Tower
+
+from .base import Adapter
+
+
+class ComposedAdapter(Adapter):
+    """Several methods on the same backbones, acting in the order of the list.
+
+    Args:
+        towers: The frozen backbones by name.
+        configs: One config per method.
+    """
+
+    def __init__(self, towers: Mapping[str, Tower], configs: Sequence[dict]) -> None:
+        super().__init__(towers)
+        self.parts = nn.ModuleList(ADAPTERS.build(config, default_args=dict(towers=towers)) for config in configs)
+
+    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
+        for part in self.parts:
+            yield from part.bindings(towers)
+
+    def role_of(self, name: str) -> str:
+        _, index, rest = name.split('.', 2)
+        return self.parts[int(index)].role_of(rest)

@@ -1,0 +1,8 @@
+"""Hooks: what happens around training."""
+
+from .adapter_checkpoint import AdapterCheckpointHook
+from .alpha_ramp import AlphaRampHook
+from .epoch_seed import EpochSeedHook
+from .freeze_report import FreezeReportHook
+
+__all__ = ['AdapterCheckpointHook', 'AlphaRampHook', 'EpochSeedHook', 'FreezeReportHook']

@@ -1,0 +1,96 @@
+"""Checkpoints of what was trained only, written atomically; loading checks the base under them."""
+
+import os
+import tempfile
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
+
+from vlpeft.checkpoint.dialects import weights_of
+from vlpeft.checkpoint.identity import check_base
+from vlpeft.checkpoint.load import load_into
+from vlpeft.registry import HOOKS
+
+TRAINING_ONLY = ('momentum.', 'queue.')
+
+
+@register_backend('vlpeft_atomic', force=True)
+class AtomicLocalBackend(LocalBackend):
+    """Local files that are either the old or the new version, never a part."""
+
+    def put(self, obj: bytes, filepath: str) -> None:
+        folder = os.path.dirname(os.path.abspath(filepath))
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix='.writing-', delete=False) as file:
+            try:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, filepath)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+
+
+@HOOKS.register_module()
+class AdapterCheckpointHook(CheckpointHook):
+    """Saves trained parameters, momentum copies and queue, with the base's name and hash instead of its weights.
+
+    Args:
+        save_base: Writes the frozen weights too. Defaults to False.
+        **kwargs: Of MMEngine's ``CheckpointHook``.
+    """
+
+    def __init__(self, save_base: bool = False, **kwargs) -> None:
+        super().__init__(backend_args=dict(backend='vlpeft_atomic'), **kwargs)
+        self.save_base = save_base
+
+    @staticmethod
+    def _model(runner):
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Leaves out frozen weights, and from best checkpoints, which hold no optimiser, what only training needs."""
+        model = self._model(runner)
+        checkpoint['meta']['base'] = model.base
+        state = checkpoint['state_dict']
+        dropped = set() if self.save_base else model.frozen_keys()
+        if 'optimizer' not in checkpoint:
+            dropped |= {key for key in state if key.startswith(TRAINING_ONLY)}
+        checkpoint['state_dict'] = {key: value for key, value in state.items() if key not in dropped}
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Loads any dialect, completes the rest from the base, and hands MMEngine a full state dict.
+
+        Raises:
+            CheckpointError: The file was trained on another base, or this model has none; or it does not fit.
+        """
+        model = self._model(runner)
+        origin = str(runner._load_from or 'the resumed checkpoint')
+        recorded = checkpoint.get('meta', {}).get('base')
+        frozen = model.frozen_keys() - set(weights_of(checkpoint))
+        if recorded is not None and frozen:
+            check_base(recorded, model.base, origin)
+        report = load_into(model, checkpoint, origin=origin)
+        if any(key.startswith('momentum.') for key in report.missing):
+            model.momentum.copy_from(model)
+        runner.logger.info(str(report))
+        checkpoint['state_dict'] = model.state_dict()
+
+    def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
+        """MMEngine's, but the new file is complete before the oldest goes."""
+        limit, surplus = self.max_keep_ckpts, None
+        if limit > 0 and (not self.keep_ckpt_ids or self.keep_ckpt_ids[-1] != step):
+            surplus = self.keep_ckpt_ids.popleft() if len(self.keep_ckpt_ids) == limit else None
+            self.keep_ckpt_ids.append(step)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        self.max_keep_ckpts = -1
+        super()._save_checkpoint_with_step(runner, step, meta)
+        self.max_keep_ckpts = limit
+        if surplus is not None and is_main_process():
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(surplus))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)

@@ -1,0 +1,51 @@
+"""Says before training what trains, and refuses to start when that is not what was declared."""
+
+from typing import Iterable
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from vlpeft.models.parameters import count_parameters
+from vlpeft.registry import HOOKS
+
+
+def _shorten(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ', '.join(names[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
+
+
+def report(counts: dict) -> str:
+    """Counts of :func:`count_parameters` as a table."""
+    lines = [f'{"role":<16}{"trainable":>14}{"total":>14}']
+    for role, total in counts['by_role'].items():
+        lines.append(f'{role:<16}{counts["trainable_by_role"].get(role, 0):>14,}{total:>14,}')
+    lines.append(f'{"all":<16}{counts["trainable"]:>14,}{counts["total"]:>14,}   {counts["percent"]:.2f} %')
+    lines.append('by tower: ' + ', '.join(f'{name} {total:,}' for name, total in counts['by_tower'].items()))
+    lines.append(f'adapter checkpoint: {counts["adapter_bytes"] / 2**20:.1f} MiB of trained weights')
+    return '\n'.join(lines)
+
+
+@HOOKS.register_module()
+class FreezeReportHook(Hook):
+    """Verifies that exactly the declared parameters train, and prints them by role and tower."""
+
+    def before_train(self, runner) -> None:
+        """Checks and reports.
+
+        Raises:
+            RuntimeError: Parameters require gradients, or are in the optimiser, that were not declared, or the
+                reverse; or the frozen backbone has random weights.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        optimised = {id(param) for group in runner.optim_wrapper.optimizer.param_groups for param in group['params']}
+        params = dict(model.named_parameters())
+        for what, found in (('require gradients', {name for name, param in params.items() if param.requires_grad}),
+                            ('are in the optimiser', {name for name, param in params.items() if id(param) in optimised})):
+            for fault, names in (('undeclared', found - model.declared), ('declared but do not', model.declared - found)):
+                if names:
+                    raise RuntimeError(f'{len(names)} parameters {what} differently from the declaration ({fault}): '
+                                       f'{_shorten(names)}')
+        if model.base is None and model.trainable != 'all':
+            raise RuntimeError("the backbone is frozen but has random weights: set model.base_checkpoint=dict(source=…), "
+                               "or model.trainable='all' to train from scratch")
+        runner.logger.info('parameters\n' + report(count_parameters(model)))

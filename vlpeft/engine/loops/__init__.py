@@ -1,0 +1,5 @@
+"""Evaluation loops."""
+
+from .retrieval import RetrievalTestLoop, RetrievalValLoop
+
+__all__ = ['RetrievalTestLoop', 'RetrievalValLoop']

@@ -1,0 +1,218 @@
+"""Two-stage retrieval over a whole set: features and top-k, then matching scores of the top-k pairs.
+
+Each process encodes and scores its own clips; features and pair scores are shared, and each process ranks its share of
+the queries, so that every query counts once on any number of processes. A pair that both directions want is scored
+once. Pairs outside of a query's top-k score -100.
+"""
+
+from typing import Dict, List, NamedTuple, Sequence, Union
+
+import torch
+from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.evaluator import Evaluator
+from mmengine.model import is_model_wrapper
+from mmengine.runner import TestLoop, ValLoop
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vlpeft.evaluation.functional import best_positive_ranks
+from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
+from vlpeft.registry import LOOPS
+
+UNSCORED = -100.
+SHOWN = 10
+
+
+class Gallery(NamedTuple):
+    """Features of the whole set in the order of ``clip_ids`` and ``text_ids``: ``clips`` (C, E), ``frames`` (C, T, E),
+    ``texts`` (n, E), unpadded ``tokens``, and ``text_to_clip`` (n,), the row of each text's clip."""
+    clip_ids: List[int]
+    text_ids: List[int]
+    clips: Tensor
+    frames: Tensor
+    texts: Tensor
+    tokens: List[Tensor]
+    text_to_clip: Tensor
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('ETA'),
+        TimeRemainingColumn(),
+        disable=not is_main_process())
+
+
+class TwoStageRetrieval:
+    """What the validation and test loops share.
+
+    Args:
+        k_test: Candidates per query that are re-ranked; larger than the gallery is clamped with a note.
+            0 ranks by features alone. Defaults to 128.
+        clips_per_chunk: Clips whose keys and values are held at a time. Defaults to 8.
+        texts_per_batch: Texts of one clip scored in a pass. Defaults to 64.
+        amp: Whether to compute under bfloat16 autocast. Defaults to False.
+    """
+
+    def __init__(self,
+                 runner,
+                 dataloader: Union[DataLoader, Dict],
+                 evaluator: Union[Evaluator, Dict, List],
+                 k_test: int = 128,
+                 clips_per_chunk: int = 8,
+                 texts_per_batch: int = 64,
+                 amp: bool = False) -> None:
+        super().__init__(runner, dataloader, evaluator)
+        self.k_test, self.clips_per_chunk, self.texts_per_batch = k_test, clips_per_chunk, texts_per_batch
+        self.amp = amp
+
+    @property
+    def model(self):
+        return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+
+    def evaluate(self) -> Dict[str, float]:
+        """Runs both stages and the metrics.
+
+        Raises:
+            ValueError: The set has fewer readable clips or captions than ids, without any left out.
+        """
+        self.runner.model.eval()
+        device = next(self.model.parameters()).device
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp), _progress() as progress:
+            gallery, own_tokens, left_out = self._encode(progress)
+            chosen, scores = self._rerank(gallery, own_tokens, device, progress)
+        self._rank(gallery, chosen, scores)
+        size = len(gallery.texts) + len(gallery.text_to_clip.unique())
+        metrics = self.evaluator.evaluate(size)
+        if left_out:
+            metrics['retrieval/left_out'] = len(left_out)
+            listed = ', '.join(f'{name} ({reason})' for name, reason in sorted(left_out.items())[:20])
+            self.runner.logger.warning(f'{len(left_out)} unreadable clips are left out of the metrics: {listed}')
+        return metrics
+
+    def _encode(self, progress: Progress):
+        """First stage. Returns the gallery, the tokens of this process's clips by row, and {name: reason} left out."""
+        clips, texts, left_out = {}, {}, {}
+        bar = progress.add_task('encode', total=len(self.dataloader))
+        for index, batch in enumerate(self.dataloader):
+            self.runner.call_hook(f'before_{self.phase}_iter', batch_idx=index, data_batch=batch)
+            data = self.model.data_preprocessor(batch)
+            readable = [i for i, sample in enumerate(data['data_samples']) if 'unreadable' not in sample]
+            left_out.update({
+                sample.name: sample.unreadable for sample in data['data_samples'] if 'unreadable' in sample
+            })
+            if readable:
+                samples = [data['data_samples'][i] for i in readable]
+                out = self.model(data['inputs'][readable], samples, mode='tensor')
+                owners = [sample.clip_id for sample in samples for _ in sample.texts]
+                for i, clip in enumerate(out['clip_ids']):
+                    clips[clip] = (out['features'][i].float().cpu(), out['frames'][i].float().cpu(),
+                                   out['tokens'][i].cpu())
+                for i, text in enumerate(out['text_ids']):
+                    texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i])
+            self.runner.call_hook(f'after_{self.phase}_iter', batch_idx=index, data_batch=batch, outputs=[])
+            progress.advance(bar)
+        parts = all_gather_object(({clip: value[:2] for clip, value in clips.items()}, texts, left_out))
+        all_clips = {clip: value for part in parts for clip, value in part[0].items()}
+        all_texts = {text: value for part in parts for text, value in part[1].items()}
+        left_out = {name: reason for part in parts for name, reason in part[2].items()}
+        # A clip that sampler padding gave to several processes is scored by the first of them.
+        owner = {clip: rank for rank, part in reversed(list(enumerate(parts))) for clip in part[0]}
+        clip_order, text_order = sorted(all_clips), sorted(all_texts)
+        if not clip_order:
+            raise ValueError(f'no clip of the set could be read; {len(left_out)} were left out')
+        position = {clip: i for i, clip in enumerate(clip_order)}
+        gallery = Gallery(
+            clip_order, text_order, torch.stack([all_clips[clip][0] for clip in clip_order]),
+            torch.stack([all_clips[clip][1] for clip in clip_order]),
+            torch.stack([all_texts[text][0] for text in text_order]), [all_texts[text][1] for text in text_order],
+            torch.tensor([position[all_texts[text][2]] for text in text_order]))
+        tokens = {position[clip]: value[2] for clip, value in clips.items() if owner[clip] == get_rank()}
+        return gallery, tokens, left_out
+
+    def _clamped(self, gallery_size: int, direction: str) -> int:
+        if self.k_test > gallery_size:
+            self.runner.logger.info(f'k_test={self.k_test} is clamped to the {gallery_size} candidates of {direction}')
+        return min(self.k_test, gallery_size)
+
+    def _rerank(self, gallery: Gallery, own_tokens: Dict[int, Tensor], device: torch.device, progress: Progress):
+        """Second stage. Returns the candidates of each direction (n, k) and the scores {clip: {text: logit}}."""
+        similarity = gallery.texts @ gallery.clips.T
+        chosen = dict(
+            t2v=similarity.topk(self._clamped(len(gallery.clips), 't2v'), dim=1).indices,
+            v2t=similarity.T.topk(self._clamped(len(gallery.texts), 'v2t'), dim=1).indices)
+        wanted = torch.zeros(similarity.T.shape, dtype=torch.bool)
+        wanted.scatter_(1, chosen['v2t'], True)
+        wanted.T.scatter_(1, chosen['t2v'], True)
+        pairs = {clip: wanted[clip].nonzero().flatten().tolist() for clip in own_tokens if wanted[clip].any()}
+        bar = progress.add_task('re-rank', total=sum(map(len, pairs.values())))
+        scores = score_pairs(self.model, ClipBank(own_tokens, gallery.frames.to(device)),
+                             TextBank(gallery.tokens, gallery.texts.to(device)), pairs, self.clips_per_chunk,
+                             self.texts_per_batch, device, lambda count: progress.advance(bar, count))
+        parts = all_gather_object({clip: (pairs[clip], scores[clip]) for clip in pairs})
+        matrix = torch.full(similarity.T.shape, UNSCORED)
+        for part in parts:
+            for clip, (texts, logits) in part.items():
+                matrix[clip, texts] = logits
+        return chosen, (similarity.T if self.k_test == 0 else matrix)
+
+    def _rank(self, gallery: Gallery, chosen: Dict[str, Tensor], matrix: Tensor) -> None:
+        """Ranks this process's share of the queries of both directions."""
+        positives: Dict[str, Sequence[List[int]]] = dict(
+            t2v=[[clip] for clip in gallery.text_to_clip.tolist()],
+            v2t=[[] for _ in gallery.clips])
+        for text, clip in enumerate(gallery.text_to_clip.tolist()):
+            positives['v2t'][clip].append(text)
+        ids = dict(t2v=(gallery.text_ids, gallery.clip_ids), v2t=(gallery.clip_ids, gallery.text_ids))
+        for direction, scores in (('t2v', matrix.T), ('v2t', matrix)):
+            query_ids, item_ids = ids[direction]
+            mine = [query for query in range(get_rank(), len(scores), get_world_size()) if positives[direction][query]]
+            rows = scores[mine]
+            if self.k_test:
+                # A pair may be scored for the other direction only.
+                candidates = torch.zeros(rows.shape, dtype=torch.bool).scatter_(1, chosen[direction][mine], True)
+                rows = rows.masked_fill(~candidates, UNSCORED)
+            ranks = best_positive_ranks(rows, [positives[direction][query] for query in mine])
+            top = rows.topk(min(SHOWN, rows.shape[1]), dim=1)
+            self.evaluator.process(
+                data_samples=[
+                    dict(
+                        direction=direction,
+                        query_id=query_ids[query],
+                        rank=rank,
+                        top=[(item_ids[item], round(value, 4)) for item, value in zip(items, values)])
+                    for query, rank, items, values in zip(mine, ranks.tolist(), top.indices.tolist(),
+                                                          top.values.tolist())
+                ])
+
+
+@LOOPS.register_module()
+class RetrievalValLoop(TwoStageRetrieval, ValLoop):
+    """Validates retrieval in two stages; arguments as in :class:`TwoStageRetrieval`."""
+    phase = 'val'
+
+    def run(self) -> Dict[str, float]:
+        self.runner.call_hook('before_val')
+        self.runner.call_hook('before_val_epoch')
+        metrics = self.evaluate()
+        self.runner.call_hook('after_val_epoch', metrics=metrics)
+        self.runner.call_hook('after_val')
+        return metrics
+
+
+@LOOPS.register_module()
+class RetrievalTestLoop(TwoStageRetrieval, TestLoop):
+    """Tests retrieval in two stages; arguments as in :class:`TwoStageRetrieval`."""
+    phase = 'test'
+
+    def run(self) -> Dict[str, float]:
+        self.runner.call_hook('before_test')
+        self.runner.call_hook('before_test_epoch')
+        metrics = self.evaluate()
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        self.runner.call_hook('after_test')
+        return metrics

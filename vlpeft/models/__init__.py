@@ -1,0 +1,12 @@
+"""Backbones, heads and task models."""
+
+from vlpeft.quiet import import_mmpretrain
+
+import_mmpretrain()
+
+from . import backbones, heads, tasks  # noqa: E402
+from .data_preprocessor import ClipDataPreprocessor  # noqa: E402
+from .momentum import MomentumWeights  # noqa: E402
+from .parameters import count_parameters  # noqa: E402
+
+__all__ = ['ClipDataPreprocessor', 'MomentumWeights', 'backbones', 'count_parameters', 'heads', 'tasks']

@@ -1,0 +1,183 @@
+"""BLIP's text model: BERT whose every block also owns a cross-attention.
+
+Li et al., "BLIP: Bootstrapping Language-Image Pre-training", ICML 2022. Parameter names are the official ones.
+"""
+
+from typing import List, Optional
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlpeft.registry import MODELS
+
+from .attention import AddNorm, CrossContext, KeyValue, PostNormAttention, additive_mask
+
+
+class SelfCache:
+    """Keys and values of the tokens decoded so far, per layer.
+
+    Attributes:
+        length: Number of cached tokens.
+    """
+
+    def __init__(self) -> None:
+        self.layers: List[KeyValue] = []
+
+    @property
+    def length(self) -> int:
+        return self.layers[0].key.shape[2] if self.layers else 0
+
+    def extend(self, depth: int, new: KeyValue) -> KeyValue:
+        """Appends ``new`` and returns all keys and values of that layer."""
+        if depth == len(self.layers):
+            self.layers.append(new)
+        else:
+            old = self.layers[depth]
+            self.layers[depth] = KeyValue(torch.cat([old.key, new.key], 2), torch.cat([old.value, new.value], 2))
+        return self.layers[depth]
+
+    def reorder(self, index: Tensor) -> None:
+        """Keeps the rows ``index`` (beam search)."""
+        self.layers = [KeyValue(kv.key[index], kv.value[index]) for kv in self.layers]
+
+
+class BlipEmbeddings(nn.Module):
+    """Word plus learned absolute position embeddings, then LayerNorm."""
+
+    def __init__(self, vocab_size: int, width: int, max_positions: int, dropout: float) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(vocab_size, width, padding_idx=0)
+        self.position_embeddings = nn.Embedding(max_positions, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, ids: Tensor, offset: int = 0) -> Tensor:
+        positions = torch.arange(offset, offset + ids.shape[1], device=ids.device)
+        return self.dropout(self.LayerNorm(self.word_embeddings(ids) + self.position_embeddings(positions)))
+
+
+class Intermediate(nn.Module):
+    """First half of the FFN: GELU (erf) of a linear map."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, hidden)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.dense(x))
+
+
+class BlipTextLayer(nn.Module):
+    """Self-attention, cross-attention (multimodal passes only), FFN; all post-norm."""
+
+    def __init__(self, width: int, heads: int, hidden: int, context_width: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = PostNormAttention(width, heads, width, dropout)
+        self.crossattention = PostNormAttention(width, heads, context_width, dropout)
+        self.intermediate = Intermediate(width, hidden)
+        self.output = AddNorm(hidden, width, dropout)
+
+    def forward(self,
+                x: Tensor,
+                mask: Tensor,
+                context: Optional[CrossContext] = None,
+                depth: int = 0,
+                cache: Optional[SelfCache] = None) -> Tensor:
+        kv = self.attention.project(x)
+        x = self.attention(x, kv if cache is None else cache.extend(depth, kv), mask)
+        if context is not None:
+            kv, context_mask = context.layers[depth], context.mask
+            if context.index is not None:
+                kv = KeyValue(kv.key[context.index], kv.value[context.index])
+                context_mask = None if context_mask is None else context_mask[context.index]
+            if context_mask is not None:
+                context_mask = additive_mask(context_mask, x.dtype)[:, None, None]
+            x = self.crossattention(x, kv, context_mask, context.key_weights)
+        return self.output(self.intermediate(x), x)
+
+
+class BlipTextLayers(nn.Module):
+    """The stack, named ``encoder`` in BLIP's checkpoints."""
+
+    def __init__(self, depth: int, *args) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(BlipTextLayer(*args) for _ in range(depth))
+
+
+@MODELS.register_module()
+class BlipTextEncoder(BaseModule):
+    """BLIP's BERT with cross-attention: text-only, multimodal and causal passes.
+
+    Args:
+        vocab_size: bert-base-uncased plus ``[DEC]`` and ``[ENC]``. Defaults to 30524.
+        width: D. Defaults to 768.
+        depth: Number of blocks. Defaults to 12.
+        heads: Defaults to 12.
+        hidden: Width inside the FFN. Defaults to 3072.
+        context_width: Width of the vision tokens. Defaults to 768.
+        max_positions: Longest text. Defaults to 512.
+        dropout: Rate on embeddings, attention weights and branch outputs, in training. Defaults to 0.1.
+        init_cfg: MMEngine initialisation. Defaults to None, which draws BERT's N(0, 0.02).
+    """
+
+    def __init__(self,
+                 vocab_size: int = 30524,
+                 width: int = 768,
+                 depth: int = 12,
+                 heads: int = 12,
+                 hidden: int = 3072,
+                 context_width: int = 768,
+                 max_positions: int = 512,
+                 dropout: float = 0.1,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.width, self.vocab_size = width, vocab_size
+        self.embeddings = BlipEmbeddings(vocab_size, width, max_positions, dropout)
+        self.encoder = BlipTextLayers(depth, width, heads, hidden, context_width, dropout)
+
+    def init_weights(self) -> None:
+        for module in self.modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+
+    def project_context(self, states: Tensor) -> List[KeyValue]:
+        """Keys and values of every cross-attention, to be shared by all texts that meet these states.
+
+        Args:
+            states: Vision tokens (C, S, context_width).
+        """
+        return [layer.crossattention.project(states) for layer in self.encoder.layer]
+
+    def forward(self,
+                ids: Tensor,
+                mask: Tensor,
+                context: Optional[CrossContext] = None,
+                causal: bool = False,
+                cache: Optional[SelfCache] = None) -> Tensor:
+        """Last hidden states.
+
+        Args:
+            ids: Token ids (P, L); with a cache, only the new ones.
+            mask: (P, L), 1 where a token exists; with a cache, over cached and new tokens.
+            context: For a multimodal pass. Defaults to None, a text-only pass.
+            causal: Whether a token sees only its predecessors. Defaults to False.
+            cache: Extended in place. Defaults to None.
+
+        Returns:
+            (P, L, D).
+        """
+        offset = 0 if cache is None else cache.length
+        x = self.embeddings(ids, offset)
+        visible = mask[:, None, None, :]
+        if causal:
+            total = offset + ids.shape[1]
+            rows = torch.arange(offset, total, device=ids.device)[:, None]
+            visible = visible * (torch.arange(total, device=ids.device)[None] <= rows)
+        attention_mask = additive_mask(visible, x.dtype)
+        for depth, layer in enumerate(self.encoder.layer):
+            x = layer(x, attention_mask, context, depth, cache)
+        return x

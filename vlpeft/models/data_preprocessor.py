@@ -1,0 +1,31 @@
+"""Moves a batch to the device and normalises its frames there, so that workers ship bytes."""
+
+from typing import Sequence
+
+import torch
+from mmengine.model import BaseDataPreprocessor
+
+from vlpeft.registry import MODELS
+
+
+@MODELS.register_module()
+class ClipDataPreprocessor(BaseDataPreprocessor):
+    """Casts uint8 frames (B, T, 3, H, W) to normalised floats on the device.
+
+    Args:
+        mean, std: Per channel, for values in [0, 255]. Default to CLIP's, as BLIP uses.
+        non_blocking: Whether copies may overlap with computation. Defaults to True.
+    """
+
+    def __init__(self,
+                 mean: Sequence[float] = (122.7709383, 116.7460125, 104.09373615),
+                 std: Sequence[float] = (68.5005327, 66.6321579, 70.32316305),
+                 non_blocking: bool = True) -> None:
+        super().__init__(non_blocking)
+        self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Returns the batch with ``inputs`` (B, T, 3, H, W) float."""
+        data = self.cast_data(data)
+        return dict(data, inputs=(data['inputs'].to(self.mean.dtype) - self.mean) / self.std)

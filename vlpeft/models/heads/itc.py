@@ -1,0 +1,128 @@
+r"""Image-text contrastive head with momentum targets (Li et al., ALBEF, NeurIPS 2021).
+
+    s   = v · [t̄ ; queue] / τ
+    y   = α softmax(v̄ · [t̄ ; queue] / τ) + (1 − α) · (same-id targets, uniform over them)
+    ℓ   = ½ (CE(s_v→t, y_v→t) + CE(s_t→v, y_t→v))
+
+A bar marks features of the momentum weights, gathered over all processes, so the loss does not depend on their number.
+"""
+
+from typing import NamedTuple, Optional
+
+import torch
+from mmengine.dist import all_gather
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlpeft.registry import MODELS
+
+
+class Features(NamedTuple):
+    """L2-normalised features of clips and texts, each (B, E)."""
+    vision: Tensor
+    text: Tensor
+
+
+class FeatureQueue(nn.Module):
+    """Ring buffer of the last momentum features, any size and any batch.
+
+    Args:
+        size: Number of entries.
+        width: E.
+    """
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.size = size
+        self.register_buffer('vision', F.normalize(torch.randn(size, width), dim=-1))
+        self.register_buffer('text', F.normalize(torch.randn(size, width), dim=-1))
+        self.register_buffer('ids', torch.full((size, ), -100, dtype=torch.long))
+        self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
+
+    def push(self, features: Features, ids: Tensor) -> None:
+        """Overwrites the oldest entries; of a batch longer than the queue the end stays."""
+        count = min(len(ids), self.size)
+        slots = (self.pointer + torch.arange(count, device=ids.device)) % self.size
+        self.vision[slots] = features.vision[-count:].to(self.vision.dtype)
+        self.text[slots] = features.text[-count:].to(self.text.dtype)
+        self.ids[slots] = ids[-count:]
+        self.pointer.copy_((self.pointer + count) % self.size)
+
+
+@MODELS.register_module()
+class ITCHead(BaseModule):
+    """Image-text contrastive head: projections, temperature, momentum targets and queue.
+
+    Args:
+        vision_width, text_width: Widths of the towers' CLS states. Default to 768.
+        embed_width: E. Defaults to 256.
+        queue_size: Entries of the queue; 0 compares within the batch only. Defaults to 57600.
+        alpha: Weight of the momentum model's soft targets, reached by a ramp from 0 over the first epoch
+            (:class:`vlpeft.engine.hooks.AlphaRampHook`). Defaults to 0.4.
+        temperature: Start value of τ, clamped to [0.001, 0.5]. Defaults to 0.07.
+    """
+    roles = dict(vision_proj='projection', text_proj='projection')
+    constants = ('temperature', )
+
+    def __init__(self,
+                 vision_width: int = 768,
+                 text_width: int = 768,
+                 embed_width: int = 256,
+                 queue_size: int = 57600,
+                 alpha: float = 0.4,
+                 temperature: float = 0.07) -> None:
+        super().__init__()
+        self.vision_proj = nn.Linear(vision_width, embed_width)
+        self.text_proj = nn.Linear(text_width, embed_width)
+        self.temperature = nn.Parameter(torch.tensor(temperature))
+        self.alpha, self.ramp = alpha, 1.
+        self.embed_width, self.queue_size = embed_width, queue_size
+
+    def make_queue(self) -> FeatureQueue:
+        return FeatureQueue(self.queue_size, self.embed_width)
+
+    def project_vision(self, states: Tensor) -> Tensor:
+        """(…, Dv) to unit-length (…, E)."""
+        return F.normalize(self.vision_proj(states), dim=-1)
+
+    def project_text(self, states: Tensor) -> Tensor:
+        """(…, Dt) to unit-length (…, E)."""
+        return F.normalize(self.text_proj(states), dim=-1)
+
+    @torch.no_grad()
+    def clamp_temperature(self) -> None:
+        self.temperature.clamp_(0.001, 0.5)
+
+    def loss(self, online: Features, momentum: Features, ids: Tensor, queue: Optional[FeatureQueue]) -> Tensor:
+        """The contrastive loss; pushes the gathered momentum features into the queue.
+
+        Args:
+            online: Features of this process, with gradient.
+            momentum: Features of this process under the momentum weights.
+            ids: (B,) clip ids; pairs of equal id are positives of each other.
+            queue: Earlier momentum features, or None.
+        """
+        gathered = Features(*(torch.cat(all_gather(f.detach().contiguous())) for f in momentum))
+        gathered_ids = torch.cat(all_gather(ids))
+        bank, bank_ids = gathered, gathered_ids
+        if queue is not None:
+            bank = Features(*(torch.cat([new, old.to(new.dtype)])
+                              for new, old in ((gathered.vision, queue.vision), (gathered.text, queue.text))))
+            bank_ids = torch.cat([gathered_ids, queue.ids])
+        # At least float32, also under autocast.
+        dtype = torch.promote_types(online.vision.dtype, torch.float32)
+        same = (ids[:, None] == bank_ids[None]).to(dtype)
+        same = same / same.sum(1, keepdim=True)
+        alpha = self.alpha * self.ramp
+        losses = []
+        for query, soft_query, candidates in ((online.vision, momentum.vision, bank.text),
+                                              (online.text, momentum.text, bank.vision)):
+            with torch.no_grad():
+                soft = (soft_query @ candidates.T / self.temperature).to(dtype).softmax(1)
+                targets = alpha * soft + (1 - alpha) * same
+            logits = query @ candidates.T / self.temperature
+            losses.append(-(logits.to(dtype).log_softmax(1) * targets).sum(1).mean())
+        if queue is not None:
+            queue.push(gathered, gathered_ids)
+        return (losses[0] + losses[1]) / 2

@@ -1,0 +1,59 @@
+"""Momentum weights: a second copy of the trained tensors only, on the same frozen backbone.
+
+    θ̄ ← m θ̄ + (1 − m) θ
+
+Frozen parameters equal their momentum copies for ever, so none is kept for them.
+"""
+
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+
+class MomentumWeights(nn.Module):
+    """Exponential moving average of a model's trained parameters.
+
+    Its buffers bear the parameters' names, so its keys are those of the model below its own prefix.
+
+    Args:
+        decay: m. Defaults to 0.995.
+        adapter_decay: m for parameters below ``adapter.``; ``decay ** 2`` reproduces UniAdapter's release, which
+            updates the shared adapters once for each tower. Defaults to None, which is ``decay``.
+    """
+
+    def __init__(self, decay: float = 0.995, adapter_decay: Optional[float] = None) -> None:
+        super().__init__()
+        self.decay = decay
+        self.adapter_decay = decay if adapter_decay is None else adapter_decay
+
+    @staticmethod
+    def _trained(model: nn.Module) -> Iterator[Tuple[str, nn.Parameter]]:
+        return ((name, param) for name, param in model.named_parameters() if param.requires_grad)
+
+    @torch.no_grad()
+    def copy_from(self, model: nn.Module) -> None:
+        """Starts (again) from the model's present weights."""
+        for name, param in self._trained(model):
+            *path, leaf = name.split('.')
+            node = self
+            for part in path:
+                if part not in node._modules:
+                    node.add_module(part, nn.Module())
+                node = node._modules[part]
+            node.register_buffer(leaf, param.detach().clone())
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """One step of the average."""
+        averages = dict(self.named_buffers())
+        for name, param in self._trained(model):
+            decay = self.adapter_decay if name.startswith('adapter.') else self.decay
+            averages[name].lerp_(param.detach(), 1 - decay)
+
+    def call(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """``model(*args, **kwargs)`` under the averaged weights, without gradient."""
+        weights: Dict[str, Tensor] = dict(self.named_buffers())
+        with torch.no_grad():
+            return functional_call(model, weights, args, kwargs)

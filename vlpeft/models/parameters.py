@@ -1,0 +1,59 @@
+"""What is trained, counted by role and tower: one role per unique parameter, sums equal the total."""
+
+from collections import Counter
+
+from torch import nn
+
+TRAINABLE = ('heads', 'all')
+
+
+def freeze(model: nn.Module, trainable: str) -> None:
+    """Sets ``requires_grad`` from what the parts declare.
+
+    ``'heads'``: the towers and the heads' declared constants are frozen, heads, adapters and task embeddings train.
+    ``'all'``: everything trains.
+
+    Raises:
+        ValueError: Unknown ``trainable``.
+    """
+    if trainable not in TRAINABLE:
+        raise ValueError(f'trainable={trainable!r}; choose from {TRAINABLE}')
+    if trainable == 'all':
+        model.requires_grad_(True)
+        return
+    for tower in model.towers.values():
+        tower.module.requires_grad_(False)
+    for head in model.heads.values():
+        for name in getattr(head, 'constants', ()):
+            head.get_parameter(name).requires_grad_(False)
+
+
+def count_parameters(model: nn.Module) -> dict:
+    """Counts the unique parameters of a model with towers, heads and an adapter.
+
+    Momentum copies and queues are buffers and not counted.
+
+    Returns:
+        ``total``, ``trainable``, ``percent``, ``by_role``, ``trainable_by_role``, ``by_tower``, ``adapter_bytes``
+        (bytes of the trained tensors in their present dtype, what an adapter checkpoint holds).
+    """
+    by_role: Counter = Counter()
+    trainable_by_role: Counter = Counter()
+    by_tower: Counter = Counter()
+    adapter_bytes = 0
+    for name, param in model.named_parameters():
+        role = model.role_of(name)
+        by_role[role] += param.numel()
+        by_tower[model.tower_of(name)] += param.numel()
+        if param.requires_grad:
+            trainable_by_role[role] += param.numel()
+            adapter_bytes += param.numel() * param.element_size()
+    total, trainable = sum(by_role.values()), sum(trainable_by_role.values())
+    return dict(
+        total=total,
+        trainable=trainable,
+        percent=round(100 * trainable / total, 4),
+        by_role=dict(by_role),
+        trainable_by_role=dict(trainable_by_role),
+        by_tower=dict(by_tower),
+        adapter_bytes=adapter_bytes)

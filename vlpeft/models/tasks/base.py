@@ -1,0 +1,141 @@
+"""The life of an adapted model: build towers and heads, load the base, attach the method, freeze, check."""
+
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Union
+
+import torch
+from mmengine.model import BaseModel
+from torch import nn
+
+from vlpeft.adapters import Adapter, ComposedAdapter
+from vlpeft.checkpoint.base import load_base
+from vlpeft.models.parameters import freeze
+from vlpeft.registry import ADAPTERS, MODELS
+from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, checkpoint_blocks, describe
+
+
+class AdaptedModel(BaseModel):
+    """Base of task models. A subclass builds its parts, then calls :meth:`assemble` at the end of its constructor.
+
+    After the constructor everything is final: weights loaded, method attached, trainables declared.
+
+    Attributes:
+        towers: The backbones as methods see them.
+        heads: Trained parts by attribute name.
+        switch: Which adapter set acts.
+        base: Source and hash of the loaded base, or None.
+        declared: Names of the parameters that train.
+        own_roles: Roles of parameters that belong to the task model itself.
+    """
+    own_roles: Mapping[str, str] = {}
+
+    def __init__(self, data_preprocessor: dict) -> None:
+        super().__init__(MODELS.build(data_preprocessor))
+        self.switch = AdapterSwitch()
+        self.attachments: List[Attachment] = []
+        self.towers: Dict[str, Tower] = {}
+        self.heads: Dict[str, nn.Module] = {}
+        self.base: Optional[dict] = None
+
+    def assemble(self,
+                 towers: Sequence[str],
+                 heads: Sequence[str],
+                 adapter: Union[None, dict, Sequence[dict]],
+                 trainable: str,
+                 base_checkpoint: Optional[dict],
+                 gradient_checkpointing: Sequence[str] = ()) -> None:
+        """Initialises, loads, attaches, freezes and probes.
+
+        Args:
+            towers, heads: Attribute names of the parts.
+            adapter: Config of a method, or of several that compose. None for none.
+            trainable: ``'heads'`` or ``'all'``.
+            base_checkpoint: ``dict(source=path|url, sha256=None)``, or None for a base of random weights.
+            gradient_checkpointing: Names of towers whose blocks recompute their activations.
+
+        Raises:
+            SiteError: A site is missing, or no pass reaches it.
+        """
+        self.towers = {name: describe(getattr(self, name), name) for name in towers}
+        self.heads = {name: getattr(self, name) for name in heads}
+        if not next(self.parameters()).is_meta:
+            for tower in self.towers.values():
+                tower.module.init_weights()
+        self.trainable = trainable
+        if base_checkpoint is not None:
+            self.base = load_base(self, **base_checkpoint)
+        self.adapter = self._build_adapter(adapter)
+        freeze(self, trainable)
+        self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
+        if self.adapter is not None:
+            self.attachments.append(Attachment(self.adapter.bindings(self.towers), self.towers, self.switch))
+            self.adapter_towers = self._find_adapter_towers()
+            self.check_sites()
+        for name in gradient_checkpointing:
+            if name not in self.towers:
+                raise SiteError(f'gradient_checkpointing names tower {name!r}; there are {list(self.towers)}')
+            checkpoint_blocks(self.towers[name], self.switch)
+
+    def _build_adapter(self, config: Union[None, dict, Sequence[dict]]) -> Optional[Adapter]:
+        if config is None:
+            return None
+        if isinstance(config, Mapping):
+            return ADAPTERS.build(config, default_args=dict(towers=self.towers))
+        return ComposedAdapter(self.towers, config)
+
+    def init_weights(self) -> None:
+        """Everything was initialised in the constructor, before the base was loaded."""
+
+    def probe(self) -> None:
+        """One small forward pass that reaches every site a task uses."""
+        raise NotImplementedError(f'{type(self).__name__} has no probe')
+
+    @torch.no_grad()
+    def check_sites(self) -> None:
+        """Runs :meth:`probe`.
+
+        Raises:
+            SiteError: Names the sites that were never reached: the method would silently adapt nothing there.
+        """
+        training = self.training
+        self.eval()
+        self.probe()
+        self.train(training)
+        missed = [site for attachment in self.attachments for site in attachment.never_hit()]
+        if missed:
+            raise SiteError(f'{type(self.adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '
+                            f'as {", ".join(missed[:3])}')
+
+    def frozen_keys(self) -> Set[str]:
+        """State-dict keys of the parameters that never change, which the base file holds."""
+        return {name for name, _ in self.named_parameters() if name not in self.declared}
+
+    def role_of(self, name: str) -> str:
+        """The role under which a parameter is counted."""
+        part, _, rest = name.partition('.')
+        if part in self.towers:
+            return 'backbone'
+        if part == 'adapter':
+            return self.adapter.role_of(rest)
+        if part in self.heads:
+            return getattr(self.heads[part], 'roles', {}).get(rest.split('.')[0], 'head')
+        return self.own_roles[part]
+
+    own_roles: Mapping[str, str] = {}
+
+    def tower_of(self, name: str) -> str:
+        """The tower that a parameter serves; ``shared`` if several do, ``heads`` outside all towers."""
+        part = name.partition('.')[0]
+        if part in self.towers:
+            return part
+        return self.adapter_towers[name] if part == 'adapter' else 'heads'
+
+    def _find_adapter_towers(self) -> Dict[str, str]:
+        users: Dict[int, set] = {}
+        for attachment in self.attachments:
+            for edit in attachment.edits:
+                for param in edit.unit.parameters():
+                    users.setdefault(id(param), set()).add(edit.tower)
+        return {
+            f'adapter.{name}': next(iter(users[id(param)])) if len(users[id(param)]) == 1 else 'shared'
+            for name, param in self.adapter.named_parameters()
+        }

@@ -1,0 +1,48 @@
+r"""What a clip adds to an image: frame-aware attention and temporal embedding (UniAdapter, §3.3).
+
+    w_t = T · softmax_t(⟨text, frame_t⟩ / 4)     factors on all keys of frame t but its CLS key, without gradient
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@torch.no_grad()
+def frame_key_weights(text: Tensor, frames: Tensor, tokens_per_frame: int) -> Tensor:
+    """Factors on the cross-attention keys of clips, frame-major.
+
+    Args:
+        text: Unit-length text features (P, E).
+        frames: Unit-length frame features (P, T, E).
+        tokens_per_frame: N, the CLS token first.
+
+    Returns:
+        (P, T · N), 1 at each frame's CLS.
+    """
+    count = frames.shape[1]
+    weights = torch.einsum('pe,pte->pt', text, frames).div(4).softmax(-1) * count
+    keys = weights[:, :, None].repeat(1, 1, tokens_per_frame)
+    keys[:, :, 0] = 1
+    return keys.flatten(1)
+
+
+class TemporalEmbedding(nn.Module):
+    """A learned vector per frame, added to its vision tokens before cross-attention.
+
+    Args:
+        frames: T of the table; clips of other lengths use it resized linearly.
+        width: D.
+    """
+
+    def __init__(self, frames: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(1, frames, width))
+        nn.init.trunc_normal_(self.table, std=0.02)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, T, N, D) to the same shape."""
+        table = self.table
+        if tokens.shape[1] != table.shape[1]:
+            table = F.interpolate(table.transpose(1, 2), tokens.shape[1], mode='linear').transpose(1, 2)
+        return tokens + table[:, :, None]

@@ -1,0 +1,229 @@
+"""Retrieval of clips (and images, T = 1) by text and back: contrastive features, then matching of pairs.
+
+Notation: B clips, T frames each, N tokens per frame with CLS first, S = T · N, D width, P text-clip pairs.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather as all_gather_with_grad
+
+from mmengine.dist import all_gather, get_world_size
+
+from vlpeft.models.backbones import CrossContext
+from vlpeft.models.heads import Features, sample_negatives
+from vlpeft.models.momentum import MomentumWeights
+from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
+from vlpeft.registry import MODELS
+
+from .base import AdaptedModel
+from .frames import TemporalEmbedding, frame_key_weights
+
+
+class VisionStates(NamedTuple):
+    """Output of the vision tower: ``tokens`` (B, T, N, D), ``pooled`` (B, D) mean of the frames' CLS, ``frames``
+    (B, T, E) unit-length features of each frame, ``feature`` (B, E) of the clip."""
+    tokens: Tensor
+    pooled: Tensor
+    frames: Tensor
+    feature: Tensor
+
+
+@MODELS.register_module()
+class Retriever(AdaptedModel):
+    """Text-to-clip and clip-to-text retrieval with ITC features and ITM re-ranking (BLIP).
+
+    Args:
+        vision: Vision tower, an mmpretrain ViT with ``out_type='raw'`` and a final norm.
+        text: :class:`BlipTextEncoder`.
+        vocabulary: Hub name or directory of the tokenizer. Defaults to ``'bert-base-uncased'``.
+        itc_head, itm_head: Heads.
+        adapter: Method, list of methods, or None. Defaults to None.
+        trainable: ``'heads'`` (heads and adapter) or ``'all'``. Defaults to ``'heads'``.
+        momentum: Arguments of :class:`MomentumWeights`. Defaults to its defaults.
+        frame_aware: Weights cross-attention keys by each frame's likeness to the text. Defaults to False.
+        temporal_frames: Size of a learned temporal embedding. Defaults to None, no such embedding.
+        negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
+        max_text_length: In tokens. Defaults to 35.
+        gradient_checkpointing: Towers that recompute activations. Defaults to ().
+        base_checkpoint: ``dict(source=…, sha256=None)``. Defaults to None, random weights.
+        data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
+    """
+    own_roles = dict(temporal_embedding='temporal')
+
+    def __init__(self,
+                 vision: dict,
+                 text: dict,
+                 itc_head: dict,
+                 itm_head: dict,
+                 vocabulary: str = 'bert-base-uncased',
+                 adapter: Union[None, dict, Sequence[dict]] = None,
+                 trainable: str = 'heads',
+                 momentum: Optional[dict] = None,
+                 frame_aware: bool = False,
+                 temporal_frames: Optional[int] = None,
+                 negative_all_rank: bool = True,
+                 max_text_length: int = 35,
+                 gradient_checkpointing: Sequence[str] = (),
+                 base_checkpoint: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
+        self.vision = MODELS.build(vision)
+        self.text = MODELS.build(text)
+        self.itc_head = MODELS.build(itc_head)
+        self.itm_head = MODELS.build(itm_head)
+        self.temporal_embedding = (None if temporal_frames is None else
+                                   TemporalEmbedding(temporal_frames, self.vision.embed_dims))
+        self.tokenizer = CaptionTokenizer(vocabulary, max_text_length, self.text.vocab_size)
+        self.frame_aware, self.negative_all_rank = frame_aware, negative_all_rank
+        self.assemble(('vision', 'text'), ('itc_head', 'itm_head'), adapter, trainable, base_checkpoint,
+                      gradient_checkpointing)
+        self.momentum = MomentumWeights(**(momentum or {}))
+        self.momentum.copy_from(self)
+        self.queue = self.itc_head.make_queue()
+
+    def probe(self) -> None:
+        size = self.vision.img_size
+        param = self.vision.cls_token
+        states = self.encode_vision(param.new_zeros(1, 1, 3, *size))
+        ids = torch.zeros(1, 2, dtype=torch.long, device=param.device)
+        context = CrossContext(self.text.project_context(states.tokens.flatten(1, 2)))
+        self.text(ids, torch.ones_like(ids), context)
+
+    def forward(self, inputs: Tensor, data_samples, mode: str = 'tensor'):
+        """MMEngine's entry.
+
+        Args:
+            inputs: Normalised frames (B, T, 3, H, W).
+            data_samples: List of samples; :class:`Tokens` in mode ``'features'``.
+            mode: ``'loss'``, ``'tensor'`` (:meth:`extract`) or ``'features'`` (:class:`Features` of B pairs).
+
+        Raises:
+            ValueError: Another mode; retrieval is predicted over a whole set, by the retrieval loops.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        if mode == 'tensor':
+            return self.extract(inputs, data_samples)
+        if mode == 'features':
+            return Features(self.encode_vision(inputs).feature, self.encode_text(data_samples))
+        raise ValueError(f"Retriever has modes 'loss', 'tensor' and 'features', not {mode!r}; evaluate it with "
+                         'RetrievalValLoop or RetrievalTestLoop')
+
+    def encode_vision(self, clips: Tensor) -> VisionStates:
+        """Frames (B, T, 3, H, W) to states; the T frames pass the tower as one batch of B · T images."""
+        count = clips.shape[1]
+        tokens = self.vision(clips.flatten(0, 1))[-1].unflatten(0, (-1, count))
+        cls = tokens[:, :, 0]
+        pooled = cls.mean(1)
+        frames = self.itc_head.project_vision(cls.detach()).detach()
+        feature = self.itc_head.project_vision(pooled)
+        if self.temporal_embedding is not None:
+            tokens = self.temporal_embedding(tokens)
+        return VisionStates(tokens, pooled, frames, feature)
+
+    def encode_text(self, tokens: Tokens) -> Tensor:
+        """Unit-length features (B, E) of a text-only pass."""
+        return self.itc_head.project_text(self.text(*tokens)[:, 0])
+
+    def match(self, tokens: Tokens, context: CrossContext) -> Tensor:
+        """``[ENC]`` states (P, D) of a multimodal pass."""
+        ids = tokens.ids.clone()
+        ids[:, 0] = self.tokenizer.encode_id
+        return self.text(ids, tokens.mask, context)[:, 0]
+
+    def key_weights(self, text: Tensor, frames: Tensor, tokens_per_frame: int) -> Optional[Tensor]:
+        """Frame-aware factors for P pairs, or None where the model does not use them or there is one frame."""
+        if not self.frame_aware or frames.shape[1] == 1:
+            return None
+        return frame_key_weights(text.detach(), frames, tokens_per_frame)
+
+    def loss(self, clips: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """``loss_itc`` and ``loss_itm`` of B pairs."""
+        tokens = self.tokenizer([sample.text for sample in data_samples], clips.device)
+        ids = torch.tensor([sample.clip_id for sample in data_samples]).to(clips.device, non_blocking=True)
+        self.itc_head.clamp_temperature()
+        vision = self.encode_vision(clips)
+        online = Features(vision.feature, self.encode_text(tokens))
+        self.momentum.update(self)
+        momentum = self.momentum.call(self, clips, tokens, mode='features')
+        return dict(
+            loss_itc=self.itc_head.loss(online, momentum, ids, self.queue),
+            loss_itm=self._matching_loss(vision, tokens, online, ids))
+
+    def _matching_loss(self, vision: VisionStates, tokens: Tokens, online: Features, ids: Tensor) -> Tensor:
+        batch, per_frame = len(ids), vision.tokens.shape[2]
+        states = vision.tokens.flatten(1, 2)
+        clip_feature, text_feature = online.vision.detach(), online.text.detach()
+        pool = self._negative_pool(states, vision.frames, tokens, clip_feature, text_feature, ids)
+        temperature = self.itc_head.temperature.detach()
+        clip, clip_valid = sample_negatives(text_feature @ pool['clip_feature'].T / temperature, ids, pool['ids'])
+        text, text_valid = sample_negatives(clip_feature @ pool['text_feature'].T / temperature, ids, pool['ids'])
+        own = torch.arange(batch, device=ids.device)
+        if pool['states'] is states:
+            negative = clip
+        else:
+            states = torch.cat([states, pool['states'][clip]])
+            negative = own + batch
+        texts = torch.cat([text_feature, text_feature, pool['text_feature'][text]])
+        frames = torch.cat([vision.frames, pool['frames'][clip], vision.frames])
+        # Keys and values of each clip are projected once, however many of the 3B pairs it is in.
+        context = CrossContext(
+            self.text.project_context(states),
+            index=torch.cat([own, negative, own]),
+            key_weights=self.key_weights(texts, frames, per_frame))
+        paired = Tokens(*(torch.cat([mine, mine, others[text]])
+                          for mine, others in ((pool['own_ids'], pool['text_ids']), (pool['own_mask'],
+                                                                                   pool['text_mask']))))
+        return self.itm_head.loss(self.match(paired, context), clip_valid, text_valid)
+
+    def _negative_pool(self, states: Tensor, frames: Tensor, tokens: Tokens, clip_feature: Tensor,
+                       text_feature: Tensor, ids: Tensor) -> Dict[str, Tensor]:
+        """Candidates for hard negatives: this process's batch, or everyone's with gradient to their owners."""
+        own = dict(own_ids=tokens.ids, own_mask=tokens.mask)
+        if not self.negative_all_rank or get_world_size() == 1:
+            return dict(
+                own,
+                states=states,
+                frames=frames,
+                clip_feature=clip_feature,
+                text_feature=text_feature,
+                text_ids=tokens.ids,
+                text_mask=tokens.mask,
+                ids=ids)
+        missing = self.tokenizer.max_length - tokens.ids.shape[1]
+        padded = Tokens(*(nn.functional.pad(value, (0, missing)) for value in tokens))
+        plain = dict(
+            frames=frames,
+            clip_feature=clip_feature,
+            text_feature=text_feature,
+            text_ids=padded.ids,
+            text_mask=padded.mask,
+            ids=ids)
+        pool = {name: torch.cat(all_gather(value.contiguous())) for name, value in plain.items()}
+        return dict(
+            pool,
+            own_ids=padded.ids,
+            own_mask=padded.mask,
+            states=torch.cat(all_gather_with_grad(states.contiguous())))
+
+    def extract(self, clips: Tensor, data_samples: list) -> Dict[str, list]:
+        """First stage of evaluation: per clip its tokens and features, per caption its ids and feature.
+
+        Returns:
+            ``clip_ids``, ``tokens`` [(S, D)], ``features`` (B, E), ``frames`` (B, T, E), ``text_ids``,
+            ``text_tokens`` [1-D ids], ``text_features`` (n, E).
+        """
+        vision = self.encode_vision(clips)
+        texts = [text for sample in data_samples for text in sample.texts]
+        rows = [torch.tensor(ids) for ids in self.tokenizer.ids(texts)]
+        tokens = self.tokenizer(texts, clips.device)
+        return dict(
+            clip_ids=[sample.clip_id for sample in data_samples],
+            tokens=list(vision.tokens.flatten(1, 2)),
+            features=vision.feature,
+            frames=vision.frames,
+            text_ids=[index for sample in data_samples for index in sample.text_ids],
+            text_tokens=rows,
+            text_features=self.encode_text(tokens))

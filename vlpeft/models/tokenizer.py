@@ -1,0 +1,63 @@
+"""Captions to token ids, with BLIP's two extra tokens. Loaded on first use: building a model needs no vocabulary."""
+
+from typing import List, NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+
+
+class Tokens(NamedTuple):
+    """Token ids and mask, each (B, L), right-padded."""
+    ids: Tensor
+    mask: Tensor
+
+
+class CaptionTokenizer:
+    """WordPiece of BERT with ``[DEC]`` and ``[ENC]`` appended.
+
+    Args:
+        vocabulary: Hub name or local directory of a BERT tokenizer, such as ``'bert-base-uncased'``.
+        max_length: Longest text in tokens, the rest is cut. Defaults to 35.
+        vocab_size: Rows of the model's word embeddings, checked on first use.
+
+    Raises:
+        ValueError: On first use, if the vocabulary does not fit the model.
+    """
+
+    def __init__(self, vocabulary: str, max_length: int, vocab_size: int) -> None:
+        self.vocabulary, self.max_length, self.vocab_size = vocabulary, max_length, vocab_size
+        self._tokenizer = None
+
+    @property
+    def tokenizer(self):
+        if self._tokenizer is None:
+            from mmpretrain.models.utils.tokenizer import BlipTokenizer
+            tokenizer = BlipTokenizer.from_pretrained(self.vocabulary)
+            if len(tokenizer) != self.vocab_size:
+                raise ValueError(f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens with [DEC] and [ENC], '
+                                 f'the text model {self.vocab_size} (text.vocab_size)')
+            self._tokenizer = tokenizer
+        return self._tokenizer
+
+    @property
+    def encode_id(self) -> int:
+        """Id of ``[ENC]``, which replaces token 0 in multimodal passes."""
+        return self.vocab_size - 1
+
+    def ids(self, texts: Sequence[str]) -> List[List[int]]:
+        """Unpadded token ids of each text, ``[CLS] … [SEP]``."""
+        return self.tokenizer(list(texts), truncation=True, max_length=self.max_length)['input_ids']
+
+    def __call__(self, texts: Sequence[str], device: torch.device) -> Tokens:
+        """Padded to the longest of ``texts``."""
+        return pad([torch.tensor(ids) for ids in self.ids(texts)], device)
+
+
+def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0) -> Tokens:
+    """Right-pads id vectors with 0 to the longest of them, or to ``length`` if that is more."""
+    length = max(length, max(len(row) for row in ids))
+    lengths = torch.tensor([len(row) for row in ids])
+    mask = (torch.arange(length)[None] < lengths[:, None]).long()
+    padded = torch.zeros(len(ids), length, dtype=torch.long)
+    padded[mask.bool()] = torch.cat(list(ids))
+    return Tokens(padded.to(device, non_blocking=True), mask.to(device, non_blocking=True))

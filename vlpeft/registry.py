@@ -1,0 +1,29 @@
+"""Registries of vlpeft: children of MMEngine's, scope ``vlpeft``.
+
+A type is found without a prefix in vlpeft, and with one anywhere (``type='mmpretrain.VisionTransformer'``).
+``locations`` name the rooms that a registry imports on first use, so ``import vlpeft`` stays light.
+"""
+
+from mmengine import registry as parent
+from mmengine.registry import Registry
+
+SCOPE = 'vlpeft'
+
+
+def _child(name: str, of: Registry, *locations: str) -> Registry:
+    return Registry(name, parent=of, scope=SCOPE, locations=list(locations))
+
+
+MODELS = _child('model', parent.MODELS, 'vlpeft.models')
+DATASETS = _child('dataset', parent.DATASETS, 'vlpeft.datasets')
+TRANSFORMS = _child('transform', parent.TRANSFORMS, 'vlpeft.datasets.transforms')
+METRICS = _child('metric', parent.METRICS, 'vlpeft.evaluation.metrics')
+HOOKS = _child('hook', parent.HOOKS, 'vlpeft.engine.hooks')
+LOOPS = _child('loop', parent.LOOPS, 'vlpeft.engine.loops')
+OPTIM_WRAPPERS = _child('optim wrapper', parent.OPTIM_WRAPPERS, 'vlpeft.engine.optim')
+
+ADAPTERS = Registry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
+READERS = Registry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
+DIALECTS = Registry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
+
+ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS, DIALECTS)

@@ -1,0 +1,37 @@
+"""Gradient checkpointing of a tower's blocks, aware of the active adapter set.
+
+Only the non-reentrant form runs hooks' gradients right; the set that was active in the forward pass is restored for
+the recomputation, which happens in ``backward`` outside any scope.
+"""
+
+from contextlib import nullcontext
+from typing import Any, ContextManager, Tuple
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from .schema import Tower
+from .switch import AdapterSwitch
+
+
+class _CheckpointedForward:
+    """Stands in for ``block.forward``; an object rather than a closure so that deepcopy carries it along."""
+
+    def __init__(self, block: nn.Module, switch: AdapterSwitch) -> None:
+        self.block, self.switch = block, switch
+
+    def _contexts(self) -> Tuple[ContextManager, ContextManager]:
+        return nullcontext(), self.switch.use(self.switch.active)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        forward = type(self.block).forward
+        if not torch.is_grad_enabled():
+            return forward(self.block, *args, **kwargs)
+        return checkpoint(forward, self.block, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
+
+
+def checkpoint_blocks(tower: Tower, switch: AdapterSwitch) -> None:
+    """Recomputes the activations of each block of ``tower`` in the backward pass instead of storing them."""
+    for block in tower.block_modules:
+        block.forward = _CheckpointedForward(block, switch)

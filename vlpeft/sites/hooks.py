@@ -1,0 +1,140 @@
+"""Attaching without surgery: forward hooks that read tensors at some taps of a block and edit another.
+
+Hooks are bound methods of plain objects that hold the adapter module, so ``copy.deepcopy`` of a model carries them
+along, and no submodule is added to the backbone, so its state-dict keys never change.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .schema import SiteError, Tap, Tower
+from .switch import AdapterSwitch
+
+
+@dataclass(frozen=True)
+class Binding:
+    """What a method does at one place.
+
+    ``unit.<method>(value, *reads)`` receives the tensor at ``write`` and those at ``reads`` (None where the pass did
+    not reach them, as for cross-attention in a text-only pass) and returns the new value.
+
+    Attributes:
+        tower: The tower's name.
+        depth: The block's index in it.
+        reads: Taps captured earlier in the same block.
+        write: The tap whose tensor is replaced.
+        unit: The adapter's module.
+        method: Name of its method.
+    """
+    tower: str
+    depth: int
+    reads: Tuple[Tap, ...]
+    write: Tap
+    unit: nn.Module
+    method: str
+
+    @property
+    def site(self) -> str:
+        return f'{self.tower}.{self.depth}:{self.write.path}'
+
+
+def _narrow(value: Tensor, tap: Tap) -> Tensor:
+    return value if tap.span is None else value[..., tap.span[0]:tap.span[1]]
+
+
+class _Capture:
+    """Keeps the tensor that last passed a tap."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self.value: Optional[Tensor] = None
+
+    def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> None:
+        self.value = _narrow(args[0] if args else kwargs[self.tap.keyword], self.tap)
+
+    def on_output(self, module: nn.Module, args: tuple, output: Tensor) -> None:
+        self.value = _narrow(output, self.tap)
+
+
+class _Edit:
+    """Replaces the tensor at a tap by the unit's result, while the unit's set is the active one."""
+
+    def __init__(self, binding: Binding, captures: List[_Capture], switch: AdapterSwitch, name: str) -> None:
+        self.site, self.tower, self.tap = binding.site, binding.tower, binding.write
+        self.unit, self.method = binding.unit, binding.method
+        self.captures, self.switch, self.name = captures, switch, name
+        self.hits = 0
+
+    def reset(self, module: nn.Module, args: tuple) -> None:
+        """A pass that was cut short (an early-stopped recomputation, an exception) must not leak into the next."""
+        for capture in self.captures:
+            capture.value = None
+
+    def on_output(self, module: nn.Module, args: tuple, output: Tensor) -> Optional[Tensor]:
+        reads = [capture.value for capture in self.captures]
+        for capture in self.captures:
+            capture.value = None
+        if self.switch.active != self.name:
+            return None
+        if not torch.compiler.is_compiling():
+            self.hits += 1
+        value = getattr(self.unit, self.method)(_narrow(output, self.tap), *reads)
+        if self.tap.span is None:
+            return value
+        start, stop = self.tap.span
+        return torch.cat([output[..., :start], value, output[..., stop:]], dim=-1)
+
+
+class Attachment:
+    """The hooks of one method on a set of towers.
+
+    Args:
+        bindings: What the method does, in the order in which it acts.
+        towers: The towers by name.
+        switch: Decides which set acts.
+        name: Set that these hooks belong to. Defaults to ``'default'``.
+
+    Raises:
+        SiteError: The method has no binding at all.
+    """
+
+    def __init__(self,
+                 bindings: Iterable[Binding],
+                 towers: Mapping[str, Tower],
+                 switch: AdapterSwitch,
+                 name: str = 'default') -> None:
+        self.edits: List[_Edit] = []
+        self._handles: list = []
+        for binding in bindings:
+            tower = towers[binding.tower]
+            captures = [_Capture(tap) for tap in binding.reads]
+            edit = _Edit(binding, captures, switch, name)
+            # A tap on the edited module itself always passes right before the edit and needs no reset.
+            if any(tap.path != binding.write.path for tap in binding.reads):
+                first = tower.module.get_submodule(tower.blocks[binding.depth].input.path)
+                self._handles.append(first.register_forward_pre_hook(edit.reset))
+            for capture in captures:
+                module = tower.module.get_submodule(capture.tap.path)
+                if capture.tap.side == 'input':
+                    handle = module.register_forward_pre_hook(capture.on_input, with_kwargs=True)
+                else:
+                    handle = module.register_forward_hook(capture.on_output)
+                self._handles.append(handle)
+            module = tower.module.get_submodule(binding.write.path)
+            self._handles.append(module.register_forward_hook(edit.on_output))
+            self.edits.append(edit)
+        if not self.edits:
+            raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))
+
+    def detach(self) -> None:
+        """Removes every hook; the backbone is bit-identical to before."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def never_hit(self) -> List[str]:
+        """Sites that no forward pass has reached since attaching."""
+        return [edit.site for edit in self.edits if edit.hits == 0]

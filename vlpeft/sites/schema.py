@@ -1,0 +1,123 @@
+"""Sites: named places in a frozen backbone where a method may attach.
+
+A *tap* says where a tensor passes, a *sub-layer* names the taps of one attention or feed-forward branch, a *block*
+groups its sub-layers and a *tower* its blocks. All four are plain data: families write them, methods read them.
+"""
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
+
+from torch import nn
+
+KINDS = ('self_attn', 'cross_attn', 'ffn')
+
+
+class SiteError(ValueError):
+    """A method asked for a site that the backbones do not publish, or a site was never reached."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One tensor passing in or out of a submodule.
+
+    Attributes:
+        path: Module path below the tower's root.
+        side: ``'input'`` (first argument) or ``'output'``.
+        keyword: Name of that argument where callers pass it by keyword. Defaults to None.
+        span: ``(start, stop)`` of the last dimension, for a part of a fused projection. Defaults to None (all of it).
+    """
+    path: str
+    side: str
+    keyword: Optional[str] = None
+    span: Optional[Tuple[int, int]] = None
+
+
+@dataclass(frozen=True)
+class LinearSite:
+    """A linear map, or the rows ``span`` of a fused one (``y = x Wᵀ + b``).
+
+    Attributes:
+        path: Path of the module below the tower's root.
+        in_features, out_features: Widths of this map (of the span, if fused).
+        span: ``(start, stop)`` rows of a fused weight. Defaults to None.
+    """
+    path: str
+    in_features: int
+    out_features: int
+    span: Optional[Tuple[int, int]] = None
+
+    @property
+    def input(self) -> Tap:
+        return Tap(self.path, 'input')
+
+    @property
+    def output(self) -> Tap:
+        return Tap(self.path, 'output', span=self.span)
+
+
+@dataclass(frozen=True)
+class SubLayer:
+    """One residual branch of a block.
+
+    Attributes:
+        kind: ``'self_attn'``, ``'cross_attn'`` or ``'ffn'``.
+        x: Residual-stream input of the branch, (B, L, D).
+        h: Its output after LayerScale, before dropout, DropPath and the residual add, (B, L, D).
+        y: The stream after the residual add (and after the norm, if post-norm), (B, L, D).
+        linears: ``q, k, v, o`` or ``fc1, fc2``.
+        context: Encoder states of a cross-attention, (B, S, Dc). Defaults to None.
+    """
+    kind: str
+    x: Tap
+    h: Tap
+    y: Tap
+    linears: Mapping[str, LinearSite]
+    context: Optional[Tap] = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer layer; ``input`` is the first tap that each of its forward passes reaches.
+
+    Attributes:
+        depth: Index in the tower, from 0.
+        input: Its input stream, (B, L, D).
+        sublayers: By kind.
+    """
+    depth: int
+    input: Tap
+    sublayers: Mapping[str, SubLayer]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """A backbone as methods see it.
+
+    Attributes:
+        name: ``'vision'``, ``'text'``, ``'decoder'``, …
+        width: D of the residual stream.
+        blocks: In depth order.
+        module: The backbone itself, a plain handle for hooks to resolve paths in.
+        block_path: Path of the list of blocks below ``module``.
+    """
+    name: str
+    width: int
+    blocks: Tuple[Block, ...]
+    module: nn.Module = field(repr=False, compare=False)
+    block_path: str = ''
+
+    @property
+    def block_modules(self) -> nn.ModuleList:
+        return self.module.get_submodule(self.block_path)
+
+    def sublayer(self, depth: int, kind: str, wanted_by: str) -> SubLayer:
+        """The sub-layer of that depth and kind.
+
+        Raises:
+            SiteError: It does not exist; the message names the method and the kinds there are.
+        """
+        sublayers = self.blocks[depth].sublayers
+        if kind not in sublayers:
+            raise SiteError(f'{wanted_by} attaches to {kind} of block {depth} of tower "{self.name}", '
+                            f'which has only: {", ".join(sublayers)}')
+        return sublayers[kind]

@@ -1,0 +1,62 @@
+"""Targets: which sites of which towers a method acts on, declared in the config and checked."""
+
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
+
+from .schema import KINDS, LinearSite, SiteError, SubLayer, Tower
+
+
+def _chosen(asked: Optional[Sequence], there: Sequence, what: str, wanted_by: str) -> Sequence:
+    if asked is None:
+        return there
+    unknown = [item for item in asked if item not in there]
+    if unknown:
+        raise SiteError(f'{wanted_by}: unknown {what} {unknown}; there are {list(there)}')
+    return [item for item in there if item in asked]
+
+
+class Targets:
+    """A selection of sites by tower, kind and depth, and for linear maps by their role.
+
+    Args:
+        towers: Names of towers. Defaults to None, all that are given.
+        kinds: Of ``'self_attn'``, ``'cross_attn'``, ``'ffn'``. Defaults to None, all that a block has.
+        depths: Block indices; negative ones count from the last. Defaults to None, all.
+        linears: Of ``'q'``, ``'k'``, ``'v'``, ``'o'``, ``'fc1'``, ``'fc2'``. Defaults to None, all of the chosen kinds.
+
+    Raises:
+        SiteError: When used on towers that lack a named tower, kind, depth or linear map; a selection that is
+            empty is an error too, since a method must not silently adapt nothing.
+    """
+
+    def __init__(self,
+                 towers: Optional[Sequence[str]] = None,
+                 kinds: Optional[Sequence[str]] = None,
+                 depths: Optional[Sequence[int]] = None,
+                 linears: Optional[Sequence[str]] = None) -> None:
+        self.towers, self.kinds, self.depths, self.linear_names = towers, kinds, depths, linears
+
+    def sublayers(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[Tuple[Tower, int, SubLayer]]:
+        """Yields (tower, depth, sub-layer) in forward order."""
+        _chosen(self.kinds, KINDS, 'kinds', wanted_by)
+        chosen = [towers[name] for name in _chosen(self.towers, list(towers), 'towers', wanted_by)]
+        present = {kind for tower in chosen for block in tower.blocks for kind in block.sublayers}
+        kinds = _chosen(self.kinds, [kind for kind in KINDS if kind in present],
+                        f'kinds in tower {"/".join(tower.name for tower in chosen)}', wanted_by)
+        for tower in chosen:
+            count = len(tower.blocks)
+            depths = None if self.depths is None else [d + count if d < 0 else d for d in self.depths]
+            for depth in _chosen(depths, range(count), f'depths of tower "{tower.name}"', wanted_by):
+                for kind in kinds:
+                    if kind in tower.blocks[depth].sublayers:
+                        yield tower, depth, tower.blocks[depth].sublayers[kind]
+
+    def linears(self, towers: Mapping[str, Tower],
+                wanted_by: str) -> Iterator[Tuple[Tower, int, SubLayer, str, LinearSite]]:
+        """Yields (tower, depth, sub-layer, role, linear map) in forward order."""
+        sublayers = list(self.sublayers(towers, wanted_by))
+        present = list(dict.fromkeys(role for _, _, sublayer in sublayers for role in sublayer.linears))
+        roles = _chosen(self.linear_names, present, 'linears', wanted_by)
+        for tower, depth, sublayer in sublayers:
+            for role in roles:
+                if role in sublayer.linears:
+                    yield tower, depth, sublayer, role, sublayer.linears[role]
