@@ -77,7 +77,12 @@ class AdapterCheckpointHook(CheckpointHook):
         report = load_into(model, checkpoint, origin=origin)
         if any(key.startswith('momentum.') for key in report.missing):
             model.momentum.copy_from(model)
-        runner.logger.info(str(report))
+        if recorded is not None and frozen:
+            summary = f'{origin}: {len(report.loaded)} tensors loaded, {len(frozen)} frozen ones are those of the base ' \
+                      f'{recorded["name"]}'
+        else:
+            summary = str(report)
+        runner.logger.info(summary)
         checkpoint['state_dict'] = model.state_dict()
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Train with several processes: bash tools/dist_train.sh CONFIG GPUS [arguments of train.py]
+# GPUS is the number of processes on this machine (on machines without a GPU they run on the CPU, over gloo).
+# Several machines: set NNODES, NODE_RANK and MASTER_ADDR on each; PORT (29500) if two runs share a machine.
+set -euo pipefail
+if [ $# -lt 2 ]; then
+    sed -n '2,4s/^# //p' "$0" >&2
+    exit 2
+fi
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+CONFIG=$1
+GPUS=$2
+PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$ROOT/tools/train.py" "$CONFIG" --launcher pytorch "${@:3}"

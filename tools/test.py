@@ -1,0 +1,58 @@
+"""Evaluate a checkpoint, or the base model without one, on the test set of a config."""
+
+import argparse
+from typing import List, Optional
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import dump
+
+import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
+from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
+                                  enable_eval_amp, existing_checkpoint, load_config)
+
+EPILOG = """examples:
+  python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/blip_msrvtt/epoch_5.pth --out result.json
+  python tools/test.py configs/uniadapter/blip_msrvtt.py none      # the base model, nothing trained
+  bash tools/dist_test.sh configs/uniadapter/blip_msrvtt.py work_dirs/blip_msrvtt/epoch_5.pth 8"""
+
+
+def json_path(path: str) -> str:
+    """Argparse type: the name of a JSON file."""
+    if not path.endswith('.json'):
+        raise argparse.ArgumentTypeError(f'{path} must end with .json')
+    return path
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    parser.add_argument('checkpoint', type=lambda path: path if path == 'none' else existing_checkpoint(path),
+                        help='checkpoint file or URL; "none" loads nothing and evaluates the base model')
+    add_run_arguments(parser)
+    parser.add_argument('--amp', action='store_true', help='run the model under autocast')
+    parser.add_argument('--out', metavar='FILE.json', type=json_path,
+                        help='write metrics, and the predictions of metrics that keep them, to this file')
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    """Build the runner, test, and write the results."""
+    args = parse_args(argv)
+    cfg = load_config(args.config, args.cfg_options)
+    apply_run_arguments(cfg, args)
+    cfg.resume = False
+    cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
+    if args.amp:
+        enable_eval_amp(cfg.test_cfg)
+    runner = build_runner(cfg)
+    metrics = runner.test()
+    if args.out and is_main_process():
+        predictions = {metric.prefix: metric.predictions for metric in runner.test_evaluator.metrics
+                       if hasattr(metric, 'predictions')}
+        dump(dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, predictions=predictions), args.out)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,56 @@
+"""Train a model from a config."""
+
+import argparse
+from typing import List, Optional
+
+import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
+from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
+                                  enable_eval_amp, existing_checkpoint, load_config)
+
+EPILOG = """examples:
+  python tools/train.py configs/uniadapter/blip_msrvtt.py
+  python tools/train.py configs/uniadapter/blip_msrvtt.py --amp --cfg-options model.adapter.bottleneck=512
+  python tools/train.py configs/uniadapter/blip_msrvtt.py --resume
+  bash tools/dist_train.sh configs/uniadapter/blip_msrvtt.py 8"""
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    add_run_arguments(parser)
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', metavar='CKPT',
+        type=lambda path: path if path == 'auto' else existing_checkpoint(path),
+        help='go on from this checkpoint; without a value (or with "auto") from the latest one in the work folder, '
+        'from scratch if there is none')
+    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 unless optim_wrapper.dtype says '
+                        'otherwise), on CPUs too')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the learning rate with the total batch size, relative to '
+                        'auto_scale_lr.base_batch_size of the config')
+    return parser.parse_args(argv)
+
+
+def main(argv: Optional[List[str]] = None) -> None:
+    """Build the runner and train."""
+    args = parse_args(argv)
+    cfg = load_config(args.config, args.cfg_options)
+    apply_run_arguments(cfg, args)
+    if args.amp:
+        cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
+        if cfg.get('val_cfg') is not None:
+            enable_eval_amp(cfg.val_cfg)
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr=dict(base_batch_size=…)')
+        cfg.auto_scale_lr.enable = True
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()

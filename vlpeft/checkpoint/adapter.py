@@ -1,0 +1,40 @@
+"""Adapter checkpoints as safetensors: the trained tensors, and a record of what they belong to."""
+
+from pathlib import Path
+from typing import Any, Dict, Tuple, Union
+
+from torch import Tensor
+
+from .errors import CheckpointError
+from .files import read_checkpoint, write_safetensors
+
+
+def export_safetensors(state: Dict[str, Tensor], path: Union[str, Path], meta: Dict[str, Any]) -> None:
+    """Write trained tensors (keys of our models) as one safetensors file.
+
+    Args:
+        state (dict[str, Tensor]): The trained tensors.
+        path (str | Path): Ends in ``.safetensors``.
+        meta (dict): Anything JSON can hold; ``base`` holds the identity of the base (``base_identity``).
+
+    Raises:
+        CheckpointError: ``state`` is empty, or the name does not end in ``.safetensors``.
+    """
+    if not state:
+        raise CheckpointError(f'{path}: nothing to export, the state dict is empty')
+    if Path(path).suffix != '.safetensors':
+        raise CheckpointError(f'{path}: an exported adapter must be named *.safetensors')
+    write_safetensors(state, path, meta)
+
+
+def import_safetensors(path: Union[str, Path]) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
+    """Read what ``export_safetensors`` wrote.
+
+    Args:
+        path (str | Path): A ``.safetensors`` file.
+
+    Returns:
+        tuple: The state dict and the meta dict.
+    """
+    checkpoint = read_checkpoint(path)
+    return checkpoint['state_dict'], checkpoint['meta']

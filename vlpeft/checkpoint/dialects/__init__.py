@@ -1,0 +1,13 @@
+"""Layouts of released checkpoints, and finding the one that a checkpoint has."""
+
+from .base import Dialect, weights_of
+from .blip import BlipDialect
+from .detect import detect, dialect_names, get_dialect
+from .mmpretrain import MMPretrainDialect
+from .uniadapter import UniAdapterDialect
+from .vlpeft import VlpeftDialect
+
+__all__ = [
+    'BlipDialect', 'Dialect', 'MMPretrainDialect', 'UniAdapterDialect', 'VlpeftDialect', 'detect', 'dialect_names',
+    'get_dialect', 'weights_of'
+]

@@ -1,0 +1,131 @@
+"""What a dialect is: a checkpoint layout, the way from it to our keys and back, and what it leaves behind on each."""
+
+import re
+from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError
+from .keymap import KeyMap
+
+Rules = Sequence[Tuple[str, str]]
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    """The state dict inside a checkpoint: under ``state_dict``, under ``model``, or the checkpoint itself.
+
+    Returns:
+        dict[str, Tensor]: Empty when there is none.
+    """
+    for key in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+            break
+    return {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
+
+
+class Dialect:
+    """A checkpoint layout. ``ignored`` and ``dropped`` are pairs (regular expression at the key's start, reason)."""
+
+    name: str = ''
+    #: Foreign keys that are deliberately not read.
+    ignored: Rules = ()
+    #: Our keys that the layout cannot hold and that are deliberately not written.
+    dropped: Rules = ()
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """Whether a checkpoint has this layout."""
+        raise NotImplementedError
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict in our keys; keys unknown to the dialect keep their names."""
+        raise NotImplementedError
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """A checkpoint of this layout from a state dict in our keys."""
+        raise NotImplementedError
+
+    def ignored_keys(self, checkpoint: Mapping[str, Any]) -> Dict[str, List[str]]:
+        """Reason -> foreign keys that ``to_vlpeft`` leaves out."""
+        return _by_reason(self.ignored, weights_of(checkpoint))
+
+    def dropped_keys(self, state: Mapping[str, Tensor]) -> Dict[str, List[str]]:
+        """Reason -> our keys that ``from_vlpeft`` leaves out."""
+        return _by_reason(self.dropped, state)
+
+
+class RenamingDialect(Dialect):
+    """A layout of the same tensors under other names."""
+
+    keymap: KeyMap
+    #: (name, alias): the alias holds the same tensor; read, compared and written.
+    aliases: KeyMap = KeyMap([])
+    #: (name, other spelling): read only.
+    synonyms: KeyMap = KeyMap([])
+    #: Foreign prefix of the text tower.
+    text: str
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict in our keys; keys unknown to the dialect keep their names.
+
+        Raises:
+            CheckpointError: Two names of one tensor hold different values.
+        """
+        found: Dict[str, Tuple[str, Tensor]] = {}
+        conflicts = []
+        for key, tensor in weights_of(checkpoint).items():
+            if _reason(self.ignored, key):
+                continue
+            name = self.aliases.to_ours(key) or self.synonyms.to_ours(key) or key
+            first, value = found.setdefault(name, (key, tensor))
+            if value is not tensor and not torch.equal(value, tensor):
+                conflicts.append(f'{first} != {key}')
+        if conflicts:
+            raise CheckpointError(
+                f'{self.name} checkpoint: names of one shared tensor disagree ({len(conflicts)}): '
+                + ', '.join(conflicts[:5]))
+        return {self.keymap.to_ours(name) or name: tensor for name, (_, tensor) in found.items()}
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """A checkpoint of this layout from a state dict in our keys.
+
+        Raises:
+            CheckpointError: A key has no name in this layout.
+        """
+        return self.wrap(self.rename(state))
+
+    def rename(self, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        """Foreign names, aliases and position ids included; declared keys left out."""
+        kept = [key for key in state if not _reason(self.dropped, key)]
+        names = {key: self.keymap.to_theirs(key) for key in kept}
+        unknown = [key for key, name in names.items() if name is None]
+        if unknown:
+            raise CheckpointError(f'the {self.name} layout has no place for {len(unknown)} keys: '
+                                  + ', '.join(unknown[:5]))
+        weights = {}
+        for key, name in names.items():
+            weights[name] = state[key]
+            for alias in self.aliases.renames:
+                if other := alias.to_theirs(name):
+                    weights[other] = state[key]
+        positions = weights.get(f'{self.text}.embeddings.position_embeddings.weight')
+        if positions is not None:
+            weights[f'{self.text}.embeddings.position_ids'] = torch.arange(len(positions))[None]
+        return weights
+
+    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+        """Put the renamed state dict where the layout keeps it."""
+        raise NotImplementedError
+
+
+def _reason(rules: Rules, key: str) -> str:
+    return next((reason for pattern, reason in rules if re.match(pattern, key)), '')
+
+
+def _by_reason(rules: Rules, keys: Iterable[str]) -> Dict[str, List[str]]:
+    groups: Dict[str, List[str]] = {}
+    for key in keys:
+        if reason := _reason(rules, key):
+            groups.setdefault(reason, []).append(key)
+    return groups

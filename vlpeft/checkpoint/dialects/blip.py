@@ -1,0 +1,48 @@
+"""BLIP's official checkpoints: ``{model: {visual_encoder.*, text_encoder.*, vision_proj, text_proj, itm_head, temp}}``."""
+
+from typing import Any, Dict, Mapping
+
+from torch import Tensor
+
+from ...registry import DIALECTS
+from .base import RenamingDialect, weights_of
+from .keymap import KeyMap, same, under
+from .names import HEADS, TEXT, VISION
+
+BLIP_NAMES = [*under('vision', 'visual_encoder', VISION), *under('text', 'text_encoder', same(TEXT)), *HEADS]
+BLIP_IGNORED = [
+    (r'(visual_encoder|text_encoder|vision_proj|text_proj|adapters)_m\.',
+     'momentum copies, made anew from the loaded weights'),
+    (r'(image_queue|text_queue|idx_queue|ptr_queue|queue_ptr)$', 'feature queues, filled anew'),
+    (r'text_decoder\.', 'a retriever has no decoder'),
+    (r'text_encoder\.embeddings\.position_ids$', 'a constant'),
+]
+TRAINING_ONLY = [
+    (r'momentum\.', 'momentum copies belong to training'),
+    (r'queue\.', 'feature queues belong to training'),
+]
+
+
+@DIALECTS.register_module(name='blip')
+class BlipDialect(RenamingDialect):
+    """BLIP's official .pth (pre-training, retrieval or VQA), key ``model``; backbone and heads."""
+
+    name = 'blip'
+    text = 'text_encoder'
+    keymap = KeyMap(BLIP_NAMES)
+    ignored = BLIP_IGNORED
+    dropped = [(r'(adapter\.|temporal_embedding\.)', 'BLIP\'s own layout holds no adapter'), *TRAINING_ONLY]
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """BLIP's tower names, and no adapter of UniAdapter."""
+        keys = weights_of(checkpoint)
+        return has_blip_towers(keys) and not any(key.startswith('adapters.') or '.adapter.' in key for key in keys)
+
+    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+        """Under ``model``."""
+        return dict(model=weights)
+
+
+def has_blip_towers(keys: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has one of BLIP's towers under its official name."""
+    return any(key.startswith(('visual_encoder.', 'text_encoder.')) for key in keys)

@@ -1,0 +1,46 @@
+"""Which dialect is it?"""
+
+from typing import Any, List, Mapping
+
+from ...registry import DIALECTS
+from ..errors import CheckpointError
+from .base import Dialect, weights_of
+
+
+def dialect_names() -> List[str]:
+    """Names of all registered dialects, sorted."""
+    DIALECTS.import_from_location()
+    return sorted(DIALECTS.module_dict)
+
+
+def get_dialect(name: str) -> Dialect:
+    """A dialect by name.
+
+    Raises:
+        CheckpointError: There is none of that name.
+    """
+    if name not in dialect_names():
+        raise CheckpointError(f'unknown checkpoint dialect {name!r}; there are: {", ".join(dialect_names())}')
+    return DIALECTS.get(name)()
+
+
+def detect(checkpoint: Mapping[str, Any], origin: str = 'checkpoint') -> Dialect:
+    """The dialect of a checkpoint, told from its keys.
+
+    Args:
+        checkpoint (dict): What ``read_checkpoint`` returned, or a bare state dict.
+        origin (str): The file, for the message.
+
+    Returns:
+        Dialect: The one that matches.
+
+    Raises:
+        CheckpointError: None matches, or several do.
+    """
+    fitting = [dialect for dialect in map(get_dialect, dialect_names()) if dialect.matches(checkpoint)]
+    if len(fitting) == 1:
+        return fitting[0]
+    keys = list(weights_of(checkpoint)) or list(checkpoint)
+    problem = f'fits several layouts ({", ".join(d.name for d in fitting)})' if fitting else 'has an unknown layout'
+    raise CheckpointError(f'{origin} {problem}; there are: {", ".join(dialect_names())}. '
+                          f'It holds {len(keys)} keys, the first: {", ".join(map(str, keys[:5]))}')

@@ -1,0 +1,48 @@
+"""BLIP as mmpretrain converted it: ``{state_dict: {vision_backbone.*, text_backbone.*, vision_neck, …}, meta}``."""
+
+from typing import Any, Dict, Mapping
+
+from torch import Tensor
+
+from ...registry import DIALECTS
+from .base import RenamingDialect, weights_of
+from .blip import TRAINING_ONLY
+from .keymap import KeyMap, same, under
+from .names import MMPRETRAIN_HEADS, TEXT, VISION
+
+_WITH_MOMENTUM = ('vision_backbone', 'text_backbone', 'vision_neck', 'text_neck')
+
+
+@DIALECTS.register_module(name='mmpretrain')
+class MMPretrainDialect(RenamingDialect):
+    """mmpretrain's converted BLIP (BlipRetrieval, BlipVQA); backbone and heads."""
+
+    name = 'mmpretrain'
+    text = 'text_backbone'
+    keymap = KeyMap([*under('vision', 'vision_backbone', same(ours for ours, _ in VISION)),
+                     *under('text', 'text_backbone', same(TEXT)), *MMPRETRAIN_HEADS])
+    aliases = KeyMap([('temp', 'head.temp')])
+    # BlipVQA calls the text tower by this name.
+    synonyms = KeyMap([('text_backbone.{rest}', 'multimodal_backbone.{rest}')])
+    ignored = [
+        (r'(vision_backbone|text_backbone|vision_neck|text_neck)_m\.',
+         'momentum copies, made anew from the loaded weights'),
+        (r'head\.(image_queue|text_queue|idx_queue|queue_ptr)$', 'feature queues, filled anew'),
+        (r'vqa_head\.', 'a retriever has no decoder'),
+        (r'(text|multimodal)_backbone\.embeddings\.position_ids$', 'a constant'),
+    ]
+    dropped = [(r'(adapter\.|temporal_embedding\.)', 'mmpretrain\'s layout holds no adapter'), *TRAINING_ONLY]
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """mmpretrain's names of BLIP's towers."""
+        return any(key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.'))
+                   for key in weights_of(checkpoint))
+
+    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+        """Under ``state_dict``, with the momentum copies that mmpretrain does not make again after loading."""
+        momentum = {}
+        for key, value in weights.items():
+            part, _, rest = key.partition('.')
+            if part in _WITH_MOMENTUM:
+                momentum[f'{part}_m.{rest}'] = value
+        return dict(state_dict={**weights, **momentum}, meta={})

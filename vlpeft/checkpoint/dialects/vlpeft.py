@@ -1,0 +1,30 @@
+"""Our own layout: ``{state_dict, meta, …}`` as MMEngine saves it, or a flat safetensors file."""
+
+from typing import Any, Dict, Mapping
+
+from torch import Tensor
+
+from ...registry import DIALECTS
+from .base import Dialect, weights_of
+
+# Without itm_head: BLIP's own files have a part of that name.
+PARTS = ('vision', 'text', 'itc_head', 'adapter', 'temporal_embedding', 'momentum', 'queue')
+
+
+@DIALECTS.register_module(name='vlpeft')
+class VlpeftDialect(Dialect):
+    """vlpeft's own checkpoints (MMEngine .pth or safetensors), whole or trained parts only."""
+
+    name = 'vlpeft'
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """The names of our models' parts."""
+        return any(key.partition('.')[0] in PARTS for key in weights_of(checkpoint))
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict as it is."""
+        return weights_of(checkpoint)
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """As MMEngine saves it."""
+        return dict(state_dict=dict(state), meta={})

@@ -1,0 +1,140 @@
+"""Getting a checkpoint file: local path or URL; downloads are cached, resumed, hash-checked, and safe side by side."""
+
+import hashlib
+import http.client
+import os
+import time
+from pathlib import Path, PurePosixPath
+from typing import Optional, Union
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit
+from urllib.request import Request, url2pathname, urlopen
+
+from .errors import CheckpointError
+from .hashing import file_sha256
+
+CACHE_VARIABLE = 'VLPEFT_CACHE'
+_ATTEMPTS = 4
+_PAUSE_S = 1.0
+_TIMEOUT_S = 60
+_CHUNK_BYTES = 1 << 20
+
+
+def fetch(source: Union[str, Path], sha256: Optional[str] = None,
+          cache_dir: Optional[Union[str, Path]] = None) -> Path:
+    """The local file behind a path or URL, downloaded if need be.
+
+    A download goes to ``<name>.part`` under a file lock, so any number of processes may ask at once and one transfers.
+    A broken transfer resumes by HTTP Range, also in a later process; the finished file appears by an atomic rename.
+
+    Args:
+        source (str | Path): A local path, ``file://``, ``http://`` or ``https://``.
+        sha256 (str, optional): Expected hash of the file. Defaults to None (not checked).
+        cache_dir (str | Path, optional): Where downloads are kept. Defaults to None: ``$VLPEFT_CACHE``, else
+            ``~/.cache/vlpeft``.
+
+    Returns:
+        Path: The local file.
+
+    Raises:
+        FileNotFoundError: The local file does not exist.
+        CheckpointError: The download failed, or the hash is another one (a download is then deleted).
+        ValueError: The URL's scheme is not supported.
+    """
+    sha256 = sha256 and sha256.lower()
+    scheme = urlsplit(str(source)).scheme if '://' in str(source) else ''
+    if scheme in ('http', 'https'):
+        return _fetch_url(str(source), sha256, _cache_root(cache_dir))
+    if scheme not in ('', 'file'):
+        raise ValueError(f'cannot fetch {source}: scheme {scheme!r} is not one of file, http, https')
+    path = Path(url2pathname(urlsplit(str(source)).path) if scheme else source).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint file not found: {source}')
+    if sha256 and file_sha256(path) != sha256:
+        raise CheckpointError(_mismatch(str(source), sha256, file_sha256(path)))
+    return path
+
+
+def _cache_root(cache_dir: Optional[Union[str, Path]]) -> Path:
+    return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or '~/.cache/vlpeft').expanduser()
+
+
+def _mismatch(source: str, expected: str, found: str) -> str:
+    return f'{source} is not the expected file:\n  expected sha256 {expected}\n  found    sha256 {found}'
+
+
+def _fetch_url(url: str, sha256: Optional[str], root: Path) -> Path:
+    from filelock import FileLock
+
+    # The same file name from two URLs must not collide, so each URL has a folder.
+    folder = root / hashlib.sha256(url.encode()).hexdigest()[:16]
+    target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or 'download')
+    part = target.with_name(f'{target.name}.part')
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f'{target}.lock'):
+        if target.is_file() and sha256 in (None, file_sha256(target)):
+            return target
+        _download(url, part)
+        found = file_sha256(part)
+        if sha256 not in (None, found):
+            part.unlink()
+            raise CheckpointError(_mismatch(url, sha256, found) + '\nthe download was deleted')
+        os.replace(part, target)
+    return target
+
+
+def _download(url: str, part: Path) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _transfer(url, part)
+        except HTTPError as error:
+            # 416: the server has no byte after the partial file, so that file is not a beginning of this one.
+            if error.code == 416:
+                part.unlink(missing_ok=True)
+            elif error.code < 500:
+                raise CheckpointError(f'cannot download {url}: HTTP {error.code} {error.reason}') from error
+            failure = error
+        except (URLError, OSError, http.client.HTTPException) as error:
+            failure = error
+        if attempt < _ATTEMPTS:
+            time.sleep(_PAUSE_S * attempt)
+    kept = part.stat().st_size if part.exists() else 0
+    raise CheckpointError(
+        f'cannot download {url} after {_ATTEMPTS} attempts: {failure}\n'
+        f'{kept} bytes are kept in {part}; the next call resumes there') from failure
+
+
+def _transfer(url: str, part: Path) -> None:
+    """One request: append to ``part`` what it lacks, or begin anew where the server cannot or will not resume."""
+    validator_file = part.with_name(f'{part.name}.validator')
+    headers = {'User-Agent': 'vlpeft', 'Accept-Encoding': 'identity'}
+    if part.exists() and validator_file.exists():
+        # If-Range makes a server whose file has changed send all of it, instead of the tail of another file.
+        headers.update({'Range': f'bytes={part.stat().st_size}-', 'If-Range': validator_file.read_text()})
+    with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S) as reply:
+        start = part.stat().st_size if reply.status == 206 else 0
+        validator = reply.headers.get('ETag') or reply.headers.get('Last-Modified')
+        if validator and not validator.startswith('W/'):
+            validator_file.write_text(validator)
+        else:
+            validator_file.unlink(missing_ok=True)
+        length = reply.headers.get('Content-Length')
+        total = start + int(length) if length else None
+        with part.open('ab' if start else 'wb') as file:
+            _copy(reply, file, start, total, part.stem)
+    done = part.stat().st_size
+    if total not in (None, done):
+        raise ConnectionError(f'the connection closed after {done} of {total} bytes')
+    validator_file.unlink(missing_ok=True)
+
+
+def _copy(reply, file, start: int, total: Optional[int], name: str) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    with Progress(TextColumn('downloading {task.description}'), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+                  TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=total, completed=start)
+        while chunk := reply.read(_CHUNK_BYTES):
+            file.write(chunk)
+            progress.update(task, advance=len(chunk))

@@ -1,0 +1,132 @@
+"""Reading and writing checkpoint files: ``.pth``, ``.pt``, ``.bin`` (never executing what they hold), ``.safetensors``."""
+
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Union
+
+import torch
+from torch import Tensor
+
+from .errors import CheckpointError
+
+TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
+SAFETENSORS_SUFFIX = '.safetensors'
+# safetensors metadata holds strings only; ours is one JSON text under this name.
+_META_KEY = 'vlpeft'
+_HEAD_BYTES = 64
+
+
+def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+    """Read a checkpoint file onto the CPU.
+
+    Torch files are read with ``weights_only=True`` and memory-mapped where the format allows it.
+
+    Args:
+        path (str | Path): A ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file.
+
+    Returns:
+        dict: What a torch file holds; of a safetensors file ``state_dict`` and ``meta`` (dict).
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: The file is no checkpoint, is damaged, or holds objects that are not declared safe.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint file not found: {path}')
+    if path.suffix == SAFETENSORS_SUFFIX:
+        return _read_safetensors(path)
+    if path.suffix not in TORCH_SUFFIXES:
+        raise CheckpointError(f'{path}: unknown checkpoint suffix {path.suffix!r}; '
+                              f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
+    try:
+        checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError(f'{path}: expected a dict of tensors, found {type(checkpoint).__name__}')
+    return checkpoint
+
+
+def write_safetensors(state: Dict[str, Tensor], path: Union[str, Path], metadata: Optional[Dict[str, Any]] = None
+                      ) -> None:
+    """Write a flat state dict atomically. Tied tensors are written once per key, so any reader finds every key.
+
+    Args:
+        state (dict[str, Tensor]): The tensors.
+        path (str | Path): Ends in ``.safetensors``.
+        metadata (dict, optional): Anything JSON can hold. Defaults to None.
+    """
+    from safetensors.torch import save_file
+
+    storages, owned = set(), {}
+    for key, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        # safetensors refuses two keys on one storage.
+        if tensor.untyped_storage().data_ptr() in storages:
+            tensor = tensor.clone()
+        storages.add(tensor.untyped_storage().data_ptr())
+        owned[key] = tensor
+    texts = {'format': 'pt', _META_KEY: json.dumps(metadata or {})}
+    _atomically(path, lambda part: save_file(owned, part, metadata=texts))
+
+
+def write_checkpoint(checkpoint: Dict[str, Any], path: Union[str, Path]) -> None:
+    """``torch.save`` by way of a temporary file and a rename: a reader never sees half a file.
+
+    Args:
+        checkpoint (dict): What to save.
+        path (str | Path): Ends in ``.pth``, ``.pt`` or ``.bin``.
+    """
+    _atomically(path, lambda part: torch.save(checkpoint, part))
+
+
+def _atomically(path: Union[str, Path], write: Callable[[str], None]) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    try:
+        write(str(part))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read_safetensors(path: Path) -> Dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework='pt') as file:
+            texts = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}
+    except SafetensorError as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+    return dict(state_dict=state, meta=json.loads(texts[_META_KEY]) if _META_KEY in texts else dict(texts))
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    size = path.stat().st_size
+    with path.open('rb') as file:
+        head = file.read(_HEAD_BYTES)
+    reason = _reason(error)
+    if 'GLOBAL' in reason or reason.startswith('refused'):
+        found = f'a pickle with objects that are not declared safe ({reason})'
+    elif size == 0:
+        found = 'an empty file'
+    elif head.startswith(b'version https://git-lfs'):
+        found = 'a Git LFS pointer (run `git lfs pull` where it came from)'
+    elif head.lstrip().lower().startswith((b'<!doctype', b'<html')):
+        found = 'an HTML page (the download gave a web page instead of the file)'
+    else:
+        found = f'{size} bytes beginning with {head[:16]!r} ({reason})'
+    expected = 'a safetensors file' if path.suffix == SAFETENSORS_SUFFIX else 'a torch checkpoint of plain tensors'
+    return f'{path}: expected {expected}, found {found}'
+
+
+def _reason(error: Exception) -> str:
+    # torch wraps the reason in advice on unsafe loading, which is never followed here.
+    inner = error.__context__ if isinstance(error.__context__, pickle.UnpicklingError) else error
+    return str(inner).split('. Please')[0].strip().split('\n')[0]

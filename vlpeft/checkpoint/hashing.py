@@ -1,0 +1,34 @@
+"""sha256 of a file, streamed and remembered."""
+
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Union
+
+_CHUNK_BYTES = 1 << 20
+
+
+def file_sha256(path: Union[str, Path]) -> str:
+    """sha256 of a file's bytes; remembered within the process as long as path, mtime and size stay the same.
+
+    Args:
+        path (str | Path): A local file.
+
+    Returns:
+        str: 64 lower-case hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    stat = os.stat(path)
+    return _sha256(os.path.realpath(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=None)
+def _sha256(path: str, mtime_ns: int, size: int) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

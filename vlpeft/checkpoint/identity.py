@@ -1,0 +1,43 @@
+"""The identity of a base: what an adapter-only checkpoint records, and the check when it is used again."""
+
+from pathlib import Path
+from typing import Dict, Optional, Union
+
+from .download import fetch
+from .errors import CheckpointError
+from .hashing import file_sha256
+
+
+def base_identity(source: Union[str, Path]) -> Dict[str, str]:
+    """Name and hash of a base checkpoint file.
+
+    Args:
+        source (str | Path): Anything ``fetch`` takes: path, ``file://``, ``http(s)://``.
+
+    Returns:
+        dict: ``name`` (file name without folders) and ``sha256``.
+    """
+    path = fetch(source)
+    return dict(name=path.name, sha256=file_sha256(path))
+
+
+def check_base(recorded: Dict[str, str], actual: Optional[Dict[str, str]], origin: str) -> None:
+    """Refuse an adapter on another base than the one it was trained on. Names may differ, bytes may not.
+
+    Args:
+        recorded (dict): The identity that the adapter checkpoint holds.
+        actual (dict, optional): The identity of the base in use; None when there is none.
+        origin (str): The adapter checkpoint, for the message.
+
+    Raises:
+        CheckpointError: No base, or one with another hash.
+    """
+    if actual is None:
+        raise CheckpointError(
+            f'{origin} holds trained parts only and needs its base {recorded["name"]} (sha256 {recorded["sha256"]}), '
+            'but no base checkpoint is given')
+    if actual['sha256'] != recorded['sha256']:
+        raise CheckpointError(
+            f'{origin} was trained on another base:\n'
+            f'  recorded  {recorded["name"]}  sha256 {recorded["sha256"]}\n'
+            f'  given     {actual["name"]}  sha256 {actual["sha256"]}')

@@ -1,0 +1,97 @@
+"""Loading a checkpoint of any dialect into a model: convert, resize, refuse what cannot be right, report the rest."""
+
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+
+from torch import Tensor, nn
+
+from .dialects import detect, get_dialect, weights_of
+from .errors import CheckpointError
+from .files import read_checkpoint
+from .identity import base_identity, check_base
+from .report import LoadReport, shorten
+from .resize import resize_embedding
+
+__all__ = ['base_identity', 'check_base', 'fit', 'load_into']
+
+
+def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]], *, dialect: Optional[str] = None,
+              strict_parts: Sequence[str] = (), origin: Optional[str] = None) -> LoadReport:
+    """Fill a model from a checkpoint of any dialect.
+
+    Args:
+        model (nn.Module): Its state dict decides what is wanted.
+        checkpoint (str | Path | dict): A local file, what ``read_checkpoint`` returned, or a bare state dict.
+        dialect (str, optional): The layout. Defaults to None: told from the keys.
+        strict_parts (Sequence[str]): Parts of the model (first key segment) that must be filled completely, as
+            ``('vision', 'text')`` for a base. What is missing elsewhere is reported. Defaults to ().
+        origin (str, optional): Name of the checkpoint in messages. Defaults to None: the file, or "checkpoint".
+
+    Returns:
+        LoadReport: What was loaded, missing, unexpected, resized and ignored.
+
+    Raises:
+        CheckpointError: Unknown layout, nothing to fill, another geometry, or a strict part left incomplete. The
+            model is then unchanged.
+    """
+    state, report = fit(checkpoint, model.state_dict(), dialect=dialect, strict_parts=strict_parts, origin=origin)
+    model.load_state_dict(state, strict=False)
+    return report
+
+
+def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Tensor], *,
+        dialect: Optional[str] = None, strict_parts: Sequence[str] = (), origin: Optional[str] = None
+        ) -> Tuple[Dict[str, Tensor], LoadReport]:
+    """What a checkpoint offers to a model with the state dict ``target``. Arguments and errors as ``load_into``.
+
+    Returns:
+        tuple: State dict in our keys, a subset of ``target``'s in its shapes; and the report.
+    """
+    if isinstance(checkpoint, (str, Path)):
+        origin = origin or str(checkpoint)
+        checkpoint = read_checkpoint(checkpoint)
+    origin = origin or 'checkpoint'
+    layout = get_dialect(dialect) if dialect else detect(checkpoint, origin)
+    if not layout.matches(checkpoint):
+        raise CheckpointError(f'{origin} is not in the {dialect} layout; its first keys: '
+                              + shorten(list(weights_of(checkpoint))))
+    source = layout.to_vlpeft(checkpoint)
+    report = LoadReport(origin, layout.name, ignored=layout.ignored_keys(checkpoint))
+    fitted, misfits = {}, []
+    for key, wanted in target.items():
+        part = report.part(key)
+        if key not in source:
+            part.missing.append(key)
+            continue
+        tensor = source[key]
+        if tensor.shape != wanted.shape:
+            shapes = f'{tuple(tensor.shape)} -> {tuple(wanted.shape)}'
+            tensor = resize_embedding(key, tensor, wanted)
+            if tensor is None:
+                misfits.append(f'{key}: {shapes}')
+                continue
+            part.resized[key] = shapes
+        part.loaded.append(key)
+        fitted[key] = tensor
+    for key in source:
+        if key not in target:
+            report.part(key).unexpected.append(key)
+    _refuse(report, misfits, strict_parts, weights_of(checkpoint), target)
+    return fitted, report
+
+
+def _refuse(report: LoadReport, misfits: Sequence[str], strict_parts: Sequence[str], source: Mapping[str, Tensor],
+            target: Mapping[str, Tensor]) -> None:
+    if misfits:
+        raise CheckpointError(f'{report.origin} ({report.dialect} layout) has another geometry than the model; '
+                              f'{len(misfits)} shapes (file -> model) differ:\n  ' + '\n  '.join(misfits[:8]))
+    if not report.loaded:
+        raise CheckpointError(f'{report.origin} ({report.dialect} layout) fills nothing of the model.\n'
+                              f'  first keys of the file:  {shorten(list(source))}\n'
+                              f'  first keys of the model: {shorten(list(target))}')
+    for name in strict_parts:
+        if name not in report.parts:
+            raise CheckpointError(f'{name!r} is not a part of the model; its parts: {", ".join(report.parts)}')
+        if missing := report.parts[name].missing:
+            raise CheckpointError(f'{report.origin} ({report.dialect} layout) leaves {len(missing)} keys of {name} '
+                                  f'unfilled: {shorten(missing)}\n{report}')

@@ -1,0 +1,83 @@
+"""What loading a checkpoint did, part by part."""
+
+from dataclasses import dataclass, field
+from typing import Dict, List
+
+_SHOWN = 4
+
+
+@dataclass
+class PartReport:
+    """Keys of one part of the model (first segment of the key).
+
+    Attributes:
+        loaded (list[str]): Filled from the file, resized ones included.
+        missing (list[str]): In the model, not in the file; the model keeps what it had.
+        unexpected (list[str]): In the file, not in the model, and not declared as ignored.
+        resized (dict[str, str]): Key -> old and new shape.
+    """
+    loaded: List[str] = field(default_factory=list)
+    missing: List[str] = field(default_factory=list)
+    unexpected: List[str] = field(default_factory=list)
+    resized: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class LoadReport:
+    """What ``load_into`` did; printed, it is a table.
+
+    Attributes:
+        origin (str): The file.
+        dialect (str): Its layout.
+        parts (dict[str, PartReport]): By part, in the model's order.
+        ignored (dict[str, list[str]]): Reason -> keys of the file that the dialect leaves out on purpose.
+    """
+    origin: str
+    dialect: str
+    parts: Dict[str, PartReport] = field(default_factory=dict)
+    ignored: Dict[str, List[str]] = field(default_factory=dict)
+
+    def part(self, key: str) -> PartReport:
+        """The report of the part that a key belongs to; made if new."""
+        return self.parts.setdefault(key.partition('.')[0], PartReport())
+
+    @property
+    def loaded(self) -> List[str]:
+        """All keys that were filled."""
+        return [key for part in self.parts.values() for key in part.loaded]
+
+    @property
+    def missing(self) -> List[str]:
+        """All keys of the model that the file does not fill."""
+        return [key for part in self.parts.values() for key in part.missing]
+
+    @property
+    def unexpected(self) -> List[str]:
+        """All keys of the file that the model does not have."""
+        return [key for part in self.parts.values() for key in part.unexpected]
+
+    @property
+    def resized(self) -> Dict[str, str]:
+        """All resized keys with old and new shape."""
+        return {key: note for part in self.parts.values() for key, note in part.resized.items()}
+
+    def __str__(self) -> str:
+        width = max(map(len, ('part', *self.parts)))
+        lines = [f'{self.origin} ({self.dialect} layout)',
+                 f'  {"part":{width}}  {"loaded":>6}  {"missing":>7}  {"unexpected":>10}  {"resized":>7}']
+        for name, part in self.parts.items():
+            lines.append(f'  {name:{width}}  {len(part.loaded):6}  {len(part.missing):7}  '
+                         f'{len(part.unexpected):10}  {len(part.resized):7}')
+        lines += [f'  resized: {key} {note}' for key, note in self.resized.items()]
+        for kind in ('missing', 'unexpected'):
+            for name, part in self.parts.items():
+                if keys := getattr(part, kind):
+                    lines.append(f'  {kind} in {name}: {shorten(keys)}')
+        lines += [f'  not read, {reason}: {shorten(keys)}' for reason, keys in self.ignored.items()]
+        return '\n'.join(lines)
+
+
+def shorten(keys: List[str]) -> str:
+    """The first few keys and how many more there are."""
+    more = f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else ''
+    return ', '.join(keys[:_SHOWN]) + more

@@ -1,0 +1,40 @@
+"""Position embeddings of another length: the two kinds whose geometry may change, and nothing else."""
+
+import math
+from typing import Optional
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def resize_embedding(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
+    """Bring an embedding of another image size or frame count to the model's.
+
+    The patch part of ``vision.pos_embed`` (1, 1+N, D) is interpolated bicubically on its square grid, the class token
+    kept; ``temporal_embedding.table`` (1, T, D) linearly along T.
+
+    Args:
+        key (str): Our key.
+        source (Tensor): The embedding of the checkpoint.
+        target (Tensor): The model's; only its shape is used.
+
+    Returns:
+        Tensor | None: In the shape of ``target``; None if this key is no such embedding or cannot be resized.
+    """
+    if source.ndim != 3 or source.shape[::2] != target.shape[::2]:
+        return None
+    if key.endswith('vision.pos_embed'):
+        return _resize_patches(source, target.shape[1])
+    if key.endswith('temporal_embedding.table'):
+        resized = F.interpolate(source.float().transpose(1, 2), size=target.shape[1], mode='linear')
+        return resized.transpose(1, 2).to(source.dtype)
+    return None
+
+
+def _resize_patches(source: Tensor, length: int) -> Optional[Tensor]:
+    from mmpretrain.models.utils import resize_pos_embed
+
+    grids = [math.isqrt(tokens - 1) for tokens in (source.shape[1], length)]
+    if [side**2 + 1 for side in grids] != [source.shape[1], length]:
+        return None
+    return resize_pos_embed(source, *((side, side) for side in grids), mode='bicubic', num_extra_tokens=1)

@@ -1,0 +1,114 @@
+"""MSR-VTT text-video retrieval in the two layouts found on disk (Xu et al., CVPR 2016)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..registry import DATASETS
+from .annotations import AnnotationError, locate, read_csv, read_json, read_jsonl
+from .base_retrieval import BaseRetrieval
+
+# Name: (file with the clip ids beside MSRVTT_data.json, or value of its "split" field; clips; captions)
+SPLITS = dict(
+    train_9k=('MSRVTT_train.9k.csv', 9000, 180000),
+    train_7k=('MSRVTT_train.7k.csv', 7010, 140200),
+    test_1ka=('MSRVTT_JSFUSION_test.csv', 1000, 1000),
+    train_full=('train', 6513, 130260),
+    val_full=('validate', 497, 9940),
+    test_full=('test', 2990, 59800),
+)
+
+
+@DATASETS.register_module()
+class MSRVTTRetrieval(BaseRetrieval):
+    """MSR-VTT retrieval, from the CLIP4Clip layout or from JSON lines (ALPRO, BLIP); videos are ``{id}.mp4``.
+
+    Args:
+        ann_file (str): ``MSRVTT_data.json`` (CLIP4Clip layout, its CSV files beside it), or a file of lines
+            ``{"clip_name": "video7020", "caption": "…"}``, which is its own split.
+        split (str, optional): Split of the CLIP4Clip layout: 'train_9k', 'train_7k', 'test_1ka' (1k-A), 'train_full',
+            'val_full' or 'test_full'. Defaults to None, for JSON lines.
+        data_prefix (dict): ``media``: folder of the videos. Defaults to dict(media='videos').
+        **kwargs: Other arguments of :class:`BaseRetrieval`.
+
+    Raises:
+        ValueError: Unknown split, or a split asked of JSON lines.
+    """
+
+    def __init__(self, ann_file: str, split: str | None = None, data_prefix: dict = dict(media='videos'),
+                 **kwargs) -> None:
+        if ann_file.endswith('.jsonl'):
+            if split is not None:
+                raise ValueError(f"{ann_file} is one split by itself; set split=None instead of '{split}'")
+        elif split not in SPLITS:
+            raise ValueError(f"unknown MSR-VTT split '{split}'; valid: {', '.join(SPLITS)}")
+        self.split = split
+        super().__init__(ann_file, data_prefix=data_prefix, **kwargs)
+
+    def load_pairs(self) -> Iterator[tuple[dict, str]]:
+        folder, clips = self.data_prefix['media'], {}
+        pairs = read_lines(self.ann_file) if self.split is None else read_split(self.ann_file, self.split)
+        for where, name, caption in pairs:
+            if name not in clips:
+                path = locate(f'{name}.mp4', folder, (self.data_root, folder), where)
+                clips[name] = dict(name=name, path=path, media='video')
+            yield clips[name], caption
+
+
+def read_lines(path: str) -> Iterator[tuple[str, str, str]]:
+    """Captions of a JSON-lines file as ('file:line', clip name, caption)."""
+    for where, record in read_jsonl(path):
+        for key in ('clip_name', 'caption'):
+            if not isinstance(record.get(key), str) or not record[key]:
+                raise AnnotationError(f"{where}: '{key}' must be a text; keys found: {', '.join(record) or 'none'}")
+        yield where, record['clip_name'], record['caption']
+
+
+def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, str]]:
+    """Captions of a split of the CLIP4Clip layout.
+
+    The ``start time`` and ``end time`` of its videos refer to the web videos that the clips were cut from, so they are
+    not used.
+
+    Args:
+        ann_file (str): ``MSRVTT_data.json``.
+        split (str): Key of ``SPLITS``.
+
+    Yields:
+        tuple[str, str, str]: Place for messages, clip name, caption.
+
+    Raises:
+        AnnotationError: A file is missing or malformed, or a clip of the split has no caption.
+    """
+    source = SPLITS[split][0]
+    listing = str(Path(ann_file).with_name(source))
+    if split == 'test_1ka':
+        for where, row in read_csv(listing, 'video_id', 'sentence'):
+            yield where, row['video_id'], row['sentence']
+        return
+    if source.endswith('.csv'):
+        names = [(where, row['video_id']) for where, row in read_csv(listing, 'video_id')]
+        data = read_json(ann_file)
+    else:
+        data = read_json(ann_file)
+        videos = _entries(ann_file, data, 'videos', 'video_id', 'split')
+        names = [(where, video['video_id']) for where, video in videos if video['split'] == source]
+    captions: dict[str, list[str]] = {}
+    for where, sentence in _entries(ann_file, data, 'sentences', 'video_id', 'caption'):
+        captions.setdefault(sentence['video_id'], []).append(sentence['caption'])
+    for where, name in names:
+        if name not in captions:
+            raise AnnotationError(f"{where}: clip '{name}' has no caption in {ann_file}")
+        for caption in captions[name]:
+            yield where, name, caption
+
+
+def _entries(ann_file: str, data: object, key: str, *fields: str) -> Iterator[tuple[str, dict]]:
+    """Entries of one of the lists of ``MSRVTT_data.json``, each with its place."""
+    if not isinstance(data, dict) or not isinstance(data.get(key), list):
+        raise AnnotationError(f"{ann_file}: no list '{key}'; expected an object with 'videos' and 'sentences'")
+    for number, entry in enumerate(data[key]):
+        where = f'{ann_file}: {key}[{number}]'
+        for field in fields:
+            if not isinstance(entry, dict) or not isinstance(entry.get(field), str):
+                raise AnnotationError(f"{where}: '{field}' must be a text")
+        yield where, entry

@@ -1,0 +1,83 @@
+"""What a reader is: ``probe`` a media file for its length, ``read`` the frames of given indices exactly."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+class ClipError(Exception):
+    """A media file that cannot be used: missing, truncated, not a video, without frames or without a video track.
+
+    Args:
+        path (str): The file. (Or the whole message alone: a DataLoader re-raises worker errors with one argument.)
+        reason (str): Why it cannot be used. Defaults to ''.
+    """
+
+    def __init__(self, path: str, reason: str = '') -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f'cannot use {self.path}: {self.reason}' if self.reason else self.path
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """Length of a media file.
+
+    Args:
+        num_frames (int): Frames, at least 1.
+        fps (float): Average frames per second; 0 for an image.
+    """
+
+    num_frames: int
+    fps: float
+
+
+class BaseReader(ABC):
+    """Reads frames of a media file by index; the same indices give the same frames in every reader."""
+
+    @abstractmethod
+    def probe(self, path: str) -> ClipInfo:
+        """Length of the file.
+
+        Raises:
+            ClipError: The file is missing, broken, or holds no video frame.
+        """
+
+    @abstractmethod
+    def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
+        """Decode frames.
+
+        Args:
+            path (str): The file.
+            indices (Sequence[int]): T frame numbers in presentation order, 0 <= index < ``num_frames``; any order,
+                repeats allowed.
+
+        Returns:
+            np.ndarray: RGB frames, uint8 (T, H, W, 3).
+
+        Raises:
+            ClipError: As ``probe``, or a wanted frame cannot be decoded.
+            IndexError: An index outside the clip.
+        """
+
+
+def check_file(path: str) -> None:
+    """Raise :class:`ClipError` unless ``path`` is a file with content."""
+    file = Path(path)
+    if not file.is_file():
+        raise ClipError(path, 'no such file')
+    if file.stat().st_size == 0:
+        raise ClipError(path, 'the file is empty')
+
+
+def check_indices(path: str, indices: Sequence[int], num_frames: int) -> None:
+    """Raise :class:`IndexError` unless every index lies in [0, num_frames)."""
+    wrong = [index for index in indices if not 0 <= index < num_frames]
+    if wrong:
+        raise IndexError(f'{path}: frame {wrong[0]} of a clip of {num_frames} frames; valid: 0..{num_frames - 1}')

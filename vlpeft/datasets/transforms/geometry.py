@@ -1,0 +1,58 @@
+"""Crop, flip and resize a clip: one draw of the parameters for all its frames."""
+
+from mmcv.transforms import BaseTransform
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as F
+
+from ...registry import TRANSFORMS
+
+BICUBIC = v2.InterpolationMode.BICUBIC
+
+
+@TRANSFORMS.register_module()
+class ClipRandomResizedCrop(BaseTransform):
+    """Crop a random part, the same of every frame, and resize it to a square with bicubic interpolation.
+
+    Args:
+        size (int): Side of the square in pixels. Defaults to 224.
+        scale (tuple[float, float]): Smallest and largest share of the area. Defaults to (0.5, 1.0).
+    """
+
+    def __init__(self, size: int = 224, scale: tuple[float, float] = (0.5, 1.0)) -> None:
+        self.crop = v2.RandomResizedCrop(size, scale=tuple(scale), interpolation=BICUBIC, antialias=True)
+
+    def transform(self, results: dict) -> dict:
+        results['clip'] = self.crop(results['clip'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class ClipRandomFlip(BaseTransform):
+    """Mirror the whole clip left to right with a given probability.
+
+    Args:
+        prob (float): Probability. Defaults to 0.5.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        self.flip = v2.RandomHorizontalFlip(prob)
+
+    def transform(self, results: dict) -> dict:
+        results['clip'] = self.flip(results['clip'])
+        return results
+
+
+@TRANSFORMS.register_module()
+class ClipResize(BaseTransform):
+    """Resize every frame to a square with bicubic interpolation, whatever its shape.
+
+    Args:
+        size (int): Side of the square in pixels. Defaults to 224.
+    """
+
+    def __init__(self, size: int = 224) -> None:
+        self.size = [size, size]
+
+    def transform(self, results: dict) -> dict:
+        results['clip'] = F.resize(results['clip'], self.size, interpolation=BICUBIC, antialias=True)
+        return results

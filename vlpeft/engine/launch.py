@@ -1,0 +1,124 @@
+"""What the tools that run a config share: arguments, loading the config, process groups, the runner."""
+
+import argparse
+import difflib
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Optional
+
+import torch.distributed
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
+
+
+def existing_config(path: str) -> str:
+    """Argparse type: a config file that exists.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is no such file; the message lists configs with a similar path.
+    """
+    if Path(path).is_file():
+        return path
+    folder = Path(path).parent
+    candidates = {p.as_posix() for p in Path('configs').rglob('*.py')}
+    if folder.is_dir():
+        candidates |= {p.as_posix() for p in folder.glob('*.py')}
+    near = difflib.get_close_matches(Path(path).as_posix(), sorted(candidates), n=4, cutoff=0.6)
+    hint = f'; did you mean {" or ".join(near)}?' if near else ''
+    raise argparse.ArgumentTypeError(f'config file {path} does not exist (seen from {Path.cwd()}){hint}')
+
+
+def existing_checkpoint(path: str) -> str:
+    """Argparse type: a checkpoint file that exists, or a URL, which the loader fetches.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is no such file; the message lists the checkpoints beside it.
+    """
+    if '://' in path or Path(path).is_file():
+        return path
+    there = sorted(p.name for p in Path(path).parent.glob('*.pth'))
+    beside = f'; {Path(path).parent} holds {", ".join(there)}' if there else ''
+    raise argparse.ArgumentTypeError(f'checkpoint {path} does not exist{beside}')
+
+
+def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``config`` and ``--cfg-options``."""
+    parser.add_argument('config', type=existing_config, help='config file')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='override settings of the config, e.g. model.adapter.bottleneck=512 train_dataloader.batch_size=4; '
+        'lists as key="[a,b]" or key=a,b, nested ones as key="[(a,b),(c,d)]", without blanks')
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--work-dir``, ``--launcher`` and ``--local_rank``."""
+    parser.add_argument(
+        '--work-dir', help='folder for logs, checkpoints and results; default: work_dir of the config, '
+        'else ./work_dirs/<name of the config>')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
+        help='how the processes were started; dist_*.sh and slurm_*.sh set it (default: none, a single process)')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
+
+
+def load_config(path: str, options: Optional[dict] = None) -> Config:
+    """Read a config and merge ``--cfg-options`` into it.
+
+    Args:
+        path (str): Config file.
+        options (dict, optional): Dotted keys and their values. Defaults to None.
+    """
+    cfg = Config.fromfile(path)
+    if options:
+        cfg.merge_from_dict(options)
+    return cfg
+
+
+def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
+    """Put launcher and work folder into the config, and LOCAL_RANK into the environment."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+
+
+def enable_eval_amp(loop_cfg: dict) -> None:
+    """Turn autocast on in a val or test loop: ``fp16`` is what MMEngine's own loops call it, ours say ``amp``."""
+    own = loop_cfg.get('type', 'TestLoop') not in MMENGINE_LOOPS
+    loop_cfg['amp' if own else 'fp16'] = True
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, ``cfg.runner_type`` included; without a GPU several processes talk over gloo.
+
+    Args:
+        cfg (Config): Full config; ``launcher`` and ``work_dir`` set.
+
+    Raises:
+        ValueError: If a launcher other than ``pytorch`` is used on a machine without a GPU.
+    """
+    if cfg.launcher != 'none' and get_device() == 'cpu':
+        _use_gloo(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def _use_gloo(cfg: Config) -> None:
+    """Start the process group here: MMEngine's ``init_dist`` selects a CUDA device, and so does its DDP wrapper."""
+    if cfg.launcher != 'pytorch':
+        raise ValueError(f'--launcher {cfg.launcher} needs a GPU; on CPUs use --launcher pytorch (tools/dist_*.sh)')
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    cfg.setdefault('model_wrapper_cfg', dict(
+        type='MMDistributedDataParallel', broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False)))
+    cfg.model_wrapper_cfg.device_ids = None
+    timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
+    torch.distributed.init_process_group('gloo', timeout=timeout)
+    print_log('No GPU: set env_cfg.dist_cfg.backend=gloo and model_wrapper_cfg.device_ids=None', logger='current')

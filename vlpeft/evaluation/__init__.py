@@ -1,0 +1,1 @@
+"""Evaluation: ``functional/`` holds the formulas, ``metrics/`` the registered, distributed metrics."""

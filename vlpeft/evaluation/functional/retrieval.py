@@ -1,0 +1,111 @@
+"""Ranks and recall of retrieval, from a score matrix.
+
+For query q with positives P(q) and scores s(q, g) over a gallery of G items, the rank of its best positive is
+
+    rank(q) = 1 + #{ g not in P(q) : not s(q, g) < max_{p in P(q)} s(q, p) }
+
+Ties count against the query, and so does a score that is not a number: a model that gives every item the same
+score gets the worst rank there is, never R@1 = 100. A tie among the positives of one query costs nothing.
+"""
+
+from typing import Dict, Sequence, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CHUNK_ELEMENTS = 2**24
+
+
+def best_positive_ranks(scores: Union[Tensor, np.ndarray],
+                        positives: Sequence[Sequence[int]],
+                        chunk_elements: int = CHUNK_ELEMENTS) -> Tensor:
+    """Rank of the best-scored positive of every query, ties pessimistic.
+
+    Args:
+        scores (Tensor or np.ndarray): (Q, G), higher is better; on any device, or a memory-mapped array.
+        positives (Sequence[Sequence[int]]): For every query the gallery indices of its ground truths, at least one.
+        chunk_elements (int): Upper bound of score entries looked at together: queries are taken in groups of
+            ``chunk_elements // G`` (at least one). Defaults to 2**24 (some 100 MB of temporaries).
+
+    Returns:
+        Tensor: (Q,) int64 on the CPU, from 1 to G.
+
+    Raises:
+        ValueError: If ``scores`` is not 2-D, the number of queries differs, a query has no positive, or a positive
+            lies outside of the gallery.
+    """
+    if scores.ndim != 2:
+        raise ValueError(f'scores must be (queries, gallery), got shape {tuple(scores.shape)}')
+    num_queries, gallery = scores.shape
+    if len(positives) != num_queries:
+        raise ValueError(f'scores hold {num_queries} queries but positives are given for {len(positives)}')
+    ranks = torch.empty(num_queries, dtype=torch.long)
+    rows_per_chunk = max(1, chunk_elements // max(1, gallery))
+    for start in range(0, num_queries, rows_per_chunk):
+        stop = min(start + rows_per_chunk, num_queries)
+        chunk = torch.as_tensor(scores[start:stop])
+        is_positive = _positive_mask(positives[start:stop], start, gallery).to(chunk.device)
+        best = chunk.masked_fill(~is_positive, -torch.inf).amax(dim=1, keepdim=True)
+        ahead = ~(chunk < best) & ~is_positive
+        ranks[start:stop] = 1 + ahead.sum(dim=1).cpu()
+    return ranks
+
+
+def _positive_mask(positives: Sequence[Sequence[int]], first_query: int, gallery: int) -> Tensor:
+    """Boolean (len(positives), gallery) mask; ``first_query`` only serves the error messages."""
+    counts = torch.tensor([len(p) for p in positives])
+    if (counts == 0).any():
+        raise ValueError(f'query {first_query + int((counts == 0).nonzero()[0])} has no positive in the gallery')
+    rows = torch.repeat_interleave(torch.arange(len(positives)), counts)
+    columns = torch.from_numpy(np.concatenate([np.asarray(p, dtype=np.int64) for p in positives]))
+    outside = (columns < 0) | (columns >= gallery)
+    if outside.any():
+        at = int(outside.nonzero()[0])
+        raise ValueError(f'query {first_query + int(rows[at])} has positive {int(columns[at])}, '
+                         f'outside of the gallery of {gallery} items')
+    mask = torch.zeros(len(positives), gallery, dtype=torch.bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def recall_at_k(ranks: Union[Tensor, np.ndarray, Sequence[int]], k: int) -> float:
+    """Share of queries whose best positive is among the first ``k``, in per cent.
+
+    Args:
+        ranks (Tensor, np.ndarray or Sequence[int]): (Q,) 1-based ranks.
+        k (int): Length of the list that is looked at.
+    """
+    return float(100.0 * (_as_array(ranks) <= k).mean())
+
+
+def median_rank(ranks: Union[Tensor, np.ndarray, Sequence[int]]) -> float:
+    """Median of the 1-based ranks; the mean of the two middle ones for an even number of queries."""
+    return float(np.median(_as_array(ranks)))
+
+
+def mean_rank(ranks: Union[Tensor, np.ndarray, Sequence[int]]) -> float:
+    """Mean of the 1-based ranks."""
+    return float(_as_array(ranks).mean())
+
+
+def rank_statistics(ranks: Union[Tensor, np.ndarray, Sequence[int]],
+                    ks: Sequence[int] = (1, 5, 10)) -> Dict[str, float]:
+    """All figures of one direction: ``R@k`` (per cent) for every k, ``MdR`` and ``MnR``.
+
+    Args:
+        ranks (Tensor, np.ndarray or Sequence[int]): (Q,) 1-based ranks.
+        ks (Sequence[int]): List lengths. Defaults to (1, 5, 10).
+
+    Raises:
+        ValueError: If there is no rank.
+    """
+    statistics = {f'R@{k}': recall_at_k(ranks, k) for k in ks}
+    return {**statistics, 'MdR': median_rank(ranks), 'MnR': mean_rank(ranks)}
+
+
+def _as_array(ranks: Union[Tensor, np.ndarray, Sequence[int]]) -> np.ndarray:
+    array = np.asarray(ranks, dtype=np.float64)
+    if array.size == 0:
+        raise ValueError('no ranks given: there is no query to evaluate')
+    return array

@@ -1,0 +1,6 @@
+"""Registered metrics."""
+
+from .base import ExactlyOnceMetric
+from .retrieval import RetrievalMetric
+
+__all__ = ['ExactlyOnceMetric', 'RetrievalMetric']

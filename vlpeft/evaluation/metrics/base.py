@@ -1,0 +1,65 @@
+"""A metric over several processes in which every sample counts exactly once.
+
+MMEngine's own collection interleaves the ranks' lists and cuts the end off, which is right only if every rank
+holds the same number of results in sampler order. Here results carry a key and are merged by it.
+"""
+
+from typing import Any, Dict, List, Optional, Tuple
+
+from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
+from mmengine.evaluator import BaseMetric
+
+
+class ExactlyOnceMetric(BaseMetric):
+    """Base of metrics whose results are merged over all ranks by key.
+
+    ``process`` of a subclass appends dicts of plain Python values (comparable with ``==``) to ``self.results``;
+    together the ``key_fields`` of such a dict name the sample. Padding duplicates of distributed samplers are
+    dropped, missing samples are an error. After :meth:`evaluate`, ``predictions`` holds the merged results, sorted
+    by key, on every rank.
+
+    Args:
+        prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
+    """
+
+    key_fields: Tuple[str, ...] = ('id', )
+
+    def __init__(self, prefix: Optional[str] = None) -> None:
+        super().__init__(prefix=prefix)
+        self.predictions: List[Dict[str, Any]] = []
+
+    def evaluate(self, size: int) -> Dict[str, float]:
+        """Gather the results of all ranks, check that each sample is there once, and compute the metrics.
+
+        Args:
+            size (int): Number of different samples of the whole set.
+
+        Returns:
+            dict: ``{'<prefix>/<name>': value}``, the same on every rank.
+
+        Raises:
+            ValueError: If two results of one sample differ, or the number of samples is not ``size``; on every rank.
+        """
+        parts = all_gather_object(self.results)
+        self.results = []
+        self.predictions = self._merge(parts, size)
+        payload = [None]
+        if is_main_process():
+            metrics = self.compute_metrics(self.predictions)
+            payload = [{f'{self.prefix}/{name}' if self.prefix else name: value for name, value in metrics.items()}]
+        broadcast_object_list(payload)
+        return payload[0]
+
+    def _merge(self, parts: List[List[dict]], size: int) -> List[dict]:
+        name = type(self).__name__
+        merged: Dict[tuple, dict] = {}
+        for result in (result for part in parts for result in part):
+            key = tuple(result[field] for field in self.key_fields)
+            known = merged.setdefault(key, result)
+            if known != result:
+                raise ValueError(f'{name}: two different results for one sample: {known} and {result}')
+        if len(merged) < size:
+            raise ValueError(f'{name}: {size - len(merged)} of {size} samples have no result')
+        if len(merged) > size:
+            raise ValueError(f'{name}: {len(merged)} samples have a result but the set holds {size}')
+        return [merged[key] for key in sorted(merged)]

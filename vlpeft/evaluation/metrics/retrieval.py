@@ -1,0 +1,71 @@
+"""Text-video (or text-image) retrieval, both directions, from the rank of every query."""
+
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+
+from vlpeft.evaluation.functional import rank_statistics
+from vlpeft.registry import METRICS
+
+from .base import ExactlyOnceMetric
+
+DIRECTIONS = ('t2v', 'v2t')
+RECALLS = (1, 5, 10)
+
+
+@METRICS.register_module()
+class RetrievalMetric(ExactlyOnceMetric):
+    """R@1/5/10, median and mean rank of text-to-video and video-to-text retrieval.
+
+    A result is ``dict(direction='t2v' | 'v2t', query_id=int, rank=int)`` with a 1-based rank of the best ground truth.
+    The metrics are ``{t2v,v2t}_{R@1,R@5,R@10,MdR,MnR}``, ``mean_R@1`` (mean of both directions) and ``mean_R``
+    (mean of all six recalls); recalls are in per cent.
+
+    Args:
+        prefix (str, optional): First part of the metric names. Defaults to 'retrieval'.
+    """
+
+    default_prefix = 'retrieval'
+    key_fields = ('direction', 'query_id')
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the ranks of some queries.
+
+        Args:
+            data_batch: Not used.
+            data_samples (Sequence[dict]): Results as in the class docstring; ``top``, the best
+                gallery items with their scores, is kept for the predictions, further keys are ignored.
+
+        Raises:
+            ValueError: If a direction is unknown or a rank is smaller than 1.
+        """
+        for sample in data_samples:
+            result = dict(
+                direction=sample['direction'], query_id=int(sample['query_id']), rank=int(sample['rank']))
+            if result['direction'] not in DIRECTIONS:
+                raise ValueError(f'unknown retrieval direction in {result}, valid: {", ".join(DIRECTIONS)}')
+            if result['rank'] < 1:
+                raise ValueError(f'ranks start at 1, got {result}')
+            if 'top' in sample:
+                result['top'] = sample['top']
+            self.results.append(result)
+
+    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+        """Metrics of both directions.
+
+        Args:
+            results (list[dict]): One result per query.
+
+        Raises:
+            ValueError: If a direction has no query.
+        """
+        metrics = {}
+        for direction in DIRECTIONS:
+            ranks = [result['rank'] for result in results if result['direction'] == direction]
+            if not ranks:
+                raise ValueError(f'no {direction} query among {len(results)} results: both directions are needed')
+            for name, value in rank_statistics(ranks, RECALLS).items():
+                metrics[f'{direction}_{name}'] = value
+        metrics['mean_R@1'] = float(np.mean([metrics[f'{direction}_R@1'] for direction in DIRECTIONS]))
+        metrics['mean_R'] = float(np.mean([metrics[f'{d}_R@{k}'] for d in DIRECTIONS for k in RECALLS]))
+        return metrics
