@@ -1,4 +1,4 @@
-"""Reading and writing checkpoint files: ``.pth``, ``.pt``, ``.bin`` (never executing what they hold), ``.safetensors``."""
+"""Reading and writing checkpoint files: torch's (never executing what they hold) and safetensors."""
 
 import json
 import os

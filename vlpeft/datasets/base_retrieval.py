@@ -171,7 +171,7 @@ class BaseRetrieval(BaseDataset):
                 continue
             data['data_samples'].unreadable = reason
             return data
-        raise ClipError(info['path'], f'{reason}; and no readable clip was found to stand in after {MAX_ATTEMPTS} tries')
+        raise ClipError(info['path'], f'{reason}; and no readable clip was found to stand in, {MAX_ATTEMPTS} tried')
 
     def _another(self, idx: int, attempt: int) -> int:
         """A sample derived from ``idx`` and ``attempt`` alone, so that runs repeat; spread over the set, because the

@@ -55,7 +55,7 @@ def middle_indices(start: int, end: int, num_frames: int) -> np.ndarray:
 def random_indices(start: int, end: int, num_frames: int) -> np.ndarray:
     """One uniform draw from each of T equal segments of [start, end), for training.
 
-    Draws come from torch's global generator, which MMEngine seeds per rank and loader worker.
+    Draws come from torch's global generator, which every loader worker has seeded for itself.
     Arguments, result and errors are those of :func:`middle_indices`.
     """
     _check(start, end, num_frames)

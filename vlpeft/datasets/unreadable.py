@@ -16,7 +16,7 @@ class UnreadableClipsError(RuntimeError):
 
 
 class UnreadableClips:
-    """Counts replaced samples of one process (each loader worker counts its own) and lists the clips.
+    """Counts replaced samples of one process (each loader worker counts its own from its start) and lists the clips.
 
     Args:
         max_rate (float): Share of the fetched samples that may be replaced, above an allowance of 4 samples; 0

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import torch
+import torch._dynamo.config as dynamo_config
 from torch import Tensor, nn
 
 from .schema import SiteError, Tap, Tower
 from .switch import AdapterSwitch
+
+# By default compiled modules do not notice hooks that come or go later: one could run without its adapter.
+dynamo_config.skip_nnmodule_hook_guards = False
 
 
 @dataclass(frozen=True)

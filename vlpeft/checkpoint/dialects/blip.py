@@ -1,4 +1,4 @@
-"""BLIP's official checkpoints: ``{model: {visual_encoder.*, text_encoder.*, vision_proj, text_proj, itm_head, temp}}``."""
+"""BLIP's official checkpoints: the towers, projections, ITM head and temperature, under ``model``."""
 
 from typing import Any, Dict, Mapping
 

@@ -1,6 +1,7 @@
 """Two-way renaming of state-dict keys: one table per tower, read from either side.
 
-A pattern is a key in which ``{i}`` stands for a number, ``{wb}`` for ``weight`` or ``bias`` and ``{rest}`` for anything.
+A pattern is a key in which ``{i}`` stands for a number, ``{wb}`` for ``weight`` or ``bias`` and ``{rest}`` for
+anything.
 """
 
 import re

@@ -29,8 +29,8 @@ def _over_clip(operation, clip: torch.Tensor) -> torch.Tensor:
     return operation(tall).reshape(channels, frames, height, width).permute(1, 0, 2, 3)
 
 
-# Strength of a level s in [0, 1] with a random sign r: a shear of 0.3 s, a shift of 10 s pixels, a turn of 30 s degrees,
-# an enhancement factor of 0.1 + 1.8 s (1, no change, at the middle level).
+# Strength s in [0, 1] with a random sign r: a shear of 0.3 s, a shift of 10 s pixels, a turn of 30 s degrees, an
+# enhancement factor of 0.1 + 1.8 s. BLIP's scale: at magnitude 5 brightness and sharpness change nothing.
 OPERATIONS = dict(
     Identity=lambda clip, s, r: clip,
     AutoContrast=lambda clip, s, r: _over_clip(F.autocontrast, clip),

@@ -1,0 +1,143 @@
+"""Retrieval gallery: one HTML file that shows what a model found for each query, with the frames of the clips inside."""
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .gallery_style import STYLE
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class TextQuery:
+    """A text and the clips found for it.
+
+    Args:
+        text (str): The query.
+        true_clip (str): Name of its clip.
+        rank (int): 1-based rank of that clip in the whole gallery.
+        ranked (Sequence[tuple[str, float]]): Clips and scores, best first; the first 5 are shown.
+    """
+
+    text: str
+    true_clip: str
+    rank: int
+    ranked: Sequence[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class ClipQuery:
+    """A clip and the texts found for it.
+
+    Args:
+        clip (str): Name of the query.
+        true_texts (Sequence[str]): Its captions.
+        rank (int): 1-based rank of the best of them among all texts.
+        ranked (Sequence[tuple[str, float]]): Texts and scores, best first; the first 5 are shown.
+    """
+
+    clip: str
+    true_texts: Sequence[str]
+    rank: int
+    ranked: Sequence[tuple[str, float]]
+
+
+def write_gallery(path: str,
+                  title: str,
+                  text_queries: Sequence[TextQuery],
+                  clip_queries: Sequence[ClipQuery],
+                  load_frames: Callable[[str], np.ndarray],
+                  captions: Mapping[str, str],
+                  note: str = '') -> None:
+    """Write a self-contained page (frames as embedded JPEG, no script, no external resource; light and dark).
+
+    Args:
+        path (str): HTML file to write; its folder is made.
+        title (str): Heading of the page.
+        text_queries (Sequence[TextQuery]): Text-to-clip results; may be empty.
+        clip_queries (Sequence[ClipQuery]): Clip-to-text results; may be empty.
+        load_frames (Callable): Clip name to its frames, uint8 RGB (T, H, W, 3) with T >= 2; called once for each
+            clip on the page. T frames play in two seconds and are shown side by side.
+        captions (Mapping[str, str]): Caption to show below each clip, by clip name.
+        note (str): Text below the heading. Defaults to ''.
+    """
+    clips = _Clips(load_frames, captions)
+    sections = []
+    if text_queries:
+        sections += ['<h2>Text to clip</h2>'] + [_text_card(query, clips) for query in text_queries]
+    if clip_queries:
+        sections += ['<h2>Clip to text</h2>'] + [_clip_card(query, clips) for query in clip_queries]
+    body = '\n'.join(sections)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<title>{escape(title)}</title>\n<style>{STYLE}{clips.style()}</style></head>\n'
+        f'<body><main>\n<h1>{escape(title)}</h1>\n<p>{escape(note)}</p>\n{body}\n</main></body></html>\n',
+        encoding='utf-8')
+
+
+class _Clips:
+    """The clips of a page; each is embedded once, as a style rule, however many queries show it."""
+
+    def __init__(self, load_frames: Callable[[str], np.ndarray], captions: Mapping[str, str]) -> None:
+        self.load_frames, self.captions = load_frames, captions
+        self.rules: dict[str, str] = {}
+
+    def figure(self, clip: str) -> str:
+        """The playing clip and its frames side by side."""
+        if clip not in self.rules:
+            self.rules[clip] = self._rule(f'c{len(self.rules)}', self.load_frames(clip))
+        name = f'c{list(self.rules).index(clip)}'
+        label = escape(self.captions[clip])
+        return (f'<span class="play {name}" role="img" aria-label="{label}"></span>'
+                f'<span class="strip {name}" aria-hidden="true"></span>')
+
+    def style(self) -> str:
+        return '\n'.join(self.rules.values())
+
+    @staticmethod
+    def _rule(name: str, frames: np.ndarray) -> str:
+        count, height, width = frames.shape[:3]
+        stream = io.BytesIO()
+        Image.fromarray(np.concatenate(list(frames), axis=1)).save(stream, 'JPEG', quality=88, subsampling=0)
+        data = base64.b64encode(stream.getvalue()).decode()
+        return (f'.{name} {{ background-image: url(data:image/jpeg;base64,{data}); }}\n'
+                f'.play.{name} {{ aspect-ratio: {width} / {height}; background-size: {count * 100}% 100%; '
+                f'animation-timing-function: steps({count}, jump-none); }}\n'
+                f'.strip.{name} {{ aspect-ratio: {count * width} / {height}; --frame: {100 / count:.4f}%; }}')
+
+
+def _text_card(query: TextQuery, clips: _Clips) -> str:
+    found = []
+    for place, (clip, score) in enumerate(query.ranked[:SHOWN], start=1):
+        is_right = clip == query.true_clip
+        mark = '<b>right one</b>' if is_right else ''
+        found.append(f'<div class="clip{" right" * is_right}">{clips.figure(clip)}'
+                     f'<div class="note"><span>{place}. {mark}</span><span>{score:.2f}</span></div>'
+                     f'<div class="caption">{escape(clips.captions[clip])}</div></div>')
+    head = f'<div class="head"><h3>{escape(query.text)}</h3>{_rank_badge(query.rank)}</div>'
+    return f'<section class="query">{head}<div class="clips">{"".join(found)}</div></section>'
+
+
+def _clip_card(query: ClipQuery, clips: _Clips) -> str:
+    rows = []
+    for place, (text, score) in enumerate(query.ranked[:SHOWN], start=1):
+        kind = ' class="right"' if text in query.true_texts else ''
+        rows.append(f'<li{kind}><span>{place}. {escape(text)}</span><span class="score">{score:.2f}</span></li>')
+    head = f'<div class="head"><h3>{escape(query.clip)}</h3>{_rank_badge(query.rank)}</div>'
+    return (f'<section class="query">{head}<div class="reverse"><div class="clip">{clips.figure(query.clip)}'
+            f'<div class="caption">{escape(clips.captions[query.clip])}</div></div>'
+            f'<ol>{"".join(rows)}</ol></div></section>')
+
+
+def _rank_badge(rank: int) -> str:
+    kind = 'top' if rank == 1 else 'near' if rank <= SHOWN else 'far'
+    return f'<span class="rank {kind}">rank {rank}</span>'
