@@ -46,6 +46,8 @@ def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
             param.copy_(torch.randn(param.shape, generator=generator) * std + gain)
     with torch.no_grad():
         model.itc_head.temperature.fill_(0.3)
+        for bank in (model.queue.vision, model.queue.text):
+            bank.copy_(nn.functional.normalize(torch.randn(bank.shape, generator=generator), dim=-1))
     model.momentum.copy_from(model)
     return model
 
