@@ -1,8 +1,10 @@
-"""Imports of the neighbours without their remarks on optional parts that vlpeft does not use."""
+"""The neighbours without their remarks on parts that vlpeft does not use."""
 
 import contextlib
 import io
+import logging
 import warnings
+from typing import Iterator
 
 
 def import_mmpretrain() -> None:
@@ -10,3 +12,13 @@ def import_mmpretrain() -> None:
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         import mmpretrain.models  # noqa: F401
+
+
+@contextlib.contextmanager
+def no_info_logs() -> Iterator[None]:
+    """MMEngine logs every parameter it initialises, which says nothing about weights that a base then replaces."""
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -31,8 +31,9 @@ class CaptionTokenizer:
     @property
     def tokenizer(self):
         if self._tokenizer is None:
-            from mmpretrain.models.utils.tokenizer import BlipTokenizer
-            tokenizer = BlipTokenizer.from_pretrained(self.vocabulary)
+            from transformers import BertTokenizerFast
+            tokenizer = BertTokenizerFast.from_pretrained(self.vocabulary)
+            tokenizer.add_special_tokens(dict(bos_token='[DEC]', additional_special_tokens=['[ENC]']))
             if len(tokenizer) != self.vocab_size:
                 raise ValueError(f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens with [DEC] and [ENC], '
                                  f'the text model {self.vocab_size} (text.vocab_size)')

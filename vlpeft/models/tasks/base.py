@@ -9,6 +9,7 @@ from torch import nn
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.checkpoint.base import load_base
 from vlpeft.models.parameters import freeze
+from vlpeft.quiet import no_info_logs
 from vlpeft.registry import ADAPTERS, MODELS
 from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, checkpoint_blocks, describe
 
@@ -58,8 +59,9 @@ class AdaptedModel(BaseModel):
         self.towers = {name: describe(getattr(self, name), name) for name in towers}
         self.heads = {name: getattr(self, name) for name in heads}
         if not next(self.parameters()).is_meta:
-            for tower in self.towers.values():
-                tower.module.init_weights()
+            with no_info_logs():
+                for tower in self.towers.values():
+                    tower.module.init_weights()
         self.trainable = trainable
         if base_checkpoint is not None:
             self.base = load_base(self, **base_checkpoint)

@@ -1,0 +1,41 @@
+# A BLIP small enough for two CPU cores, on the generated clips: 64 px, 4 frames, 3 blocks of width 128.
+_base_ = ['../_base_/datasets/jsonl_retrieval.py', '../_base_/schedules/adamw_cosine_5e.py',
+          '../_base_/default_runtime.py']
+
+num_frames = 4
+train_pipeline = [
+    dict(type='LoadClip', num_frames=num_frames, sampling='random'),
+    dict(type='CleanText', max_words=30),
+    dict(type='PackClip'),
+]
+test_pipeline = [
+    dict(type='LoadClip', num_frames=num_frames, sampling='middle'),
+    dict(type='CleanText', max_words=30),
+    dict(type='PackClip'),
+]
+model = dict(
+    type='Retriever',
+    vision=dict(
+        type='mmpretrain.VisionTransformer',
+        arch=dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=512),
+        img_size=64, patch_size=16, out_type='raw', final_norm=True),
+    text=dict(type='BlipTextEncoder', vocab_size=256, width=128, depth=3, heads=4, hidden=512, context_width=128,
+              max_positions=64, dropout=0.),
+    vocabulary='data/quickstart/vocab',
+    itc_head=dict(type='ITCHead', vision_width=128, text_width=128, embed_width=128, queue_size=512, alpha=0.4),
+    itm_head=dict(type='ITMHead', width=128))
+
+data_root = 'data/quickstart/clips/'
+train_dataloader = dict(
+    batch_size=64, num_workers=1, pin_memory=False,
+    dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(
+    batch_size=32, num_workers=0, persistent_workers=False, pin_memory=False,
+    dataset=dict(data_root=data_root, ann_file='val.jsonl', pipeline=test_pipeline))
+test_dataloader = dict(
+    batch_size=32, num_workers=0, persistent_workers=False, pin_memory=False,
+    dataset=dict(data_root=data_root, ann_file='test.jsonl', pipeline=test_pipeline))
+
+val_cfg = dict(k_test=32)
+test_cfg = dict(k_test=32)
+default_hooks = dict(logger=dict(interval=10))

@@ -1,0 +1,47 @@
+"""Packaging. The version comes from vlpeft/version.py, the dependencies from requirements/*.txt."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """The version, without importing the package (its dependencies may not be there yet)."""
+    return re.search(r"^__version__ = '(.+)'$", (ROOT / 'vlpeft/version.py').read_text(), re.M).group(1)
+
+
+def requirements(*names: str) -> list:
+    """Requirement lines of ``requirements/{name}.txt``, comments left out."""
+    lines = [line.strip() for name in names for line in (ROOT / f'requirements/{name}.txt').read_text().splitlines()]
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+README = ROOT / 'README.md'
+
+setup(
+    name='vlpeft',
+    version=read_version(),
+    description='Parameter-efficient adaptation of large vision-language models, on MMEngine',
+    long_description=README.read_text() if README.exists() else '',
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=['vlpeft', 'vlpeft.*']),
+    include_package_data=True,
+    install_requires=requirements('runtime', 'mminstall', 'multimodal'),
+    extras_require={
+        **{name: requirements(name) for name in ('tests', 'docs', 'optional')},
+        'all': requirements('tests', 'docs', 'optional'),
+    },
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
+)

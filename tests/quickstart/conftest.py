@@ -1,0 +1,12 @@
+"""The whole generated set, once for all tests of the quickstart."""
+
+import pytest
+from quickstart_tools import run_tool
+
+
+@pytest.fixture(scope='session')
+def quickstart_data(tmp_path_factory):
+    out = tmp_path_factory.mktemp('quickstart')
+    done = run_tool('make_clips.py', out)
+    assert done.returncode == 0, done.stderr
+    return out

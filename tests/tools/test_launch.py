@@ -1,0 +1,84 @@
+"""Real runs of train.py and test.py on a toy model: several processes, AMP, resuming, results on disk."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOY = Path(__file__).parent / 'toy'
+CONFIG = str(TOY / 'toy_config.py')
+
+
+def start(command, cwd):
+    """Run a tool on the CPU, with the toy importable; return stdout and stderr together."""
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    env = dict(os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{TOY}', PYTHON=sys.executable, PORT=str(port),
+               OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """One epoch with --amp in two processes, logged to TensorBoard: (folder, output)."""
+    folder = tmp_path_factory.mktemp('trained')
+    output = start(['bash', ROOT / 'tools/dist_train.sh', CONFIG, 2, '--amp', '--cfg-options',
+                    'visualizer.vis_backends.0.type=TensorboardVisBackend', 'train_cfg.max_epochs=1'], folder)
+    return folder, output
+
+
+def test_two_processes_train_with_amp_and_log_to_tensorboard(trained):
+    folder, output = trained
+    work_dir = folder / 'work_dirs/toy_config'
+    assert (work_dir / 'epoch_1.pth').is_file()
+    assert 'Epoch(train) [1][3/3]' in output
+    assert 'predicts in torch.bfloat16' in output
+    assert 'retrieval/mean_R@1' in output
+    assert "type='MixedPrecisionOptimWrapper'" in (work_dir / 'toy_config.py').read_text()
+    assert len(list(work_dir.rglob('events.out.tfevents.*'))) == 1
+
+
+def test_without_a_gpu_gloo_is_in_the_config_and_in_the_log(trained):
+    folder, output = trained
+    saved = (folder / 'work_dirs/toy_config/toy_config.py').read_text()
+    assert "dist_cfg=dict(backend='gloo')" in saved
+    assert 'No GPU: set env_cfg.dist_cfg.backend=gloo' in output
+
+
+def test_resume_goes_on_in_one_process_with_scaled_rate(trained):
+    folder, _ = trained
+    output = start([sys.executable, ROOT / 'tools/train.py', CONFIG, '--work-dir', folder / 'resumed', '--resume',
+                    folder / 'work_dirs/toy_config/epoch_1.pth', '--auto-scale-lr',
+                    '--cfg-options', 'train_cfg.max_epochs=2'], folder)
+    assert 'Epoch(train) [1]' not in output
+    assert 'Epoch(train) [2][5/5]' in output
+    assert 'Scaling the original LR by 0.03125' in output
+    assert (folder / 'resumed/epoch_2.pth').is_file()
+
+
+def test_one_and_two_processes_and_no_checkpoint(trained):
+    folder, _ = trained
+    checkpoint = folder / 'work_dirs/toy_config/epoch_1.pth'
+    output = start([sys.executable, ROOT / 'tools/test.py', CONFIG, checkpoint, '--out', 'one.json'], folder)
+    assert 'predicts in torch.float32' in output
+    start(['bash', ROOT / 'tools/dist_test.sh', CONFIG, checkpoint, 2, '--out', 'two.json'], folder)
+    base_output = start([sys.executable, ROOT / 'tools/test.py', CONFIG, 'none', '--amp', '--out', 'base.json'], folder)
+    assert 'predicts in torch.bfloat16' in base_output
+    one, two, base = (json.loads((folder / f'{name}.json').read_text()) for name in ('one', 'two', 'base'))
+    assert one['metrics']['retrieval/mean_R@1'] > 60
+    assert len(one['predictions']['retrieval']) == 9
+    assert two['predictions'] == one['predictions']
+    ranks = [key for key in one['metrics'] if key.startswith('retrieval/')]
+    assert len(ranks) == 12 and all(one['metrics'][key] == two['metrics'][key] for key in ranks)
+    # The head starts at zero: every clip ties, so every query gets the worst of three ranks.
+    assert {prediction['rank'] for prediction in base['predictions']['retrieval']} == {3}
+    assert base['metrics']['retrieval/mean_R@1'] == 0

@@ -1,0 +1,77 @@
+"""List every part that vlpeft registers, with its one-line description."""
+
+import argparse
+import importlib
+import inspect
+import json
+import pkgutil
+import sys
+from typing import Dict, List, Optional
+
+from mmengine.registry import Registry
+from rich.console import Console
+from rich.table import Table
+
+from vlpeft import registry as registries
+
+
+def import_rooms(registry: Registry) -> List[str]:
+    """Import every module of a registry's rooms and say which could not be imported.
+
+    MMEngine imports a room as a whole; going module by module keeps the parts that do import on the list when an
+    optional dependency of another one is missing.
+    """
+    problems = []
+    for location in registry._locations:
+        try:
+            package = importlib.import_module(location)
+        except Exception as error:  # noqa: BLE001  whatever a room raises, the others are listed
+            problems.append(f'{location}: {type(error).__name__}: {error}')
+            continue
+        # A room may also be a single file.
+        folders = getattr(package, '__path__', [])
+        for module in pkgutil.walk_packages(folders, location + '.', onerror=lambda name: None):
+            try:
+                importlib.import_module(module.name)
+            except Exception as error:  # noqa: BLE001
+                problems.append(f'{module.name}: {type(error).__name__}: {error}')
+    return problems
+
+
+def describe(registry: Registry) -> List[Dict[str, str]]:
+    """Registered parts of one registry, sorted by name: ``name``, ``module`` and ``summary`` (first docstring line)."""
+    parts = []
+    for name, part in sorted(registry._module_dict.items()):
+        summary = (inspect.getdoc(part) or '').split('\n')[0]
+        parts.append(dict(name=name, module=part.__module__, summary=summary))
+    return parts
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Print the table or the JSON object; 1 if a room could not be imported."""
+    by_name = {name: value for name, value in vars(registries).items()
+               if isinstance(value, Registry) and value in registries.ALL}
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--registry', metavar='NAME', type=str.upper, choices=by_name,
+                        help=f'only this one of {", ".join(by_name)}')
+    parser.add_argument('--json', action='store_true', help='print {registry: [{name, module, summary}]}')
+    args = parser.parse_args(argv)
+    selected = {args.registry: by_name[args.registry]} if args.registry else by_name
+    problems = [problem for registry in selected.values() for problem in import_rooms(registry)]
+    listing = {name: describe(registry) for name, registry in selected.items()}
+    if args.json:
+        print(json.dumps(listing, indent=2))
+    else:
+        table = Table('registry', 'type', 'what it is', title='Registered parts of vlpeft')
+        for name, parts in listing.items():
+            for part in parts:
+                table.add_row(name, part['name'], part['summary'])
+            table.add_section()
+        Console().print(table)
+    for problem in dict.fromkeys(problems):
+        print(f'could not import {problem}', file=sys.stderr)
+    return int(bool(problems))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
