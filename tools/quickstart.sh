@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From nothing to a table in about ten minutes on two cores (after installing): bash tools/quickstart.sh
-# Makes .venv and installs vlpeft, generates captioned stills and clips, pre-trains a small BLIP on the stills, adapts it
-# to the clips in four ways, and compares them. A stage whose inputs have not changed since it ended is skipped.
+# Makes .venv and installs vlpeft, generates captioned stills and clips, pre-trains a small BLIP on the stills, adapts
+# it to the clips in four ways, and compares them. A stage whose inputs have not changed since it ended is skipped.
 # QUICKSTART_SEED (0) seeds data and training; PYTHON (python3) makes the environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,11 +11,13 @@ WORK=work_dirs/quickstart
 CONFIGS=configs/quickstart
 PY=.venv/bin/python
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+# Waiting threads that spin slow training down many times as soon as another program wants a core.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
 heading() { printf '\n\033[1m== %s\033[0m (%d:%02d)\n' "$1" $((SECONDS / 60)) $((SECONDS % 60)); }
 
-# done_already STAGE INPUT...: whether the stage ended with the same seed and inputs: files, folders (their .py files) or
-# configs (config:FILE, with all they inherit). Sets STAMP and WANTED for finish.
+# done_already STAGE INPUT...: whether the stage ended with the same seed and inputs: files, folders (their .py files)
+# or configs (config:FILE, with all they inherit). Sets STAMP and WANTED for finish.
 done_already() {
     STAMP=$WORK/.stages/$1
     WANTED=$(fingerprint "${@:2}")
@@ -84,7 +86,8 @@ if ! done_already pretrain "${CODE[@]}" config:$CONFIGS/pretrain_stills.py || [ 
 fi
 
 # The name of each configuration and of its row in the table.
-declare -A TITLES=([base]='base, zero-shot' [heads]='heads only' [lora]='LoRA' [uniadapter]='UniAdapter' [full]='full fine-tuning')
+declare -A TITLES=([base]='base, zero-shot' [heads]='heads only' [lora]='LoRA' [uniadapter]='UniAdapter'
+    [full]='full fine-tuning')
 RUNS=
 for NAME in base heads lora uniadapter full; do
     heading "${TITLES[$NAME]}"
@@ -104,8 +107,8 @@ for NAME in base heads lora uniadapter full; do
     fi
     CHECKPOINT=null
     [ "$NAME" = base ] || CHECKPOINT="\"$(cat "$RUN"/last_checkpoint)\""
-    RUNS+="${RUNS:+, }{\"name\": \"${TITLES[$NAME]}\", \"metrics_file\": \"$RUN/result.json\", \"count_file\": \"$RUN/counts.json\","
-    RUNS+=" \"checkpoint\": $CHECKPOINT, \"seconds\": $(cat "$RUN"/seconds)}"
+    RUNS+="${RUNS:+, }{\"name\": \"${TITLES[$NAME]}\", \"metrics_file\": \"$RUN/result.json\","
+    RUNS+=" \"count_file\": \"$RUN/counts.json\", \"checkpoint\": $CHECKPOINT, \"seconds\": $(cat "$RUN"/seconds)}"
 done
 
 heading 'Summary and gallery'

@@ -1,4 +1,4 @@
-# A BLIP small enough for two CPU cores, on the generated clips: 64 px, 4 frames, 3 blocks of width 128.
+# A BLIP small enough for two CPU cores, on the generated clips: 64 px, 4 frames, 3 blocks of width 64.
 _base_ = ['../_base_/datasets/jsonl_retrieval.py', '../_base_/schedules/adamw_cosine_5e.py',
           '../_base_/default_runtime.py']
 
@@ -17,13 +17,15 @@ model = dict(
     type='Retriever',
     vision=dict(
         type='mmpretrain.VisionTransformer',
-        arch=dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=512),
+        arch=dict(embed_dims=64, num_layers=3, num_heads=4, feedforward_channels=256),
         img_size=64, patch_size=16, out_type='raw', final_norm=True),
-    text=dict(type='BlipTextEncoder', vocab_size=256, width=128, depth=3, heads=4, hidden=512, context_width=128,
+    text=dict(type='BlipTextEncoder', vocab_size=256, width=64, depth=3, heads=4, hidden=256, context_width=64,
               max_positions=64, dropout=0.),
     vocabulary='data/quickstart/vocab',
-    itc_head=dict(type='ITCHead', vision_width=128, text_width=128, embed_width=128, queue_size=512, alpha=0.4),
-    itm_head=dict(type='ITMHead', width=128))
+    itc_head=dict(type='ITCHead', vision_width=64, text_width=64, embed_width=64, queue_size=0, alpha=0.4),
+    itm_head=dict(type='ITMHead', width=64),
+    # Short runs at high rates: momentum weights that keep up, and no queue of features that have since turned away.
+    momentum=dict(decay=0.9))
 
 data_root = 'data/quickstart/clips/'
 train_dataloader = dict(

@@ -57,7 +57,7 @@ def shape_seen(mask):
 
 
 def measure(frame):
-    """Background, mask of what differs from it, and (centre, area, shape, colour) of all that, or None if nothing does."""
+    """Background, mask of what differs from it, and centre, area, shape and colour of all that (None if nothing)."""
     frame = frame.astype(float)
     background = np.median(frame.reshape(-1, 3), axis=0)
     contrast = np.linalg.norm(frame - background, axis=-1)
@@ -68,8 +68,9 @@ def measure(frame):
     mask = contrast > contrast.max() / 2
     ys, xs = mask.nonzero()
     core = cv2.erode(mask.astype(np.uint8), np.ones((2, 2))).astype(bool)
-    return background, anything, dict(centre=np.array([xs.mean(), ys.mean()]) + 0.5, area=mask.sum(), shape=shape_seen(mask),
-                                  colour=nearest_colour(frame[core if core.any() else mask]))
+    return background, anything, dict(
+        centre=np.array([xs.mean(), ys.mean()]) + 0.5, area=mask.sum(), shape=shape_seen(mask),
+        colour=nearest_colour(frame[core if core.any() else mask]))
 
 
 def event_seen(seen):

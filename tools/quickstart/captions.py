@@ -1,7 +1,8 @@
 """Words and templates of the quickstart's captions.
 
-Stills use one plain word for each fact. Clips tell the same facts in another style: half of the words are synonyms that no
-still has, and events have no word in the stills at all. So a model that was pre-trained on the stills must be adapted.
+Stills use one plain word for each fact. Clips tell the same facts in another style: half of the words are synonyms
+that no still has, and events have no word in the stills at all. So a model that was pre-trained on the stills must be
+adapted.
 """
 
 from random import Random
@@ -11,7 +12,8 @@ from scenes import CELLS, Scene, Thing
 SYNONYMS = {
     'red': ('crimson', 'scarlet'), 'green': ('emerald', 'jade'), 'blue': ('azure', 'cobalt'),
     'yellow': ('golden', 'lemon'), 'purple': ('violet', 'plum'), 'cyan': ('turquoise', 'teal'),
-    'circle': ('disc', 'ball'), 'square': ('box', 'block'), 'triangle': ('wedge', 'pyramid'), 'cross': ('plus', 'crosshair'),
+    'circle': ('disc', 'ball'), 'square': ('box', 'block'), 'triangle': ('wedge', 'pyramid'),
+    'cross': ('plus', 'crosshair'),
     'small': ('tiny', 'little'), 'large': ('big', 'huge'),
     'black': ('dark', 'inky'), 'gray': ('ashen', 'slate'), 'white': ('pale', 'snowy'),
 }

@@ -68,7 +68,7 @@ def draw_clip_sets(sizes: dict[str, int], rng: Random) -> dict[str, list[Scene]]
 
 
 def draw_still_sets(sizes: dict[str, int], rng: Random) -> dict[str, list[Scene]]:
-    """Draw the stills of ``train`` and ``test``; no two test stills can be confused and none of them is in ``train``."""
+    """Draw the stills of ``train`` and ``test``; test stills cannot be confused, and none of them is in ``train``."""
     sets = {'test': [], 'train': []}
     while len(sets['test']) < sizes['test']:
         scene = draw_still(rng)
@@ -152,7 +152,8 @@ def main() -> None:
         jobs += write_set(args.out / 'clips', 'video', name, items, args.seed)
     for name, scenes in draw_still_sets(dict(train=args.stills, test=args.still_tests), rng).items():
         count = 3 if name == 'train' else 1
-        items = [(scene, [describe_still(scene, rng, is_full=name == 'test') for _ in range(count)]) for scene in scenes]
+        is_full = name == 'test'
+        items = [(scene, [describe_still(scene, rng, is_full) for _ in range(count)]) for scene in scenes]
         jobs += write_set(args.out / 'stills', 'image', name, items, args.seed)
     run_jobs(jobs, args.workers)
     stamp_file.write_text(json.dumps(stamp, indent=1) + '\n')

@@ -45,7 +45,7 @@ def read_queries(result: dict, lines: list[dict], count: int) -> tuple[list[Text
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('result', type=Path, help='JSON file written by tools/test.py --out')
-    parser.add_argument('annotations', type=Path, help='JSONL file of the test set, e.g. data/quickstart/clips/test.jsonl')
+    parser.add_argument('annotations', type=Path, help='JSONL file of the test set')
     parser.add_argument('out', help='HTML file to write')
     parser.add_argument('--title', default='What the model finds', help='heading of the page')
     parser.add_argument('--queries', type=int, default=12, help='queries of each direction, default 12')

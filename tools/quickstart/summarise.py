@@ -1,8 +1,8 @@
 """Prints one table of several runs and writes it as summary.md and summary.json.
 
-RUNS is a JSON list of {"name", "metrics_file", "count_file", "checkpoint", "seconds"}: the result of tools/test.py --out,
-the output of tools/analysis_tools/count_params.py --json, the checkpoint of the run (null when nothing was trained)
-and how long it trained. File names are relative to the working directory.
+RUNS is a JSON list of {"name", "metrics_file", "count_file", "checkpoint", "seconds"}: the result of tools/test.py
+--out, the output of tools/analysis_tools/count_params.py --json, the checkpoint of the run (null when nothing was
+trained) and how long it trained. File names are relative to the working directory.
 """
 
 import argparse

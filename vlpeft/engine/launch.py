@@ -14,6 +14,8 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from vlpeft.checkpoint.scheme import SCHEME
+
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
 
 
@@ -107,6 +109,8 @@ def build_runner(cfg: Config) -> Runner:
     """
     if cfg.launcher != 'none' and get_device() == 'cpu':
         _use_gloo(cfg)
+    if cfg.get('load_from'):
+        cfg.load_from = SCHEME + cfg.load_from
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

@@ -1,4 +1,4 @@
-"""Retrieval gallery: one HTML file that shows what a model found for each query, with the frames of the clips inside."""
+"""Retrieval gallery: one HTML file that shows what a model found for each query, the clips' frames inside."""
 
 import base64
 import io

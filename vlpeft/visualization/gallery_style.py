@@ -5,7 +5,8 @@ STYLE = """
   --good: #12834a; --good-back: #e2f5ea; --near: #9a6200; --near-back: #fdf1d7; --far: #b3261e; --far-back: #fce8e6; }
 @media (prefers-color-scheme: dark) {
   :root { --page: #101317; --card: #1a1e24; --line: #313842; --text: #e9edf2; --soft: #9aa5b1;
-    --good: #5fd394; --good-back: #12311f; --near: #f0b64e; --near-back: #38290b; --far: #ff8a80; --far-back: #3d1714; } }
+    --good: #5fd394; --good-back: #12311f; --near: #f0b64e; --near-back: #38290b; --far: #ff8a80;
+    --far-back: #3d1714; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
 main { max-width: 1180px; margin: 0 auto; padding: 40px 24px 64px; }

@@ -11,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from vlpeft.checkpoint.dialects import weights_of
 from vlpeft.checkpoint.identity import check_base
 from vlpeft.checkpoint.load import load_into
+from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.registry import HOOKS
 
 TRAINING_ONLY = ('momentum.', 'queue.')
@@ -69,7 +70,7 @@ class AdapterCheckpointHook(CheckpointHook):
             CheckpointError: The file was trained on another base, or this model has none; or it does not fit.
         """
         model = self._model(runner)
-        origin = str(runner._load_from or 'the resumed checkpoint')
+        origin = str(runner._load_from or 'the resumed checkpoint').removeprefix(SCHEME)
         recorded = checkpoint.get('meta', {}).get('base')
         frozen = model.frozen_keys() - set(weights_of(checkpoint))
         if recorded is not None and frozen:

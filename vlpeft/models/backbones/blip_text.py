@@ -3,6 +3,7 @@
 Li et al., "BLIP: Bootstrapping Language-Image Pre-training", ICML 2022. Parameter names are the official ones.
 """
 
+import math
 from typing import List, Optional
 
 import torch
@@ -119,7 +120,6 @@ class BlipTextEncoder(BaseModule):
         context_width: Width of the vision tokens. Defaults to 768.
         max_positions: Longest text. Defaults to 512.
         dropout: Rate on embeddings, attention weights and branch outputs, in training. Defaults to 0.1.
-        init_cfg: MMEngine initialisation. Defaults to None, which draws BERT's N(0, 0.02).
     """
 
     def __init__(self,
@@ -130,17 +130,18 @@ class BlipTextEncoder(BaseModule):
                  hidden: int = 3072,
                  context_width: int = 768,
                  max_positions: int = 512,
-                 dropout: float = 0.1,
-                 init_cfg: Optional[dict] = None) -> None:
-        super().__init__(init_cfg)
+                 dropout: float = 0.1) -> None:
+        super().__init__()
         self.width, self.vocab_size = width, vocab_size
         self.embeddings = BlipEmbeddings(vocab_size, width, max_positions, dropout)
         self.encoder = BlipTextLayers(depth, width, heads, hidden, context_width, dropout)
 
     def init_weights(self) -> None:
+        """Draws BERT's N(0, 0.02), scaled so that signals keep their size at widths other than 768."""
+        std = 0.02 * math.sqrt(768 / self.width)
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                nn.init.normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 

@@ -79,8 +79,9 @@ class ITCHead(BaseModule):
         self.alpha, self.ramp = alpha, 1.
         self.embed_width, self.queue_size = embed_width, queue_size
 
-    def make_queue(self) -> FeatureQueue:
-        return FeatureQueue(self.queue_size, self.embed_width)
+    def make_queue(self) -> Optional[FeatureQueue]:
+        """A queue of ``queue_size`` entries, or None for 0."""
+        return FeatureQueue(self.queue_size, self.embed_width) if self.queue_size else None
 
     def project_vision(self, states: Tensor) -> Tensor:
         """(…, Dv) to unit-length (…, E)."""

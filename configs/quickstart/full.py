@@ -1,0 +1,3 @@
+# Full fine-tuning.
+_base_ = './_clips_.py'
+model = dict(trainable='all')

@@ -1,0 +1,2 @@
+# Projections and matching head only.
+_base_ = './_clips_.py'

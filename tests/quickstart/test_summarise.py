@@ -1,0 +1,59 @@
+"""The table of several runs."""
+
+import json
+
+import pytest
+from quickstart_tools import run_tool
+
+RECALLS = {'t2v_R@1': 50.0, 't2v_R@5': 80.25, 't2v_R@10': 90.0, 'v2t_R@1': 40.0, 'v2t_R@5': 70.0, 'v2t_R@10': 85.0}
+
+
+def write_run(folder, name, scale, checkpoint_bytes=None):
+    folder.mkdir(exist_ok=True)
+    metrics = {f'retrieval/{key}': value * scale for key, value in RECALLS.items()}
+    metrics['retrieval/mean_R@1'] = 45.0 * scale
+    (folder / f'{name}.json').write_text(json.dumps(dict(config='c.py', metrics=metrics, predictions={})))
+    (folder / f'{name}_counts.json').write_text(json.dumps(dict(total=1000000, trainable=12345, percent=1.2345)))
+    checkpoint = None
+    if checkpoint_bytes is not None:
+        checkpoint = str(folder / f'{name}.pth')
+        (folder / f'{name}.pth').write_bytes(b'x' * checkpoint_bytes)
+    return dict(name=name, metrics_file=str(folder / f'{name}.json'), count_file=str(folder / f'{name}_counts.json'),
+                checkpoint=checkpoint, seconds=61.6 if checkpoint else 0)
+
+
+@pytest.fixture
+def done(tmp_path):
+    runs = [write_run(tmp_path, 'base, zero-shot', 0.5), write_run(tmp_path, 'UniAdapter', 1, checkpoint_bytes=54321)]
+    (tmp_path / 'runs.json').write_text(json.dumps(runs))
+    done = run_tool('summarise.py', tmp_path / 'runs.json', tmp_path / 'out')
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_rows(done, tmp_path):
+    base, adapted = json.loads((tmp_path / 'out/summary.json').read_text())
+    assert adapted == dict(RECALLS, **{'mean_R@1': 45.0}, name='UniAdapter', trainable=12345, percent=1.2345,
+                           checkpoint_bytes=54321, seconds=61.6)
+    # Nothing of the base was trained, whatever its config declares.
+    assert (base['trainable'], base['percent'], base['checkpoint_bytes'], base['seconds']) == (0, 0, 0, 0)
+    assert base['v2t_R@10'] == 42.5
+
+
+def test_markdown_and_printed_table_hold_the_same_cells(done, tmp_path):
+    lines = (tmp_path / 'out/summary.md').read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
+    assert cells[0][:4] == ['run', 't2v R@1', 't2v R@5', 't2v R@10'] and cells[0][-1] == 'seconds'
+    assert cells[3] == [
+        'UniAdapter', '50.0', '80.2', '90.0', '40.0', '70.0', '85.0', '45.0', '12,345', '1.23', '54,321', '62']
+    assert {len(row) for row in cells} == {12}
+    printed = next(line for line in done.stdout.splitlines() if 'UniAdapter' in line)
+    assert printed.split() == cells[3]
+
+
+def test_a_missing_result_names_the_file(tmp_path):
+    run = write_run(tmp_path, 'a', 1)
+    run['metrics_file'] = 'nowhere/result.json'
+    (tmp_path / 'runs.json').write_text(json.dumps([run]))
+    done = run_tool('summarise.py', tmp_path / 'runs.json', tmp_path)
+    assert done.returncode != 0 and 'nowhere/result.json' in done.stderr
