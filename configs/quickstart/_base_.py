@@ -29,7 +29,7 @@ model = dict(
 
 data_root = 'data/quickstart/clips/'
 train_dataloader = dict(
-    batch_size=64, num_workers=1, pin_memory=False,
+    batch_size=32, num_workers=1, pin_memory=False,
     dataset=dict(data_root=data_root, pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=32, num_workers=0, persistent_workers=False, pin_memory=False,
@@ -40,4 +40,4 @@ test_dataloader = dict(
 
 val_cfg = dict(k_test=32)
 test_cfg = dict(k_test=32)
-default_hooks = dict(logger=dict(interval=10))
+default_hooks = dict(logger=dict(interval=50))
