@@ -79,6 +79,17 @@ def test_a_fresh_process_tests_to_the_same_figures(config_path, trained, tmp_pat
     assert [[list(pair) for pair in row['top']] for row in ours] == [row['top'] for row in theirs]
 
 
+def test_a_safetensors_export_tests_to_the_same_figures(config_path, trained, tmp_path):
+    metrics = trained.val_loop.run()
+    exported, out = tmp_path / 'adapter.safetensors', tmp_path / 'out.json'
+    for command in (['tools/model_converters/convert_checkpoint.py', f'{trained.work_dir}/epoch_2.pth', str(exported),
+                     '--config', str(config_path), '--to', 'safetensors'],
+                    ['tools/test.py', str(config_path), str(exported), '--out', str(out), '--work-dir', str(tmp_path)]):
+        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert json.loads(out.read_text())['metrics'] == metrics
+    assert exported.stat().st_size < Path(f'{trained.work_dir}/epoch_2.pth').stat().st_size
+
+
 def test_a_wrong_or_missing_base_is_refused(config_path, trained, tmp_path):
     checkpoint = f'{trained.work_dir}/epoch_2.pth'
     other = write_base(tmp_path / 'other.pth', seed=5)

@@ -2,6 +2,7 @@
 
 from typing import Dict, Optional
 
+from mmengine.logging import print_log
 from torch import nn
 
 from .download import fetch
@@ -13,7 +14,7 @@ def load_base(model: nn.Module, source: str, sha256: Optional[str] = None) -> Di
     """Loads a base checkpoint of any dialect into a model whose method is not attached yet.
 
     Args:
-        model: Its ``vision`` and ``text`` towers must be filled wholly if the file holds them.
+        model: Its towers must be filled wholly; what is missing elsewhere stays as initialised and is reported.
         source: Path or URL.
         sha256: Expected hash of the file. Defaults to None, unchecked.
 
@@ -24,5 +25,5 @@ def load_base(model: nn.Module, source: str, sha256: Optional[str] = None) -> Di
         CheckpointError: Another hash, geometry or layout.
     """
     path = fetch(source, sha256=sha256)
-    load_into(model, path, strict_parts=tuple(model.towers))
+    print_log(str(load_into(model, path, strict_parts=tuple(model.towers))), 'current')
     return base_identity(path)

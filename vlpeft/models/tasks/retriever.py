@@ -6,15 +6,14 @@ Notation: B clips, T frames each, N tokens per frame with CLS first, S = T · N,
 from typing import Dict, List, NamedTuple, Optional, Sequence, Union
 
 import torch
+from mmengine.dist import all_gather, get_world_size
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_gather as all_gather_with_grad
-
-from mmengine.dist import all_gather, get_world_size
 
 from vlpeft.models.backbones import CrossContext
 from vlpeft.models.heads import Features, sample_negatives
 from vlpeft.models.momentum import MomentumWeights
-from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
+from vlpeft.models.tokenizer import CaptionTokenizer, Tokens, pad
 from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
@@ -218,7 +217,6 @@ class Retriever(AdaptedModel):
         vision = self.encode_vision(clips)
         texts = [text for sample in data_samples for text in sample.texts]
         rows = [torch.tensor(ids) for ids in self.tokenizer.ids(texts)]
-        tokens = self.tokenizer(texts, clips.device)
         return dict(
             clip_ids=[sample.clip_id for sample in data_samples],
             tokens=list(vision.tokens.flatten(1, 2)),
@@ -226,4 +224,4 @@ class Retriever(AdaptedModel):
             frames=vision.frames,
             text_ids=[index for sample in data_samples for index in sample.text_ids],
             text_tokens=rows,
-            text_features=self.encode_text(tokens))
+            text_features=self.encode_text(pad(rows, clips.device)))

@@ -1,0 +1,46 @@
+"""The counts that the design names, from the real configs on the meta device; every config builds there."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.workspace import ROOT
+
+
+def count(config, *options):
+    command = [sys.executable, 'tools/analysis_tools/count_params.py', config, '--json']
+    command += ['--cfg-options', *options] if options else []
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def test_msrvtt_anchors():
+    counts = count('configs/uniadapter/blip_msrvtt.py')
+    assert counts['by_role'] == dict(
+        backbone=223_057_152, adapter=4_784_640, projection=393_728, itm_head=1_538, head=1)
+    assert (counts['total'], counts['trainable']) == (228_237_059, 5_179_906)
+    assert counts['trainable_by_role'] == dict(adapter=4_784_640, projection=393_728, itm_head=1_538)
+    assert counts['adapter_bytes'] == 4 * counts['trainable']
+    assert counts['percent'] == pytest.approx(100 * 5_179_906 / 228_237_059, abs=1e-4)
+    assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == counts['total']
+
+
+@pytest.mark.parametrize('option, role, expected', [
+    ('model.adapter.bottleneck=512', 'adapter', 18_945_024),
+    ('model.adapter.kv_bottleneck=64', 'kv_adapter', 198_274),
+])
+def test_variants(option, role, expected):
+    assert count('configs/uniadapter/blip_msrvtt.py', option)['by_role'][role] == expected
+
+
+RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[a-z]*/*.py')
+                 if not path.stem.startswith('_') and '_base_' not in path.parts)
+
+
+def test_every_config_builds_at_real_geometry():
+    from tools.analysis_tools.count_params import count as count_here
+    assert len(RECIPES) >= 12
+    for recipe in RECIPES:
+        counts = count_here(str(ROOT / recipe), {})
+        assert 0 < counts['trainable'] <= counts['total'], recipe
