@@ -10,7 +10,8 @@ DATA=data/quickstart
 WORK=work_dirs/quickstart
 CONFIGS=configs/quickstart
 PY=.venv/bin/python
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+# One core computes, the other decodes: at this size a second computing thread costs more than it brings.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # Waiting threads that spin slow training down many times as soon as another program wants a core.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 

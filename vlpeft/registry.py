@@ -22,7 +22,8 @@ HOOKS = _child('hook', parent.HOOKS, 'vlpeft.engine.hooks')
 LOOPS = _child('loop', parent.LOOPS, 'vlpeft.engine.loops')
 OPTIM_WRAPPERS = _child('optim wrapper', parent.OPTIM_WRAPPERS, 'vlpeft.engine.optim')
 
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optim wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS, 'vlpeft.engine.optim')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS,
+                                    'vlpeft.engine.optim')
 FUNCTIONS = _child('function', parent.FUNCTIONS, 'vlpeft.engine.functions')
 
 ADAPTERS = Registry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
@@ -32,7 +33,7 @@ DIALECTS = Registry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialec
 ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
        OPTIM_WRAPPER_CONSTRUCTORS, FUNCTIONS, DIALECTS)
 
-# Rooms without parts of ours yet: their mere presence lets MMEngine search them under our default scope without a warning.
+# Rooms without parts of ours yet: they let MMEngine search under our default scope without a warning.
 for _registry in (parent.DATA_SAMPLERS, parent.OPTIMIZERS, parent.PARAM_SCHEDULERS, parent.RUNNERS, parent.EVALUATOR,
                   parent.VISUALIZERS, parent.VISBACKENDS, parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS,
                   parent.WEIGHT_INITIALIZERS, parent.STRATEGIES, parent.INFERENCERS, parent.TASK_UTILS):

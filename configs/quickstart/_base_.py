@@ -17,9 +17,9 @@ model = dict(
     type='Retriever',
     vision=dict(
         type='mmpretrain.VisionTransformer',
-        arch=dict(embed_dims=64, num_layers=3, num_heads=4, feedforward_channels=256),
+        arch=dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256),
         img_size=64, patch_size=16, out_type='raw', final_norm=True),
-    text=dict(type='BlipTextEncoder', vocab_size=256, width=64, depth=3, heads=4, hidden=256, context_width=64,
+    text=dict(type='BlipTextEncoder', vocab_size=256, width=64, depth=3, heads=2, hidden=256, context_width=64,
               max_positions=64, dropout=0.),
     vocabulary='data/quickstart/vocab',
     itc_head=dict(type='ITCHead', vision_width=64, text_width=64, embed_width=64, queue_size=0, alpha=0.4),

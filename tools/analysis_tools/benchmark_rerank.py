@@ -66,7 +66,7 @@ def plain(model, tokens: Tensor, frames: Tensor, texts: List[Tensor], features: 
 
 
 def timed(function) -> Dict[str, object]:
-    """Result, seconds and FLOPs (counted in a second pass would double the wait: counting costs next to nothing)."""
+    """Result, seconds and FLOPs of one pass."""
     with FlopCounterMode(display=False) as counter:
         start = time.perf_counter()
         result = function()
@@ -111,10 +111,11 @@ def main() -> None:
             print(json.dumps(row))
             continue
         speed, flops = row['pairs_per_second'], row['gflops_per_pair']
-        print(f'{row["case"]}, {row["pairs"]} pairs, {args.threads} threads\n'
-              f'  pairs/s      ours {speed["ours"]:8.1f}   plain loop {speed["plain"]:8.1f}   ratio {row["speedup"]:.1f}\n'
-              f'  GFLOP/pair   ours {flops["ours"]:8.2f}   plain loop {flops["plain"]:8.2f}   bound {row["flop_bound"]:.1f}\n'
-              f'  largest difference of a score: {row["largest_difference"]:.1e}')
+        print(f'{row["case"]}, {row["pairs"]} pairs, {args.threads} threads')
+        print(f'  pairs/s     ours {speed["ours"]:8.1f}   plain loop {speed["plain"]:8.1f}   ratio {row["speedup"]:.1f}')
+        print(f'  GFLOP/pair  ours {flops["ours"]:8.2f}   plain loop {flops["plain"]:8.2f}   bound '
+              f'{row["flop_bound"]:.1f}')
+        print(f'  largest difference of a score: {row["largest_difference"]:.1e}')
 
 
 if __name__ == '__main__':

@@ -5,8 +5,8 @@ r"""UniAdapter: one bottleneck per depth, its down-projection shared by vision, 
     a_t = s · Up_t(d)                                text block,   x = self-attention output
     a_m = s · LN_cross(Up_m(d) + Up_t(d))            text block,   x = cross-attention output
 
-Each is added to the output of the block's FFN; in a multimodal pass the text block adds a_t + a_m, the first of which
-is the *query residual*. The optional key/value adapter adds s·W₂W₁E to the keys and values of every cross-attention.
+Each is added to the output of the block's FFN; a multimodal pass adds a_t + a_m, of which a_t is the *query residual*.
+The optional key/value adapter adds s·W₂W₁E to the keys and values of every cross-attention.
 
 Lu et al., "UniAdapter: Unified Parameter-Efficient Transfer Learning for Cross-modal Modeling", ICLR 2024.
 """
@@ -131,7 +131,8 @@ class UniAdapter(Adapter):
                              'keep at zero for ever')
         shapes = {name: (len(tower.blocks), tower.width) for name, tower in towers.items()}
         if len(set(shapes.values())) != 1:
-            raise SiteError(f'UniAdapter shares one module per depth, but the towers differ in (depth, width): {shapes}')
+            raise SiteError('UniAdapter shares one module per depth, but the towers differ in (depth, width): '
+                            f'{shapes}')
         depth, width = next(iter(shapes.values()))
         self.layers = nn.ModuleList(UniAdapterLayer(width, bottleneck, scale, dropout) for _ in range(depth))
         for layer in self.layers:

@@ -1,53 +1,10 @@
 # MSR-VTT retrieval, 9k training clips / 1k-A test pairs, from the CLIP4Clip layout (docs/data.md):
 #   data/msrvtt/{MSRVTT_data.json, MSRVTT_train.9k.csv, MSRVTT_JSFUSION_test.csv, videos/video0.mp4, …}
 # JSON lines instead: dataset=dict(ann_file='train.jsonl', split=None).
+_base_ = './jsonl_retrieval.py'
 data_root = 'data/msrvtt/'
-num_frames = 8
-image_size = 224
-
-train_pipeline = [
-    dict(type='LoadClip', num_frames=num_frames, sampling='random'),
-    dict(type='ClipRandomResizedCrop', size=image_size, scale=(0.5, 1.0)),
-    dict(type='ClipRandomFlip', prob=0.5),
-    dict(type='ClipRandAugment', num_ops=2, magnitude=5),
-    dict(type='CleanText', max_words=30),
-    dict(type='PackClip'),
-]
-test_pipeline = [
-    dict(type='LoadClip', num_frames=num_frames, sampling='middle'),
-    dict(type='ClipResize', size=image_size),
-    dict(type='CleanText', max_words=30),
-    dict(type='PackClip'),
-]
-
 train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    worker_init_fn=dict(type='vlpeft.seed_workers_by_epoch'),
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='MSRVTTRetrieval',
-        data_root=data_root,
-        ann_file='MSRVTT_data.json',
-        split='train_9k',
-        pipeline=train_pipeline))
+    dataset=dict(type='MSRVTTRetrieval', data_root=data_root, ann_file='MSRVTT_data.json', split='train_9k'))
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='MSRVTTRetrieval',
-        data_root=data_root,
-        ann_file='MSRVTT_data.json',
-        split='test_1ka',
-        test_mode=True,
-        pipeline=test_pipeline))
+    dataset=dict(type='MSRVTTRetrieval', data_root=data_root, ann_file='MSRVTT_data.json', split='test_1ka'))
 test_dataloader = val_dataloader
-val_evaluator = dict(type='RetrievalMetric')
-test_evaluator = val_evaluator

@@ -1,4 +1,4 @@
-"""UniAdapter's released checkpoints: BLIP's names, plus adapters that every tower repeats, in {model, optimizer, …}."""
+"""UniAdapter's released checkpoints: BLIP's names, plus adapters that every tower repeats."""
 
 from typing import Any, Dict, Mapping
 

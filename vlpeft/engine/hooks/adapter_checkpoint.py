@@ -79,8 +79,8 @@ class AdapterCheckpointHook(CheckpointHook):
         if any(key.startswith('momentum.') for key in report.missing):
             model.momentum.copy_from(model)
         if recorded is not None and frozen:
-            summary = f'{origin}: {len(report.loaded)} tensors loaded, {len(frozen)} frozen ones are those of the base ' \
-                      f'{recorded["name"]}'
+            summary = (f'{origin}: {len(report.loaded)} tensors loaded, {len(frozen)} frozen ones are those of the '
+                       f'base {recorded["name"]}')
         else:
             summary = str(report)
         runner.logger.info(summary)

@@ -39,13 +39,14 @@ class FreezeReportHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         optimised = {id(param) for group in runner.optim_wrapper.optimizer.param_groups for param in group['params']}
         params = dict(model.named_parameters())
-        for what, found in (('require gradients', {name for name, param in params.items() if param.requires_grad}),
-                            ('are in the optimiser', {name for name, param in params.items() if id(param) in optimised})):
-            for fault, names in (('undeclared', found - model.declared), ('declared but do not', model.declared - found)):
+        trained = {name for name, param in params.items() if param.requires_grad}
+        stepped = {name for name, param in params.items() if id(param) in optimised}
+        for what, found in (('require gradients', trained), ('are in the optimiser', stepped)):
+            for fault, names in (('undeclared', found - model.declared), ('declared but not', model.declared - found)):
                 if names:
                     raise RuntimeError(f'{len(names)} parameters {what} differently from the declaration ({fault}): '
                                        f'{_shorten(names)}')
         if model.base is None and model.trainable != 'all':
-            raise RuntimeError("the backbone is frozen but has random weights: set model.base_checkpoint=dict(source=…), "
-                               "or model.trainable='all' to train from scratch")
+            raise RuntimeError('the backbone is frozen but has random weights: set '
+                               "model.base_checkpoint=dict(source=…), or model.trainable='all' to train from scratch")
         runner.logger.info('parameters\n' + report(count_parameters(model)))

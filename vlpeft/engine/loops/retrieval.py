@@ -74,11 +74,20 @@ class TwoStageRetrieval:
     def model(self):
         return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
 
+    def run(self) -> Dict[str, float]:
+        """Evaluates between the hooks of the phase."""
+        self.runner.call_hook(f'before_{self.phase}')
+        self.runner.call_hook(f'before_{self.phase}_epoch')
+        metrics = self.evaluate()
+        self.runner.call_hook(f'after_{self.phase}_epoch', metrics=metrics)
+        self.runner.call_hook(f'after_{self.phase}')
+        return metrics
+
     def evaluate(self) -> Dict[str, float]:
         """Runs both stages and the metrics.
 
         Raises:
-            ValueError: The set has fewer readable clips or captions than ids, without any left out.
+            ValueError: No clip of the set could be read.
         """
         self.runner.model.eval()
         device = next(self.model.parameters()).device
@@ -195,24 +204,8 @@ class RetrievalValLoop(TwoStageRetrieval, ValLoop):
     """Validates retrieval in two stages; arguments as in :class:`TwoStageRetrieval`."""
     phase = 'val'
 
-    def run(self) -> Dict[str, float]:
-        self.runner.call_hook('before_val')
-        self.runner.call_hook('before_val_epoch')
-        metrics = self.evaluate()
-        self.runner.call_hook('after_val_epoch', metrics=metrics)
-        self.runner.call_hook('after_val')
-        return metrics
-
 
 @LOOPS.register_module()
 class RetrievalTestLoop(TwoStageRetrieval, TestLoop):
     """Tests retrieval in two stages; arguments as in :class:`TwoStageRetrieval`."""
     phase = 'test'
-
-    def run(self) -> Dict[str, float]:
-        self.runner.call_hook('before_test')
-        self.runner.call_hook('before_test_epoch')
-        metrics = self.evaluate()
-        self.runner.call_hook('after_test_epoch', metrics=metrics)
-        self.runner.call_hook('after_test')
-        return metrics

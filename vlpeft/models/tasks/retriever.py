@@ -3,12 +3,13 @@
 Notation: B clips, T frames each, N tokens per frame with CLS first, S = T · N, D width, P text-clip pairs.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Dict, NamedTuple, Optional, Sequence, Union
 
 import torch
 from mmengine.dist import all_gather, get_world_size
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.nn.functional import all_gather as all_gather_with_grad
+from torch.nn import functional
 
 from vlpeft.models.backbones import CrossContext
 from vlpeft.models.heads import Features, sample_negatives
@@ -153,59 +154,41 @@ class Retriever(AdaptedModel):
 
     def _matching_loss(self, vision: VisionStates, tokens: Tokens, online: Features, ids: Tensor) -> Tensor:
         batch, per_frame = len(ids), vision.tokens.shape[2]
-        states = vision.tokens.flatten(1, 2)
-        clip_feature, text_feature = online.vision.detach(), online.text.detach()
-        pool = self._negative_pool(states, vision.frames, tokens, clip_feature, text_feature, ids)
+        gather = self.negative_all_rank and get_world_size() > 1
+        if gather:
+            missing = self.tokenizer.max_length - tokens.ids.shape[1]
+            tokens = Tokens(*(functional.pad(value, (0, missing)) for value in tokens))
+        own = dict(
+            states=vision.tokens.flatten(1, 2),
+            frames=vision.frames,
+            clip_feature=online.vision.detach(),
+            text_feature=online.text.detach(),
+            text_ids=tokens.ids,
+            text_mask=tokens.mask,
+            ids=ids)
+        pool = self._gather(own) if gather else own
         temperature = self.itc_head.temperature.detach()
-        clip, clip_valid = sample_negatives(text_feature @ pool['clip_feature'].T / temperature, ids, pool['ids'])
-        text, text_valid = sample_negatives(clip_feature @ pool['text_feature'].T / temperature, ids, pool['ids'])
-        own = torch.arange(batch, device=ids.device)
-        if pool['states'] is states:
-            negative = clip
-        else:
-            states = torch.cat([states, pool['states'][clip]])
-            negative = own + batch
-        texts = torch.cat([text_feature, text_feature, pool['text_feature'][text]])
+        to_clips = own['text_feature'] @ pool['clip_feature'].T / temperature
+        to_texts = own['clip_feature'] @ pool['text_feature'].T / temperature
+        clip, clip_valid = sample_negatives(to_clips, ids, pool['ids'])
+        text, text_valid = sample_negatives(to_texts, ids, pool['ids'])
+        rows = torch.arange(batch, device=ids.device)
+        states = torch.cat([own['states'], pool['states'][clip]]) if gather else own['states']
+        texts = torch.cat([own['text_feature'], own['text_feature'], pool['text_feature'][text]])
         frames = torch.cat([vision.frames, pool['frames'][clip], vision.frames])
         # Keys and values of each clip are projected once, however many of the 3B pairs it is in.
         context = CrossContext(
             self.text.project_context(states),
-            index=torch.cat([own, negative, own]),
+            index=torch.cat([rows, rows + batch if gather else clip, rows]),
             key_weights=self.key_weights(texts, frames, per_frame))
-        paired = Tokens(*(torch.cat([mine, mine, others[text]])
-                          for mine, others in ((pool['own_ids'], pool['text_ids']), (pool['own_mask'],
-                                                                                   pool['text_mask']))))
+        paired = Tokens(*(torch.cat([own[key], own[key], pool[key][text]]) for key in ('text_ids', 'text_mask')))
         return self.itm_head.loss(self.match(paired, context), clip_valid, text_valid)
 
-    def _negative_pool(self, states: Tensor, frames: Tensor, tokens: Tokens, clip_feature: Tensor,
-                       text_feature: Tensor, ids: Tensor) -> Dict[str, Tensor]:
-        """Candidates for hard negatives: this process's batch, or everyone's with gradient to their owners."""
-        own = dict(own_ids=tokens.ids, own_mask=tokens.mask)
-        if not self.negative_all_rank or get_world_size() == 1:
-            return dict(
-                own,
-                states=states,
-                frames=frames,
-                clip_feature=clip_feature,
-                text_feature=text_feature,
-                text_ids=tokens.ids,
-                text_mask=tokens.mask,
-                ids=ids)
-        missing = self.tokenizer.max_length - tokens.ids.shape[1]
-        padded = Tokens(*(nn.functional.pad(value, (0, missing)) for value in tokens))
-        plain = dict(
-            frames=frames,
-            clip_feature=clip_feature,
-            text_feature=text_feature,
-            text_ids=padded.ids,
-            text_mask=padded.mask,
-            ids=ids)
-        pool = {name: torch.cat(all_gather(value.contiguous())) for name, value in plain.items()}
-        return dict(
-            pool,
-            own_ids=padded.ids,
-            own_mask=padded.mask,
-            states=torch.cat(all_gather_with_grad(states.contiguous())))
+    @staticmethod
+    def _gather(own: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        """Everyone's candidates for hard negatives; gradients of vision tokens flow back to their owners."""
+        pool = {key: torch.cat(all_gather(value.contiguous())) for key, value in own.items() if key != 'states'}
+        return dict(pool, states=torch.cat(all_gather_with_grad(own['states'].contiguous())))
 
     def extract(self, clips: Tensor, data_samples: list) -> Dict[str, list]:
         """First stage of evaluation: per clip its tokens and features, per caption its ids and feature.
