@@ -39,23 +39,8 @@ fingerprint() {
 finish() { mkdir -p "$(dirname "$STAMP")" && echo "$WANTED" > "$STAMP"; }
 
 heading 'Environment'
-PYTHON=${PYTHON:-python3}
-"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {
-    echo "Python 3.10 or newer is needed, $PYTHON is $("$PYTHON" --version 2>&1); set PYTHON=python3.x" >&2
-    exit 2
-}
-[ -x $PY ] || "$PYTHON" -m venv .venv
-NEEDED=$(cat setup.py requirements/*.txt | sha256sum)
-if [ "$(cat .venv/.vlpeft-tests 2>/dev/null)" = "$NEEDED" ] || [ "$(cat .venv/.vlpeft 2>/dev/null)" = "$NEEDED" ]; then
-    echo 'installed, skipped'
-else
-    echo 'Installing vlpeft and what it needs into .venv: some GB and minutes the first time'
-    QUIET=--quiet
-    [ -t 1 ] && QUIET=--progress-bar=on
-    # One call, so that torch and torchvision come as a pair.
-    $PY -m pip install $QUIET -e .
-    echo "$NEEDED" > .venv/.vlpeft
-fi
+. tools/environment.sh
+ensure_environment ''
 SECONDS=0
 
 heading 'Stills and clips'
@@ -94,8 +79,9 @@ for NAME in base heads lora uniadapter full; do
     heading "${TITLES[$NAME]}"
     RUN=$WORK/$NAME
     if ! done_already "$NAME" "${CODE[@]}" config:$CONFIGS/$NAME.py $WORK/.stages/pretrain tools/test.py; then
+        mkdir -p "$RUN"
+        $PY tools/analysis_tools/count_params.py $CONFIGS/$NAME.py --json > "$RUN".json &
         if [ "$NAME" = base ]; then
-            mkdir -p "$RUN"
             echo 0 > "$RUN"/seconds
             CHECKPOINT=none
         else
@@ -103,7 +89,8 @@ for NAME in base heads lora uniadapter full; do
             CHECKPOINT=$(cat "$RUN"/last_checkpoint)
         fi
         $PY tools/test.py $CONFIGS/$NAME.py "$CHECKPOINT" --work-dir "$RUN" --out "$RUN"/result.json
-        $PY tools/analysis_tools/count_params.py $CONFIGS/$NAME.py --json > "$RUN"/counts.json
+        wait $!
+        mv "$RUN".json "$RUN"/counts.json
         finish
     fi
     CHECKPOINT=null
