@@ -8,7 +8,7 @@ from mmengine.fileio import dump
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
-                                  enable_eval_amp, existing_checkpoint, load_config)
+                                  enable_eval_amp, end_process_group, existing_checkpoint, load_config)
 
 EPILOG = """examples:
   python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/blip_msrvtt/epoch_5.pth --out result.json
@@ -52,6 +52,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         predictions = {metric.prefix: metric.predictions for metric in runner.test_evaluator.metrics
                        if hasattr(metric, 'predictions')}
         dump(dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, predictions=predictions), args.out)
+    end_process_group()
 
 
 if __name__ == '__main__':

@@ -5,7 +5,7 @@ from typing import List, Optional
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
-                                  enable_eval_amp, existing_checkpoint, load_config)
+                                  enable_eval_amp, end_process_group, existing_checkpoint, load_config)
 
 EPILOG = """examples:
   python tools/train.py configs/uniadapter/blip_msrvtt.py
@@ -50,6 +50,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
     build_runner(cfg).train()
+    end_process_group()
 
 
 if __name__ == '__main__':

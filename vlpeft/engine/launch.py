@@ -126,3 +126,10 @@ def _use_gloo(cfg: Config) -> None:
     timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
     torch.distributed.init_process_group('gloo', timeout=timeout)
     print_log('No GPU: set env_cfg.dist_cfg.backend=gloo and model_wrapper_cfg.device_ids=None', logger='current')
+
+
+def end_process_group() -> None:
+    """Leaves the process group together; a process that exits with its threads running may abort."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
