@@ -10,42 +10,31 @@ from random import Random
 from scenes import CELLS, Scene, Thing
 
 SYNONYMS = {
-    'red': ('crimson', 'scarlet'), 'green': ('emerald', 'jade'), 'blue': ('azure', 'cobalt'),
-    'yellow': ('golden', 'lemon'), 'purple': ('violet', 'plum'), 'cyan': ('turquoise', 'teal'),
-    'circle': ('disc', 'ball'), 'square': ('box', 'block'), 'triangle': ('wedge', 'pyramid'),
-    'cross': ('plus', 'crosshair'),
-    'small': ('tiny', 'little'), 'large': ('big', 'huge'),
-    'black': ('dark', 'inky'), 'gray': ('ashen', 'slate'), 'white': ('pale', 'snowy'),
+    'red': 'crimson', 'green': 'emerald', 'blue': 'azure', 'yellow': 'golden', 'purple': 'violet', 'cyan': 'turquoise',
+    'circle': 'disc', 'square': 'box', 'triangle': 'wedge', 'cross': 'plus',
+    'small': 'tiny', 'large': 'big',
+    'black': 'dark', 'gray': 'ashen', 'white': 'pale',
 }
-SYNONYM_SHARE = 0.6
+SYNONYM_SHARE = 0.5
+# How often a clip's caption states the size of a thing, and the background.
+ASIDE_SHARE = 0.25
 
-# Each paraphrase twice: after a subject ("a disc slides") and as an attribute ("a disc sliding").
 EVENT_PHRASES = {
     # Not "does not move": that is also true of a thing that blinks or changes size.
-    'still': (('stays unchanged', 'staying unchanged'), ('does nothing', 'doing nothing'),
-              ('remains the same', 'remaining the same')),
-    'horizontal': (('moves horizontally', 'moving horizontally'), ('slides sideways', 'sliding sideways'),
-                   ('drifts along a level path', 'drifting along a level path')),
-    'vertical': (('moves vertically', 'moving vertically'), ('climbs or falls', 'climbing or falling'),
-                 ('travels along an upright path', 'travelling along an upright path')),
-    'diagonal': (('moves diagonally', 'moving diagonally'), ('glides on a slant', 'gliding on a slant'),
-                 ('follows an oblique path', 'following an oblique path')),
-    'blink': (('blinks', 'blinking'), ('flashes on and off', 'flashing on and off'),
-              ('keeps vanishing', 'that keeps vanishing')),
-    'resize': (('changes size', 'changing size'), ('varies in scale', 'varying in scale'),
-               ('swells or shrinks', 'swelling or shrinking')),
-    'recolour': (('switches between {} and {}', 'switching between {} and {}'),
-                 ('alternates {} with {}', 'alternating {} with {}'),
-                 ('wears {} and {} by turns', 'wearing {} and {} by turns')),
+    'still': ('stays unchanged', 'does nothing'),
+    'horizontal': ('moves horizontally', 'slides sideways'),
+    'vertical': ('moves vertically', 'climbs or falls'),
+    'diagonal': ('moves diagonally', 'glides aslant'),
+    'blink': ('blinks', 'keeps vanishing'),
+    'resize': ('changes size', 'swells or shrinks'),
+    'recolour': ('switches between {} and {}', 'alternates {} with {}'),
 }
 JOINT_PHRASES = {
-    'turns': ('take turns', 'appear one at a time', 'are never visible at once'),
-    'together': ('blink together', 'appear and vanish in unison', 'flash at the same moment'),
+    'turns': ('take turns', 'appear alternately'),
+    'together': ('blink together', 'flash in unison'),
 }
-OPENINGS = ('', '', '', 'footage of ', 'in this clip ', 'we watch ')
-LONE = ('single', 'lone', 'solitary')
-LINKS = (' while ', ' as ', ' and ')
-BACKDROPS = ('against a {} backdrop', 'over a {} scene')
+LONE = ('single', 'lone')
+LINKS = (' while ', ' and ')
 COUNTS = {2: 'two', 3: 'three', 4: 'four'}
 PLURALS = {'circle': 'circles', 'square': 'squares', 'triangle': 'triangles', 'cross': 'crosses'}
 
@@ -56,12 +45,12 @@ def with_article(phrase: str) -> str:
 
 
 def _word(plain: str, rng: Random) -> str:
-    return rng.choice(SYNONYMS[plain]) if rng.random() < SYNONYM_SHARE else plain
+    return SYNONYMS[plain] if rng.random() < SYNONYM_SHARE else plain
 
 
 def _clip_subject(thing: Thing, is_alone: bool, rng: Random) -> str:
     words = [rng.choice(LONE)] if is_alone else []
-    if thing.event != 'resize' and rng.random() < 0.4:
+    if thing.event != 'resize' and rng.random() < ASIDE_SHARE:
         words.append(_word(thing.size, rng))
     if thing.event != 'recolour':
         words.append(_word(thing.colour, rng))
@@ -69,8 +58,8 @@ def _clip_subject(thing: Thing, is_alone: bool, rng: Random) -> str:
     return with_article(' '.join(words))
 
 
-def _clip_clause(thing: Thing, is_alone: bool, is_attribute: bool, rng: Random) -> str:
-    phrase = rng.choice(EVENT_PHRASES[thing.event])[is_attribute]
+def _clip_clause(thing: Thing, is_alone: bool, rng: Random) -> str:
+    phrase = rng.choice(EVENT_PHRASES[thing.event])
     if thing.event == 'recolour':
         colours = [_word(thing.colour, rng), _word(thing.second_colour, rng)]
         rng.shuffle(colours)
@@ -90,18 +79,13 @@ def describe_clip(scene: Scene, rng: Random) -> str:
     """
     things = list(scene.things)
     rng.shuffle(things)
-    opening = rng.choice(OPENINGS)
     if scene.joint:
         body = ' and '.join(_clip_subject(t, False, rng) for t in things) + ' ' + rng.choice(JOINT_PHRASES[scene.joint])
-        opening = opening.replace('footage of ', '').replace('we watch ', 'we watch how ')
     else:
-        is_attribute = opening in ('footage of ', 'we watch ')
-        clauses = [_clip_clause(t, len(things) == 1, is_attribute, rng) for t in things]
-        body = rng.choice(LINKS[2:] if is_attribute else LINKS).join(clauses)
-    backdrop = rng.choice(BACKDROPS).format(_word(scene.background, rng)) if rng.random() < 0.4 else ''
-    # "a ashen" and "a inky" come from the fixed article of the backdrop.
-    backdrop = backdrop.replace(' a ashen', ' an ashen').replace(' a inky', ' an inky')
-    return f'{opening}{body} {backdrop}'.strip()
+        body = rng.choice(LINKS).join(_clip_clause(t, len(things) == 1, rng) for t in things)
+    if rng.random() >= ASIDE_SHARE:
+        return body
+    return f'{body} against {with_article(_word(scene.background, rng))} backdrop'
 
 
 def _still_thing(thing: Thing, with_size: bool) -> str:

@@ -22,7 +22,7 @@ from render import write_clip, write_still
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from scenes import COLOURS, SHAPES, Look, Scene, could_be_confused, draw_clip, draw_still
 
-GROUP = 4
+GROUP = 2
 PAIR_SHARE = 0.7
 LOOKS = [(colour, shape) for colour in COLOURS for shape in SHAPES]
 PAIRS = list(itertools.combinations(LOOKS, 2))
@@ -42,7 +42,7 @@ def draw_clip_sets(sizes: dict[str, int], rng: Random) -> dict[str, list[Scene]]
     """Draw the clips of all sets.
 
     Args:
-        sizes: Number of clips of ``train``, ``val`` and ``test``; the last two multiples of 4.
+        sizes: Number of clips of ``train``, ``val`` and ``test``; the last two multiples of 2.
         rng: Draws everything.
 
     Returns:
@@ -123,8 +123,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--stills', type=int, default=3000, help='training stills, default 3000')
     parser.add_argument('--still-tests', type=int, default=160, help='test stills, default 160')
     parser.add_argument('--train', type=int, default=640, help='training clips, default 640')
-    parser.add_argument('--val', type=int, default=64, help='validation clips, a multiple of 4, default 64')
-    parser.add_argument('--test', type=int, default=160, help='test clips, a multiple of 4, default 160')
+    parser.add_argument('--val', type=int, default=64, help='validation clips, even, default 64')
+    parser.add_argument('--test', type=int, default=160, help='test clips, even, default 160')
     parser.add_argument('--captions', type=int, default=5, help='captions of a training clip, default 5')
     parser.add_argument('--workers', type=int, default=2, help='processes, default 2')
     args = parser.parse_args()
