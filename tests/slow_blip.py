@@ -90,16 +90,18 @@ class SlowBlip:
         out = linear(softmax_attention(q, k, v, self.heads, mask), s, f'{name}.output.dense')
         return norm(out + x, s, f'{name}.output.LayerNorm', 1e-12)
 
-    def text(self, ids: Tensor, states=None, weights=None) -> Tensor:
-        """Unpadded ids (L,), vision tokens (S, D) or None, key weights (S,) or None, to (L, D)."""
+    def text(self, ids: Tensor, states=None, weights=None, tower: str = 'text', causal: bool = False) -> Tensor:
+        """Unpadded ids (L,), context states (S, D) or None, key weights (S,) or None, to (L, D)."""
         s = self.state
-        x = s['text.embeddings.word_embeddings.weight'][ids]
-        x = x + s['text.embeddings.position_embeddings.weight'][:len(ids)]
-        x = norm(x, s, 'text.embeddings.LayerNorm', 1e-12)
-        kv = 'adapter.kv_adapters.text' if 'adapter.kv_adapters.text.key.scale' in s else None
+        x = s[f'{tower}.embeddings.word_embeddings.weight'][ids]
+        x = x + s[f'{tower}.embeddings.position_embeddings.weight'][:len(ids)]
+        x = norm(x, s, f'{tower}.embeddings.LayerNorm', 1e-12)
+        kv = f'adapter.kv_adapters.{tower.split(".")[0]}'
+        kv = kv if f'{kv}.key.scale' in s else None
+        mask = torch.full((len(ids), len(ids)), -1e4, dtype=x.dtype).triu(1) if causal else None
         for i in range(self.depth):
-            name = f'text.encoder.layer.{i}'
-            mid = self_out = self.attention(x, x, f'{name}.attention')
+            name = f'{tower}.encoder.layer.{i}'
+            mid = self_out = self.attention(x, x, f'{name}.attention', mask)
             added = self.adapter(self_out, i, 'text')
             if states is not None:
                 mid = self.attention(self_out, states, f'{name}.crossattention', None, weights, kv)
@@ -142,6 +144,21 @@ class SlowBlip:
         ids = torch.cat([torch.tensor([encode_id]), ids[1:]])
         state = self.text(ids, tokens.flatten(0, 1), weights)[0]
         return linear(state, self.state, 'itm_head.classifier')
+
+    def answer_logits(self, frames: Tensor, question: Tensor, answer: Tensor, encode_id: int, decode_id: int,
+                      frame_aware: bool) -> Tensor:
+        """Next-token logits (L, V) of one answer's unpadded ids, the first replaced by ``decode_id``."""
+        tokens, weights = torch.stack([self.vision(frame) for frame in frames]), None
+        if frame_aware and len(frames) > 1:
+            features = [self.unit(frame[0], 'itc_head.vision_proj') for frame in tokens]
+            weights = self.frame_weights(self.text_feature(question), features, tokens.shape[1])
+        if 'temporal_embedding.table' in self.state:
+            tokens = tokens + self.state['temporal_embedding.table'][0][:, None]
+        states = self.text(torch.cat([torch.tensor([encode_id]), question[1:]]), tokens.flatten(0, 1), weights)
+        hidden = self.text(torch.cat([torch.tensor([decode_id]), answer[1:]]), states, tower='decoder.bert', causal=True)
+        name = 'decoder.cls.predictions'
+        hidden = gelu(linear(hidden, self.state, f'{name}.transform.dense'))
+        return linear(norm(hidden, self.state, f'{name}.transform.LayerNorm', 1e-12), self.state, f'{name}.decoder')
 
 
 def cross_entropy(logits: Tensor, label: int) -> Tensor:

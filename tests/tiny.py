@@ -37,6 +37,14 @@ def retriever_config(vocabulary: str = '', **overrides) -> dict:
     return {**config, **overrides}
 
 
+def vqa_config(vocabulary: str = '', **overrides) -> dict:
+    """Config of a tiny question answerer with the towers of :func:`retriever_config`."""
+    retriever = retriever_config(vocabulary)
+    config = dict(type='GenerativeVQA', vision=retriever['vision'], text=retriever['text'],
+                  decoder=dict(retriever['text'], type='BlipTextDecoder'), vocabulary=vocabulary)
+    return {**config, **overrides}
+
+
 def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
     """Fills every parameter with N(0, std), norm gains with N(1, std)."""
     generator = torch.Generator().manual_seed(seed)
@@ -44,6 +52,8 @@ def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
         gain = name.endswith('weight') and param.ndim == 1
         with torch.no_grad():
             param.copy_(torch.randn(param.shape, generator=generator) * std + gain)
+    if not hasattr(model, 'queue'):
+        return model
     with torch.no_grad():
         model.itc_head.temperature.fill_(0.3)
         for bank in (model.queue.vision, model.queue.text):
@@ -57,6 +67,24 @@ def build_retriever(dtype=torch.float64, seed: int = 0, **overrides) -> nn.Modul
     model = MODELS.build(retriever_config(**overrides)).to(dtype)
     model.eval()
     return randomise(model, seed=seed)
+
+
+def build_vqa(dtype=torch.float64, seed: int = 0, **overrides) -> nn.Module:
+    """A randomised tiny question answerer in eval mode."""
+    model = MODELS.build(vqa_config(**overrides)).to(dtype)
+    model.eval()
+    return randomise(model, seed=seed)
+
+
+def random_questions(batch: int = 3, **clips):
+    """Clips of :func:`random_batch` and samples with questions and one to three weighted answers."""
+    clips, samples = random_batch(batch, **clips)
+    answers = ['red', 'big circle', 'the small blue square', 'left', 'green']
+    for i, sample in enumerate(samples):
+        chosen = answers[i:i + 1 + i % 3]
+        sample.set_data(dict(question=sample.text, question_id=i, answers=chosen,
+                             weights=[0.2 + 0.3 * j for j in range(len(chosen))]))
+    return clips, samples
 
 
 def random_batch(batch: int = 3, frames: int = 2, dtype=torch.float64, seed: int = 1):

@@ -26,10 +26,9 @@ def test_each_modality_equals_its_closed_form(dtype, rtol):
         torch.nn.init.normal_(param, std=0.4)
     slow = SlowUniAdapter({f'adapter.layers.0.{name}': param for name, param in layer.named_parameters()})
     x, y, c = torch.randn(3, 2, 5, WIDTH, dtype=dtype)
-    torch.testing.assert_close(layer.add_visual(y, x), y + slow(x, 0, 'vision'), rtol=rtol, atol=rtol)
-    torch.testing.assert_close(layer.add_text(y, x, None), y + slow(x, 0, 'text'), rtol=rtol, atol=rtol)
-    torch.testing.assert_close(
-        layer.add_text(y, x, c), y + slow(x, 0, 'text') + slow(c, 0, 'multimodal'), rtol=rtol, atol=rtol)
+    torch.testing.assert_close(layer.add_vision(y, x), y + slow(x, 0, 'vision'), rtol=rtol, atol=rtol)
+    torch.testing.assert_close(layer.add_text(y, x), y + slow(x, 0, 'text'), rtol=rtol, atol=rtol)
+    torch.testing.assert_close(layer.add_multimodal(y, c), y + slow(c, 0, 'multimodal'), rtol=rtol, atol=rtol)
 
 
 def test_key_value_adapter_is_a_scaled_low_rank_map():
@@ -44,10 +43,11 @@ def test_key_value_adapter_is_a_scaled_low_rank_map():
 
 def test_towers_share_one_module_per_depth():
     model = build_retriever(adapter=dict(type='UniAdapter', bottleneck=4))
-    units = [(edit.tower, edit.unit) for edit in model.attachments[0].edits]
-    assert len(units) == 2 * DEPTH
+    units = [(edit.tower, edit.method, edit.unit) for edit in model.attachments[0].edits]
+    assert len(units) == 3 * DEPTH
     for depth in range(DEPTH):
-        assert [tower for tower, unit in units if unit is model.adapter.layers[depth]] == ['vision', 'text']
+        assert {(tower, method) for tower, method, unit in units if unit is model.adapter.layers[depth]} == {
+            ('vision', 'add_vision'), ('text', 'add_text'), ('text', 'add_multimodal')}
     assert count_parameters(model)['by_tower']['shared'] == sum(p.numel() for p in model.adapter.parameters())
 
 
@@ -83,6 +83,10 @@ def test_cross_norm_can_be_frozen_as_released():
 @pytest.mark.parametrize('options, error, message', [
     (dict(init='zeros'), ValueError, r"init='zeros'; choose from \('released', 'identity'\)"),
     (dict(init='identity', train_cross_norm=False), ValueError, 'LN_cross'),
+    (dict(share='down'), ValueError, r"share='down'; choose from \('towers', 'none'\)"),
+    (dict(modalities=('vision', 'audio')), ValueError, r"'audio'\); choose one or more of \('vision', 'text', 'mult"),
+    (dict(modalities=()), ValueError, r'modalities=\(\); choose one or more'),
+    (dict(modalities='text'), ValueError, r"modalities='text'; choose one or more"),
 ])
 def test_impossible_options_are_errors(options, error, message):
     with pytest.raises(error, match=message):
@@ -92,5 +96,6 @@ def test_impossible_options_are_errors(options, error, message):
 def test_towers_of_other_shapes_are_an_error():
     config = retriever_config(adapter=dict(type='UniAdapter'))
     config['text']['depth'] = DEPTH + 1
-    with pytest.raises(SiteError, match=r"differ in \(depth, width\): {'vision': \(2, 16\), 'text': \(3, 16\)}"):
+    with pytest.raises(SiteError, match=r"differ in \(depth, width\): {'vision': \(2, 16\), 'text': \(3, 16\)}; with "
+                       "share='none' each tower has modules of its own"):
         MODELS.build(config)

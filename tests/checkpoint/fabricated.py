@@ -51,25 +51,55 @@ def base(grid=2):
             linear(f'{v}.layers.{i}.{ours}', f'{official}.blocks.{i}.{theirs}', f'{mm}.layers.{i}.{ours}', *shape)
     linear(f'{v}.ln1', f'{official}.norm', f'{mm}.ln1', WIDTH)
 
-    def text(tail, *shape):
-        linear(f'text.{tail}', f'text_encoder.{tail}', f'text_backbone.{tail}', *shape)
-
-    for table, rows in (('word_embeddings', VOCABULARY), ('position_embeddings', POSITIONS)):
-        put(*(f'{tower}.embeddings.{table}.weight' for tower in ('text', 'text_encoder', 'text_backbone')),
-            draw(rows, WIDTH))
-    text('embeddings.LayerNorm', WIDTH)
-    for i in range(DEPTH):
-        for attention in ('attention', 'crossattention'):
-            for tail in ('self.query', 'self.key', 'self.value', 'output.dense'):
-                text(f'encoder.layer.{i}.{attention}.{tail}', WIDTH, WIDTH)
-            text(f'encoder.layer.{i}.{attention}.output.LayerNorm', WIDTH)
-        text(f'encoder.layer.{i}.intermediate.dense', HIDDEN, WIDTH)
-        text(f'encoder.layer.{i}.output.dense', WIDTH, HIDDEN)
-        text(f'encoder.layer.{i}.output.LayerNorm', WIDTH)
+    for tail, tensor in bert().items():
+        put(f'text.{tail}', f'text_encoder.{tail}', f'text_backbone.{tail}', tensor)
     linear('itc_head.vision_proj', 'vision_proj', 'vision_neck', EMBED, WIDTH)
     linear('itc_head.text_proj', 'text_proj', 'text_neck', EMBED, WIDTH)
     linear('itm_head.classifier', 'itm_head', 'multimodal_head.fc', 2, WIDTH)
     put('itc_head.temperature', 'temp', 'temp', torch.tensor(0.05))
+    return out
+
+
+def bert():
+    """A text model with cross-attention."""
+    out = {}
+
+    def linear(name, *shape):
+        affine([(dict(out=name), shape)], dict(out=out))
+
+    for table, rows in (('word_embeddings', VOCABULARY), ('position_embeddings', POSITIONS)):
+        out[f'embeddings.{table}.weight'] = draw(rows, WIDTH)
+    linear('embeddings.LayerNorm', WIDTH)
+    for i in range(DEPTH):
+        for attention in ('attention', 'crossattention'):
+            for tail in ('self.query', 'self.key', 'self.value', 'output.dense'):
+                linear(f'encoder.layer.{i}.{attention}.{tail}', WIDTH, WIDTH)
+            linear(f'encoder.layer.{i}.{attention}.output.LayerNorm', WIDTH)
+        linear(f'encoder.layer.{i}.intermediate.dense', HIDDEN, WIDTH)
+        linear(f'encoder.layer.{i}.output.dense', WIDTH, HIDDEN)
+        linear(f'encoder.layer.{i}.output.LayerNorm', WIDTH)
+    return out
+
+
+def decoder():
+    """BLIP's text decoder: ``ours`` and ``blip``, which names the last bias twice."""
+    tails = {f'bert.{tail}': tensor for tail, tensor in bert().items()}
+    affine([(dict(out='cls.predictions.transform.dense'), (WIDTH, WIDTH)),
+            (dict(out='cls.predictions.transform.LayerNorm'), (WIDTH, )),
+            (dict(out='cls.predictions.decoder'), (VOCABULARY, WIDTH))], dict(out=tails))
+    blip = {f'text_decoder.{tail}': tensor for tail, tensor in tails.items()}
+    blip['text_decoder.cls.predictions.bias'] = tails['cls.predictions.decoder.bias']
+    return dict(ours={f'decoder.{tail}': tensor for tail, tensor in tails.items()}, blip=blip)
+
+
+def decoder_adapters():
+    """What UniAdapter's VQA checkpoints hold for the decoder: key/value adapters of its own."""
+    out = dict(ours={}, released={})
+    for kind in ('key', 'value'):
+        ours, theirs = f'adapter.kv_adapters.decoder.{kind}', f'text_decoder.bert.encoder.video_{kind}_adapter'
+        affine([(dict(ours=f'{ours}.down', released=f'{theirs}.down_proj'), (KV_BOTTLENECK, WIDTH)),
+                (dict(ours=f'{ours}.up', released=f'{theirs}.up_proj'), (WIDTH, KV_BOTTLENECK))], out)
+        out['ours'][f'{ours}.scale'] = out['released'][f'{theirs}.scale'] = draw(1)
     return out
 
 
@@ -94,7 +124,7 @@ def adapters():
 
 
 def official_leftovers(weights):
-    """What BLIP's files hold besides: momentum copies, queues, decoder, position ids."""
+    """What BLIP's files hold besides: momentum copies, queues, position ids."""
     momentum = {}
     for key in weights:
         part, _, rest = key.partition('.')
@@ -104,22 +134,20 @@ def official_leftovers(weights):
         **momentum, 'image_queue': draw(EMBED, 6), 'text_queue': draw(EMBED, 6),
         'idx_queue': torch.full((1, 6), -100), 'ptr_queue': torch.zeros(1, dtype=torch.long),
         'queue_ptr': torch.zeros(1, dtype=torch.long),
-        'text_decoder.bert.embeddings.word_embeddings.weight': draw(3, 3),
-        'text_decoder.cls.predictions.bias': draw(3),
         'text_encoder.embeddings.position_ids': torch.arange(POSITIONS)[None]
     }
 
 
-def released_aliases(released):
+def released_aliases(released, towers=('visual_encoder.adapters.{}', 'visual_encoder.blocks.{}.adapter',
+                                       'text_encoder.encoder.layer.{}.adapter')):
     """The names under which each tower repeats the shared adapters, and the dead second set."""
     aliases = {}
     for key, tensor in released.items():
         part, _, rest = key.partition('.')
         if part == 'adapters':
             depth, _, tail = rest.partition('.')
-            for prefix in (f'visual_encoder.adapters.{depth}', f'visual_encoder.blocks.{depth}.adapter',
-                           f'text_encoder.encoder.layer.{depth}.adapter'):
-                aliases[f'{prefix}.{tail}'] = tensor
+            for prefix in towers:
+                aliases[f'{prefix.format(depth)}.{tail}'] = tensor
             aliases[f'adapters_dec.{rest}'] = draw(2)
     return aliases
 

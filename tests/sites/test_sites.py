@@ -208,7 +208,8 @@ def test_a_pass_cut_short_does_not_leak_into_the_next():
     (dict(towers=['vision'], kinds=['cross_attn']), r"unknown kinds in tower vision \['cross_attn'\]; there are "
      r"\['self_attn', 'ffn'\]"),
     (dict(depths=[7]), r'unknown depths of tower "vision" \[7\]; there are \[0, 1\]'),
-    (dict(kinds=['ffn'], linears=['q']), r"unknown linears \['q'\]; there are \['fc1', 'fc2'\]"),
+    (dict(kinds=['ffn'], linears=['q']), r'unknown linears of tower "vision" \[\'q\'\]; there are '
+     r'\[\'fc1\', \'fc2\'\]'),
 ])
 def test_unknown_sites_are_named_with_the_choices(targets, message):
     with pytest.raises(SiteError, match=message):

@@ -1,29 +1,62 @@
 """The base: the pretrained weights under an adapter, loaded the same way in every run."""
 
-from typing import Dict, Optional
+import hashlib
+from typing import Dict, Mapping, Optional
 
 from mmengine.logging import print_log
 from torch import nn
 
 from .download import fetch
+from .errors import CheckpointError
 from .identity import base_identity
-from .load import load_into
+from .load import fit, load_into
 
 
-def load_base(model: nn.Module, source: str, sha256: Optional[str] = None) -> Dict[str, str]:
-    """Loads a base checkpoint of any dialect into a model whose method is not attached yet.
+def load_base(model: nn.Module,
+              source: Optional[str] = None,
+              sha256: Optional[str] = None,
+              **parts: Mapping[str, str]) -> Dict[str, str]:
+    """Loads a base of any dialect into a model whose method is not attached yet: one file, or one for each part.
 
     Args:
         model: Its towers must be filled wholly; what is missing elsewhere stays as initialised and is reported.
-        source: Path or URL.
-        sha256: Expected hash of the file. Defaults to None, unchecked.
+        source: Path or URL of one file for the whole model. Defaults to None, for ``parts``.
+        sha256: Expected hash of that file. Defaults to None, unchecked.
+        **parts: ``vision=dict(source=…, sha256=…)``, one for each tower and any head. Only the parameters of the named
+            part are taken from its file, and all of them must be in it. The other heads stay as initialised.
 
     Returns:
-        ``name`` and ``sha256`` of the file, which adapter checkpoints record.
+        ``name`` and ``sha256`` of the base, which adapter checkpoints record; of several files the names joined by
+        ``+`` and the hash of their hashes, each once, in the order of the model's parts.
 
     Raises:
-        CheckpointError: Another hash, geometry or layout.
+        CheckpointError: Another hash, geometry or layout; both forms at once; or a tower without a source.
     """
+    if source is not None:
+        if parts:
+            raise CheckpointError(f'base_checkpoint has a source of its own and also {", ".join(parts)}; choose one')
+        path = fetch(source, sha256=sha256)
+        print_log(str(load_into(model, path, strict_parts=tuple(model.towers))), 'current')
+        return base_identity(path)
+    there = [*model.towers, *model.heads]
+    unknown = [name for name in parts if name not in there]
+    bare = [name for name in model.towers if name not in parts]
+    if unknown or bare:
+        raise CheckpointError(f'base_checkpoint names {", ".join(parts) or "nothing"}; it takes source=… for the whole '
+                              f'model, or a source for each of the towers {", ".join(model.towers)} and, if wanted, of '
+                              f'the heads {", ".join(model.heads)}')
+    identities = [_load_part(model, name, **parts[name]) for name in there if name in parts]
+    files = {identity['sha256']: identity['name'] for identity in identities}
+    if len(files) == 1:
+        return identities[0]
+    return dict(name=' + '.join(files.values()), sha256=hashlib.sha256(''.join(files).encode()).hexdigest())
+
+
+def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Dict[str, str]:
     path = fetch(source, sha256=sha256)
-    print_log(str(load_into(model, path, strict_parts=tuple(model.towers))), 'current')
+    # Buffers of towers are constants of their geometry, which some files hold for another one.
+    target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
+    state, report = fit(path, target, strict_parts=(part, ))
+    model.load_state_dict(state, strict=False)
+    print_log(str(report), 'current')
     return base_identity(path)

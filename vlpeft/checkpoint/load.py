@@ -73,8 +73,12 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
             part.resized[key] = shapes
         part.loaded.append(key)
         fitted[key] = tensor
+    parts = {key.partition('.')[0] for key in target}
     for key in source:
-        if key not in target:
+        name = key.partition('.')[0]
+        if name in layout.optional_parts and name not in parts:
+            report.ignored.setdefault(f'the model has no {name}', []).append(key)
+        elif key not in target:
             report.part(key).unexpected.append(key)
     _refuse(report, misfits, strict_parts, weights_of(checkpoint), target)
     return fitted, report

@@ -10,7 +10,8 @@ TRAINABLE = ('heads', 'all')
 def freeze(model: nn.Module, trainable: str) -> None:
     """Sets ``requires_grad`` from what the parts declare.
 
-    ``'heads'``: the towers and the heads' declared constants are frozen, heads, adapters and task embeddings train.
+    ``'heads'``: the towers (but for the model's ``trained_parts``) and the heads' declared constants are frozen; heads,
+    adapters and task embeddings train.
     ``'all'``: everything trains.
 
     Raises:
@@ -26,6 +27,8 @@ def freeze(model: nn.Module, trainable: str) -> None:
     for head in model.heads.values():
         for name in getattr(head, 'constants', ()):
             head.get_parameter(name).requires_grad_(False)
+    for path in model.trained_parts:
+        model.get_submodule(path).requires_grad_(True)
 
 
 def count_parameters(model: nn.Module) -> dict:

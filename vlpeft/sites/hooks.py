@@ -23,7 +23,8 @@ class Binding:
     """What a method does at one place.
 
     ``unit.<method>(value, *reads)`` receives the tensor at ``write`` and those at ``reads`` (None where the pass did
-    not reach them, as for cross-attention in a text-only pass) and returns the new value.
+    not reach them) and returns the new value. It is not called in a pass that reaches none of its reads, such as
+    those at a cross-attention in a text-only pass.
 
     Attributes:
         tower: The tower's name.
@@ -42,7 +43,12 @@ class Binding:
 
     @property
     def site(self) -> str:
-        return f'{self.tower}.{self.depth}:{self.write.path}'
+        return f'{self.tower}.{self.depth}:{self.write.path} ({self.method})'
+
+
+def _first(output: Any) -> Tensor:
+    """Some libraries' blocks return the stream and more as a tuple."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def _narrow(value: Tensor, tap: Tap) -> Tensor:
@@ -59,8 +65,8 @@ class _Capture:
     def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> None:
         self.value = _narrow(args[0] if args else kwargs[self.tap.keyword], self.tap)
 
-    def on_output(self, module: nn.Module, args: tuple, output: Tensor) -> None:
-        self.value = _narrow(output, self.tap)
+    def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
+        self.value = _narrow(_first(output), self.tap)
 
 
 class _Edit:
@@ -77,19 +83,20 @@ class _Edit:
         for capture in self.captures:
             capture.value = None
 
-    def on_output(self, module: nn.Module, args: tuple, output: Tensor) -> Optional[Tensor]:
+    def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
         reads = [capture.value for capture in self.captures]
         for capture in self.captures:
             capture.value = None
-        if self.switch.active != self.name:
+        if self.switch.active != self.name or (reads and all(read is None for read in reads)):
             return None
         if not torch.compiler.is_compiling():
             self.hits += 1
-        value = getattr(self.unit, self.method)(_narrow(output, self.tap), *reads)
-        if self.tap.span is None:
-            return value
-        start, stop = self.tap.span
-        return torch.cat([output[..., :start], value, output[..., stop:]], dim=-1)
+        whole = _first(output)
+        value = getattr(self.unit, self.method)(_narrow(whole, self.tap), *reads)
+        if self.tap.span is not None:
+            start, stop = self.tap.span
+            value = torch.cat([whole[..., :start], value, whole[..., stop:]], dim=-1)
+        return (value, *output[1:]) if isinstance(output, tuple) else value
 
 
 class Attachment:

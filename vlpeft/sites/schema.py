@@ -62,14 +62,15 @@ class SubLayer:
     Attributes:
         kind: ``'self_attn'``, ``'cross_attn'`` or ``'ffn'``.
         x: Residual-stream input of the branch, (B, L, D).
-        h: Its output after LayerScale, before dropout, DropPath and the residual add, (B, L, D).
+        h: Its output after LayerScale, before dropout, DropPath and the residual add, (B, L, D); None where that
+            passes no module (BEiT's LayerScale).
         y: The stream after the residual add (and after the norm, if post-norm), (B, L, D).
         linears: ``q, k, v, o`` or ``fc1, fc2``.
         context: Encoder states of a cross-attention, (B, S, Dc). Defaults to None.
     """
     kind: str
     x: Tap
-    h: Tap
+    h: Optional[Tap]
     y: Tap
     linears: Mapping[str, LinearSite]
     context: Optional[Tap] = None

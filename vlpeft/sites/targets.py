@@ -1,6 +1,6 @@
 """Targets: which sites of which towers a method acts on, declared in the config and checked."""
 
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from .schema import KINDS, LinearSite, SiteError, SubLayer, Tower
 
@@ -54,9 +54,15 @@ class Targets:
                 wanted_by: str) -> Iterator[Tuple[Tower, int, SubLayer, str, LinearSite]]:
         """Yields (tower, depth, sub-layer, role, linear map) in forward order."""
         sublayers = list(self.sublayers(towers, wanted_by))
-        present = list(dict.fromkeys(role for _, _, sublayer in sublayers for role in sublayer.linears))
-        roles = _chosen(self.linear_names, present, 'linears', wanted_by)
+        present: Dict[str, dict] = {}
+        for tower, _, sublayer in sublayers:
+            present.setdefault(tower.name, {}).update(dict.fromkeys(sublayer.linears))
+        # Checked in each tower: one that lacks a map must not be left out in silence because another has it.
+        roles = {
+            name: _chosen(self.linear_names, list(there), f'linears of tower "{name}"', wanted_by)
+            for name, there in present.items()
+        }
         for tower, depth, sublayer in sublayers:
-            for role in roles:
+            for role in roles[tower.name]:
                 if role in sublayer.linears:
                     yield tower, depth, sublayer, role, sublayer.linears[role]

@@ -2,12 +2,14 @@
 
 from .base import Dialect, weights_of
 from .blip import BlipDialect
+from .clip import ClipDialect
 from .detect import detect, dialect_names, get_dialect
 from .mmpretrain import MMPretrainDialect
+from .mmpretrain_backbone import MMPretrainBackboneDialect
 from .uniadapter import UniAdapterDialect
 from .vlpeft import VlpeftDialect
 
 __all__ = [
-    'BlipDialect', 'Dialect', 'MMPretrainDialect', 'UniAdapterDialect', 'VlpeftDialect', 'detect', 'dialect_names',
-    'get_dialect', 'weights_of'
+    'BlipDialect', 'ClipDialect', 'Dialect', 'MMPretrainBackboneDialect', 'MMPretrainDialect', 'UniAdapterDialect',
+    'VlpeftDialect', 'detect', 'dialect_names', 'get_dialect', 'weights_of'
 ]

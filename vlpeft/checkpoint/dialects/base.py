@@ -33,6 +33,8 @@ class Dialect:
     ignored: Rules = ()
     #: Our keys that the layout cannot hold and that are deliberately not written.
     dropped: Rules = ()
+    #: Parts of our models that belong to some tasks only: a model that lacks one whole leaves it in the file.
+    optional_parts: Sequence[str] = ()
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether a checkpoint has this layout."""
@@ -63,8 +65,8 @@ class RenamingDialect(Dialect):
     aliases: KeyMap = KeyMap([])
     #: (name, other spelling): read only.
     synonyms: KeyMap = KeyMap([])
-    #: Foreign prefix of the text tower.
-    text: str
+    #: Foreign prefixes of the text towers, each with a constant table of position ids.
+    texts: Sequence[str]
 
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
         """The state dict in our keys; keys unknown to the dialect keep their names.
@@ -109,9 +111,10 @@ class RenamingDialect(Dialect):
             for alias in self.aliases.renames:
                 if other := alias.to_theirs(name):
                     weights[other] = state[key]
-        positions = weights.get(f'{self.text}.embeddings.position_embeddings.weight')
-        if positions is not None:
-            weights[f'{self.text}.embeddings.position_ids'] = torch.arange(len(positions))[None]
+        for text in self.texts:
+            positions = weights.get(f'{text}.embeddings.position_embeddings.weight')
+            if positions is not None:
+                weights[f'{text}.embeddings.position_ids'] = torch.arange(len(positions))[None]
         return weights
 
     def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:

@@ -7,16 +7,20 @@ from torch import Tensor
 from ...registry import DIALECTS
 from .base import RenamingDialect, weights_of
 from .keymap import KeyMap, same, under
-from .names import HEADS, TEXT, VISION
+from .names import DECODER, HEADS, TEXT, VISION
 
-BLIP_NAMES = [*under('vision', 'visual_encoder', VISION), *under('text', 'text_encoder', same(TEXT)), *HEADS]
+BLIP_NAMES = [*under('vision', 'visual_encoder', VISION), *under('text', 'text_encoder', same(TEXT)),
+              *under('decoder', 'text_decoder', same(DECODER)), *HEADS]
+# The bias of the vocabulary projection has two names.
+BLIP_ALIASES = [('text_decoder.cls.predictions.decoder.bias', 'text_decoder.cls.predictions.bias')]
+BLIP_TEXTS = ('text_encoder', 'text_decoder.bert')
 BLIP_IGNORED = [
     (r'(visual_encoder|text_encoder|vision_proj|text_proj|adapters)_m\.',
      'momentum copies, made anew from the loaded weights'),
     (r'(image_queue|text_queue|idx_queue|ptr_queue|queue_ptr)$', 'feature queues, filled anew'),
-    (r'text_decoder\.', 'a retriever has no decoder'),
-    (r'text_encoder\.embeddings\.position_ids$', 'a constant'),
+    (r'(text_encoder|text_decoder\.bert)\.embeddings\.position_ids$', 'a constant'),
 ]
+TASK_PARTS = ('decoder', 'itc_head', 'itm_head')
 TRAINING_ONLY = [
     (r'momentum\.', 'momentum copies belong to training'),
     (r'queue\.', 'feature queues belong to training'),
@@ -28,8 +32,10 @@ class BlipDialect(RenamingDialect):
     """BLIP's official .pth (pre-training, retrieval or VQA), key ``model``; backbone and heads."""
 
     name = 'blip'
-    text = 'text_encoder'
+    texts = BLIP_TEXTS
     keymap = KeyMap(BLIP_NAMES)
+    aliases = KeyMap(BLIP_ALIASES)
+    optional_parts = TASK_PARTS
     ignored = BLIP_IGNORED
     dropped = [(r'(adapter\.|temporal_embedding\.)', 'BLIP\'s own layout holds no adapter'), *TRAINING_ONLY]
 

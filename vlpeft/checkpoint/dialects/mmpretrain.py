@@ -6,9 +6,9 @@ from torch import Tensor
 
 from ...registry import DIALECTS
 from .base import RenamingDialect, weights_of
-from .blip import TRAINING_ONLY
+from .blip import TASK_PARTS, TRAINING_ONLY
 from .keymap import KeyMap, same, under
-from .names import MMPRETRAIN_HEADS, TEXT, VISION
+from .names import DECODER, MMPRETRAIN_HEADS, TEXT, VISION
 
 _WITH_MOMENTUM = ('vision_backbone', 'text_backbone', 'vision_neck', 'text_neck')
 
@@ -18,18 +18,20 @@ class MMPretrainDialect(RenamingDialect):
     """mmpretrain's converted BLIP (BlipRetrieval, BlipVQA); backbone and heads."""
 
     name = 'mmpretrain'
-    text = 'text_backbone'
+    texts = ('text_backbone', 'vqa_head.decoder.bert')
     keymap = KeyMap([*under('vision', 'vision_backbone', same(ours for ours, _ in VISION)),
-                     *under('text', 'text_backbone', same(TEXT)), *MMPRETRAIN_HEADS])
-    aliases = KeyMap([('temp', 'head.temp')])
+                     *under('text', 'text_backbone', same(TEXT)),
+                     *under('decoder', 'vqa_head.decoder', same(DECODER)), *MMPRETRAIN_HEADS])
+    aliases = KeyMap([('temp', 'head.temp'),
+                      ('vqa_head.decoder.cls.predictions.decoder.bias', 'vqa_head.decoder.cls.predictions.bias')])
+    optional_parts = TASK_PARTS
     # BlipVQA calls the text tower by this name.
     synonyms = KeyMap([('text_backbone.{rest}', 'multimodal_backbone.{rest}')])
     ignored = [
         (r'(vision_backbone|text_backbone|vision_neck|text_neck)_m\.',
          'momentum copies, made anew from the loaded weights'),
         (r'head\.(image_queue|text_queue|idx_queue|queue_ptr)$', 'feature queues, filled anew'),
-        (r'vqa_head\.', 'a retriever has no decoder'),
-        (r'(text|multimodal)_backbone\.embeddings\.position_ids$', 'a constant'),
+        (r'(text_backbone|multimodal_backbone|vqa_head\.decoder\.bert)\.embeddings\.position_ids$', 'a constant'),
     ]
     dropped = [(r'(adapter\.|temporal_embedding\.)', 'mmpretrain\'s layout holds no adapter'), *TRAINING_ONLY]
 

@@ -25,6 +25,13 @@ TEXT = [
     'encoder.layer.{i}.output.LayerNorm.{wb}',
 ]
 
+DECODER = [
+    *(f'bert.{tail}' for tail in TEXT),
+    'cls.predictions.transform.dense.{wb}',
+    'cls.predictions.transform.LayerNorm.{wb}',
+    'cls.predictions.decoder.{wb}',
+]
+
 HEADS = [
     ('itc_head.vision_proj.{wb}', 'vision_proj.{wb}'),
     ('itc_head.text_proj.{wb}', 'text_proj.{wb}'),
@@ -46,7 +53,8 @@ UNIADAPTER = [
     ('adapter.layers.{i}.up_text.{wb}', 'adapters.{i}.up_proj.{wb}'),
     ('adapter.layers.{i}.up_multimodal.{wb}', 'adapters.{i}.multi_up_proj.{wb}'),
     ('adapter.layers.{i}.up_vision.{wb}', 'adapters.{i}.visual_up_proj.{wb}'),
-    *((f'adapter.kv_adapters.text.{kind}.{ours}', f'text_encoder.encoder.video_{kind}_adapter.{theirs}')
+    *((f'adapter.kv_adapters.{tower}.{kind}.{ours}', f'{encoder}.video_{kind}_adapter.{theirs}')
+      for tower, encoder in (('text', 'text_encoder.encoder'), ('decoder', 'text_decoder.bert.encoder'))
       for kind in ('key', 'value')
       for ours, theirs in (('down.{wb}', 'down_proj.{wb}'), ('up.{wb}', 'up_proj.{wb}'), ('scale', 'scale'))),
     ('temporal_embedding.table', 'time_embed'),
@@ -58,3 +66,4 @@ UNIADAPTER_ALIASES = [
     ('adapters.{i}.{rest}', 'visual_encoder.blocks.{i}.adapter.{rest}'),
     ('adapters.{i}.{rest}', 'text_encoder.encoder.layer.{i}.adapter.{rest}'),
 ]
+UNIADAPTER_DECODER_ALIASES = [('adapters.{i}.{rest}', 'text_decoder.bert.encoder.layer.{i}.adapter.{rest}')]

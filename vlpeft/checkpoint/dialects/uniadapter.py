@@ -7,40 +7,48 @@ from torch import Tensor
 from ...registry import DIALECTS
 from ..errors import CheckpointError
 from .base import RenamingDialect, weights_of
-from .blip import BLIP_IGNORED, BLIP_NAMES
+from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_TEXTS, TASK_PARTS
 from .keymap import KeyMap
-from .names import UNIADAPTER, UNIADAPTER_ALIASES
+from .names import UNIADAPTER, UNIADAPTER_ALIASES, UNIADAPTER_DECODER_ALIASES
 
 _WITH_MOMENTUM = ('visual_encoder', 'text_encoder', 'vision_proj', 'text_proj', 'adapters')
 _MOMENTUM = 'momentum.'
+_DECODER = 'decoder.'
+_SHARED = [*UNIADAPTER_ALIASES, *UNIADAPTER_DECODER_ALIASES]
 
 
 @DIALECTS.register_module(name='uniadapter')
 class UniAdapterDialect(RenamingDialect):
-    """UniAdapter's released .pth: BLIP with shared adapters, each repeated under both towers."""
+    """UniAdapter's released .pth (retrieval or VQA): BLIP with shared adapters, each repeated under every tower."""
 
     name = 'uniadapter'
-    text = 'text_encoder'
+    texts = BLIP_TEXTS
     keymap = KeyMap([*BLIP_NAMES, *UNIADAPTER])
-    aliases = KeyMap(UNIADAPTER_ALIASES)
+    aliases = KeyMap([*_SHARED, *BLIP_ALIASES])
+    adapter_aliases = KeyMap(_SHARED)
+    optional_parts = TASK_PARTS
     ignored = [*BLIP_IGNORED, (r'(.+\.)?adapters_dec\.', 'dead in the released code: built and never used')]
     dropped = [(r'queue\.', 'feature queues belong to training')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """Adapters under any of their released names."""
-        return any(key.startswith('adapters.') or self.aliases.to_ours(key) for key in weights_of(checkpoint))
+        return any(key.startswith('adapters.') or self.adapter_aliases.to_ours(key) for key in weights_of(checkpoint))
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
-        """A released-format checkpoint; momentum copies are the given ones, else copies of the weights.
+        """A released-format checkpoint. A retriever's has momentum copies: the given ones, else copies of the weights.
 
         Raises:
             CheckpointError: The state holds no UniAdapter, or keys that the layout has no place for.
         """
+        answers = any(key.startswith(_DECODER) for key in state)
         live = {key: value for key, value in state.items() if not key.startswith(_MOMENTUM)}
         weights = self.rename(live)
         if not self.matches(weights):
             raise CheckpointError('the uniadapter layout needs adapters (adapter.layers.*), and the state has none; '
                                   'use the blip layout for a plain base')
+        if answers:
+            return self.wrap(weights)
+        weights = {key: value for key, value in weights.items() if not key.startswith('text_decoder.')}
         # Frozen parts have identical momentum copies for ever, so ours keep none; the released code loads them.
         trained = self.rename({key[len(_MOMENTUM):]: value for key, value in state.items() if key not in live})
         momentum = {}

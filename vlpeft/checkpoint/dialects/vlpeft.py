@@ -8,7 +8,7 @@ from ...registry import DIALECTS
 from .base import Dialect, weights_of
 
 # Without itm_head: BLIP's own files have a part of that name.
-PARTS = ('vision', 'text', 'itc_head', 'adapter', 'temporal_embedding', 'momentum', 'queue')
+PARTS = ('vision', 'text', 'decoder', 'itc_head', 'adapter', 'temporal_embedding', 'momentum', 'queue')
 
 
 @DIALECTS.register_module(name='vlpeft')

@@ -11,6 +11,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vlpeft.models.tokenizer import CaptionTokenizer
 from vlpeft.registry import MODELS
 
 from .attention import AddNorm, CrossContext, KeyValue, PostNormAttention, additive_mask
@@ -121,6 +122,7 @@ class BlipTextEncoder(BaseModule):
         max_positions: Longest text. Defaults to 512.
         dropout: Rate on embeddings, attention weights and branch outputs, in training. Defaults to 0.1.
     """
+    tokenizer_type = CaptionTokenizer
 
     def __init__(self,
                  vocab_size: int = 30524,
@@ -144,6 +146,11 @@ class BlipTextEncoder(BaseModule):
                 nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
+
+    @staticmethod
+    def pool(states: Tensor, mask: Tensor) -> Tensor:
+        """The state (P, D) of the first token of each text; states (P, L, D), mask (P, L)."""
+        return states[:, 0]
 
     def project_context(self, states: Tensor) -> List[KeyValue]:
         """Keys and values of every cross-attention, to be shared by all texts that meet these states.

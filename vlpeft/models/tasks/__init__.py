@@ -2,5 +2,6 @@
 
 from .base import AdaptedModel
 from .retriever import Retriever
+from .vqa import GenerativeVQA
 
-__all__ = ['AdaptedModel', 'Retriever']
+__all__ = ['AdaptedModel', 'GenerativeVQA', 'Retriever']

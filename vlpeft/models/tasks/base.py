@@ -1,6 +1,6 @@
 """The life of an adapted model: build towers and heads, load the base, attach the method, freeze, check."""
 
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -26,8 +26,10 @@ class AdaptedModel(BaseModel):
         base: Source and hash of the loaded base, or None.
         declared: Names of the parameters that train.
         own_roles: Roles of parameters that belong to the task model itself.
+        trained_parts: Module paths inside towers that train as heads do.
     """
     own_roles: Mapping[str, str] = {}
+    trained_parts: Tuple[str, ...] = ()
 
     def __init__(self, data_preprocessor: dict) -> None:
         super().__init__(MODELS.build(data_preprocessor))
@@ -114,6 +116,8 @@ class AdaptedModel(BaseModel):
     def role_of(self, name: str) -> str:
         """The role under which a parameter is counted."""
         part, _, rest = name.partition('.')
+        if any(name.startswith(f'{path}.') for path in self.trained_parts):
+            return 'head'
         if part in self.towers:
             return 'backbone'
         if part == 'adapter':
@@ -121,8 +125,6 @@ class AdaptedModel(BaseModel):
         if part in self.heads:
             return getattr(self.heads[part], 'roles', {}).get(rest.split('.')[0], 'head')
         return self.own_roles[part]
-
-    own_roles: Mapping[str, str] = {}
 
     def tower_of(self, name: str) -> str:
         """The tower that a parameter serves; ``shared`` if several do, ``heads`` outside all towers."""

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 from torch.nn import functional
 
-from vlpeft.models.backbones import CrossContext
+from vlpeft.models.backbones import CrossContext, check_vision_tower
 from vlpeft.models.heads import Features, sample_negatives
 from vlpeft.models.momentum import MomentumWeights
-from vlpeft.models.tokenizer import CaptionTokenizer, Tokens, pad
+from vlpeft.models.tokenizer import Tokens, pad
 from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
@@ -32,13 +32,14 @@ class VisionStates(NamedTuple):
 
 @MODELS.register_module()
 class Retriever(AdaptedModel):
-    """Text-to-clip and clip-to-text retrieval with ITC features and ITM re-ranking (BLIP).
+    """Text-to-clip and clip-to-text retrieval with ITC features and, where texts can meet clips, ITM re-ranking.
 
     Args:
-        vision: Vision tower, an mmpretrain ViT with ``out_type='raw'`` and a final norm.
-        text: :class:`BlipTextEncoder`.
-        vocabulary: Hub name or directory of the tokenizer. Defaults to ``'bert-base-uncased'``.
-        itc_head, itm_head: Heads.
+        vision: Vision tower, an mmpretrain ViT, BEiT or EVA-02 with ``out_type='raw'``.
+        text: :class:`BlipTextEncoder`, or :class:`ClipTextEncoder` without matching.
+        vocabulary: Hub name or directory of the text tower's tokenizer. Defaults to ``'bert-base-uncased'``.
+        itc_head: Contrastive head.
+        itm_head: Matching head; None trains and ranks by features alone (``k_test=0``) and never runs cross-attention.
         adapter: Method, list of methods, or None. Defaults to None.
         trainable: ``'heads'`` (heads and adapter) or ``'all'``. Defaults to ``'heads'``.
         momentum: Arguments of :class:`MomentumWeights`. Defaults to its defaults.
@@ -47,8 +48,13 @@ class Retriever(AdaptedModel):
         negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
         max_text_length: In tokens. Defaults to 35.
         gradient_checkpointing: Towers that recompute activations. Defaults to ().
-        base_checkpoint: ``dict(source=…, sha256=None)``. Defaults to None, random weights.
+        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
+            None, random weights.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
+
+    Raises:
+        ValueError: The vision tower does not return all tokens with CLS first; matching with a text tower that has no
+            cross-attention; or an option that only cross-attention uses without matching.
     """
     own_roles = dict(temporal_embedding='temporal')
 
@@ -56,7 +62,7 @@ class Retriever(AdaptedModel):
                  vision: dict,
                  text: dict,
                  itc_head: dict,
-                 itm_head: dict,
+                 itm_head: Optional[dict],
                  vocabulary: str = 'bert-base-uncased',
                  adapter: Union[None, dict, Sequence[dict]] = None,
                  trainable: str = 'heads',
@@ -70,26 +76,42 @@ class Retriever(AdaptedModel):
                  data_preprocessor: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
         self.vision = MODELS.build(vision)
+        check_vision_tower(self.vision)
         self.text = MODELS.build(text)
         self.itc_head = MODELS.build(itc_head)
-        self.itm_head = MODELS.build(itm_head)
+        self.itm_head = None if itm_head is None else MODELS.build(itm_head)
+        self._check_matching(frame_aware=frame_aware, temporal_frames=temporal_frames)
         self.temporal_embedding = (None if temporal_frames is None else
                                    TemporalEmbedding(temporal_frames, self.vision.embed_dims))
-        self.tokenizer = CaptionTokenizer(vocabulary, max_text_length, self.text.vocab_size)
+        self.tokenizer = self.text.tokenizer_type(vocabulary, max_text_length, self.text.vocab_size)
         self.frame_aware, self.negative_all_rank = frame_aware, negative_all_rank
-        self.assemble(('vision', 'text'), ('itc_head', 'itm_head'), adapter, trainable, base_checkpoint,
-                      gradient_checkpointing)
+        heads = ('itc_head', 'itm_head') if self.matches else ('itc_head', )
+        self.assemble(('vision', 'text'), heads, adapter, trainable, base_checkpoint, gradient_checkpointing)
         self.momentum = MomentumWeights(**(momentum or {}))
         self.momentum.copy_from(self)
         self.queue = self.itc_head.make_queue()
 
+    @property
+    def matches(self) -> bool:
+        """Whether text-clip pairs are matched by cross-attention, rather than compared by features alone."""
+        return self.itm_head is not None
+
+    def _check_matching(self, **cross_attention_options) -> None:
+        if self.matches and not hasattr(self.text, 'project_context'):
+            raise ValueError(f'Retriever: itm_head needs a text tower with cross-attention, which '
+                             f'{type(self.text).__name__} has not; set itm_head=None')
+        idle = [name for name, value in cross_attention_options.items() if value]
+        if idle and not self.matches:
+            raise ValueError(f'Retriever: {", ".join(idle)} act on cross-attention, which itm_head=None leaves out')
+
     def probe(self) -> None:
-        size = self.vision.img_size
-        param = self.vision.cls_token
-        states = self.encode_vision(param.new_zeros(1, 1, 3, *size))
+        param = next(self.vision.parameters())
+        states = self.encode_vision(param.new_zeros(1, 1, 3, *self.vision.img_size))
         ids = torch.zeros(1, 2, dtype=torch.long, device=param.device)
-        context = CrossContext(self.text.project_context(states.tokens.flatten(1, 2)))
-        self.text(ids, torch.ones_like(ids), context)
+        tokens = Tokens(ids, torch.ones_like(ids))
+        self.encode_text(tokens)
+        if self.matches:
+            self.text(*tokens, CrossContext(self.text.project_context(states.tokens.flatten(1, 2))))
 
     def forward(self, inputs: Tensor, data_samples, mode: str = 'tensor'):
         """MMEngine's entry.
@@ -125,7 +147,7 @@ class Retriever(AdaptedModel):
 
     def encode_text(self, tokens: Tokens) -> Tensor:
         """Unit-length features (B, E) of a text-only pass."""
-        return self.itc_head.project_text(self.text(*tokens)[:, 0])
+        return self.itc_head.project_text(self.text.pool(self.text(*tokens), tokens.mask))
 
     def match(self, tokens: Tokens, context: CrossContext) -> Tensor:
         """``[ENC]`` states (P, D) of a multimodal pass."""
@@ -140,7 +162,7 @@ class Retriever(AdaptedModel):
         return frame_key_weights(text.detach(), frames, tokens_per_frame)
 
     def loss(self, clips: Tensor, data_samples: list) -> Dict[str, Tensor]:
-        """``loss_itc`` and ``loss_itm`` of B pairs."""
+        """``loss_itc`` and, with matching, ``loss_itm`` of B pairs."""
         tokens = self.tokenizer([sample.text for sample in data_samples], clips.device)
         ids = torch.tensor([sample.clip_id for sample in data_samples]).to(clips.device, non_blocking=True)
         self.itc_head.clamp_temperature()
@@ -148,9 +170,10 @@ class Retriever(AdaptedModel):
         online = Features(vision.feature, self.encode_text(tokens))
         self.momentum.update(self)
         momentum = self.momentum.call(self, clips, tokens, mode='features')
-        return dict(
-            loss_itc=self.itc_head.loss(online, momentum, ids, self.queue),
-            loss_itm=self._matching_loss(vision, tokens, online, ids))
+        losses = dict(loss_itc=self.itc_head.loss(online, momentum, ids, self.queue))
+        if self.matches:
+            losses['loss_itm'] = self._matching_loss(vision, tokens, online, ids)
+        return losses
 
     def _matching_loss(self, vision: VisionStates, tokens: Tokens, online: Features, ids: Tensor) -> Tensor:
         batch, per_frame = len(ids), vision.tokens.shape[2]
@@ -194,15 +217,17 @@ class Retriever(AdaptedModel):
         """First stage of evaluation: per clip its tokens and features, per caption its ids and feature.
 
         Returns:
-            ``clip_ids``, ``tokens`` [(S, D)], ``features`` (B, E), ``frames`` (B, T, E), ``text_ids``,
-            ``text_tokens`` [1-D ids], ``text_features`` (n, E).
+            ``clip_ids``, ``tokens`` [(S, D)] (S = 0 without matching), ``features`` (B, E), ``frames`` (B, T, E),
+            ``text_ids``, ``text_tokens`` [1-D ids], ``text_features`` (n, E).
         """
         vision = self.encode_vision(clips)
+        # The caller keeps them for the whole set, so those that nothing will read are left out.
+        tokens = vision.tokens.flatten(1, 2)[:, :None if self.matches else 0]
         texts = [text for sample in data_samples for text in sample.texts]
         rows = [torch.tensor(ids) for ids in self.tokenizer.ids(texts)]
         return dict(
             clip_ids=[sample.clip_id for sample in data_samples],
-            tokens=list(vision.tokens.flatten(1, 2)),
+            tokens=list(tokens),
             features=vision.feature,
             frames=vision.frames,
             text_ids=[index for sample in data_samples for index in sample.text_ids],

@@ -5,17 +5,24 @@ from typing import Callable, Dict
 from torch import nn
 
 from ..schema import SiteError, Tower
-from .blip_text import blip_text
+from .blip_text import blip_text, blip_text_decoder
+from .clip_text import clip_text
+from .mmpretrain_beit import mmpretrain_beit
+from .mmpretrain_eva02 import mmpretrain_eva02
 from .mmpretrain_vit import mmpretrain_vit
 
 FAMILIES: Dict[str, Callable[[nn.Module, str], Tower]] = {
     'VisionTransformer': mmpretrain_vit,
+    'BEiTViT': mmpretrain_beit,
+    'ViTEVA02': mmpretrain_eva02,
     'BlipTextEncoder': blip_text,
+    'BlipTextDecoder': blip_text_decoder,
+    'ClipTextEncoder': clip_text,
 }
 
 
 def describe(module: nn.Module, name: str) -> Tower:
-    """The tower of a backbone, by the names of its classes.
+    """The tower of a backbone, by the names of its class and, where that is unknown, of its base classes.
 
     Args:
         module: The backbone.

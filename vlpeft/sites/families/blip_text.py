@@ -2,12 +2,8 @@
 
 from torch import nn
 
-from ..schema import Block, LinearSite, SubLayer, Tap, Tower
-
-
-def _linear(module: nn.Module, path: str) -> LinearSite:
-    linear = module.get_submodule(path)
-    return LinearSite(path, linear.in_features, linear.out_features)
+from ..schema import Block, SubLayer, Tap, Tower
+from .parts import linear
 
 
 def _attention(module: nn.Module, path: str, kind: str) -> SubLayer:
@@ -17,24 +13,33 @@ def _attention(module: nn.Module, path: str, kind: str) -> SubLayer:
         x=Tap(path, 'input'),
         h=Tap(f'{path}.output.dense', 'output'),
         y=Tap(f'{path}.output', 'output'),
-        linears={role: _linear(module, f'{path}.{name}') for role, name in linears.items()},
+        linears={role: linear(module, f'{path}.{name}') for role, name in linears.items()},
         context=Tap(f'{path}.self.key', 'input') if kind == 'cross_attn' else None)
 
 
-def blip_text(module: nn.Module, name: str) -> Tower:
-    """Sites of :class:`vlpeft.models.backbones.BlipTextEncoder`."""
+def _tower(module: nn.Module, name: str, block_path: str, width: int) -> Tower:
     blocks = []
-    for depth in range(len(module.encoder.layer)):
-        path = f'encoder.layer.{depth}'
+    for depth in range(len(module.get_submodule(block_path))):
+        path = f'{block_path}.{depth}'
         ffn = SubLayer(
             'ffn',
             x=Tap(f'{path}.intermediate.dense', 'input'),
             h=Tap(f'{path}.output.dense', 'output'),
             y=Tap(f'{path}.output', 'output'),
             linears=dict(
-                fc1=_linear(module, f'{path}.intermediate.dense'), fc2=_linear(module, f'{path}.output.dense')))
+                fc1=linear(module, f'{path}.intermediate.dense'), fc2=linear(module, f'{path}.output.dense')))
         self_attn = _attention(module, f'{path}.attention', 'self_attn')
         cross_attn = _attention(module, f'{path}.crossattention', 'cross_attn')
         sublayers = dict(self_attn=self_attn, cross_attn=cross_attn, ffn=ffn)
         blocks.append(Block(depth, self_attn.x, sublayers))
-    return Tower(name, module.width, tuple(blocks), module, 'encoder.layer')
+    return Tower(name, width, tuple(blocks), module, block_path)
+
+
+def blip_text(module: nn.Module, name: str) -> Tower:
+    """Sites of :class:`vlpeft.models.backbones.BlipTextEncoder`."""
+    return _tower(module, name, 'encoder.layer', module.width)
+
+
+def blip_text_decoder(module: nn.Module, name: str) -> Tower:
+    """Sites of :class:`vlpeft.models.backbones.BlipTextDecoder`: the blocks of its ``bert``."""
+    return _tower(module, name, 'bert.encoder.layer', module.bert.width)

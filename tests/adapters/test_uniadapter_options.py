@@ -1,0 +1,150 @@
+"""UniAdapter's sharing, modalities and scale."""
+
+from itertools import combinations
+
+import pytest
+import torch
+
+from tests.sites.test_sites import watch
+from tests.slow_blip import SlowUniAdapter
+from tests.tiny import DEPTH, WIDTH, build_retriever, random_batch, retriever_config, write_vocabulary
+from tests.towers import build, dual_config
+from vlpeft.adapters.uniadapter_layer import MODALITIES
+from vlpeft.models import count_parameters
+from vlpeft.models.backbones import CrossContext
+from vlpeft.registry import MODELS
+from vlpeft.sites import SiteError
+
+SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
+BASE = dict(type='UniAdapter', bottleneck=4)
+OWNERS = dict(up_vision={'vision'}, up_text={'text', 'multimodal'}, up_multimodal={'multimodal'},
+              norm_cross={'multimodal'})
+
+
+@pytest.fixture
+def vocabulary(tmp_path):
+    return write_vocabulary(tmp_path / 'vocabulary')
+
+
+def added(model, multimodal):
+    """What the text blocks of a pass add to norm(x + h), and what they read, by depth."""
+    tower, captures = model.towers['text'], []
+    for block in tower.blocks:
+        self_attn, cross_attn, ffn = (block.sublayers[kind] for kind in ('self_attn', 'cross_attn', 'ffn'))
+        captures.append([watch(model.text, tap) for tap in (self_attn.y, cross_attn.y, ffn.x, ffn.h, ffn.y)])
+    states = model.encode_vision(random_batch()[0]).tokens.flatten(1, 2)
+    ids = torch.arange(5).repeat(3, 1) + 1
+    model.text(ids, torch.ones_like(ids), CrossContext(model.text.project_context(states)) if multimodal else None)
+    for depth, (s, c, x, h, y) in enumerate(captures):
+        norm = model.text.encoder.layer[depth].output.LayerNorm
+        yield depth, s.value, c.value, y.value - norm(x.value + h.value)
+
+
+@pytest.mark.parametrize('subset', SUBSETS)
+def test_only_the_chosen_terms_are_added(subset):
+    model = build_retriever(adapter=dict(BASE, modalities=subset))
+    slow = SlowUniAdapter(dict(model.named_parameters()))
+    for multimodal in (False, True):
+        for depth, s, c, found in added(model, multimodal):
+            expected = torch.zeros_like(found)
+            if 'text' in subset:
+                expected = expected + slow(s, depth, 'text')
+            if multimodal and 'multimodal' in subset:
+                expected = expected + slow(c, depth, 'multimodal')
+            torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
+    clips = random_batch()[0]
+    seen = model.encode_vision(clips).feature
+    with model.switch.use(None):
+        assert torch.equal(model.encode_vision(clips).feature, seen) == ('vision' not in subset)
+
+
+@pytest.mark.parametrize('share', ['towers', 'none'])
+@pytest.mark.parametrize('subset', SUBSETS)
+def test_nothing_is_built_that_gets_no_gradient(vocabulary, subset, share):
+    """Under DDP an unused parameter is an error."""
+    adapter = dict(BASE, modalities=subset, share=share, learn_scale=True)
+    model = build_retriever(vocabulary=vocabulary, adapter=adapter)
+    model.train()
+    sum(model(*random_batch(), mode='loss').values()).backward()
+    params = dict(model.named_parameters())
+    assert all(params[name].grad is not None for name in model.declared)
+    for name, users in OWNERS.items():
+        built = any(f'.{name}.' in key for key in params)
+        assert built == bool(users & set(subset)), name
+
+
+def test_keys_and_draws_of_shared_modules_do_not_depend_on_the_options():
+    torch.manual_seed(0)
+    layer = MODELS.build(retriever_config(adapter=BASE)).adapter.layers[0]
+    assert set(layer.state_dict()) == {f'{name}.{wb}' for wb in ('weight', 'bias') for name in (
+        'norm', 'norm_cross', 'down', 'up_text', 'up_multimodal', 'up_vision')}
+    keys = {key for key in MODELS.build(retriever_config(adapter=dict(BASE, share='none'))).adapter.state_dict()}
+    assert {key.rsplit('.', 3)[0] for key in keys} == {'layers.vision', 'layers.text'}
+
+
+def test_towers_of_other_shapes_have_modules_of_their_own(vocabulary):
+    arch = dict(embed_dims=24, num_layers=DEPTH + 1, num_heads=2, feedforward_channels=32)
+    config = retriever_config(vocabulary, adapter=dict(BASE, share='none', kv_bottleneck=3))
+    config['vision']['arch'], config['text']['context_width'] = arch, 24
+    config['itc_head']['vision_width'] = 24
+    model = build(config)
+    assert [len(model.adapter.layers[name]) for name in ('vision', 'text')] == [DEPTH + 1, DEPTH]
+    towers = count_parameters(model)['by_tower']
+    assert 'shared' not in towers and sum(towers.values()) == sum(p.numel() for p in model.parameters())
+    r = 4
+    vision = 2 * 24 + 24 * r + r + 24 * r + 24
+    text = 4 * WIDTH + WIDTH * r + r + 2 * (WIDTH * r + WIDTH)
+    kv = 2 * (24 * 3 + 3 + 3 * WIDTH + WIDTH + 1)
+    assert sum(p.numel() for p in model.adapter.parameters()) == (DEPTH + 1) * vision + DEPTH * text + kv
+    losses = model(*random_batch(), mode='loss')
+    sum(losses.values()).backward()
+    assert all(param.grad is not None for name, param in model.named_parameters() if name in model.declared)
+
+
+def test_only_towers_that_share_need_equal_shapes():
+    config = retriever_config(adapter=dict(BASE, modalities=('text', 'multimodal')))
+    config['vision']['arch'] = dict(config['vision']['arch'], num_layers=DEPTH + 1)
+    assert len(MODELS.build(config).adapter.layers) == DEPTH
+
+
+def test_the_scale_can_be_learned():
+    fixed, learned = (build_retriever(adapter=dict(BASE, learn_scale=learn)) for learn in (False, True))
+    learned.load_state_dict({k: v for k, v in fixed.state_dict().items() if 'momentum.' not in k}, strict=False)
+    fresh = MODELS.build(retriever_config(adapter=dict(BASE, learn_scale=True))).adapter.layers
+    assert all(layer.scale.shape == (1, ) and layer.scale.item() == pytest.approx(0.1) for layer in fresh)
+    clips = random_batch()[0]
+    expected = fixed.encode_vision(clips).feature
+    with torch.no_grad():
+        for layer in learned.adapter.layers:
+            layer.scale.fill_(0.1)
+    found = learned.encode_vision(clips).feature
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    found[0, 0].backward()
+    assert all(layer.scale.grad.abs() > 0 for layer in learned.adapter.layers)
+
+
+@pytest.mark.parametrize('subset', SUBSETS)
+def test_identity_starts_at_the_base_for_every_choice_of_modalities(subset):
+    model = MODELS.build(retriever_config(adapter=dict(BASE, modalities=subset, init='identity'))).double()
+    model.eval()
+    clips = random_batch()[0]
+    seen = model.encode_vision(clips).feature
+    with model.switch.use(None):
+        assert torch.equal(model.encode_vision(clips).feature, seen)
+    assert all(part.abs().max() < 1e-12 for *_, part in added(model, True))
+
+
+def test_a_text_tower_without_cross_attention_needs_the_multimodal_term_left_out():
+    with pytest.raises(SiteError, match="UniAdapter with 'multimodal' in its modalities attaches to cross_attn of "
+                       'block 0 of tower "text", which has only: self_attn, ffn'):
+        MODELS.build(dual_config(adapter=dict(BASE, share='none')))
+    with pytest.raises(SiteError, match='UniAdapter with kv_bottleneck attaches to cross_attn'):
+        MODELS.build(dual_config(adapter=dict(BASE, share='none', modalities=('text', ), kv_bottleneck=2)))
+    assert len(MODELS.build(dual_config(adapter=dict(BASE, modalities=('text', )))).adapter.layers) == 3
+
+
+def test_a_multimodal_term_that_no_pass_reaches_is_an_error():
+    config = retriever_config(adapter=BASE, itm_head=None)
+    with pytest.raises(SiteError, match=r'no forward pass reaches 2 of its sites, such as '
+                       r'text.0:encoder.layer.0.output \(add_multimodal\)'):
+        MODELS.build(config)

@@ -1,0 +1,191 @@
+"""The question answerer against the slow restatement: loss, gradients, ranking scores, padding, generation."""
+
+import itertools
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.slow_blip import SlowBlip
+from tests.tiny import WIDTH, build_vqa, random_questions, write_vocabulary
+from vlpeft.models.tasks.answer_ranking import rank_answers
+from vlpeft.registry import MODELS
+
+FRAME_HEAD = dict(type='ITCHead', vision_width=WIDTH, text_width=WIDTH, embed_width=8)
+CASES = [
+    dict(adapter=None),
+    dict(adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)),
+    dict(adapter=dict(type='UniAdapter', bottleneck=4), temporal_frames=2),
+    dict(adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3), temporal_frames=2, frame_head=FRAME_HEAD),
+]
+
+
+@pytest.fixture
+def vocabulary(tmp_path):
+    return write_vocabulary(tmp_path / 'vocabulary')
+
+
+def slow_logits(model, clip, question, answer):
+    """Next-token logits (L, V) and the ids they predict (L - 1)."""
+    ids = torch.tensor(model.tokenizer.ids([answer])[0])
+    logits = SlowBlip(model).answer_logits(
+        clip, torch.tensor(model.tokenizer.ids([question])[0]), ids, model.tokenizer.encode_id,
+        model.tokenizer.decode_id, model.itc_head is not None)
+    return logits[:-1], ids[1:]
+
+
+def slow_loss(model, clips, samples):
+    total = 0
+    for clip, sample in zip(clips, samples):
+        for answer, weight in zip(sample.answers, sample.weights):
+            logits, targets = slow_logits(model, clip, sample.question, answer)
+            for row, target in zip(logits, targets):
+                log_probs = torch.log_softmax(row, 0)
+                smooth = torch.full_like(row, 0.1 / len(row))
+                smooth[target] += 0.9
+                total = total - weight * (smooth * log_probs).sum()
+    return total / len(samples)
+
+
+@pytest.mark.parametrize('dtype, rtol', [(torch.float64, 1e-8), (torch.float32, 1e-4)])
+@pytest.mark.parametrize('case', CASES)
+def test_loss_and_gradients_equal_the_slow_restatement(vocabulary, case, dtype, rtol):
+    model = build_vqa(dtype, vocabulary=vocabulary, trainable='heads' if case['adapter'] else 'all', **case)
+    clips, samples = random_questions(dtype=dtype)
+    trained = {name: param for name, param in model.named_parameters() if param.requires_grad}
+    found = model(clips, samples, mode='loss')['loss_vqa']
+    expected = slow_loss(model, clips, samples)
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol)
+    grads, slow_grads = (torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+                         for loss in (found, expected))
+    reached = 0
+    for name, grad, slow in zip(trained, grads, slow_grads):
+        # Constants added to all keys cancel in the softmax: these gradients are rounding noise.
+        if grad is None or '.key.' in name and name.endswith('bias') or name.endswith('key.bias'):
+            continue
+        torch.testing.assert_close(grad, slow, rtol=rtol, atol=rtol * float(slow.abs().max()), msg=name)
+        reached += bool(grad.abs().max() > 0)
+    assert reached > 10
+
+
+def naive_scores(model, clips, samples, answers, smoothing=0.):
+    """Full log-likelihood of every answer of the list for every question, one pair at a time, and p(first token)."""
+    scores, first = [], []
+    for clip, sample in zip(clips, samples):
+        row, starts = [], []
+        for answer in answers:
+            logits, targets = slow_logits(model, clip, sample.question, answer)
+            log_probs = logits.log_softmax(-1)
+            picked = log_probs[range(len(targets)), targets]
+            row.append((picked * (1 - smoothing) + log_probs.mean(-1) * smoothing).sum())
+            starts.append(log_probs[0, targets[0]])
+        scores.append(torch.stack(row))
+        first.append(torch.stack(starts))
+    return torch.stack(scores), torch.stack(first)
+
+
+WORDS = ('red', 'green', 'blue', 'circle')
+ANSWERS = [*WORDS, *(' '.join(pair) for pair in itertools.permutations(WORDS, 2)), 'red green blue circle']
+
+
+@pytest.mark.parametrize('smoothing', [0., 0.1])
+@pytest.mark.parametrize('shortlist', [5, 100])
+def test_ranking_equals_the_naive_computation(vocabulary, shortlist, smoothing):
+    model = build_vqa(vocabulary=vocabulary, **CASES[1])
+    clips, samples = random_questions(batch=4)
+    model.set_answer_list(ANSWERS)
+    model.shortlist, model.score_smoothing, model.pairs_per_batch = shortlist, smoothing, 7
+    with torch.no_grad():
+        predicted = [sample.pred_answer for sample in model(clips, samples, mode='predict')]
+        scores, first = naive_scores(model, clips, samples, ANSWERS, smoothing)
+    for row, starts, answer in zip(scores, first, predicted):
+        # Answers of one first token are equally likely there, up to rounding; the order of the list breaks the tie.
+        likely = sorted(range(len(ANSWERS)), key=lambda i: (-round(float(starts[i]), 9), i))[:shortlist]
+        assert answer == ANSWERS[max(likely, key=lambda i: float(row[i]))]
+    # The question matters: scores, if not the winner, differ between questions.
+    assert (scores.std(0) > 1e-3).all()
+
+
+def test_ranking_scores_equal_the_naive_ones(vocabulary, monkeypatch):
+    from vlpeft.models.tasks import answer_ranking
+    model = build_vqa(vocabulary=vocabulary, **CASES[3])
+    clips, samples = random_questions(batch=2)
+    model.set_answer_list(ANSWERS)
+    seen = []
+    original = answer_ranking._continuations
+
+    def keep(*args):
+        seen.append((args[3], original(*args)))
+        return seen[-1][1]
+
+    monkeypatch.setattr(answer_ranking, '_continuations', keep)
+    with torch.no_grad():
+        questions = model(clips, samples, mode='tensor')
+        rank_answers(model.decoder, questions, model.answers, model.tokenizer.decode_id, 100, 0., 6)
+        scores, first = naive_scores(model, clips, samples, ANSWERS)
+    likely, rest = seen[0]
+    torch.testing.assert_close(rest.double(), (scores - first).gather(1, likely), rtol=1e-5, atol=1e-5)
+
+
+def test_padding_of_questions_and_company_do_not_change_answers(vocabulary):
+    model = build_vqa(vocabulary=vocabulary, **CASES[1])
+    clips, samples = random_questions(batch=4)
+    model.set_answer_list(ANSWERS)
+    for model.inference in ('rank', 'generate'):
+        together = [sample.pred_answer for sample in model(clips, samples, mode='predict')]
+        alone = [model(clips[i:i + 1], samples[i:i + 1], mode='predict')[0].pred_answer for i in range(4)]
+        assert together == alone
+
+
+def test_generation_may_see_the_padding_as_released(vocabulary):
+    clips, samples = random_questions(batch=4)
+    differ = 0
+    for seed in range(6):
+        model = build_vqa(seed=seed, vocabulary=vocabulary, inference='generate', max_answer_length=6, **CASES[1])
+        masked = [sample.pred_answer for sample in model(clips, samples, mode='predict')]
+        model.generate_with_padding = True
+        released = [sample.pred_answer for sample in model(clips, samples, mode='predict')]
+        # The longest question has no padding to see.
+        longest = max(range(4), key=lambda i: len(samples[i].question.split()))
+        assert released[longest] == masked[longest]
+        differ += released != masked
+    assert differ > 0
+
+
+def test_greedy_generation_equals_the_slow_restatement(vocabulary):
+    model = build_vqa(vocabulary=vocabulary, inference='generate', beams=1, max_answer_length=5, **CASES[1])
+    clips, samples = random_questions(batch=2)
+    slow, tokenizer = SlowBlip(model), model.tokenizer
+    for clip, sample, found in zip(clips, samples, model(clips, samples, mode='predict')):
+        question, ids = torch.tensor(tokenizer.ids([sample.question])[0]), [tokenizer.decode_id]
+        while len(ids) < 5 and ids[-1] != tokenizer.end_id:
+            logits = slow.answer_logits(clip, question, torch.tensor(ids), tokenizer.encode_id, tokenizer.decode_id, False)
+            ids.append(int(logits[-1].argmax()))
+        assert found.pred_answer == tokenizer.text(ids[1:])
+
+
+def test_what_trains():
+    model = build_vqa(**CASES[3])
+    trained = {name.split('.')[0] for name in model.declared}
+    assert trained == {'adapter', 'temporal_embedding'}
+    model = build_vqa(train_lm_head=True)
+    assert {name.rpartition('.predictions')[0] for name in model.declared} == {'decoder.cls'}
+    assert {model.role_of(name) for name in model.declared} == {'head'}
+
+
+def test_errors(vocabulary):
+    with pytest.raises(ValueError, match="inference='beam'; choose from"):
+        MODELS.build(dict(type='GenerativeVQA', vision={}, text={}, decoder={}, inference='beam'))
+    model = build_vqa(vocabulary=vocabulary)
+    clips, samples = random_questions(batch=1)
+    with pytest.raises(ValueError, match='needs a closed answer list'):
+        model(clips, samples, mode='predict')
+    with pytest.raises(ValueError, match="not 'features'"):
+        model(clips, samples, mode='features')
+
+
+def test_label_smoothing_of_scores_is_torchs():
+    from vlpeft.models.tasks.answer_ranking import token_scores
+    logits, targets = torch.randn(5, 9), torch.randint(9, (5, ))
+    expected = -F.cross_entropy(logits, targets, reduction='none', label_smoothing=0.1)
+    torch.testing.assert_close(token_scores(logits, targets, 0.1), expected)

@@ -1,0 +1,81 @@
+"""Answers from a closed list by likelihood: the first token shortlists, the whole answer decides.
+
+    shortlist = top-k of p(a_1 | question),   score(a) = Σ_i log p(a_i | question, a_<i)
+
+The start token is decoded once per question, and its keys and values serve all answers; the question's keys and values
+are projected once; answers of similar length are decoded together, without the tokens whose logits nobody reads.
+All of it is exact.
+"""
+
+from typing import NamedTuple, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlpeft.models.backbones import BlipTextDecoder, KeyValue, SelfCache
+from vlpeft.models.tokenizer import pad
+
+
+class AnswerBank(NamedTuple):
+    """A closed list: ``texts``, and for each its ``ids`` as tokenised, ``[CLS] … [SEP]``."""
+    texts: Sequence[str]
+    ids: Sequence[Sequence[int]]
+
+
+def token_scores(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """log p of ``targets`` (…) under ``logits`` (…, V), mixed with the mean over the vocabulary if smoothed."""
+    log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+    scores = log_probs.gather(-1, targets[..., None])[..., 0]
+    return scores if smoothing == 0 else (1 - smoothing) * scores + smoothing * log_probs.mean(-1)
+
+
+@torch.no_grad()
+def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start_id: int, shortlist: int,
+                 smoothing: float, pairs_per_batch: int) -> Tensor:
+    """The best answer of each question.
+
+    Args:
+        decoder: In eval mode.
+        questions: :class:`~vlpeft.models.tasks.vqa.QuestionContext` of B questions.
+        answers: The closed list, A answers.
+        start_id: ``[DEC]``.
+        shortlist: k, at most A are kept. Equal first tokens keep the order of the list.
+        smoothing: Label smoothing of the score.
+        pairs_per_batch: Bounds memory.
+
+    Returns:
+        (B,) indices into the list; of equal scores the one shortlisted first.
+    """
+    device, count = questions.mask.device, len(questions.mask)
+    rows = torch.arange(count, device=device)
+    prefix = SelfCache()
+    start = torch.full((count, 1), start_id, device=device)
+    first_logits = decoder(start, torch.ones_like(start), questions.take(rows), prefix)[:, 0]
+    first_ids = torch.tensor([ids[1] for ids in answers.ids], device=device)
+    likely = first_logits[:, first_ids].sort(dim=1, descending=True, stable=True).indices[:, :shortlist]
+    first = torch.stack([token_scores(first_logits, first_ids[chosen], smoothing) for chosen in likely.T], 1)
+    rest = _continuations(decoder, questions, answers, likely.cpu(), prefix, smoothing, pairs_per_batch)
+    best = (first + rest.to(first)).argmax(1)
+    return likely[rows, best].cpu()
+
+
+def _continuations(decoder: BlipTextDecoder, questions, answers: AnswerBank, likely: Tensor, prefix: SelfCache,
+                   smoothing: float, pairs_per_batch: int) -> Tensor:
+    """Scores (B, k) of all tokens after the first, pairs sorted by length so that little is padded."""
+    device = questions.mask.device
+    flat = likely.flatten().tolist()
+    lengths = torch.tensor([len(answers.ids[answer]) for answer in flat])
+    scores = torch.zeros(len(flat))
+    for batch in lengths.argsort(stable=True).split(pairs_per_batch):
+        ids = [torch.tensor(answers.ids[flat[pair]]) for pair in batch.tolist()]
+        owner = (batch // likely.shape[1]).to(device)
+        inputs = pad([row[1:-1] for row in ids], device)
+        targets = pad([row[2:] for row in ids], device)
+        cache = SelfCache()
+        cache.layers = [KeyValue(kv.key[owner], kv.value[owner]) for kv in prefix.layers]
+        mask = F.pad(inputs.mask, (1, 0), value=1)
+        logits = decoder(inputs.ids, mask, questions.take(owner), cache)
+        per_token = token_scores(logits, targets.ids, smoothing) * targets.mask
+        scores[batch] = per_token.sum(1).float().cpu()
+    return scores.view(likely.shape)

@@ -1,0 +1,229 @@
+"""Visual question answering by generation (BLIP): the encoder of a question sees the clip, the decoder the question.
+
+    ℓ = (1/B) Σ_questions Σ_answers w_a · Σ_tokens CE(decoder(answer), answer),   w_a = share of annotators who gave a
+
+Notation: B clips, T frames each, S = T · N vision tokens, L question tokens, A answers, D width.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache
+from vlpeft.models.decoding import beam_search
+from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
+from vlpeft.registry import MODELS
+
+from .answer_ranking import AnswerBank, rank_answers
+from .base import AdaptedModel
+from .frames import TemporalEmbedding, frame_key_weights
+
+INFERENCES = ('rank', 'generate')
+
+
+class QuestionContext(NamedTuple):
+    """Encoded questions: cross-attention ``layers`` of the decoder for B questions, and their ``mask`` (B, L)."""
+    layers: List[KeyValue]
+    mask: Tensor
+
+    def take(self, index: Tensor) -> CrossContext:
+        """The context of P answers, ``index`` (P,) naming the question of each."""
+        return CrossContext(self.layers, index=index, mask=self.mask)
+
+
+@MODELS.register_module()
+class GenerativeVQA(AdaptedModel):
+    """Answers questions about clips and images (T = 1) with BLIP's encoder and decoder.
+
+    Args:
+        vision: Vision tower, an mmpretrain ViT with ``out_type='raw'`` and a final norm.
+        text: :class:`BlipTextEncoder`, reads the question beside the vision tokens.
+        decoder: :class:`BlipTextDecoder`, writes the answer beside the question states.
+        vocabulary: Hub name or directory of the tokenizer. Defaults to ``'bert-base-uncased'``.
+        adapter: Method, list of methods, or None. Defaults to None.
+        trainable: ``'heads'`` (adapter, and the LM head if ``train_lm_head``) or ``'all'``. Defaults to ``'heads'``.
+        train_lm_head: Whether the decoder's vocabulary projection is trained; methods leave it frozen as released, the
+            heads-only baseline has nothing else. Defaults to False.
+        frame_head: :class:`ITCHead` whose frozen projections, from the base, compare question and frames for
+            frame-aware attention. Defaults to None, no such weights.
+        temporal_frames: Size of a learned temporal embedding of the vision tokens. Defaults to None, none.
+        label_smoothing: Of the training loss. Defaults to 0.1.
+        inference: ``'rank'`` chooses from a closed list by likelihood, ``'generate'`` writes freely. Defaults to
+            ``'rank'``.
+        shortlist: Answers per question whose likelihood is computed in full (k). Defaults to 128.
+        score_smoothing: Label smoothing inside the ranking score; the release has 0.1. Defaults to 0.
+        pairs_per_batch: Question-answer pairs scored in a pass. Defaults to 512.
+        beams: Defaults to 3.
+        max_answer_length: Of generated answers in tokens, the start token included. Defaults to 10.
+        generate_with_padding: Whether generation also attends to the padding of questions, as released. Defaults to
+            False.
+        max_text_length: Of questions in tokens. Defaults to 35.
+        gradient_checkpointing: Towers that recompute activations. Defaults to ().
+        base_checkpoint: ``dict(source=…, sha256=None)``. Defaults to None, random weights.
+        data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
+
+    Raises:
+        ValueError: Unknown ``inference``.
+    """
+    own_roles = dict(temporal_embedding='temporal')
+
+    def __init__(self,
+                 vision: dict,
+                 text: dict,
+                 decoder: dict,
+                 vocabulary: str = 'bert-base-uncased',
+                 adapter: Union[None, dict, Sequence[dict]] = None,
+                 trainable: str = 'heads',
+                 train_lm_head: bool = False,
+                 frame_head: Optional[dict] = None,
+                 temporal_frames: Optional[int] = None,
+                 label_smoothing: float = 0.1,
+                 inference: str = 'rank',
+                 shortlist: int = 128,
+                 score_smoothing: float = 0.,
+                 pairs_per_batch: int = 512,
+                 beams: int = 3,
+                 max_answer_length: int = 10,
+                 generate_with_padding: bool = False,
+                 max_text_length: int = 35,
+                 gradient_checkpointing: Sequence[str] = (),
+                 base_checkpoint: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        if inference not in INFERENCES:
+            raise ValueError(f'GenerativeVQA: inference={inference!r}; choose from {INFERENCES}')
+        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
+        self.vision = MODELS.build(vision)
+        self.text = MODELS.build(text)
+        self.decoder = MODELS.build(decoder)
+        self.itc_head = None if frame_head is None else self._frozen_projections(frame_head)
+        self.temporal_embedding = (None if temporal_frames is None else
+                                   TemporalEmbedding(temporal_frames, self.vision.embed_dims))
+        self.tokenizer = CaptionTokenizer(vocabulary, max_text_length, self.text.vocab_size)
+        self.label_smoothing, self.score_smoothing = label_smoothing, score_smoothing
+        self.inference, self.shortlist, self.pairs_per_batch = inference, shortlist, pairs_per_batch
+        self.beams, self.max_answer_length = beams, max_answer_length
+        self.generate_with_padding = generate_with_padding
+        self.answers: Optional[AnswerBank] = None
+        self.trained_parts = ('decoder.cls', ) if train_lm_head else ()
+        heads = ('itc_head', ) if self.itc_head is not None else ()
+        self.assemble(('vision', 'text', 'decoder'), heads, adapter, trainable, base_checkpoint,
+                      gradient_checkpointing)
+
+    @staticmethod
+    def _frozen_projections(config: dict) -> nn.Module:
+        head = MODELS.build(config)
+        # They only weigh frames, without gradient.
+        head.constants = [name for name, _ in head.named_parameters()]
+        return head
+
+    def probe(self) -> None:
+        param = self.vision.cls_token
+        clips = param.new_zeros(1, 1, 3, *self.vision.img_size)
+        ids = torch.zeros(1, 2, dtype=torch.long, device=param.device)
+        tokens = Tokens(ids, torch.ones_like(ids))
+        self.decoder(*tokens, self.encode_question(clips, tokens).take(torch.zeros_like(ids[:, 0])))
+
+    def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
+        """MMEngine's entry.
+
+        Args:
+            inputs: Normalised frames (B, T, 3, H, W).
+            data_samples: With ``question``; for the loss with ``answers`` and ``weights``.
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer``) or ``'tensor'`` (:class:`QuestionContext`).
+
+        Raises:
+            ValueError: Another mode.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        tokens = self.tokenizer([sample.question for sample in data_samples], inputs.device)
+        if mode == 'tensor':
+            return self.encode_question(inputs, tokens)
+        if mode != 'predict':
+            raise ValueError(f"GenerativeVQA has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        answers = self.answer(self.encode_question(inputs, tokens))
+        for sample, answer in zip(data_samples, answers):
+            sample.pred_answer = answer
+        return data_samples
+
+    def encode_vision(self, clips: Tensor) -> Tensor:
+        """Frames (B, T, 3, H, W) to tokens (B, T, N, D), before any temporal embedding."""
+        return self.vision(clips.flatten(0, 1))[-1].unflatten(0, (-1, clips.shape[1]))
+
+    def encode_question(self, clips: Tensor, questions: Tokens) -> QuestionContext:
+        """What the decoder attends to: keys and values of the question states, computed once per question."""
+        tokens = self.encode_vision(clips)
+        weights = self._key_weights(tokens, questions)
+        if self.temporal_embedding is not None:
+            tokens = self.temporal_embedding(tokens)
+        context = CrossContext(self.text.project_context(tokens.flatten(1, 2)), key_weights=weights)
+        ids = questions.ids.clone()
+        ids[:, 0] = self.tokenizer.encode_id
+        states = self.text(ids, questions.mask, context)
+        return QuestionContext(self.decoder.bert.project_context(states), questions.mask)
+
+    @torch.no_grad()
+    def _key_weights(self, tokens: Tensor, questions: Tokens) -> Optional[Tensor]:
+        if self.itc_head is None or tokens.shape[1] == 1:
+            return None
+        text = self.itc_head.project_text(self.text(*questions)[:, 0])
+        return frame_key_weights(text, self.itc_head.project_vision(tokens[:, :, 0]), tokens.shape[2])
+
+    def loss(self, clips: Tensor, data_samples: list) -> Dict[str, Tensor]:
+        """``loss_vqa`` of B questions with any number of weighted answers each."""
+        questions = self.tokenizer([sample.question for sample in data_samples], clips.device)
+        counts = torch.tensor([len(sample.answers) for sample in data_samples])
+        owner = torch.repeat_interleave(torch.arange(len(counts)), counts).to(clips.device, non_blocking=True)
+        weights = torch.tensor([weight for sample in data_samples for weight in sample.weights],
+                               dtype=clips.dtype).to(clips.device, non_blocking=True)
+        tokens = self.tokenizer([answer for sample in data_samples for answer in sample.answers], clips.device)
+        ids = tokens.ids.clone()
+        ids[:, 0] = self.tokenizer.decode_id
+        context = self.encode_question(clips, questions).take(owner)
+        logits = self.decoder(ids[:, :-1], tokens.mask[:, :-1], context)
+        # At least float32, also under autocast.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        targets = ids[:, 1:].masked_fill(tokens.mask[:, 1:] == 0, -100)
+        nll = F.cross_entropy(logits.transpose(1, 2), targets, reduction='none', ignore_index=-100,
+                              label_smoothing=self.label_smoothing)
+        return dict(loss_vqa=(nll.sum(1) * weights).sum() / len(data_samples))
+
+    def set_answer_list(self, answers: Sequence[str]) -> None:
+        """The closed list that ``inference='rank'`` chooses from, tokenised once."""
+        self.answers = AnswerBank(list(answers), self.tokenizer.ids(answers))
+
+    @torch.no_grad()
+    def answer(self, questions: QuestionContext) -> List[str]:
+        """One answer per question.
+
+        Raises:
+            ValueError: ``inference='rank'`` without an answer list.
+        """
+        if self.inference == 'generate':
+            return self._generate(questions)
+        if self.answers is None:
+            raise ValueError("inference='rank' needs a closed answer list: the data set's answer_file or answers_from, "
+                             'or model.set_answer_list([…])')
+        best = rank_answers(self.decoder, questions, self.answers, self.tokenizer.decode_id, self.shortlist,
+                            self.score_smoothing, self.pairs_per_batch)
+        return [self.answers.texts[index] for index in best.tolist()]
+
+    def _generate(self, questions: QuestionContext) -> List[str]:
+        if self.generate_with_padding:
+            questions = questions._replace(mask=torch.ones_like(questions.mask))
+        count, device = questions.mask.shape[0], questions.mask.device
+        rows = torch.arange(count, device=device).repeat_interleave(self.beams)
+        context = questions.take(rows)
+        cache = SelfCache()
+
+        def step(ids: Tensor, origin: Optional[Tensor]) -> Tensor:
+            if origin is not None:
+                cache.reorder(origin)
+            mask = ids.new_ones(len(ids), cache.length + 1)
+            return self.decoder(ids[:, -1:], mask, context, cache)[:, -1]
+
+        start = torch.full((count, 1), self.tokenizer.decode_id, device=device)
+        found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length)
+        return [self.tokenizer.text(ids) for ids in found]

@@ -1,0 +1,30 @@
+"""mmpretrain's ``BEiTViT``: relative position bias, LayerScale outside of any module."""
+
+from torch import nn
+
+from ..schema import Tower
+from .parts import fused_qkv, linear, pre_norm_block
+
+
+def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
+    """Sites of mmpretrain's BEiT.
+
+    Where queries and values have a bias and keys have none (its default), the qkv weight is used without calling its
+    module, so no hook could reach q, k or v: they are not published. Where a block has LayerScale, h is no module's
+    output and not published either.
+    """
+    blocks = []
+    for depth, layer in enumerate(module.layers):
+        path = f'layers.{depth}'
+        qkv = {} if layer.attn.bias == 'qv_bias' else fused_qkv(f'{path}.attn.qkv', module.embed_dims)
+        scaled = layer.gamma_1 is not None
+        blocks.append(
+            pre_norm_block(
+                depth,
+                norms=(f'{path}.ln1', f'{path}.ln2'),
+                branches=(None, None) if scaled else (f'{path}.attn.proj', f'{path}.ffn.gamma2'),
+                end=path,
+                attention=dict(qkv, o=linear(module, f'{path}.attn.proj')),
+                ffn=dict(
+                    fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1'))))
+    return Tower(name, module.embed_dims, tuple(blocks), module, 'layers')
