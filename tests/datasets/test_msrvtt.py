@@ -2,20 +2,14 @@
 
 import csv
 import json
-import os
-import runpy
-import subprocess
-import sys
-from pathlib import Path
 
 from tests import media
+from tests.converters import convert
 import pytest
 
 from vlpeft.datasets import AnnotationError
 from vlpeft.datasets.msrvtt import SPLITS
 from vlpeft.registry import DATASETS
-
-CONVERTER = Path(__file__).parents[2] / 'tools' / 'dataset_converters' / 'msrvtt.py'
 
 
 def write_layout(folder):
@@ -133,23 +127,10 @@ def test_a_missing_video_folder_is_an_error(layout):
         build(layout, split='test_1ka', data_prefix=dict(media='clips'))
 
 
-@pytest.fixture
-def convert(monkeypatch, capsys):
-    """The tool run as a script in this process: its exit code and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, 'argv', ['msrvtt.py', *map(str, arguments)])
-        with pytest.raises(SystemExit) as done:
-            runpy.run_path(str(CONVERTER), run_name='__main__')
-        return done.value.code, capsys.readouterr().out
-
-    return run
-
-
-def test_converter_writes_what_the_dataset_reads_and_does_it_once(layout, tmp_path, convert):
-    code, text = convert(layout, tmp_path / 'out', '--splits', 'train_7k', 'test_1ka', 'val_full')
+def test_converter_writes_what_the_dataset_reads_and_does_it_once(layout, tmp_path):
+    code, text = convert('msrvtt.py', layout, tmp_path / 'out', '--splits', 'train_7k', 'test_1ka', 'val_full')
     assert code == 0 and 'train_7k: 7,010 clips, 140,200 captions' in text and text.count('(written)') == 3
-    assert 'videos: 2 of 8,010' in text and 'missing: video1.mp4' in text and '… and 7,998 more' in text
+    assert 'media: 2 of 8,010' in text and 'missing: video1.mp4' in text and '… and 7,998 more' in text
     for split in ('test_1ka', 'val_full'):
         ours = build(layout, str(tmp_path / f'out/{split}.jsonl'), test_mode=True)
         theirs = build(layout, split=split, test_mode=True)
@@ -157,22 +138,15 @@ def test_converter_writes_what_the_dataset_reads_and_does_it_once(layout, tmp_pa
             theirs.clip_names, theirs.texts, theirs.text_to_clip)
     assert not list((tmp_path / 'out').glob('*.part'))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
-    code, text = convert(layout, tmp_path / 'out', '--splits', 'test_1ka')
+    code, text = convert('msrvtt.py', layout, tmp_path / 'out', '--splits', 'test_1ka')
     assert code == 0 and '(unchanged)' in text
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
 
 
-def test_converter_refuses_wrong_counts_and_lists_missing_files(tmp_path, convert):
+def test_converter_refuses_wrong_counts_and_lists_missing_files(tmp_path):
     (tmp_path / 'MSRVTT_JSFUSION_test.csv').write_text('video_id,sentence\nvideo1,hello\n')
-    code, text = convert(tmp_path, tmp_path / 'out')
+    code, text = convert('msrvtt.py', tmp_path, tmp_path / 'out')
     assert code == 1
     assert 'train_9k: NOT converted: annotation file' in text and 'does not exist' in text
-    assert 'test_1ka: NOT converted: found 1 clips with 1 captions, expected 1,000 with 1,000' in text
+    assert 'test_1ka: NOT converted: found 1 clips with 1 captions, expected 1,000 clips with 1,000 captions' in text
     assert not (tmp_path / 'out').exists()
-
-
-def test_converter_help_says_what_goes_where():
-    environment = dict(os.environ, PYTHONPATH=str(CONVERTER.parents[2]))
-    text = subprocess.check_output([sys.executable, str(CONVERTER), '--help'], text=True, env=environment)
-    for word in ('MSRVTT_data.json', 'train_9k', 'test_1ka', 'Example:', 'Exit code', '--videos'):
-        assert word in text

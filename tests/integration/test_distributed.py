@@ -94,11 +94,12 @@ def test_dist_scripts_train_and_test_on_two_processes(tmp_path):
     metrics = []
     for count in ('1', '2'):
         out = tmp_path / f'{count}.json'
-        launch('dist_test.sh', config, checkpoint, count, '--out', str(out), '--work-dir', str(tmp_path / count))
+        launch('dist_test.sh', config, checkpoint, count, '--out', str(out), '--work-dir', str(tmp_path / count),
+               '--cfg-options', 'test_cfg.folds=2')
         metrics.append(json.loads(out.read_text()))
     # 7 clips and 10 captions on 2 processes: nothing divides.
     assert metrics[0]['metrics'] == metrics[1]['metrics']
+    assert 'retrieval/2fold_t2v_R@1' in metrics[1]['metrics']
     assert len(metrics[1]['predictions']['retrieval']) == 17
-    assert [row['rank'] for row in metrics[0]['predictions']['retrieval']] == [
-        row['rank'] for row in metrics[1]['predictions']['retrieval']
-    ]
+    ranks = [[(row['rank'], row['fold_rank']) for row in out['predictions']['retrieval']] for out in metrics]
+    assert ranks[0] == ranks[1]

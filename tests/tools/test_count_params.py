@@ -34,6 +34,18 @@ def test_variants(option, role, expected):
     assert count('configs/uniadapter/blip_msrvtt.py', option)['by_role'][role] == expected
 
 
+@pytest.mark.parametrize('config, role, expected', [
+    # transformers' CLIP ViT-B/16 has 149,620,737, of which 655,361 are projections and temperature.
+    ('clip-vit-b16', 'backbone', 149_620_737 - 655_361),
+    # 24 x (2·1024 + 1024·128 + 128 + 128·1024 + 1024) and 12 x (4·768 + 768·128 + 128 + 2·(128·768 + 768)).
+    ('blip-vit-l', 'adapter', 24 * 265_344 + 12 * 299_648),
+    ('blip-text_dinov2-b', 'adapter', 4_784_640),
+])
+def test_other_backbones(config, role, expected):
+    from tools.analysis_tools.count_params import count as count_here
+    assert count_here(str(ROOT / f'configs/uniadapter/{config}_msrvtt.py'), {})['by_role'][role] == expected
+
+
 RECIPES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob('configs/[a-z]*/*.py')
                  if not path.stem.startswith('_') and '_base_' not in path.parts)
 

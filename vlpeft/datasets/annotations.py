@@ -23,7 +23,7 @@ def read_jsonl(path: str) -> Iterator[tuple[str, dict]]:
     Raises:
         AnnotationError: The file is missing, or a line is not a JSON object.
     """
-    with open(_existing(path), encoding='utf-8-sig') as file:
+    with open(existing(path), encoding='utf-8-sig') as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -50,7 +50,7 @@ def read_csv(path: str, *columns: str) -> Iterator[tuple[str, dict]]:
     Raises:
         AnnotationError: The file is missing, or a column or a value is.
     """
-    with open(_existing(path), encoding='utf-8-sig', newline='') as file:
+    with open(existing(path), encoding='utf-8-sig', newline='') as file:
         rows = csv.DictReader(file)
         absent = [column for column in columns if column not in (rows.fieldnames or [])]
         if absent:
@@ -64,6 +64,24 @@ def read_csv(path: str, *columns: str) -> Iterator[tuple[str, dict]]:
             yield where, row
 
 
+def read_list(path: str) -> Iterator[tuple[str, str]]:
+    """Lines of a text file, stripped; blank lines are skipped.
+
+    Args:
+        path (str): The file, UTF-8.
+
+    Yields:
+        tuple[str, str]: 'file:line' for messages, and the line.
+
+    Raises:
+        AnnotationError: The file is missing.
+    """
+    with open(existing(path), encoding='utf-8-sig') as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f'{path}:{number}', line.strip()
+
+
 def read_json(path: str) -> object:
     """Content of a JSON file.
 
@@ -71,7 +89,7 @@ def read_json(path: str) -> object:
         AnnotationError: The file is missing or not JSON (with the line).
     """
     try:
-        return json.loads(Path(_existing(path)).read_text(encoding='utf-8-sig'))
+        return json.loads(Path(existing(path)).read_text(encoding='utf-8-sig'))
     except json.JSONDecodeError as error:
         raise AnnotationError(f'{path}:{error.lineno}: not valid JSON ({error.msg})') from error
 
@@ -100,7 +118,12 @@ def locate(path: str, folder: str, roots: tuple[str, ...], where: str) -> str:
     return full
 
 
-def _existing(path: str) -> str:
+def existing(path: str) -> str:
+    """``path``, if there is such a file.
+
+    Raises:
+        AnnotationError: There is none.
+    """
     if not Path(path).is_file():
         raise AnnotationError(f'annotation file {path} does not exist')
     return path

@@ -4,9 +4,9 @@ from .geometry import ClipRandomFlip, ClipRandomResizedCrop, ClipResize
 from .load_clip import LoadClip
 from .pack import PackClip
 from .rand_augment import ClipRandAugment
-from .text import CleanText, clean_caption
+from .text import CleanQuestion, CleanText, clean_caption, clean_question
 
 __all__ = [
-    'CleanText', 'ClipRandAugment', 'ClipRandomFlip', 'ClipRandomResizedCrop', 'ClipResize', 'LoadClip', 'PackClip',
-    'clean_caption'
+    'CleanQuestion', 'CleanText', 'ClipRandAugment', 'ClipRandomFlip', 'ClipRandomResizedCrop', 'ClipResize',
+    'LoadClip', 'PackClip', 'clean_caption', 'clean_question'
 ]

@@ -1,4 +1,4 @@
-"""Caption cleaning, the way BLIP's captions were cleaned when it was pre-trained."""
+"""Cleaning of captions and questions, the way they were cleaned when BLIP was trained on them."""
 
 import re
 
@@ -38,4 +38,40 @@ class CleanText(BaseTransform):
             results['text'] = clean_caption(results['text'], self.max_words)
         if 'texts' in results:
             results['texts'] = [clean_caption(text, self.max_words) for text in results['texts']]
+        return results
+
+
+def clean_question(text: str, max_words: int = 50, trim: bool = False) -> str:
+    """Delete ``.!"()*#:;~``, lower-case, and keep the first words.
+
+    Unlike in captions nothing takes the place of the deleted characters, and white space stays as it is, but for blanks
+    at the end: released models were trained on such strings.
+
+    Args:
+        text (str): Question.
+        max_words (int): Words kept; words are what stands between single blanks. Defaults to 50.
+        trim (bool): Squeeze white space and remove it from both ends first. Defaults to False.
+
+    Returns:
+        str: Cleaned question.
+    """
+    text = PUNCTUATION.sub('', text.lower())
+    text = ' '.join(text.split()) if trim else text.rstrip(' ')
+    return ' '.join(text.split(' ')[:max_words])
+
+
+@TRANSFORMS.register_module()
+class CleanQuestion(BaseTransform):
+    """Clean the ``question`` of a sample, see :func:`clean_question`.
+
+    Args:
+        max_words (int): Words kept. Defaults to 50.
+        trim (bool): Also squeeze white space and remove it from both ends. Defaults to False, as released.
+    """
+
+    def __init__(self, max_words: int = 50, trim: bool = False) -> None:
+        self.max_words, self.trim = max_words, trim
+
+    def transform(self, results: dict) -> dict:
+        results['question'] = clean_question(results['question'], self.max_words, self.trim)
         return results

@@ -2,7 +2,8 @@
 
 from .adapter_checkpoint import AdapterCheckpointHook
 from .alpha_ramp import AlphaRampHook
+from .answer_list import AnswerListHook
 from .epoch_seed import EpochSeedHook
 from .freeze_report import FreezeReportHook
 
-__all__ = ['AdapterCheckpointHook', 'AlphaRampHook', 'EpochSeedHook', 'FreezeReportHook']
+__all__ = ['AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FreezeReportHook']

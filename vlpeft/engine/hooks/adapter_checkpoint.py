@@ -8,13 +8,9 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
-from vlpeft.checkpoint.dialects import weights_of
-from vlpeft.checkpoint.identity import check_base
-from vlpeft.checkpoint.load import load_into
 from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.checkpoint.trained import TRAINING_ONLY, load_trained
 from vlpeft.registry import HOOKS
-
-TRAINING_ONLY = ('momentum.', 'queue.')
 
 
 @register_backend('vlpeft_atomic', force=True)
@@ -71,19 +67,7 @@ class AdapterCheckpointHook(CheckpointHook):
         """
         model = self._model(runner)
         origin = str(runner._load_from or 'the resumed checkpoint').removeprefix(SCHEME)
-        recorded = checkpoint.get('meta', {}).get('base')
-        frozen = model.frozen_keys() - set(weights_of(checkpoint))
-        if recorded is not None and frozen:
-            check_base(recorded, model.base, origin)
-        report = load_into(model, checkpoint, origin=origin)
-        if any(key.startswith('momentum.') for key in report.missing):
-            model.momentum.copy_from(model)
-        if recorded is not None and frozen:
-            summary = (f'{origin}: {len(report.loaded)} tensors loaded, {len(frozen)} frozen ones are those of the '
-                       f'base {recorded["name"]}')
-        else:
-            summary = str(report)
-        runner.logger.info(summary)
+        load_trained(model, checkpoint, origin)
         checkpoint['state_dict'] = model.state_dict()
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:

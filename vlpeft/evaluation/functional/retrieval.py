@@ -52,6 +52,36 @@ def best_positive_ranks(scores: Union[Tensor, np.ndarray],
     return ranks
 
 
+def best_positive_ranks_in_folds(scores: Union[Tensor, np.ndarray], positives: Sequence[Sequence[int]],
+                                 query_folds: Sequence[int], item_folds: Sequence[int]) -> Tensor:
+    """Rank of the best-scored positive of every query among the items of the query's own fold.
+
+    COCO's 1k figures are the mean over five folds of its 5,000 test images, ranked by the scores of the whole set.
+
+    Args:
+        scores (Tensor or np.ndarray): (Q, G) as for :func:`best_positive_ranks`.
+        positives (Sequence[Sequence[int]]): For every query the indices into the whole gallery of its ground truths,
+            all in its fold.
+        query_folds (Sequence[int]): (Q,) fold of every query.
+        item_folds (Sequence[int]): (G,) fold of every gallery item.
+
+    Returns:
+        Tensor: (Q,) int64 on the CPU, from 1 to the size of the query's fold.
+
+    Raises:
+        ValueError: As for :func:`best_positive_ranks`; a positive in another fold has index -1 in the message.
+    """
+    query_folds, item_folds = np.asarray(query_folds), np.asarray(item_folds)
+    ranks = torch.empty(len(query_folds), dtype=torch.long)
+    for fold in np.unique(query_folds):
+        queries, items = np.flatnonzero(query_folds == fold), np.flatnonzero(item_folds == fold)
+        place = np.full(len(item_folds), -1)
+        place[items] = np.arange(len(items))
+        inside = [place[list(positives[query])] for query in queries]
+        ranks[torch.from_numpy(queries)] = best_positive_ranks(scores[queries][:, items], inside)
+    return ranks
+
+
 def _positive_mask(positives: Sequence[Sequence[int]], first_query: int, gallery: int) -> Tensor:
     """Boolean (len(positives), gallery) mask; ``first_query`` only serves the error messages."""
     counts = torch.tensor([len(p) for p in positives])

@@ -19,7 +19,8 @@ class RetrievalMetric(ExactlyOnceMetric):
 
     A result is ``dict(direction='t2v' | 'v2t', query_id=int, rank=int)`` with a 1-based rank of the best ground truth.
     The metrics are ``{t2v,v2t}_{R@1,R@5,R@10,MdR,MnR}``, ``mean_R@1`` (mean of both directions) and ``mean_R``
-    (mean of all six recalls); recalls are in per cent.
+    (mean of all six recalls); recalls are in per cent. If results say ``fold`` and ``fold_rank``, the rank among the
+    items of the query's fold, ``{n}fold_…`` are the means over the n folds of the same figures (COCO's 1k protocol).
 
     Args:
         prefix (str, optional): First part of the metric names. Defaults to 'retrieval'.
@@ -33,8 +34,8 @@ class RetrievalMetric(ExactlyOnceMetric):
 
         Args:
             data_batch: Not used.
-            data_samples (Sequence[dict]): Results as in the class docstring; ``top``, the best
-                gallery items with their scores, is kept for the predictions, further keys are ignored.
+            data_samples (Sequence[dict]): Results as in the class docstring; ``fold`` and ``fold_rank``, and
+                ``top``, the best gallery items with their scores, are kept if there, further keys are ignored.
 
         Raises:
             ValueError: If a direction is unknown or a rank is smaller than 1.
@@ -46,8 +47,7 @@ class RetrievalMetric(ExactlyOnceMetric):
                 raise ValueError(f'unknown retrieval direction in {result}, valid: {", ".join(DIRECTIONS)}')
             if result['rank'] < 1:
                 raise ValueError(f'ranks start at 1, got {result}')
-            if 'top' in sample:
-                result['top'] = sample['top']
+            result.update({key: sample[key] for key in ('fold', 'fold_rank', 'top') if key in sample})
             self.results.append(result)
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
@@ -59,13 +59,25 @@ class RetrievalMetric(ExactlyOnceMetric):
         Raises:
             ValueError: If a direction has no query.
         """
-        metrics = {}
-        for direction in DIRECTIONS:
-            ranks = [result['rank'] for result in results if result['direction'] == direction]
-            if not ranks:
-                raise ValueError(f'no {direction} query among {len(results)} results: both directions are needed')
-            for name, value in rank_statistics(ranks, RECALLS).items():
-                metrics[f'{direction}_{name}'] = value
-        metrics['mean_R@1'] = float(np.mean([metrics[f'{direction}_R@1'] for direction in DIRECTIONS]))
-        metrics['mean_R'] = float(np.mean([metrics[f'{d}_R@{k}'] for d in DIRECTIONS for k in RECALLS]))
+        metrics = _figures(results, 'rank')
+        folds = {result['fold'] for result in results if 'fold' in result}
+        if folds:
+            figures = [_figures([result for result in results if result['fold'] == fold], 'fold_rank')
+                       for fold in folds]
+            metrics.update({f'{len(folds)}fold_{name}': float(np.mean([figure[name] for figure in figures]))
+                            for name in figures[0]})
         return metrics
+
+
+def _figures(results: List[dict], key: str) -> Dict[str, float]:
+    """Figures of both directions from the ranks under ``key``."""
+    metrics = {}
+    for direction in DIRECTIONS:
+        ranks = [result[key] for result in results if result['direction'] == direction]
+        if not ranks:
+            raise ValueError(f'no {direction} query among {len(results)} results: both directions are needed')
+        for name, value in rank_statistics(ranks, RECALLS).items():
+            metrics[f'{direction}_{name}'] = value
+    metrics['mean_R@1'] = float(np.mean([metrics[f'{direction}_R@1'] for direction in DIRECTIONS]))
+    metrics['mean_R'] = float(np.mean([metrics[f'{d}_R@{k}'] for d in DIRECTIONS for k in RECALLS]))
+    return metrics

@@ -1,0 +1,54 @@
+# Own clips or images with questions (docs/data.md): one JSON object a line, paths relative to data_root.
+#   data/own/{train.jsonl, test.jsonl, …}    {"video": "clips/cat.mp4", "question": "what sleeps?", "answer": "cat"}
+data_root = 'data/own/'
+num_frames = 8
+image_size = 224
+
+# The flip is the release's; with questions about left and right, remove it.
+train_pipeline = [
+    dict(type='LoadClip', num_frames=num_frames, sampling='random'),
+    dict(type='ClipRandomResizedCrop', size=image_size, scale=(0.5, 1.0)),
+    dict(type='ClipRandomFlip', prob=0.5),
+    dict(type='ClipRandAugment', num_ops=2, magnitude=5),
+    dict(type='CleanQuestion', max_words=50),
+    dict(type='PackClip'),
+]
+test_pipeline = [
+    dict(type='LoadClip', num_frames=num_frames, sampling='middle'),
+    dict(type='ClipResize', size=image_size),
+    dict(type='CleanQuestion', max_words=50),
+    dict(type='PackClip'),
+]
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    worker_init_fn=dict(type='vlpeft.seed_workers_by_epoch'),
+    pin_memory=True,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='JSONLQA',
+        data_root=data_root,
+        ann_file='train.jsonl',
+        pipeline=train_pipeline))
+# The closed answer list: the most frequent answers in training. Or answer_file='answer_list.json', answers_from=None.
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=4,
+    persistent_workers=True,
+    pin_memory=True,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='JSONLQA',
+        data_root=data_root,
+        ann_file='test.jsonl',
+        answers_from='train.jsonl',
+        answers_top=1500,
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='OpenEndedMetric')
+test_evaluator = val_evaluator

@@ -1,0 +1,80 @@
+"""Every recipe at tiny geometry on generated clips: two steps of training, validation and test."""
+
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from tests.tiny import DEPTH, SIZE, VOCAB_SIZE, build_retriever, build_vqa, retriever_config, vqa_config, write_vocabulary
+from tests.workspace import ROOT, write_clips
+
+RECIPES = sorted(path.relative_to(ROOT / 'configs').as_posix()
+                 for folder in ('uniadapter', 'lora', 'baselines') for path in (ROOT / 'configs' / folder).glob('blip_*.py'))
+TOWERS = ('vision', 'text', 'decoder', 'itc_head', 'itm_head')
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory):
+    root = tmp_path_factory.mktemp('recipes')
+    write_clips(root, count=8)
+    answers = ['red', 'green', 'blue']
+    lines = [dict(video=f'clip{i}.mp4', question='which square moves', answer=answers[i % 3]) for i in range(8)]
+    (root / 'qa.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
+    (root / 'answers.json').write_text(json.dumps(answers))
+    write_vocabulary(root / 'vocabulary')
+    for name, model in (('Retriever', build_retriever(torch.float32)), ('GenerativeVQA', build_vqa(torch.float32))):
+        torch.save(dict(state_dict=dict(model.named_parameters())), root / f'{name}.pth')
+    return root
+
+
+def shrink_model(model, root):
+    tiny = dict(Retriever=retriever_config, GenerativeVQA=vqa_config)[model.type]()
+    model.update({name: tiny[name] for name in TOWERS if name in model})
+    model.update(vocabulary=str(root / 'vocabulary'), base_checkpoint=dict(source=str(root / f'{model.type}.pth')))
+    if 'max_text_length' in model:
+        model.max_text_length = 35
+    if model.get('adapter'):
+        small = dict(bottleneck=4, kv_bottleneck=3, rank=2)
+        model.adapter.update({key: small[key] for key in small if model.adapter.get(key)})
+
+
+def shrink_data(loader, root, is_answering, is_test):
+    source = loader.dataset.datasets[0] if 'datasets' in loader.dataset else loader.dataset
+    for step in source.pipeline:
+        if 'size' in step:
+            step.size = SIZE
+        if step.type == 'LoadClip':
+            step.num_frames = min(step.num_frames, 3)
+    dataset = dict(type='JSONLQA' if is_answering else 'JSONLRetrieval', data_root=str(root), pipeline=source.pipeline,
+                   ann_file='qa.jsonl' if is_answering else 'test.jsonl', test_mode=is_test)
+    if is_answering and is_test:
+        dataset.update(answer_file='answers.json')
+    loader.dataset = dataset
+    loader.update(batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False)
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_trains_and_evaluates(workspace, tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = Config.fromfile(ROOT / 'configs' / recipe)
+    is_answering = cfg.model.type == 'GenerativeVQA'
+    shrink_model(cfg.model, workspace)
+    for name in ('train', 'val', 'test'):
+        if cfg[f'{name}_dataloader'] is not None:
+            shrink_data(cfg[f'{name}_dataloader'], workspace, is_answering, name != 'train')
+    if cfg.test_cfg.get('folds'):
+        cfg.test_cfg.folds = 2
+    if cfg.test_evaluator.type == 'VQAMetric':
+        # Ten annotators answer VQA v2's questions, one answers ours.
+        cfg.val_evaluator = cfg.test_evaluator = dict(type='OpenEndedMetric')
+    cfg.train_dataloader.dataset.indices = 8
+    cfg.train_cfg.max_epochs = 1
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), recipe.replace('/', '_').removesuffix('.py')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == 2 and len(runner.model.towers['vision'].blocks) == DEPTH
+    assert runner.model.text.vocab_size == VOCAB_SIZE
+    metrics = runner.test()
+    assert metrics and all(value == value for value in metrics.values())

@@ -1,0 +1,86 @@
+"""publish_model.py on a checkpoint as a run leaves it."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from tests.apis.tiny_zoo import write_trained
+from tests.workspace import ROOT, write_workspace
+from tools.model_converters.publish_model import main, publish
+from vlpeft.checkpoint.files import read_checkpoint
+
+SECRET = b'someone'
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """(checkpoint of a run, its model)."""
+    folder = tmp_path_factory.mktemp('run')
+    return folder / 'epoch_2.pth', write_trained(write_workspace(folder / 'work'), folder / 'epoch_2.pth')
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_only_what_was_trained_is_published(run, tmp_path, capsys, suffix):
+    src, model = run
+    path = publish(src, tmp_path / f'tiny{suffix}')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.name == f'tiny-{digest[:8]}{suffix}'
+    assert path.stat().st_mode & 0o044 == 0o044, 'others may read it'
+    checkpoint = read_checkpoint(path)
+    assert set(checkpoint) == {'state_dict', 'meta'}
+    assert set(checkpoint['state_dict']) == set(model.declared)
+    for key, value in checkpoint['state_dict'].items():
+        assert torch.equal(value, model.get_parameter(key)), key
+    meta = checkpoint['meta']
+    assert meta['base'] == model.base and meta['epoch'] == 2 and set(meta) == {'base', 'epoch', 'iter',
+                                                                              'vlpeft_version'}
+    assert SECRET in src.read_bytes() and SECRET not in path.read_bytes()
+    entry = yaml.safe_load(capsys.readouterr().out.split('for the metafile:\n')[1])
+    assert entry['Weights'].endswith(path.name)
+    assert (entry['SHA256'], entry['Size']) == (digest, path.stat().st_size)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_publishing_again_changes_nothing(run, tmp_path, capsys, suffix):
+    path = publish(run[0], tmp_path / f'tiny{suffix}')
+    stamp = path.stat().st_mtime_ns
+    shutil.copy(run[0], tmp_path / 'copy.pth')
+    for _ in range(12):
+        assert publish(tmp_path / 'copy.pth', tmp_path / f'tiny{suffix}') == path
+        assert f'{path} is there already' in capsys.readouterr().out
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / 'copy.pth', path])
+    assert path.stat().st_mtime_ns == stamp
+    assert publish(run[0], tmp_path / f'elsewhere/tiny{suffix}').read_bytes() == path.read_bytes()
+
+
+def test_command_line(run, tmp_path):
+    command = [sys.executable, 'tools/model_converters/publish_model.py', run[0], tmp_path / 'tiny.pth']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    path, = tmp_path.iterdir()
+    assert f'wrote {path}' in done.stdout and publish(run[0], tmp_path / 'tiny.pth') == path
+
+
+def test_a_damaged_file_of_that_name_is_not_overwritten(run, tmp_path, capsys):
+    path = publish(run[0], tmp_path / 'tiny.pth')
+    path.write_bytes(b'damaged')
+    assert main([str(run[0]), str(tmp_path / 'tiny.pth')]) == 1
+    assert 'holds something else' in capsys.readouterr().err and path.read_bytes() == b'damaged'
+
+
+def test_refusals(run, tmp_path, capsys):
+    torch.save(dict(model={'visual_encoder.cls_token': torch.ones(1), 'text_encoder.x': torch.ones(1),
+                           'vision_proj.weight': torch.ones(1)}), tmp_path / 'blip.pth')
+    torch.save(dict(state_dict={'momentum.x': torch.ones(1)}), tmp_path / 'empty.pth')
+    for name, message in (('blip.pth', 'is in the blip layout; convert it first'), ('empty.pth', 'no trained weights'),
+                          ('nowhere.pth', 'nowhere.pth')):
+        assert main([str(tmp_path / name), str(tmp_path / 'out.pth')]) == 1
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([str(run[0]), str(tmp_path / 'out')])
+    assert 'must end in .pth' in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['blip.pth', 'empty.pth']

@@ -1,0 +1,85 @@
+"""Mean score of answered questions: overall, per question type and per answer type."""
+
+import re
+from typing import Any, Dict, List, Sequence
+
+import numpy as np
+from mmengine.logging import MMLogger
+
+from .base import ExactlyOnceMetric
+
+GROUPS = ('answer_type', 'question_type')
+
+
+class QuestionMetric(ExactlyOnceMetric):
+    """Base of metrics of question answering. A subclass scores one answer (:meth:`score`).
+
+    A result is ``dict(question_id, pred_answer, gold, …)`` with optional ``question_type`` and ``answer_type``. The
+    metrics are ``accuracy`` and, for each type there is, ``question_type/<type>`` and ``answer_type/<type>`` (blanks
+    and slashes of the type's name become underscores), in per cent. Questions whose clip could not be read
+    (``unreadable``) are left out, and ``left_out`` says how many.
+
+    Args:
+        prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
+    """
+
+    key_fields = ('question_id', )
+
+    def score(self, prediction: str, gold: Sequence[str]) -> float:
+        """Score of one answer, from 0 to 1."""
+        raise NotImplementedError
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Score some answers.
+
+        Args:
+            data_batch: Not used.
+            data_samples (Sequence[dict]): Results as in the class docstring; further keys are ignored.
+
+        Raises:
+            ValueError: A question has no gold answers.
+        """
+        for sample in data_samples:
+            result = dict(question_id=sample['question_id'], answer=sample['pred_answer'])
+            result.update({group: sample[group] for group in GROUPS if group in sample})
+            if 'unreadable' in sample:
+                result['unreadable'] = sample['unreadable']
+            elif 'gold' not in sample:
+                raise ValueError(f"{type(self).__name__}: question {sample['question_id']!r} has no gold answers; of a "
+                                 "set whose answers are not public, write a submission (VQASubmission)")
+            else:
+                result['score'] = self.score(sample['pred_answer'], sample['gold'])
+            self.results.append(result)
+
+    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+        """Means over all questions and over each type.
+
+        Args:
+            results (list[dict]): One result per question.
+
+        Raises:
+            ValueError: No question is left.
+        """
+        scored = [result for result in results if 'score' in result]
+        if not scored:
+            raise ValueError(f'{type(self).__name__}: none of {len(results)} questions has a readable clip')
+        groups: Dict[str, List[float]] = {}
+        for result in scored:
+            for group in GROUPS:
+                if group in result:
+                    groups.setdefault(f'{group}/{_tag(result[group])}', []).append(result['score'])
+        metrics = dict(accuracy=_per_cent([result['score'] for result in scored]))
+        metrics.update({name: _per_cent(groups[name]) for name in sorted(groups)})
+        if len(scored) < len(results):
+            metrics['left_out'] = len(results) - len(scored)
+            MMLogger.get_current_instance().warning(
+                f"{metrics['left_out']} of {len(results)} questions are left out of the metrics: unreadable clips")
+        return metrics
+
+
+def _tag(name: str) -> str:
+    return re.sub(r'[\s/]+', '_', name)
+
+
+def _per_cent(scores: List[float]) -> float:
+    return 100 * float(np.mean(scores))
