@@ -1,11 +1,30 @@
 """Packaging. The version comes from vlpeft/version.py, the dependencies from requirements/*.txt."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+
+
+class BuildWithConfigs(build_py):
+    """Puts configs, tools and the zoo's index into the package as ``vlpeft/.mim``, as OpenMMLab's packages do.
+
+    A checkout and an editable installation use those of the repository.
+    """
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        target = Path(self.build_lib) / 'vlpeft/.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        for folder in ('configs', 'tools'):
+            shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns('__pycache__'))
+        shutil.copy(ROOT / 'model-index.yml', target)
 
 
 def read_version() -> str:
@@ -31,6 +50,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['vlpeft', 'vlpeft.*']),
     include_package_data=True,
+    cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={
         **{name: requirements(name) for name in ('tests', 'docs', 'optional')},

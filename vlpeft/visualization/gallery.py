@@ -21,14 +21,14 @@ class TextQuery:
 
     Args:
         text (str): The query.
-        true_clip (str): Name of its clip.
-        rank (int): 1-based rank of that clip in the whole gallery.
+        true_clip (str, optional): Name of its clip; None where nobody knows, as in a search.
+        rank (int, optional): 1-based rank of that clip in the whole gallery; None with it.
         ranked (Sequence[tuple[str, float]]): Clips and scores, best first; the first 5 are shown.
     """
 
     text: str
-    true_clip: str
-    rank: int
+    true_clip: str | None
+    rank: int | None
     ranked: Sequence[tuple[str, float]]
 
 
@@ -138,6 +138,8 @@ def _clip_card(query: ClipQuery, clips: _Clips) -> str:
             f'<ol>{"".join(rows)}</ol></div></section>')
 
 
-def _rank_badge(rank: int) -> str:
+def _rank_badge(rank: int | None) -> str:
+    if rank is None:
+        return ''
     kind = 'top' if rank == 1 else 'near' if rank <= SHOWN else 'far'
     return f'<span class="rank {kind}">rank {rank}</span>'

@@ -1,0 +1,3 @@
+# Projections and matching head only, otherwise as UniAdapter's DiDeMo recipe.
+_base_ = '../uniadapter/blip_didemo.py'
+model = dict(adapter=None, trainable='heads')

@@ -1,0 +1,3 @@
+# The decoder's vocabulary projection only, otherwise as UniAdapter's MSRVTT-QA recipe.
+_base_ = '../uniadapter/blip_msrvtt_qa.py'
+model = dict(adapter=None, trainable='heads', train_lm_head=True)

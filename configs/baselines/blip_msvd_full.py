@@ -1,0 +1,4 @@
+# Full fine-tuning, otherwise as UniAdapter's MSVD recipe, at BLIP's own learning rate.
+_base_ = '../uniadapter/blip_msvd.py'
+model = dict(adapter=None, trainable='all')
+optim_wrapper = dict(optimizer=dict(lr=1e-5))

@@ -1,0 +1,3 @@
+# The decoder's vocabulary projection only, otherwise as UniAdapter's VQA v2 recipe.
+_base_ = '../uniadapter/blip_vqav2.py'
+model = dict(adapter=None, trainable='heads', train_lm_head=True)

@@ -1,0 +1,3 @@
+# As blip_msrvtt_qa.py with bottleneck 512.
+_base_ = './blip_msrvtt_qa.py'
+model = dict(adapter=dict(bottleneck=512))

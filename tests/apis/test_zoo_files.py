@@ -1,0 +1,108 @@
+"""The metafiles tell the truth about the configs, and OpenMMLab's own reader reads them."""
+
+from collections import Counter
+
+import pytest
+import yaml
+from mmengine.config import Config
+from modelindex.load_model_index import load
+
+import vlpeft
+from tests.workspace import ROOT
+from tools.analysis_tools.count_params import count
+from vlpeft.apis import ZooError, model_index
+from vlpeft.apis.build import load_model_config
+from vlpeft.apis.model_index import read_bases, read_zoo
+
+ZOO = read_zoo()
+RECIPES = [path for path in ROOT.glob('configs/[!_]*/*.py') if not path.name.startswith('_')]
+
+
+def test_every_config_is_listed_exactly_once():
+    listed = Counter(str(model.config) for model in ZOO.values())
+    assert listed == Counter(map(str, RECIPES))
+    assert len(listed) >= 12
+
+
+@pytest.mark.parametrize('name', sorted(ZOO))
+def test_parameter_counts(name):
+    counts = count(str(ZOO[name].config), {})
+    assert ZOO[name].metadata == {'Parameters': counts['total'], 'Trainable Parameters': counts['trainable']}
+
+
+@pytest.mark.parametrize('name', sorted(ZOO))
+def test_bases_are_those_of_the_config(name):
+    base = Config.fromfile(ZOO[name].config).model.get('base_checkpoint') or {}
+    parts = [base] if 'source' in base else list(base.values())
+    public = {part['source'] for part in parts if '://' in part['source']}
+    assert {weights.url for weights in ZOO[name].bases} == public
+
+
+@pytest.mark.parametrize('name', sorted(ZOO))
+def test_results_say_whose_numbers_they_are(name):
+    for result in ZOO[name].results:
+        assert set(result) == {'Task', 'Dataset', 'Metrics', 'Source'}
+        assert result['Source'] in ('paper', 'ours')
+        assert result['Metrics'] and all(isinstance(value, (int, float)) for value in result['Metrics'].values())
+
+
+def test_published_files_have_hash_and_size():
+    files = [model.weights for model in ZOO.values() if model.weights]
+    assert all(len(file.sha256) == 64 and file.size > 0 for file in files)
+    assert all(base.sha256 is None or len(base.sha256) == 64 for base in read_bases().values())
+
+
+def test_collections_are_those_of_the_same_file():
+    for metafile in ROOT.glob('configs/*/metafile.yml'):
+        content = yaml.safe_load(metafile.read_text())
+        collections = {collection['Name']: collection['README'] for collection in content['Collections']}
+        assert {model['In Collection'] for model in content['Models']} == set(collections)
+        assert all((ROOT / readme).is_file() for readme in collections.values())
+
+
+def test_openmmlab_reads_the_index():
+    index = load(str(ROOT / 'model-index.yml'))
+    index.build_models_with_collections()
+    assert sorted(model.name for model in index.models) == vlpeft.list_models()
+
+
+def test_known_hashes_reach_the_config():
+    url = read_bases()['blip_base_capfilt_l'].url
+    cfg, _ = load_model_config('uniadapter_blip_msrvtt', dict(base_checkpoint=dict(source=url)))
+    assert cfg.model.base_checkpoint.sha256 == read_bases()['blip_base_capfilt_l'].sha256
+    parts = dict(_delete_=True, vision=dict(source='mine.pth'), text=dict(source=url))
+    cfg, _ = load_model_config('uniadapter_blip_msrvtt', dict(base_checkpoint=parts))
+    assert 'sha256' not in cfg.model.base_checkpoint.vision
+    assert cfg.model.base_checkpoint.text.sha256 == read_bases()['blip_base_capfilt_l'].sha256
+
+
+def test_patterns():
+    assert vlpeft.list_models() == sorted(ZOO)
+    assert vlpeft.list_models('vit-l_') == vlpeft.list_models('*-l_ms?vtt') == ['uniadapter_blip-vit-l_msrvtt']
+    assert vlpeft.list_models('nothing') == []
+
+
+ENTRY = '- {Name: a, Config: configs/x/a.py, Metadata: {}'
+
+
+@pytest.mark.parametrize('models, message', [
+    ('- {Config: configs/x/a.py, Metadata: {}}', "metafile.yml: model 1: no 'Name'"),
+    (f'{ENTRY}}}\n{ENTRY}}}', "metafile.yml: model 2: the zoo has another 'a'"),
+    (f'{ENTRY}, Base: blip_bas}}', r"model 1 \(a\): unknown Base 'blip_bas'; configs/base_checkpoints.yml has blip_b"),
+    (ENTRY.replace('a.py', 'b.py') + '}', r'model 1 \(a\): there is no config .*b.py'),
+])
+def test_faulty_metafiles(tmp_path, monkeypatch, models, message):
+    (tmp_path / 'configs/x').mkdir(parents=True)
+    (tmp_path / 'configs/x/a.py').touch()
+    (tmp_path / 'configs/x/metafile.yml').write_text(f'Models:\n{models}\n')
+    for name in ('model-index.yml', 'configs/base_checkpoints.yml'):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.setattr(model_index, 'zoo_root', lambda: tmp_path)
+    with pytest.raises(ZooError, match=message):
+        vlpeft.list_models()
+
+
+def test_an_incomplete_installation_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_index, '__file__', str(tmp_path / 'vlpeft/apis/model_index.py'))
+    with pytest.raises(ZooError, match='no model-index.yml in .*not installed completely'):
+        vlpeft.list_models()

@@ -1,0 +1,114 @@
+"""Makes a task checkpoint ready to publish: what only training needs is left out, and the name tells the content."""
+
+import argparse
+import hashlib
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import torch
+
+import vlpeft
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.dialects import detect, weights_of
+from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_safetensors
+from vlpeft.checkpoint.trained import TRAINING_ONLY
+
+KEPT_META = ('base', 'epoch', 'iter')
+EPILOG = """example:
+  python tools/model_converters/publish_model.py work_dirs/blip_msrvtt/epoch_5.pth published/uniadapter_blip_msrvtt.pth
+writes published/uniadapter_blip_msrvtt-1a2b3c4d.pth and prints what to paste into the metafile (docs/zoo.md)."""
+
+
+def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('src', type=Path, help='checkpoint of a run')
+    parser.add_argument('dst', type=Path, help='STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put '
+                        'between stem and suffix')
+    args = parser.parse_args(argv)
+    if args.dst.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
+        parser.error(f'{args.dst}: the name must end in {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
+    return args
+
+
+def strip(path: Path) -> Dict[str, Any]:
+    """State dict and meta of a checkpoint as they are published.
+
+    Raises:
+        CheckpointError: It is not a checkpoint of ours, or holds nothing but training state.
+    """
+    checkpoint = read_checkpoint(path)
+    layout = detect(checkpoint, str(path)).name
+    if layout != 'vlpeft':
+        raise CheckpointError(f'{path} is in the {layout} layout; convert it first (convert_checkpoint.py --to vlpeft)')
+    weights = {key: value for key, value in weights_of(checkpoint).items() if not key.startswith(TRAINING_ONLY)}
+    if not weights:
+        raise CheckpointError(f'{path} holds no trained weights')
+    recorded = checkpoint.get('meta', {})
+    meta = {key: recorded[key] for key in KEPT_META if recorded.get(key) is not None}
+    return dict(state_dict=weights, meta=dict(meta, vlpeft_version=vlpeft.__version__))
+
+
+def to_bytes(checkpoint: Dict[str, Any], draft: Path) -> bytes:
+    """The file's bytes, the same for the same content; ``draft`` is a path that may be written on the way."""
+    if draft.suffix != SAFETENSORS_SUFFIX:
+        # Written to a path, torch's archive would hold the name of the path.
+        stream = io.BytesIO()
+        torch.save(checkpoint, stream)
+        return stream.getvalue()
+    write_safetensors(checkpoint['state_dict'], draft, checkpoint['meta'])
+    data = draft.read_bytes()
+    draft.unlink()
+    # safetensors writes the entries of its header's metadata in no fixed order.
+    size = int.from_bytes(data[:8], 'little')
+    header = json.dumps(json.loads(data[8:8 + size]), sort_keys=True, separators=(',', ':')).encode()
+    header += b' ' * (-len(header) % 8)
+    return len(header).to_bytes(8, 'little') + header + data[8 + size:]
+
+
+def publish(src: Path, dst: Path) -> Path:
+    """Writes the published file; does nothing if it is there.
+
+    Raises:
+        CheckpointError: A file of that name holds something else.
+    """
+    checkpoint = strip(src)
+    dst.parent.mkdir(parents=True, exist_ok=True)
+    draft = dst.with_name(f'.{dst.stem}.{os.getpid()}{dst.suffix}')
+    try:
+        data = to_bytes(checkpoint, draft)
+        digest = hashlib.sha256(data).hexdigest()
+        target = dst.with_name(f'{dst.stem}-{digest[:8]}{dst.suffix}')
+        if not target.exists():
+            draft.write_bytes(data)
+            os.replace(draft, target)
+            print(f'wrote {target}')
+        elif target.read_bytes() == data:
+            print(f'{target} is there already')
+        else:
+            raise CheckpointError(f'{target} exists and holds something else; remove it first')
+    finally:
+        draft.unlink(missing_ok=True)
+    print(f'for the metafile:\n    Weights: <URL of the folder>/{target.name}\n    SHA256: {digest}\n'
+          f'    Size: {len(data)}')
+    return target
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Publish, or say why not."""
+    args = parse_args(argv)
+    try:
+        publish(args.src, args.dst)
+    except (CheckpointError, FileNotFoundError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

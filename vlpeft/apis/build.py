@@ -1,0 +1,142 @@
+"""A model by name: its config from the zoo, its weights from the cache or the network."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Mapping, Optional, Tuple, Union
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.download import fetch
+from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.checkpoint.report import shorten
+from vlpeft.checkpoint.trained import load_trained
+from vlpeft.registry import MODELS, SCOPE
+
+from .model_index import ZooError, ZooModel, read_bases, read_zoo, zoo_root
+
+BASE_ONLY = 'base'
+
+
+def get_model(name: Union[str, Path], pretrained: Union[bool, str, Path] = False, device: str = 'cpu',
+              **overrides) -> nn.Module:
+    """Builds a model of the zoo, or of a config file, in eval mode.
+
+    Args:
+        name (str | Path): Name in the zoo (``list_models``), or path of a config file.
+        pretrained (bool | str | Path): What to load. False: nothing, all weights are random. True: the base and the
+            trained parts that the zoo publishes. A path or URL: the base and the trained parts in this file.
+            'base': the base alone. Defaults to False.
+        device (str): Where the model goes. Defaults to 'cpu'.
+        **overrides: Settings of the config's ``model``, merged into it: ``adapter=dict(bottleneck=64)``,
+            ``base_checkpoint=dict(source='model_base.pth')``.
+
+    Returns:
+        nn.Module: The model.
+
+    Raises:
+        ZooError: Unknown name (the message lists similar ones), or no published weights.
+        FileNotFoundError: There is no such config or checkpoint file.
+        CheckpointError: A file is damaged, does not fit, was trained on another base, or lacks trained parts.
+    """
+    cfg, entry = load_model_config(name, overrides)
+    return build_model(cfg, find_trained(name, entry, pretrained), pretrained is not False, device)
+
+
+def load_model_config(name: Union[str, Path], overrides: Mapping[str, Any]) -> Tuple[Config, Optional[ZooModel]]:
+    """The config behind a name, and its entry in the zoo.
+
+    Args:
+        name (str | Path): Name in the zoo, or path of a config file (as seen from here, else from the zoo's folder).
+        overrides (dict): Settings of ``model``.
+
+    Returns:
+        tuple: The whole config, with the known hashes of its bases; the entry, or None for a config of one's own.
+
+    Raises:
+        ZooError: Unknown name; the message lists similar ones.
+    """
+    zoo = read_zoo()
+    if str(name).endswith('.py'):
+        path = next((path for path in (Path(name), zoo_root() / name) if path.is_file()), None)
+        if path is None:
+            raise ZooError(_unknown('config', str(name), [_relative(model.config) for model in zoo.values()]))
+        entry = next((model for model in zoo.values() if model.config.samefile(path)), None)
+    elif name in zoo:
+        entry = zoo[name]
+        path = entry.config
+    else:
+        raise ZooError(_unknown('model', str(name), list(zoo)))
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict({f'model.{key}': value for key, value in overrides.items()})
+    _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
+    return cfg, entry
+
+
+def _add_known_hashes(base: Mapping[str, Any], known: Mapping[str, Optional[str]]) -> None:
+    for record in (base, *(value for value in base.values() if isinstance(value, dict))):
+        if known.get(record.get('source')):
+            record.setdefault('sha256', known[record['source']])
+
+
+def find_trained(name: Union[str, Path], entry: Optional[ZooModel], pretrained: Union[bool, str, Path]
+                 ) -> Optional[Path]:
+    """The local file of the trained parts, downloaded if need be. Arguments and errors: :func:`get_model`.
+
+    Returns:
+        Path: None if no trained parts are asked for.
+    """
+    if pretrained is False or pretrained == BASE_ONLY:
+        return None
+    if pretrained is not True:
+        return fetch(pretrained)
+    if entry is None or entry.weights is None:
+        raise ZooError(f'no trained weights are published for {name}; give the path or URL of a checkpoint, '
+                       f'{BASE_ONLY!r} for the base without trained parts, or False for random weights')
+    return fetch(entry.weights.url, sha256=entry.weights.sha256)
+
+
+def build_model(cfg: Config, trained: Optional[Path], with_base: bool, device: str) -> nn.Module:
+    """Builds ``cfg.model`` in eval mode.
+
+    Args:
+        cfg (Config): Whole config.
+        trained (Path, optional): Checkpoint of the trained parts.
+        with_base (bool): Whether the base is loaded.
+        device (str): Where the model goes.
+
+    Raises:
+        ZooError: The base alone is asked for, and the config names none.
+        CheckpointError: As :func:`get_model`.
+    """
+    if not with_base:
+        cfg.model.base_checkpoint = None
+    elif trained is None and cfg.model.get('base_checkpoint') is None:
+        raise ZooError(f'{cfg.filename} names no base (model.base_checkpoint), so there is nothing to load')
+    with DefaultScope.overwrite_default_scope(SCOPE):
+        model = MODELS.build(cfg.model)
+    if trained is not None:
+        _load_wholly(model, trained)
+    model.to(device)
+    model.eval()
+    return model
+
+
+def _load_wholly(model: nn.Module, path: Path) -> None:
+    missing = set(load_trained(model, read_checkpoint(path), str(path)).missing)
+    wanted = model.declared if model.base else {key for key, _ in model.named_parameters()}
+    if absent := sorted(missing & wanted):
+        raise CheckpointError(f'{path} leaves {len(absent)} parameters of the model at random values: '
+                              + shorten(absent))
+
+
+def _relative(config: Path) -> str:
+    return config.relative_to(zoo_root()).as_posix()
+
+
+def _unknown(kind: str, name: str, known: list) -> str:
+    near = get_close_matches(name, known, n=4, cutoff=0.5)
+    hint = f'did you mean {" or ".join(near)}?' if near else f'the zoo has {", ".join(sorted(known))}'
+    return f'there is no {kind} {name!r}; {hint}'

@@ -1,0 +1,53 @@
+"""Videos and images on disk: which there are, and which have changed since."""
+
+import os
+from pathlib import Path
+from typing import Dict, Iterable, NamedTuple, Union
+
+VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv')
+IMAGES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+MEDIA = {**dict.fromkeys(VIDEOS, 'video'), **dict.fromkeys(IMAGES, 'image')}
+
+PathLike = Union[str, Path]
+
+
+class MediaFile(NamedTuple):
+    """A file: absolute ``path``, ``media`` ('video' or 'image'), and what tells a changed file (``mtime_ns``,
+    ``size``)."""
+    path: str
+    media: str
+    mtime_ns: int
+    size: int
+
+
+def find_media(files: Union[PathLike, Iterable[PathLike]]) -> Dict[str, MediaFile]:
+    """Videos and images, told by their suffix.
+
+    Args:
+        files (str | Path | Iterable): A folder, searched with all folders below it; a file; or a list of files.
+
+    Returns:
+        dict[str, MediaFile]: By absolute path, in its order.
+
+    Raises:
+        FileNotFoundError: A path that does not exist.
+        ValueError: A listed file with another suffix, or nothing found.
+    """
+    named = [files] if isinstance(files, (str, Path)) else files
+    found = {}
+    for path in map(Path, named):
+        if not path.exists():
+            raise FileNotFoundError(f'{path} does not exist (seen from {Path.cwd()})')
+        members = (item for item in path.rglob('*') if item.suffix.lower() in MEDIA) if path.is_dir() else [path]
+        for item in members:
+            found[os.path.abspath(item)] = _describe(item)
+    if not found:
+        raise ValueError(f'{files}: no video or image in it; known suffixes: {", ".join(MEDIA)}')
+    return dict(sorted(found.items()))
+
+
+def _describe(path: Path) -> MediaFile:
+    if path.suffix.lower() not in MEDIA:
+        raise ValueError(f'{path}: neither a video nor an image by its suffix; known: {", ".join(MEDIA)}')
+    stat = path.stat()
+    return MediaFile(os.path.abspath(path), MEDIA[path.suffix.lower()], stat.st_mtime_ns, stat.st_size)

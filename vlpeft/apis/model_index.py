@@ -1,0 +1,126 @@
+"""The zoo's table of contents: model-index.yml, the metafile.yml of each config folder, and the base checkpoints."""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional
+
+INDEX = 'model-index.yml'
+BASES = 'configs/base_checkpoints.yml'
+
+
+class ZooError(ValueError):
+    """A model that the zoo does not have, weights that are not published, or a faulty metafile."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published file.
+
+    Attributes:
+        url (str): Path or URL.
+        sha256 (str, optional): Its hash; None where it is not known.
+        size (int, optional): Its bytes; None where they are not known.
+    """
+    url: str
+    sha256: Optional[str] = None
+    size: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """An entry of a metafile.
+
+    Attributes:
+        name (str): Unique in the zoo.
+        config (Path): Its config file.
+        bases (list[Weights]): The public base checkpoints that the config starts from.
+        weights (Weights, optional): The published trained parts.
+        metadata (dict): ``Parameters`` and ``Trainable Parameters``.
+        results (list[dict]): ``Task``, ``Dataset``, ``Metrics``, ``Source`` (whose numbers: 'paper' or 'ours').
+    """
+    name: str
+    config: Path
+    bases: List[Weights] = field(default_factory=list)
+    weights: Optional[Weights] = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    results: List[Mapping[str, Any]] = field(default_factory=list)
+
+
+def zoo_root() -> Path:
+    """The folder that holds ``model-index.yml`` and ``configs``: inside an installed package, else the checkout.
+
+    Raises:
+        ZooError: There is none.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / '.mim', package.parent):
+        if (folder / INDEX).is_file():
+            return folder
+    raise ZooError(f'no {INDEX} in {package / ".mim"} or {package.parent}: vlpeft is not installed completely')
+
+
+def list_models(pattern: Optional[str] = None) -> List[str]:
+    """Names of the zoo's models, sorted.
+
+    Args:
+        pattern (str, optional): Part of the name, with ``*`` and ``?`` as in a shell. Defaults to None, all models.
+
+    Returns:
+        list[str]: Empty if none matches.
+    """
+    return sorted(name for name in read_zoo() if pattern is None or fnmatchcase(name, f'*{pattern}*'))
+
+
+def read_zoo() -> Dict[str, ZooModel]:
+    """All models by name.
+
+    Raises:
+        ZooError: A metafile is faulty; the message names the file, the entry and the key.
+    """
+    root = zoo_root()
+    bases = read_bases()
+    models: Dict[str, ZooModel] = {}
+    for pattern in _read(root / INDEX)['Import']:
+        for metafile in sorted(root.glob(pattern)):
+            for number, record in enumerate(_read(metafile)['Models'], start=1):
+                model = _read_model(record, f'{metafile}: model {number}', root, bases)
+                if model.name in models:
+                    raise ZooError(f'{metafile}: model {number}: the zoo has another {model.name!r}')
+                models[model.name] = model
+    return models
+
+
+def read_bases() -> Dict[str, Weights]:
+    """The public base checkpoints by name."""
+    return {name: _read_weights(record) for name, record in _read(zoo_root() / BASES).items()}
+
+
+def _read(path: Path) -> Any:
+    import yaml
+    return yaml.safe_load(path.read_text(encoding='utf-8'))
+
+
+def _read_weights(record: Mapping[str, Any]) -> Weights:
+    return Weights(record['Weights'], record.get('SHA256'), record.get('Size'))
+
+
+def _read_model(record: Mapping[str, Any], where: str, root: Path, bases: Mapping[str, Weights]) -> ZooModel:
+    for key in ('Name', 'Config', 'Metadata'):
+        if key not in record:
+            raise ZooError(f'{where}: no {key!r}')
+    where = f'{where} ({record["Name"]})'
+    names = record.get('Base', [])
+    names = [names] if isinstance(names, str) else names
+    if unknown := [name for name in names if name not in bases]:
+        raise ZooError(f'{where}: unknown Base {unknown[0]!r}; {BASES} has {", ".join(bases)}')
+    config = root / record['Config']
+    if not config.is_file():
+        raise ZooError(f'{where}: there is no config {config}')
+    return ZooModel(
+        name=record['Name'],
+        config=config,
+        bases=[bases[name] for name in names],
+        weights=_read_weights(record) if 'Weights' in record else None,
+        metadata=record['Metadata'],
+        results=record.get('Results', []))
