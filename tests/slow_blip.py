@@ -155,7 +155,8 @@ class SlowBlip:
         if 'temporal_embedding.table' in self.state:
             tokens = tokens + self.state['temporal_embedding.table'][0][:, None]
         states = self.text(torch.cat([torch.tensor([encode_id]), question[1:]]), tokens.flatten(0, 1), weights)
-        hidden = self.text(torch.cat([torch.tensor([decode_id]), answer[1:]]), states, tower='decoder.bert', causal=True)
+        answer = torch.cat([torch.tensor([decode_id]), answer[1:]])
+        hidden = self.text(answer, states, tower='decoder.bert', causal=True)
         name = 'decoder.cls.predictions'
         hidden = gelu(linear(hidden, self.state, f'{name}.transform.dense'))
         return linear(norm(hidden, self.state, f'{name}.transform.LayerNorm', 1e-12), self.state, f'{name}.decoder')

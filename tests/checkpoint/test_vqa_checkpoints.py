@@ -22,7 +22,8 @@ def model():
                 max_positions=POSITIONS)
     return MODELS.build(dict(
         type='GenerativeVQA', vision=retriever['vision'], text=retriever['text'],
-        decoder=dict(type='BlipTextDecoder', **bert), adapter=tiny_retriever.ADAPTER, temporal_frames=fabricated.FRAMES))
+        decoder=dict(type='BlipTextDecoder', **bert), adapter=tiny_retriever.ADAPTER,
+        temporal_frames=fabricated.FRAMES))
 
 
 @pytest.fixture

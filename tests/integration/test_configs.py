@@ -7,11 +7,13 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from tests.tiny import DEPTH, SIZE, VOCAB_SIZE, build_retriever, build_vqa, retriever_config, vqa_config, write_vocabulary
+from tests.tiny import (DEPTH, SIZE, VOCAB_SIZE, build_retriever, build_vqa, retriever_config, vqa_config,
+                        write_vocabulary)
 from tests.workspace import ROOT, write_clips
 
-RECIPES = sorted(path.relative_to(ROOT / 'configs').as_posix()
-                 for folder in ('uniadapter', 'lora', 'baselines') for path in (ROOT / 'configs' / folder).glob('blip_*.py'))
+RECIPES = sorted(
+    path.relative_to(ROOT / 'configs').as_posix()
+    for folder in ('uniadapter', 'lora', 'baselines') for path in (ROOT / 'configs' / folder).glob('blip_*.py'))
 TOWERS = ('vision', 'text', 'decoder', 'itc_head', 'itm_head')
 
 

@@ -44,8 +44,8 @@ def test_equals_transformers(seed, beams):
     model = Markov(1.5 * torch.randn(VOCABULARY, VOCABULARY, VOCABULARY, generator=generator)).eval()
     start = torch.tensor([[1], [3], [4], [5]])
     wanted = model.generate(
-        start, num_beams=beams, max_length=6, eos_token_id=END, pad_token_id=0, do_sample=False, use_cache=False, length_penalty=1.0,
-        early_stopping=False, attention_mask=torch.ones_like(start))
+        start, num_beams=beams, max_length=6, eos_token_id=END, pad_token_id=0, do_sample=False, length_penalty=1.0,
+        early_stopping=False, use_cache=False, attention_mask=torch.ones_like(start))
     for row, found in zip(wanted.tolist(), decode(model, start, beams, 6)):
         tail = row[1:]
         assert found == (tail[:tail.index(END)] if END in tail else tail[:len(found)])

@@ -159,7 +159,8 @@ def test_greedy_generation_equals_the_slow_restatement(vocabulary):
     for clip, sample, found in zip(clips, samples, model(clips, samples, mode='predict')):
         question, ids = torch.tensor(tokenizer.ids([sample.question])[0]), [tokenizer.decode_id]
         while len(ids) < 5 and ids[-1] != tokenizer.end_id:
-            logits = slow.answer_logits(clip, question, torch.tensor(ids), tokenizer.encode_id, tokenizer.decode_id, False)
+            logits = slow.answer_logits(clip, question, torch.tensor(ids), tokenizer.encode_id, tokenizer.decode_id,
+                                        False)
             ids.append(int(logits[-1].argmax()))
         assert found.pred_answer == tokenizer.text(ids[1:])
 

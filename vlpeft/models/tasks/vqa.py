@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache
+from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache, check_vision_tower
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
 from vlpeft.registry import MODELS
@@ -38,7 +38,7 @@ class GenerativeVQA(AdaptedModel):
     """Answers questions about clips and images (T = 1) with BLIP's encoder and decoder.
 
     Args:
-        vision: Vision tower, an mmpretrain ViT with ``out_type='raw'`` and a final norm.
+        vision: Vision tower, an mmpretrain ViT, BEiT or EVA-02 with ``out_type='raw'``.
         text: :class:`BlipTextEncoder`, reads the question beside the vision tokens.
         decoder: :class:`BlipTextDecoder`, writes the answer beside the question states.
         vocabulary: Hub name or directory of the tokenizer. Defaults to ``'bert-base-uncased'``.
@@ -61,11 +61,12 @@ class GenerativeVQA(AdaptedModel):
             False.
         max_text_length: Of questions in tokens. Defaults to 35.
         gradient_checkpointing: Towers that recompute activations. Defaults to ().
-        base_checkpoint: ``dict(source=…, sha256=None)``. Defaults to None, random weights.
+        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
+            None, random weights.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
 
     Raises:
-        ValueError: Unknown ``inference``.
+        ValueError: Unknown ``inference``, or the vision tower does not return all tokens with CLS first.
     """
     own_roles = dict(temporal_embedding='temporal')
 
@@ -95,6 +96,7 @@ class GenerativeVQA(AdaptedModel):
             raise ValueError(f'GenerativeVQA: inference={inference!r}; choose from {INFERENCES}')
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
         self.vision = MODELS.build(vision)
+        check_vision_tower(self.vision)
         self.text = MODELS.build(text)
         self.decoder = MODELS.build(decoder)
         self.itc_head = None if frame_head is None else self._frozen_projections(frame_head)
@@ -119,7 +121,7 @@ class GenerativeVQA(AdaptedModel):
         return head
 
     def probe(self) -> None:
-        param = self.vision.cls_token
+        param = next(self.vision.parameters())
         clips = param.new_zeros(1, 1, 3, *self.vision.img_size)
         ids = torch.zeros(1, 2, dtype=torch.long, device=param.device)
         tokens = Tokens(ids, torch.ones_like(ids))
