@@ -1,4 +1,4 @@
-"""Exact match over all questions, per type of question. What it shares with VQAMetric, two processes too: test_vqa."""
+"""Exact match over all questions, per type of question; test_vqa_accuracy has what it shares with VQAMetric."""
 
 import pytest
 from mmengine.evaluator import Evaluator

@@ -3,18 +3,16 @@
     shortlist = top-k of p(a_1 | question),   score(a) = Σ_i log p(a_i | question, a_<i)
 
 The start token is decoded once per question, and its keys and values serve all answers; the question's keys and values
-are projected once; answers of similar length are decoded together, without the tokens whose logits nobody reads.
-All of it is exact.
+are projected once; answers of equal length are decoded together, without padding and without the tokens whose logits
+nobody reads. All of it is exact.
 """
 
 from typing import NamedTuple, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from vlpeft.models.backbones import BlipTextDecoder, KeyValue, SelfCache
-from vlpeft.models.tokenizer import pad
 
 
 class AnswerBank(NamedTuple):
@@ -62,20 +60,19 @@ def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start
 
 def _continuations(decoder: BlipTextDecoder, questions, answers: AnswerBank, likely: Tensor, prefix: SelfCache,
                    smoothing: float, pairs_per_batch: int) -> Tensor:
-    """Scores (B, k) of all tokens after the first, pairs sorted by length so that little is padded."""
+    """Scores (B, k) of all tokens after the first; answers of one length go together, so that none is padded."""
     device = questions.mask.device
     flat = likely.flatten().tolist()
     lengths = torch.tensor([len(answers.ids[answer]) for answer in flat])
     scores = torch.zeros(len(flat))
-    for batch in lengths.argsort(stable=True).split(pairs_per_batch):
-        ids = [torch.tensor(answers.ids[flat[pair]]) for pair in batch.tolist()]
+    batches = [batch for length in lengths.unique()
+               for batch in (lengths == length).nonzero()[:, 0].split(pairs_per_batch)]
+    for batch in batches:
+        ids = torch.tensor([answers.ids[flat[pair]] for pair in batch.tolist()], device=device)
         owner = (batch // likely.shape[1]).to(device)
-        inputs = pad([row[1:-1] for row in ids], device)
-        targets = pad([row[2:] for row in ids], device)
         cache = SelfCache()
         cache.layers = [KeyValue(kv.key[owner], kv.value[owner]) for kv in prefix.layers]
-        mask = F.pad(inputs.mask, (1, 0), value=1)
-        logits = decoder(inputs.ids, mask, questions.take(owner), cache)
-        per_token = token_scores(logits, targets.ids, smoothing) * targets.mask
-        scores[batch] = per_token.sum(1).float().cpu()
+        # The start token is in the cache, the end token only predicted.
+        logits = decoder(ids[:, 1:-1], torch.ones_like(ids[:, :-1]), questions.take(owner), cache)
+        scores[batch] = token_scores(logits, ids[:, 2:], smoothing).sum(1).float().cpu()
     return scores.view(likely.shape)
