@@ -1,9 +1,9 @@
 """Times ranking of answers at BLIP-base geometry with random weights against the plain tiled computation.
 
 The plain one decodes each shortlisted answer from its start token beside its own copy of the question's states, padded
-to the longest answer of the list. Ours decodes the start token and projects the question once, decodes answers
-of equal length together and skips logits that nobody reads. Both rank the same shortlist in the same process; times are those of one pass
-each. FLOPs are counted by torch.
+to the longest answer of the list. Ours decodes the start token and projects the question once, decodes answers of equal
+length together and skips logits that nobody reads. Both rank the same shortlist in the same process; times are those of
+one pass each. FLOPs are counted by torch.
 """
 
 import argparse
