@@ -1,3 +1,4 @@
 # The decoder's vocabulary projection only, otherwise as UniAdapter's VQA v2 recipe.
 _base_ = '../uniadapter/blip_vqav2.py'
 model = dict(adapter=None, trainable='heads', train_lm_head=True)
+test_evaluator = dict(out_file='work_dirs/heads_blip_vqav2_submission.json')

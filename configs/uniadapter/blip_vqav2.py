@@ -10,3 +10,4 @@ model = dict(
     base_checkpoint=dict(source=base))
 val_cfg = None
 default_hooks = dict(checkpoint=dict(save_best=None))
+test_evaluator = dict(out_file='work_dirs/uniadapter_blip_vqav2_submission.json')

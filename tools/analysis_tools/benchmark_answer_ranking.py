@@ -8,13 +8,11 @@ one pass each. FLOPs are counted by torch.
 
 import argparse
 import json
-import time
-from typing import Dict
 
 import torch
+from flop_timing import timed
 from mmengine.registry import init_default_scope
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 VOCAB, START, END = 30524, 30522, 102
 
@@ -63,15 +61,6 @@ def plain(decoder, states: Tensor, mask: Tensor, answers, k: int, batch: int) ->
             per_token = token_scores(logits, ids[:, 1:], 0.) * seen[:, 1:]
             scores[row, start_at:start_at + len(part)] = per_token.sum(1)
     return likely.gather(1, scores.argmax(1)[:, None])[:, 0]
-
-
-def timed(function) -> Dict[str, object]:
-    """Result, seconds and FLOPs of one pass."""
-    with FlopCounterMode(display=False) as counter:
-        start = time.perf_counter()
-        result = function()
-        seconds = time.perf_counter() - start
-    return dict(result=result, seconds=seconds, flops=counter.get_total_flops())
 
 
 def main() -> None:

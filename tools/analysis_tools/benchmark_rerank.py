@@ -8,13 +8,12 @@ torch, and the bound is their ratio.
 
 import argparse
 import json
-import time
-from typing import Dict, List
+from typing import List
 
 import torch
+from flop_timing import timed
 from mmengine.registry import init_default_scope
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 CASES = {'8x197': (8, 197, 128), '577': (1, 577, 256)}
 PADDED, VOCAB = 35, 30524
@@ -63,15 +62,6 @@ def plain(model, tokens: Tensor, frames: Tensor, texts: List[Tensor], features: 
         padded = pad([texts[i] for i in chosen], tokens.device, PADDED)
         logits.append(model.itm_head(model.match(padded, context))[:, 1])
     return torch.cat(logits)
-
-
-def timed(function) -> Dict[str, object]:
-    """Result, seconds and FLOPs of one pass."""
-    with FlopCounterMode(display=False) as counter:
-        start = time.perf_counter()
-        result = function()
-        seconds = time.perf_counter() - start
-    return dict(result=result, seconds=seconds, flops=counter.get_total_flops())
 
 
 def run_case(model, name: str, args: argparse.Namespace) -> dict:

@@ -14,7 +14,7 @@ from vlpeft.checkpoint import CheckpointError
 
 EPILOG = """examples:
   python tools/demo/search.py configs/quickstart/uniadapter.py work_dirs/quickstart/uniadapter/epoch_5.pth \\
-      data/quickstart/clips/videos 'a red circle moves to the left' --index work_dirs/quickstart/clips.safetensors
+      data/quickstart/clips/videos 'a red circle moves horizontally' --index work_dirs/quickstart/clips.safetensors
   python tools/demo/search.py heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
 FRAMES = 8
 Results = Dict[str, List[Tuple[str, float]]]

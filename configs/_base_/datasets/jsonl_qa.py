@@ -1,5 +1,6 @@
 # Own clips or images with questions (docs/data.md): one JSON object a line, paths relative to data_root.
 #   data/own/{train.jsonl, test.jsonl, …}    {"video": "clips/cat.mp4", "question": "what sleeps?", "answer": "cat"}
+_base_ = './jsonl_retrieval.py'
 data_root = 'data/own/'
 num_frames = 8
 image_size = 224
@@ -20,35 +21,10 @@ test_pipeline = [
     dict(type='PackClip'),
 ]
 
-train_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    worker_init_fn=dict(type='vlpeft.seed_workers_by_epoch'),
-    pin_memory=True,
-    drop_last=True,
-    sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='JSONLQA',
-        data_root=data_root,
-        ann_file='train.jsonl',
-        pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(type='JSONLQA', pipeline=train_pipeline))
 # The closed answer list: the most frequent answers in training. Or answer_file='answer_list.json', answers_from=None.
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=4,
-    persistent_workers=True,
-    pin_memory=True,
-    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(
-        type='JSONLQA',
-        data_root=data_root,
-        ann_file='test.jsonl',
-        answers_from='train.jsonl',
-        answers_top=1500,
-        test_mode=True,
-        pipeline=test_pipeline))
+    dataset=dict(type='JSONLQA', answers_from='train.jsonl', answers_top=1500, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type='OpenEndedMetric')
 test_evaluator = val_evaluator

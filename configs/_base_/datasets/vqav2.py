@@ -1,5 +1,5 @@
 # VQA v2 as released: train on train, val and Visual Genome without validation, and answer the test questions for the
-# server, whose answers are not public. At 480 px, from BLIP's files (docs/data.md).
+# server, whose answers are not public; a config names its file (out_file). At 480 px, from BLIP's files (docs/data.md).
 #   data/coco/{vqa_train.json, vqa_val.json, vg_qa.json, vqa_test.json, answer_list.json}
 #   data/coco/{train2014/, val2014/, test2015/}
 #   data/visual_genome/image/…
