@@ -11,9 +11,9 @@ from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply
                                   enable_eval_amp, end_process_group, existing_checkpoint, load_config)
 
 EPILOG = """examples:
-  python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/blip_msrvtt/epoch_5.pth --out result.json
+  python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
   python tools/test.py configs/uniadapter/blip_msrvtt.py none      # the base model, nothing trained
-  bash tools/dist_test.sh configs/uniadapter/blip_msrvtt.py work_dirs/blip_msrvtt/epoch_5.pth 8"""
+  bash tools/dist_test.sh configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth 8"""
 
 
 def json_path(path: str) -> str:

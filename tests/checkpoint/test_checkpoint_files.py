@@ -35,6 +35,7 @@ def test_safetensors_round_trip_with_tied_and_viewed_tensors(tmp_path):
     for key, tensor in state.items():
         assert torch.equal(read['state_dict'][key], tensor), key
     assert os.listdir(path.parent) == ['a.safetensors']
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_adapter_export(tmp_path):

@@ -144,3 +144,16 @@ def test_every_method_trains_and_comes_back(config_path, tmp_path, name, options
     assert again.test() == metrics
     for (key, value), other in zip(runner.model.state_dict().items(), again.model.state_dict().values()):
         assert torch.equal(value, other), key
+
+
+def test_a_frozen_part_that_the_base_lacks_is_saved(config_path, tmp_path):
+    options = {'model.temporal_frames': 2, 'model.train_temporal': False, 'train_cfg.max_epochs': 1}
+    runner = make_runner(config_path, tmp_path, **options)
+    table = runner.model.temporal_embedding.table.detach().clone()
+    runner.train()
+    assert 'temporal_embedding.table' not in runner.model.declared
+    other = make_runner(config_path, tmp_path / 'other', load_from=f'{tmp_path}/epoch_1.pth',
+                        **{'randomness.seed': 1}, **options)
+    assert not torch.equal(other.model.temporal_embedding.table, table)
+    other.load_or_resume()
+    assert torch.equal(other.model.temporal_embedding.table, table)

@@ -190,3 +190,18 @@ def test_label_smoothing_of_scores_is_torchs():
     logits, targets = torch.randn(5, 9), torch.randint(9, (5, ))
     expected = -F.cross_entropy(logits, targets, reduction='none', label_smoothing=0.1)
     torch.testing.assert_close(token_scores(logits, targets, 0.1), expected)
+
+
+def test_loss_can_be_divided_by_frames_as_released(vocabulary):
+    clips, samples = random_questions(frames=2)
+    ours, released = (build_vqa(vocabulary=vocabulary, adapter=None, trainable='all', loss_per_frame=released)(
+        clips, samples, mode='loss')['loss_vqa'] for released in (False, True))
+    torch.testing.assert_close(ours, 2 * released, rtol=1e-12, atol=0)
+
+
+def test_frame_projections_never_train(vocabulary):
+    model = build_vqa(vocabulary=vocabulary, adapter=None, trainable='all', frame_head=FRAME_HEAD)
+    assert model.declared == {name for name, _ in model.named_parameters() if not name.startswith('itc_head.')}
+    clips, samples = random_questions()
+    model(clips, samples, mode='loss')['loss_vqa'].backward()
+    assert not [name for name, param in model.named_parameters() if name in model.declared and param.grad is None]

@@ -5,9 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
+
+from vlpeft.engine.launch import apply_run_arguments
 
 ROOT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / 'toy'
@@ -82,3 +86,15 @@ def test_one_and_two_processes_and_no_checkpoint(trained):
     # The head starts at zero: every clip ties, so every query gets the worst of three ranks.
     assert {prediction['rank'] for prediction in base['predictions']['retrieval']} == {3}
     assert base['metrics']['retrieval/mean_R@1'] == 0
+
+
+@pytest.mark.parametrize('config, expected', [
+    ('configs/uniadapter/blip_msrvtt.py', 'work_dirs/uniadapter/blip_msrvtt'),
+    ('../configs/mine/configs/lora/blip.py', 'work_dirs/lora/blip'),
+    ('my_run.py', 'work_dirs/my_run'),
+])
+def test_runs_of_equally_named_configs_have_folders_of_their_own(config, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cfg = Config()
+    apply_run_arguments(cfg, Namespace(config=config, work_dir=None, launcher='none', local_rank=0))
+    assert cfg.work_dir == expected

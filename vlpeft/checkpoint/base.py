@@ -1,7 +1,7 @@
 """The base: the pretrained weights under an adapter, loaded the same way in every run."""
 
 import hashlib
-from typing import Dict, Mapping, Optional
+from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional
 
 from mmengine.logging import print_log
 from torch import nn
@@ -12,10 +12,16 @@ from .identity import base_identity
 from .load import fit, load_into
 
 
+class Base(NamedTuple):
+    """A loaded base: its ``name`` and ``sha256``, which checkpoints record, and the ``keys`` that it filled."""
+    identity: Dict[str, str]
+    keys: FrozenSet[str]
+
+
 def load_base(model: nn.Module,
               source: Optional[str] = None,
               sha256: Optional[str] = None,
-              **parts: Mapping[str, str]) -> Dict[str, str]:
+              **parts: Mapping[str, str]) -> Base:
     """Loads a base of any dialect into a model whose method is not attached yet: one file, or one for each part.
 
     Args:
@@ -26,8 +32,8 @@ def load_base(model: nn.Module,
             part are taken from its file, and all of them must be in it. The other heads stay as initialised.
 
     Returns:
-        ``name`` and ``sha256`` of the base, which adapter checkpoints record; of several files the names joined by
-        ``+`` and the hash of their hashes, each once, in the order of the model's parts.
+        The base; of several files the names joined by ``+`` and the hash of their hashes, each once, in the order of
+        the model's parts.
 
     Raises:
         CheckpointError: Another hash, geometry or layout; both forms at once; or a tower without a source.
@@ -36,8 +42,9 @@ def load_base(model: nn.Module,
         if parts:
             raise CheckpointError(f'base_checkpoint has a source of its own and also {", ".join(parts)}; choose one')
         path = fetch(source, sha256=sha256)
-        print_log(str(load_into(model, path, strict_parts=tuple(model.towers))), 'current')
-        return base_identity(path)
+        report = load_into(model, path, strict_parts=tuple(model.towers))
+        print_log(str(report), 'current')
+        return Base(base_identity(path), frozenset(report.loaded))
     there = [*model.towers, *model.heads]
     unknown = [name for name in parts if name not in there]
     bare = [name for name in model.towers if name not in parts]
@@ -45,18 +52,18 @@ def load_base(model: nn.Module,
         raise CheckpointError(f'base_checkpoint names {", ".join(parts) or "nothing"}; it takes source=… for the whole '
                               f'model, or a source for each of the towers {", ".join(model.towers)} and, if wanted, of '
                               f'the heads {", ".join(model.heads)}')
-    identities = [_load_part(model, name, **parts[name]) for name in there if name in parts]
-    files = {identity['sha256']: identity['name'] for identity in identities}
-    if len(files) == 1:
-        return identities[0]
-    return dict(name=' + '.join(files.values()), sha256=hashlib.sha256(''.join(files).encode()).hexdigest())
+    bases = [_load_part(model, name, **parts[name]) for name in there if name in parts]
+    files = {base.identity['sha256']: base.identity['name'] for base in bases}
+    sha256 = next(iter(files)) if len(files) == 1 else hashlib.sha256(''.join(files).encode()).hexdigest()
+    keys = frozenset().union(*(base.keys for base in bases))
+    return Base(dict(name=' + '.join(files.values()), sha256=sha256), keys)
 
 
-def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Dict[str, str]:
+def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Base:
     path = fetch(source, sha256=sha256)
     # Buffers of towers are constants of their geometry, which some files hold for another one.
     target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
     state, report = fit(path, target, strict_parts=(part, ))
     model.load_state_dict(state, strict=False)
     print_log(str(report), 'current')
-    return base_identity(path)
+    return Base(base_identity(path), frozenset(report.loaded))

@@ -90,6 +90,8 @@ def _atomically(path: Union[str, Path], write: Callable[[str], None]) -> None:
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:
         write(str(part))
+        # safetensors makes files that only their owner can read.
+        os.chmod(part, 0o644)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--work-dir``, ``--launcher`` and ``--local_rank``."""
     parser.add_argument(
         '--work-dir', help='folder for logs, checkpoints and results; default: work_dir of the config, '
-        'else ./work_dirs/<name of the config>')
+        'else ./work_dirs/<path of the config below configs/>')
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
         help='how the processes were started; dist_*.sh and slurm_*.sh set it (default: none, a single process)')
@@ -89,7 +89,15 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+        cfg.work_dir = str('work_dirs' / _path_below_configs(args.config))
+
+
+def _path_below_configs(config: str) -> Path:
+    """``uniadapter/blip_msrvtt`` of ``configs/uniadapter/blip_msrvtt.py``: methods name their configs alike, and must
+    not share a folder. The name alone for a config elsewhere."""
+    path = Path(config).resolve().with_suffix('')
+    above = [i for i, name in enumerate(path.parts[:-1]) if name == 'configs']
+    return Path(*path.parts[above[-1] + 1:]) if above else Path(path.name)
 
 
 def enable_eval_amp(loop_cfg: dict) -> None:

@@ -13,6 +13,7 @@ def freeze(model: nn.Module, trainable: str) -> None:
     ``'heads'``: the towers (but for the model's ``trained_parts``) and the heads' declared constants are frozen; heads,
     adapters and task embeddings train.
     ``'all'``: everything trains.
+    The model's ``no_grad_parts`` are frozen in either case.
 
     Raises:
         ValueError: Unknown ``trainable``.
@@ -21,7 +22,13 @@ def freeze(model: nn.Module, trainable: str) -> None:
         raise ValueError(f'trainable={trainable!r}; choose from {TRAINABLE}')
     if trainable == 'all':
         model.requires_grad_(True)
-        return
+    else:
+        _freeze_base(model)
+    for path in model.no_grad_parts:
+        model.get_submodule(path).requires_grad_(False)
+
+
+def _freeze_base(model: nn.Module) -> None:
     for tower in model.towers.values():
         tower.module.requires_grad_(False)
     for head in model.heads.values():

@@ -1,6 +1,6 @@
 """The life of an adapted model: build towers and heads, load the base, attach the method, freeze, check."""
 
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -23,13 +23,16 @@ class AdaptedModel(BaseModel):
         towers: The backbones as methods see them.
         heads: Trained parts by attribute name.
         switch: Which adapter set acts.
-        base: Source and hash of the loaded base, or None.
+        base: Name and hash of the loaded base, or None.
+        base_keys: State-dict keys that it filled.
         declared: Names of the parameters that train.
         own_roles: Roles of parameters that belong to the task model itself.
         trained_parts: Module paths inside towers that train as heads do.
+        no_grad_parts: Module paths that are only used without gradient, and so never train.
     """
     own_roles: Mapping[str, str] = {}
     trained_parts: Tuple[str, ...] = ()
+    no_grad_parts: Tuple[str, ...] = ()
 
     def __init__(self, data_preprocessor: dict) -> None:
         super().__init__(MODELS.build(data_preprocessor))
@@ -38,6 +41,7 @@ class AdaptedModel(BaseModel):
         self.towers: Dict[str, Tower] = {}
         self.heads: Dict[str, nn.Module] = {}
         self.base: Optional[dict] = None
+        self.base_keys: FrozenSet[str] = frozenset()
 
     def assemble(self,
                  towers: Sequence[str],
@@ -66,7 +70,7 @@ class AdaptedModel(BaseModel):
                     tower.module.init_weights()
         self.trainable = trainable
         if base_checkpoint is not None:
-            self.base = load_base(self, **base_checkpoint)
+            self.base, self.base_keys = load_base(self, **base_checkpoint)
         self.adapter = self._build_adapter(adapter)
         freeze(self, trainable)
         self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
@@ -110,8 +114,12 @@ class AdaptedModel(BaseModel):
                             f'as {", ".join(missed[:3])}')
 
     def frozen_keys(self) -> Set[str]:
-        """State-dict keys of the parameters that never change, which the base file holds."""
-        return {name for name, _ in self.named_parameters() if name not in self.declared}
+        """State-dict keys of the parameters that never change and that the base gave, which checkpoints leave out.
+
+        Without a base these are all frozen ones: nothing could bring them back, so such a checkpoint says so.
+        """
+        frozen = {name for name, _ in self.named_parameters() if name not in self.declared}
+        return frozen if self.base is None else frozen & self.base_keys
 
     def role_of(self, name: str) -> str:
         """The role under which a parameter is counted."""

@@ -33,11 +33,12 @@ class TemporalEmbedding(nn.Module):
     Args:
         frames: T of the table; clips of other lengths use it resized linearly.
         width: D.
+        trained: Defaults to True; False keeps the initial or loaded values.
     """
 
-    def __init__(self, frames: int, width: int) -> None:
+    def __init__(self, frames: int, width: int, trained: bool = True) -> None:
         super().__init__()
-        self.table = nn.Parameter(torch.zeros(1, frames, width))
+        self.table = nn.Parameter(torch.zeros(1, frames, width), requires_grad=trained)
         nn.init.trunc_normal_(self.table, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class Retriever(AdaptedModel):
         momentum: Arguments of :class:`MomentumWeights`. Defaults to its defaults.
         frame_aware: Weights cross-attention keys by each frame's likeness to the text. Defaults to False.
         temporal_frames: Size of a learned temporal embedding. Defaults to None, no such embedding.
+        train_temporal: Whether it is trained; the released code froze it by accident. Defaults to True.
         negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
         max_text_length: In tokens. Defaults to 35.
         gradient_checkpointing: Towers that recompute activations. Defaults to ().
@@ -69,6 +70,7 @@ class Retriever(AdaptedModel):
                  momentum: Optional[dict] = None,
                  frame_aware: bool = False,
                  temporal_frames: Optional[int] = None,
+                 train_temporal: bool = True,
                  negative_all_rank: bool = True,
                  max_text_length: int = 35,
                  gradient_checkpointing: Sequence[str] = (),
@@ -82,7 +84,7 @@ class Retriever(AdaptedModel):
         self.itm_head = None if itm_head is None else MODELS.build(itm_head)
         self._check_matching(frame_aware=frame_aware, temporal_frames=temporal_frames)
         self.temporal_embedding = (None if temporal_frames is None else
-                                   TemporalEmbedding(temporal_frames, self.vision.embed_dims))
+                                   TemporalEmbedding(temporal_frames, self.vision.embed_dims, train_temporal))
         self.tokenizer = self.text.tokenizer_type(vocabulary, max_text_length, self.text.vocab_size)
         self.frame_aware, self.negative_all_rank = frame_aware, negative_all_rank
         heads = ('itc_head', 'itm_head') if self.matches else ('itc_head', )

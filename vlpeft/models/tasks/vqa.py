@@ -8,7 +8,7 @@ Notation: B clips, T frames each, S = T · N vision tokens, L question tokens, A
 from typing import Dict, List, NamedTuple, Optional, Sequence, Union
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache, check_vision_tower
@@ -50,6 +50,7 @@ class GenerativeVQA(AdaptedModel):
             frame-aware attention. Defaults to None, no such weights.
         temporal_frames: Size of a learned temporal embedding of the vision tokens. Defaults to None, none.
         label_smoothing: Of the training loss. Defaults to 0.1.
+        loss_per_frame: Whether the loss is also divided by T, as released. Defaults to False.
         inference: ``'rank'`` chooses from a closed list by likelihood, ``'generate'`` writes freely. Defaults to
             ``'rank'``.
         shortlist: Answers per question whose likelihood is computed in full (k). Defaults to 128.
@@ -81,6 +82,7 @@ class GenerativeVQA(AdaptedModel):
                  frame_head: Optional[dict] = None,
                  temporal_frames: Optional[int] = None,
                  label_smoothing: float = 0.1,
+                 loss_per_frame: bool = False,
                  inference: str = 'rank',
                  shortlist: int = 128,
                  score_smoothing: float = 0.,
@@ -99,26 +101,21 @@ class GenerativeVQA(AdaptedModel):
         check_vision_tower(self.vision)
         self.text = MODELS.build(text)
         self.decoder = MODELS.build(decoder)
-        self.itc_head = None if frame_head is None else self._frozen_projections(frame_head)
+        self.itc_head = None if frame_head is None else MODELS.build(frame_head)
         self.temporal_embedding = (None if temporal_frames is None else
                                    TemporalEmbedding(temporal_frames, self.vision.embed_dims))
         self.tokenizer = CaptionTokenizer(vocabulary, max_text_length, self.text.vocab_size)
         self.label_smoothing, self.score_smoothing = label_smoothing, score_smoothing
+        self.loss_per_frame = loss_per_frame
         self.inference, self.shortlist, self.pairs_per_batch = inference, shortlist, pairs_per_batch
         self.beams, self.max_answer_length = beams, max_answer_length
         self.generate_with_padding = generate_with_padding
         self.answers: Optional[AnswerBank] = None
         self.trained_parts = ('decoder.cls', ) if train_lm_head else ()
         heads = ('itc_head', ) if self.itc_head is not None else ()
+        self.no_grad_parts = heads
         self.assemble(('vision', 'text', 'decoder'), heads, adapter, trainable, base_checkpoint,
                       gradient_checkpointing)
-
-    @staticmethod
-    def _frozen_projections(config: dict) -> nn.Module:
-        head = MODELS.build(config)
-        # They only weigh frames, without gradient.
-        head.constants = [name for name, _ in head.named_parameters()]
-        return head
 
     def probe(self) -> None:
         param = next(self.vision.parameters())
@@ -190,7 +187,8 @@ class GenerativeVQA(AdaptedModel):
         targets = ids[:, 1:].masked_fill(tokens.mask[:, 1:] == 0, -100)
         nll = F.cross_entropy(logits.transpose(1, 2), targets, reduction='none', ignore_index=-100,
                               label_smoothing=self.label_smoothing)
-        return dict(loss_vqa=(nll.sum(1) * weights).sum() / len(data_samples))
+        count = len(data_samples) * (clips.shape[1] if self.loss_per_frame else 1)
+        return dict(loss_vqa=(nll.sum(1) * weights).sum() / count)
 
     def set_answer_list(self, answers: Sequence[str]) -> None:
         """The closed list that ``inference='rank'`` chooses from, tokenised once."""
