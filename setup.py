@@ -53,8 +53,10 @@ setup(
     cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={
-        **{name: requirements(name) for name in ('tests', 'docs', 'optional')},
-        'all': requirements('tests', 'docs', 'optional'),
+        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions')},
+        # The tests need what they test.
+        'tests': requirements('tests', 'features', 'captions'),
+        'all': requirements('tests', 'docs', 'optional', 'features', 'captions'),
     },
     classifiers=[
         'Development Status :: 4 - Beta',

@@ -17,6 +17,7 @@ def _child(name: str, of: Registry, *locations: str) -> Registry:
 MODELS = _child('model', parent.MODELS, 'vlpeft.models')
 DATASETS = _child('dataset', parent.DATASETS, 'vlpeft.datasets')
 TRANSFORMS = _child('transform', parent.TRANSFORMS, 'vlpeft.datasets.transforms')
+DATA_SAMPLERS = _child('data sampler', parent.DATA_SAMPLERS, 'vlpeft.datasets.samplers')
 METRICS = _child('metric', parent.METRICS, 'vlpeft.evaluation.metrics')
 HOOKS = _child('hook', parent.HOOKS, 'vlpeft.engine.hooks')
 LOOPS = _child('loop', parent.LOOPS, 'vlpeft.engine.loops')
@@ -30,11 +31,11 @@ ADAPTERS = Registry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
 READERS = Registry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
 DIALECTS = Registry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
 
-ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
+ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
        OPTIM_WRAPPER_CONSTRUCTORS, FUNCTIONS, DIALECTS)
 
 # Rooms without parts of ours yet: they let MMEngine search under our default scope without a warning.
-for _registry in (parent.DATA_SAMPLERS, parent.OPTIMIZERS, parent.PARAM_SCHEDULERS, parent.RUNNERS, parent.EVALUATOR,
-                  parent.VISUALIZERS, parent.VISBACKENDS, parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS,
-                  parent.WEIGHT_INITIALIZERS, parent.STRATEGIES, parent.INFERENCERS, parent.TASK_UTILS):
+for _registry in (parent.OPTIMIZERS, parent.PARAM_SCHEDULERS, parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS,
+                  parent.VISBACKENDS, parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS, parent.WEIGHT_INITIALIZERS,
+                  parent.STRATEGIES, parent.INFERENCERS, parent.TASK_UTILS):
     _child(_registry.name, _registry)

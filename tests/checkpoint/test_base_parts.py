@@ -61,7 +61,7 @@ def test_heads_may_have_a_source_and_a_file_counts_once(files):
 
 def test_faults_are_named(files):
     paths = files[0]
-    takes = r'a source for each of the towers vision, text and, if wanted, of the heads itc_head, itm_head'
+    takes = r'a source for each of the backbones vision, text and, if wanted, of the heads itc_head, itm_head'
     for base, message in [
         (dict(text=dict(source=paths['text'])), f'names text; it takes source=.*{takes}'),
         (dict({name: dict(source=path) for name, path in paths.items()}, sound=dict(source='x')), 'text, sound; it t'),

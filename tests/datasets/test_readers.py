@@ -198,6 +198,6 @@ def test_clip_error_survives_pickling_and_the_one_argument_form_of_the_data_load
     assert str(ClipError('Caught ClipError in worker')) == 'Caught ClipError in worker'
 
 
-def test_importing_the_datasets_loads_no_video_library():
-    code = "import sys, vlpeft.datasets; print([name for name in ('av', 'decord') if name in sys.modules])"
+def test_importing_the_datasets_loads_no_media_library():
+    code = "import sys, vlpeft.datasets; print([name for name in ('av', 'decord', 'h5py') if name in sys.modules])"
     assert subprocess.check_output([sys.executable, '-c', code], text=True).strip() == '[]'

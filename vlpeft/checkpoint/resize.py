@@ -1,10 +1,30 @@
-"""Position embeddings of another length: the two kinds whose geometry may change, and nothing else."""
+"""Tables of another length: the kinds whose geometry may change, and nothing else."""
 
 import math
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+WORDS = ('shared.weight', 'embed_tokens.weight', 'lm_head.weight')
+
+
+def grow_words(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
+    """Word embeddings (V, D) of a vocabulary that was added to: the file's rows, then the model's own.
+
+    Args:
+        key (str): Our key.
+        source (Tensor): The table of the checkpoint.
+        target (Tensor): The model's.
+
+    Returns:
+        Tensor | None: In the shape of ``target``; None if this key is no such table or it would shrink.
+    """
+    if not key.startswith('lm.') or not key.endswith(WORDS) or source.shape[1:] != target.shape[1:]:
+        return None
+    return None if len(source) > len(target) else torch.cat([source.to(target), target[len(source):]])
 
 
 def resize_embedding(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:

@@ -8,6 +8,7 @@ from torch import nn
 from .dialects import weights_of
 from .identity import check_base
 from .load import load_into
+from .new_rows import join_new_rows
 from .report import LoadReport
 
 #: Parts that only training needs.
@@ -32,6 +33,7 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], origin: str) -
     frozen = model.frozen_keys() - set(weights_of(checkpoint))
     if recorded is not None and frozen:
         check_base(recorded, model.base, origin)
+    checkpoint = dict(state_dict=join_new_rows(weights_of(checkpoint), model.state_dict(), origin))
     report = load_into(model, checkpoint, origin=origin)
     if any(key.startswith('momentum.') for key in report.missing):
         model.momentum.copy_from(model)

@@ -1,22 +1,30 @@
 """Datasets: annotations of clips, captions and questions; readers and transforms turn clips into frames."""
 
 from .annotations import AnnotationError
+from .base_caption import BaseCaption
 from .base_clips import BaseClips
 from .base_qa import BaseQA
 from .base_retrieval import BaseRetrieval
 from .didemo import DiDeMoRetrieval
+from .gqa import GQA
 from .jsonl import JSONLRetrieval
+from .jsonl_caption import JSONLCaption
 from .jsonl_qa import JSONLQA
 from .karpathy import KarpathyRetrieval
+from .karpathy_caption import KarpathyCaption
 from .msrvtt import MSRVTTRetrieval
 from .msvd import MSVDRetrieval
+from .multi_task import MultiTaskDataset
+from .nlvr2 import NLVR2
 from .readers import ClipError
 from .unreadable import UnreadableClipsError
+from .value import VALUECaptions, VALUEQuestions
 from .video_qa import VideoQA
 from .vqav2 import VQAv2
 
 __all__ = [
-    'AnnotationError', 'BaseClips', 'BaseQA', 'BaseRetrieval', 'ClipError', 'DiDeMoRetrieval', 'JSONLQA',
-    'JSONLRetrieval', 'KarpathyRetrieval', 'MSRVTTRetrieval', 'MSVDRetrieval', 'UnreadableClipsError', 'VQAv2',
-    'VideoQA'
+    'AnnotationError', 'BaseCaption', 'BaseClips', 'BaseQA', 'BaseRetrieval', 'ClipError', 'DiDeMoRetrieval', 'GQA',
+    'JSONLCaption', 'JSONLQA', 'JSONLRetrieval', 'KarpathyCaption', 'KarpathyRetrieval', 'MSRVTTRetrieval',
+    'MSVDRetrieval', 'MultiTaskDataset', 'NLVR2', 'UnreadableClipsError', 'VALUECaptions', 'VALUEQuestions',
+    'VQAv2', 'VideoQA'
 ]

@@ -11,7 +11,7 @@ from .annotations import AnnotationError
 from .readers import ClipError
 from .unreadable import MAX_ATTEMPTS, UnreadableClips, UnreadableClipsError
 
-SOURCE = ('path', 'media', 'start', 'end')
+SOURCE = ('name', 'names', 'path', 'paths', 'media', 'start', 'end')
 
 
 class BaseClips(BaseDataset):
@@ -53,8 +53,8 @@ class BaseClips(BaseDataset):
             ann_file=ann_file, data_root=data_root, data_prefix=dict(data_prefix), pipeline=pipeline, **kwargs)
 
     def load_samples(self) -> list[dict]:
-        """Samples of the set: dicts with ``name``, ``path``, ``media`` ('video' or 'image'), optionally ``start`` and
-        ``end`` in seconds, and the annotation."""
+        """Samples of the set: dicts with ``name``, ``path`` (or ``names`` and ``paths`` of several images), ``media``
+        ('video' or 'image'), optionally ``start`` and ``end`` in seconds, and the annotation."""
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
@@ -102,9 +102,11 @@ class BaseClips(BaseDataset):
             except ClipError as error:
                 self.unreadable.note(error)
                 continue
+            data['data_samples'].name = info['name']
             data['data_samples'].unreadable = reason
             return data
-        raise ClipError(info['path'], f'{reason}; and no readable clip was found to stand in, {MAX_ATTEMPTS} tried')
+        raise ClipError(info.get('path', info['name']),
+                        f'{reason}; and no readable clip was found to stand in, {MAX_ATTEMPTS} tried')
 
     def _another(self, idx: int, attempt: int) -> int:
         """A sample derived from ``idx`` and ``attempt`` alone, so that runs repeat; spread over the set, because the

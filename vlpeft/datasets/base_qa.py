@@ -13,6 +13,7 @@ from .annotations import AnnotationError, read_json
 from .base_clips import BaseClips
 
 QUESTION_TYPES = ('what', 'who', 'how', 'when', 'where')
+TEST_FIELDS = ('question_id', 'gold', 'label', 'question_type', 'answer_type')
 
 
 class BaseQA(BaseClips):
@@ -21,7 +22,7 @@ class BaseQA(BaseClips):
     A subclass says what the questions are (:meth:`load_questions`). Training samples have ``question``, ``answers``
     (distinct) and ``weights`` (share of the annotators who gave the answer, unless the set says otherwise); test
     samples have ``question``, ``question_id`` and, where they are known, ``gold`` (every annotator's answer),
-    ``question_type`` and ``answer_type``.
+    ``label`` (scores of answers), ``question_type`` and ``answer_type``.
 
     Args:
         ann_file (str): Annotation file, relative to ``data_root`` or absolute.
@@ -53,8 +54,9 @@ class BaseQA(BaseClips):
         """Yield (place for messages, question) of an annotation file.
 
         A question is a dict of a clip's ``name``, ``path``, ``media``, ``start`` and ``end`` (see :class:`BaseClips`),
-        ``question``, ``question_id`` (int or str) and, if known, ``gold`` (list[str]), ``question_type``,
-        ``answer_type`` and ``weights`` ({answer: weight}, in place of the shares in ``gold``).
+        ``question`` (and whatever else is asked about), ``question_id`` (int or str) and, if known, ``gold``
+        (list[str]), ``label`` ({answer: score}, for the evaluation), ``question_type``, ``answer_type`` and
+        ``weights`` ({answer: weight}, in place of the shares in ``gold``).
         """
         raise NotImplementedError
 
@@ -141,5 +143,5 @@ def _training_sample(where: str, question: dict) -> dict:
         if not gold:
             raise AnnotationError(f"{where}: question {question['question_id']!r} has no answers, training needs them")
         weights = {answer: times / len(gold) for answer, times in Counter(gold).items()}
-    kept = {key: question[key] for key in ('name', 'path', 'media', 'start', 'end', 'question') if key in question}
+    kept = {key: value for key, value in question.items() if key not in TEST_FIELDS}
     return dict(kept, answers=list(weights), weights=[float(weight) for weight in weights.values()])

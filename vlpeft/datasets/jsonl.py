@@ -20,11 +20,27 @@ class JSONLRetrieval(BaseRetrieval):
     """
 
     def load_pairs(self) -> Iterator[tuple[dict, str]]:
-        folder = self.data_prefix['media']
-        for where, record in read_jsonl(self.ann_file):
-            clip = read_clip(where, record, folder, (self.data_root, folder), KEYS)
-            for caption in _captions(where, record):
+        for _, clip, captions in read_captioned(self.ann_file, self.data_prefix['media'], self.data_root):
+            for caption in captions:
                 yield clip, caption
+
+
+def read_captioned(path: str, folder: str, root: str) -> Iterator[tuple[str, dict, list[str]]]:
+    """Clips with captions, line by line.
+
+    Args:
+        path (str): File of JSON lines as in :class:`JSONLRetrieval`.
+        folder (str): Media folder.
+        root (str): Data root, which a clip must not leave.
+
+    Yields:
+        tuple[str, dict, list[str]]: 'file:line' for messages, clip (see :func:`read_clip`), captions.
+
+    Raises:
+        AnnotationError: The file is missing or a line is malformed.
+    """
+    for where, record in read_jsonl(path):
+        yield where, read_clip(where, record, folder, (root, folder), KEYS), _captions(where, record)
 
 
 def _captions(where: str, record: dict) -> list[str]:

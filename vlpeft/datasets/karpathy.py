@@ -33,9 +33,7 @@ class KarpathyRetrieval(BaseRetrieval):
     """
 
     def __init__(self, ann_file: str, split: str | None = None, **kwargs) -> None:
-        if split is not None and split not in SPLITS:
-            raise ValueError(f"unknown Karpathy split '{split}'; valid: {', '.join(SPLITS)}")
-        self.split = split
+        self.split = check_split(split)
         super().__init__(ann_file, **kwargs)
 
     def load_pairs(self) -> Iterator[tuple[dict, str]]:
@@ -46,6 +44,17 @@ class KarpathyRetrieval(BaseRetrieval):
                 clips[image] = dict(name=image, path=path, media='image')
             for caption in captions:
                 yield clips[image], caption
+
+
+def check_split(split: str | None) -> str | None:
+    """``split``, if it is None or a key of ``SPLITS``.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"unknown Karpathy split '{split}'; valid: {', '.join(SPLITS)}")
+    return split
 
 
 def read_images(ann_file: str, split: str | None = None) -> Iterator[tuple[str, str, list[str]]]:

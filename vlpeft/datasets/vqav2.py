@@ -11,6 +11,7 @@ from ..registry import DATASETS
 from .annotations import AnnotationError, locate, read_json
 from .base_qa import BaseQA
 from .records import entries, field
+from .scored_answers import read_scored_question
 
 VISUAL_GENOME_WEIGHT = 0.2
 TYPES = ('question_type', 'answer_type')
@@ -27,18 +28,22 @@ class VQAv2(BaseQA):
       text, of weight 0.2, for ``dataset='vg'``;
     * visualqa.org's ``v2_OpenEnded_mscoco_*_questions.json``; the answers are in ``annotations``;
     * VL-T5's ``karpathy_*.json``: a list of ``{img_id, question_id, question or sent, label: {answer: score}}``. The
-      scores weigh the answers in training, which leaves out questions without any; the ten answers that a test needs
-      are in ``annotations``.
+      scores weigh the answers in training, ``name`` is the ``img_id``, and the ten answers that a test needs are in
+      ``annotations``.
 
     Args:
         ann_file (str): See above.
+        keep_unanswered (bool): Keep training questions without any score, with no ``answers``. They are no signal, but
+            VL-T5's code and its descendants average the loss over them too. Defaults to False.
         annotations (str | Sequence[str]): visualqa.org's ``v2_mscoco_*_annotations.json``, relative to ``data_root``,
             one or several: ten answers, question type and answer type by ``question_id``. Defaults to ().
         **kwargs: Other arguments of :class:`BaseQA`. Images are named relative to the media folder: BLIP's as they
             stand, the others ``val2014/COCO_val2014_000000262148.jpg``.
     """
 
-    def __init__(self, ann_file: str, annotations: str | Sequence[str] = (), **kwargs) -> None:
+    def __init__(self, ann_file: str, annotations: str | Sequence[str] = (), keep_unanswered: bool = False,
+                 **kwargs) -> None:
+        self.keep_unanswered = keep_unanswered
         self.annotations = [annotations] if isinstance(annotations, str) else list(annotations)
         super().__init__(ann_file, **kwargs)
 
@@ -46,10 +51,10 @@ class VQAv2(BaseQA):
         folder, answers = self.data_prefix['media'], read_annotations(list(map(self.resolve, self.annotations)))
         for where, image, question in read_questions(path):
             question.update(answers.get(question['question_id'], {}))
-            if question.get('weights') == {} and not self.test_mode:
+            if question.get('weights') == {} and not (self.test_mode or self.keep_unanswered):
                 continue
             full = locate(image, folder, (self.data_root, folder), where)
-            yield where, dict(question, name=image, path=full, media='image')
+            yield where, dict(dict(name=image), **question, path=full, media='image')
 
 
 def read_annotations(paths: Sequence[str]) -> dict[int, dict]:
@@ -72,7 +77,7 @@ def read_questions(path: str) -> Iterator[tuple[str, str, dict]]:
 
     Yields:
         tuple[str, str, dict]: Place for messages, image file, and ``question``, ``question_id`` and what else the file
-        tells: ``gold``, ``weights``, ``question_type``, ``answer_type``.
+        tells: ``gold``, ``weights``, ``label``, ``question_type``, ``answer_type``, and ``name``.
 
     Raises:
         AnnotationError: The file is missing or in none of the layouts.
@@ -110,14 +115,12 @@ def _blip(where: str, record: dict) -> tuple[str, str, dict]:
 
 
 def _vlt5(where: str, record: dict) -> tuple[str, str, dict]:
-    image = field(where, record, 'img_id', str)
-    question = _question(where, record, 'question' if 'question' in record else 'sent')
-    if 'label' in record:
-        question['weights'] = field(where, record, 'label', dict)
-    parts = image.split('_')
+    question = read_scored_question(where, record, int)
+    question.update({kind: record[kind] for kind in TYPES if kind in record})
+    parts = question['name'].split('_')
     if len(parts) != 3:
-        raise AnnotationError(f"{where}: 'img_id' must be like COCO_val2014_000000262148, got '{image}'")
-    return where, f'{parts[1]}/{image}.jpg', question
+        raise AnnotationError(f"{where}: 'img_id' must be like COCO_val2014_000000262148, got '{question['name']}'")
+    return where, f"{parts[1]}/{question['name']}.jpg", question
 
 
 def _question(where: str, record: dict, key: str) -> dict:

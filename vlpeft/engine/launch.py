@@ -76,7 +76,7 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
         path (str): Config file.
         options (dict, optional): Dotted keys and their values. Defaults to None.
     """
-    cfg = Config.fromfile(path)
+    cfg = Config.fromfile(path, format_python_code=False)
     if options:
         cfg.merge_from_dict(options)
     return cfg

@@ -9,6 +9,24 @@ from vlpeft.registry import MODELS
 
 
 @MODELS.register_module()
+class FeatureDataPreprocessor(BaseDataPreprocessor):
+    """Moves stored features (B, I, N, F) to the device and casts them there, so that workers ship what was stored.
+
+    Args:
+        non_blocking: Whether copies may overlap with computation. Defaults to True.
+    """
+
+    def __init__(self, non_blocking: bool = True) -> None:
+        super().__init__(non_blocking)
+        self.register_buffer('like', torch.zeros(()), persistent=False)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Returns the batch with ``inputs`` in the dtype of the model."""
+        data = self.cast_data(data)
+        return dict(data, inputs=data['inputs'].to(self.like.dtype))
+
+
+@MODELS.register_module()
 class ClipDataPreprocessor(BaseDataPreprocessor):
     """Casts uint8 frames (B, T, 3, H, W) to normalised floats on the device.
 

@@ -10,8 +10,8 @@ TRAINABLE = ('heads', 'all')
 def freeze(model: nn.Module, trainable: str) -> None:
     """Sets ``requires_grad`` from what the parts declare.
 
-    ``'heads'``: the towers (but for the model's ``trained_parts``) and the heads' declared constants are frozen; heads,
-    adapters and task embeddings train.
+    ``'heads'``: the backbones (but for the model's ``trained_parts`` and ``trained_norms``) and the heads' declared
+    constants are frozen; heads, adapters and task embeddings train.
     ``'all'``: everything trains.
     The model's ``no_grad_parts`` are frozen in either case.
 
@@ -29,13 +29,15 @@ def freeze(model: nn.Module, trainable: str) -> None:
 
 
 def _freeze_base(model: nn.Module) -> None:
-    for tower in model.towers.values():
-        tower.module.requires_grad_(False)
+    for name in model.backbones:
+        getattr(model, name).requires_grad_(False)
     for head in model.heads.values():
         for name in getattr(head, 'constants', ()):
             head.get_parameter(name).requires_grad_(False)
     for path in model.trained_parts:
         model.get_submodule(path).requires_grad_(True)
+    for name in model.trained_norms:
+        model.get_parameter(name).requires_grad_(True)
 
 
 def count_parameters(model: nn.Module) -> dict:

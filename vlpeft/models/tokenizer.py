@@ -1,10 +1,12 @@
-"""Texts to token ids, BERT's way with BLIP's two extra tokens or CLIP's. Loaded on first use: building a model needs no
-vocabulary."""
+"""Texts to token ids, the way of each language model. Loaded on first use: building a model needs no vocabulary."""
 
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import torch
 from torch import Tensor
+
+
+ORDER_TOKENS = 100
 
 
 class Tokens(NamedTuple):
@@ -18,7 +20,7 @@ class TextTokenizer:
 
     Args:
         vocabulary: Hub name or local directory of the tokenizer.
-        max_length: Longest text in tokens, the rest is cut.
+        max_length: Longest text in tokens, the rest is cut; None cuts nothing.
         vocab_size: Rows of the model's word embeddings, checked on first use.
 
     Raises:
@@ -27,7 +29,7 @@ class TextTokenizer:
     #: What the vocabulary's size includes, for the message.
     extra = ''
 
-    def __init__(self, vocabulary: str, max_length: int, vocab_size: int) -> None:
+    def __init__(self, vocabulary: str, max_length: Optional[int], vocab_size: int) -> None:
         self.vocabulary, self.max_length, self.vocab_size = vocabulary, max_length, vocab_size
         self._tokenizer = None
 
@@ -47,11 +49,16 @@ class TextTokenizer:
 
     def ids(self, texts: Sequence[str]) -> List[List[int]]:
         """Unpadded token ids of each text, start and end token included."""
-        return self.tokenizer(list(texts), truncation=True, max_length=self.max_length)['input_ids']
+        cut = self.max_length is not None
+        return self.tokenizer(list(texts), truncation=cut, max_length=self.max_length, verbose=False)['input_ids']
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def texts(self, ids: Tensor) -> List[str]:
+        """The texts of rows of token ids, without special tokens."""
+        return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
     def __call__(self, texts: Sequence[str], device: torch.device) -> Tokens:
         """Padded to the longest of ``texts``."""
@@ -92,11 +99,28 @@ class ClipTokenizer(TextTokenizer):
         return CLIPTokenizerFast.from_pretrained(self.vocabulary)
 
 
-def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0) -> Tokens:
-    """Right-pads id vectors with 0 to the longest of them, or to ``length`` if that is more."""
+class Seq2SeqTokenizer(TextTokenizer):
+    """BART's or T5's, with T5's 100 ``<extra_id_i>`` and 100 ``<vis_extra_id_i>``, the order tokens of image cells,
+    appended in falling order: the last token of the vocabulary is ``<vis_extra_id_0>``."""
+    extra = ' with <extra_id_0…99> and <vis_extra_id_0…99>'
+
+    def load(self):
+        from transformers import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(self.vocabulary)
+        added = [f'<{name}_{i}>' for name in ('extra_id', 'vis_extra_id') for i in reversed(range(ORDER_TOKENS))]
+        tokenizer.add_special_tokens(dict(additional_special_tokens=added), replace_additional_special_tokens=False)
+        return tokenizer
+
+    def pad(self, ids: Sequence[List[int]], device: torch.device) -> Tokens:
+        """Padded with the padding token to the longest of ``ids``."""
+        return pad([torch.tensor(row) for row in ids], device, value=self.tokenizer.pad_token_id)
+
+
+def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0, value: int = 0) -> Tokens:
+    """Right-pads id vectors with ``value`` to the longest of them, or to ``length`` if that is more."""
     length = max(length, max(len(row) for row in ids))
     lengths = torch.tensor([len(row) for row in ids])
     mask = (torch.arange(length)[None] < lengths[:, None]).long()
-    padded = torch.zeros(len(ids), length, dtype=torch.long)
+    padded = torch.full((len(ids), length), value)
     padded[mask.bool()] = torch.cat(list(ids))
     return Tokens(padded.to(device, non_blocking=True), mask.to(device, non_blocking=True))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from .schema import Tower
+from .schema import SiteError, Tower
 from .switch import AdapterSwitch
 
 
@@ -28,6 +28,9 @@ class _CheckpointedForward:
         forward = type(self.block).forward
         if not torch.is_grad_enabled():
             return forward(self.block, *args, **kwargs)
+        if kwargs.get('past_key_values') is not None:
+            raise SiteError('gradient checkpointing runs blocks twice, which would fill the cache of keys and values '
+                            'twice; pass use_cache=False in training')
         return checkpoint(forward, self.block, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
 
 

@@ -63,7 +63,8 @@ class _Capture:
         self.value: Optional[Tensor] = None
 
     def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> None:
-        self.value = _narrow(args[0] if args else kwargs[self.tap.keyword], self.tap)
+        position = self.tap.argument
+        self.value = _narrow(args[position] if len(args) > position else kwargs.get(self.tap.keyword), self.tap)
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
         self.value = _narrow(_first(output), self.tap)
@@ -83,7 +84,22 @@ class _Edit:
         for capture in self.captures:
             capture.value = None
 
+    def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tuple[tuple, dict]]:
+        position, keyword = self.tap.argument, self.tap.keyword
+        if len(args) > position:
+            value = self._edited(args[position])
+            return None if value is None else ((*args[:position], value, *args[position + 1:]), kwargs)
+        value = self._edited(kwargs[keyword])
+        return None if value is None else (args, {**kwargs, keyword: value})
+
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        value = self._edited(_first(output))
+        if value is None:
+            return None
+        return (value, *output[1:]) if isinstance(output, tuple) else value
+
+    def _edited(self, whole: Tensor) -> Optional[Tensor]:
+        """What replaces ``whole``, or None where it stays."""
         reads = [capture.value for capture in self.captures]
         for capture in self.captures:
             capture.value = None
@@ -91,12 +107,11 @@ class _Edit:
             return None
         if not torch.compiler.is_compiling():
             self.hits += 1
-        whole = _first(output)
         value = getattr(self.unit, self.method)(_narrow(whole, self.tap), *reads)
         if self.tap.span is not None:
             start, stop = self.tap.span
             value = torch.cat([whole[..., :start], value, whole[..., stop:]], dim=-1)
-        return (value, *output[1:]) if isinstance(output, tuple) else value
+        return value
 
 
 class Attachment:
@@ -127,15 +142,13 @@ class Attachment:
             if any(tap.path != binding.write.path for tap in binding.reads):
                 first = tower.module.get_submodule(tower.blocks[binding.depth].input.path)
                 self._handles.append(first.register_forward_pre_hook(edit.reset))
-            for capture in captures:
-                module = tower.module.get_submodule(capture.tap.path)
-                if capture.tap.side == 'input':
-                    handle = module.register_forward_pre_hook(capture.on_input, with_kwargs=True)
+            for hook in (*captures, edit):
+                module = tower.module.get_submodule(hook.tap.path)
+                if hook.tap.side == 'input':
+                    handle = module.register_forward_pre_hook(hook.on_input, with_kwargs=True)
                 else:
-                    handle = module.register_forward_hook(capture.on_output)
+                    handle = module.register_forward_hook(hook.on_output)
                 self._handles.append(handle)
-            module = tower.module.get_submodule(binding.write.path)
-            self._handles.append(module.register_forward_hook(edit.on_output))
             self.edits.append(edit)
         if not self.edits:
             raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))

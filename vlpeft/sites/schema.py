@@ -22,14 +22,16 @@ class Tap:
 
     Attributes:
         path: Module path below the tower's root.
-        side: ``'input'`` (first argument) or ``'output'``.
+        side: ``'input'`` (an argument) or ``'output'`` (the first, if there are several).
         keyword: Name of that argument where callers pass it by keyword. Defaults to None.
         span: ``(start, stop)`` of the last dimension, for a part of a fused projection. Defaults to None (all of it).
+        argument: Index of that argument where callers pass it by position. Defaults to 0.
     """
     path: str
     side: str
     keyword: Optional[str] = None
     span: Optional[Tuple[int, int]] = None
+    argument: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,17 @@ class SubLayer:
     linears: Mapping[str, LinearSite]
     context: Optional[Tap] = None
 
+    def branch(self, wanted_by: str) -> Tap:
+        """Where h passes.
+
+        Raises:
+            SiteError: It passes no module; the message names the method.
+        """
+        if self.h is None:
+            raise SiteError(f'{wanted_by} edits the output of {self.kind}, which passes no module in this backbone '
+                            f'({self.x.path} …); its linears are: {", ".join(self.linears)}')
+        return self.h
+
 
 @dataclass(frozen=True)
 class Block:
@@ -84,10 +97,13 @@ class Block:
         depth: Index in the tower, from 0.
         input: Its input stream, (B, L, D).
         sublayers: By kind.
+        mask: Its self-attention mask, additive (B, 1, L or 1, L), 0 where a token may be seen; no tensor passes where
+            all tokens are real. Defaults to None: the block receives no mask that tells padding from tokens.
     """
     depth: int
     input: Tap
     sublayers: Mapping[str, SubLayer]
+    mask: Optional[Tap] = None
 
 
 @dataclass(frozen=True)
@@ -100,12 +116,14 @@ class Tower:
         blocks: In depth order.
         module: The backbone itself, a plain handle for hooks to resolve paths in.
         block_path: Path of the list of blocks below ``module``.
+        norms: Paths of all its norms below ``module``. Defaults to None, not declared.
     """
     name: str
     width: int
     blocks: Tuple[Block, ...]
     module: nn.Module = field(repr=False, compare=False)
     block_path: str = ''
+    norms: Optional[Tuple[str, ...]] = None
 
     @property
     def block_modules(self) -> nn.ModuleList:
@@ -122,3 +140,14 @@ class Tower:
             raise SiteError(f'{wanted_by} attaches to {kind} of block {depth} of tower "{self.name}", '
                             f'which has only: {", ".join(sublayers)}')
         return sublayers[kind]
+
+    def declared_norms(self, wanted_by: str) -> Tuple[str, ...]:
+        """Paths of the tower's norms.
+
+        Raises:
+            SiteError: Its family declares none.
+        """
+        if self.norms is None:
+            raise SiteError(f'{wanted_by}: the family of {type(self.module).__name__} (tower "{self.name}") declares '
+                            'no norms')
+        return self.norms

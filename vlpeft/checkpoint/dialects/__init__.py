@@ -6,10 +6,13 @@ from .clip import ClipDialect
 from .detect import detect, dialect_names, get_dialect
 from .mmpretrain import MMPretrainDialect
 from .mmpretrain_backbone import MMPretrainBackboneDialect
+from .transformers_seq2seq import TransformersSeq2SeqDialect
 from .uniadapter import UniAdapterDialect
+from .vl_pet import VLPETDialect, VLPETVideoDialect
 from .vlpeft import VlpeftDialect
 
 __all__ = [
-    'BlipDialect', 'ClipDialect', 'Dialect', 'MMPretrainBackboneDialect', 'MMPretrainDialect', 'UniAdapterDialect',
-    'VlpeftDialect', 'detect', 'dialect_names', 'get_dialect', 'weights_of'
+    'BlipDialect', 'ClipDialect', 'Dialect', 'MMPretrainBackboneDialect', 'MMPretrainDialect',
+    'TransformersSeq2SeqDialect', 'UniAdapterDialect', 'VLPETDialect', 'VLPETVideoDialect', 'VlpeftDialect', 'detect',
+    'dialect_names', 'get_dialect', 'weights_of'
 ]

@@ -36,7 +36,7 @@ class Rename:
 
 
 class KeyMap:
-    """A table of renames, no two of which match the same key.
+    """A table of renames; of several that match a key the first counts.
 
     Args:
         names (Iterable[tuple[str, str]]): Pairs (our pattern, their pattern).

@@ -7,8 +7,9 @@ from torch import Tensor
 from ...registry import DIALECTS
 from .base import Dialect, weights_of
 
-# Without itm_head: BLIP's own files have a part of that name.
-PARTS = ('vision', 'text', 'decoder', 'itc_head', 'adapter', 'temporal_embedding', 'momentum', 'queue')
+# Without itm_head, and not all of decoder: BLIP's and BART's own files have parts of those names.
+PARTS = ('vision.', 'text.', 'decoder.bert.', 'decoder.cls.', 'lm.', 'visual_embedding.', 'itc_head.', 'adapter.',
+         'temporal_embedding.', 'momentum.', 'queue.')
 
 
 @DIALECTS.register_module(name='vlpeft')
@@ -19,7 +20,7 @@ class VlpeftDialect(Dialect):
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """The names of our models' parts."""
-        return any(key.partition('.')[0] in PARTS for key in weights_of(checkpoint))
+        return any(key.startswith(PARTS) for key in weights_of(checkpoint))
 
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
         """The state dict as it is."""

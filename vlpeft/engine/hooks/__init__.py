@@ -5,5 +5,8 @@ from .alpha_ramp import AlphaRampHook
 from .answer_list import AnswerListHook
 from .epoch_seed import EpochSeedHook
 from .freeze_report import FreezeReportHook
+from .whole_cycles import WholeCyclesHook
 
-__all__ = ['AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FreezeReportHook']
+__all__ = [
+    'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FreezeReportHook', 'WholeCyclesHook'
+]

@@ -8,6 +8,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 
+from vlpeft.checkpoint.load import unique_state
+from vlpeft.checkpoint.new_rows import new_rows
 from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.checkpoint.trained import TRAINING_ONLY, load_trained
 from vlpeft.registry import HOOKS
@@ -54,10 +56,14 @@ class AdapterCheckpointHook(CheckpointHook):
         model = self._model(runner)
         checkpoint['meta']['base'] = model.base
         state = checkpoint['state_dict']
-        dropped = set() if self.save_base else model.frozen_keys()
+        dropped = set(state) - set(unique_state(model))
+        if not self.save_base:
+            dropped |= model.frozen_keys()
         if 'optimizer' not in checkpoint:
             dropped |= {key for key in state if key.startswith(TRAINING_ONLY)}
-        checkpoint['state_dict'] = {key: value for key, value in state.items() if key not in dropped}
+        frozen = dropped & model.grown.keys()
+        rows = new_rows(state, {key: model.grown[key] for key in frozen})
+        checkpoint['state_dict'] = {**{key: value for key, value in state.items() if key not in dropped}, **rows}
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Loads any dialect, completes the rest from the base, and hands MMEngine a full state dict.

@@ -1,5 +1,6 @@
 """Evaluation loops."""
 
+from .multi_task import MultiTaskTestLoop, MultiTaskValLoop
 from .retrieval import RetrievalTestLoop, RetrievalValLoop
 
-__all__ = ['RetrievalTestLoop', 'RetrievalValLoop']
+__all__ = ['MultiTaskTestLoop', 'MultiTaskValLoop', 'RetrievalTestLoop', 'RetrievalValLoop']

@@ -1,11 +1,15 @@
-"""Metrics as plain functions on tensors and arrays: no registry, nothing else of vlpeft."""
+"""Metrics as plain functions on texts, tensors and arrays: no registry, nothing else of vlpeft."""
 
+from .captions import CaptionReport, caption_scores, check_caption_scorers
+from .consistency import consistency, nlvr2_group
+from .label_score import label_score
 from .open_ended import exact_match
 from .retrieval import (best_positive_ranks, best_positive_ranks_in_folds, mean_rank, median_rank, rank_statistics,
                         recall_at_k)
-from .vqa import normalise_answer, vqa_accuracy
+from .vqa import check_spelling_rule, normalise_answer, vqa_accuracy
 
 __all__ = [
-    'best_positive_ranks', 'best_positive_ranks_in_folds', 'exact_match', 'mean_rank', 'median_rank',
+    'CaptionReport', 'best_positive_ranks', 'best_positive_ranks_in_folds', 'caption_scores', 'check_caption_scorers',
+    'check_spelling_rule', 'consistency', 'exact_match', 'label_score', 'mean_rank', 'median_rank', 'nlvr2_group',
     'normalise_answer', 'rank_statistics', 'recall_at_k', 'vqa_accuracy'
 ]

@@ -5,11 +5,13 @@ An answer is compared with those of n annotators (ten, in VQA); every annotator 
     accuracy(a) = (1/n) sum_i min(1, #{ j != i : a_j = a } / 3)
 
 Before that answers are brought to one spelling, but only where the annotators disagree: if all of them wrote the very
-same text, it is compared as it stands, upper case and punctuation included.
+same text, it is compared as it stands, upper case and punctuation included. VL-T5 and the codes that descend from it
+(VL-PET, eP-ALM) carry an older rule: the prediction is always brought to one spelling, and of the annotators' answers,
+where they disagree, only the punctuation is.
 """
 
 import re
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Tuple
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 DIGIT_COMMA_DIGIT = re.compile(r'\d,\d')
@@ -18,6 +20,7 @@ ARTICLES = ('a', 'an', 'the')
 NUMBERS = dict(none='0', zero='0', one='1', two='2', three='3', four='4', five='5', six='6', seven='7', eight='8',
                nine='9', ten='10')
 FULL_CREDIT = 3
+SPELLING_RULES = ('official', 'vlt5')
 
 # Words that get their apostrophe back; most that are words without it (its, hell, well, lets) are not among them.
 CONTRACTED = """
@@ -64,31 +67,52 @@ def normalise_answer(answer: str) -> str:
     return _normalise_words(_normalise_punctuation(_strip(answer)))
 
 
-def vqa_accuracy(prediction: str, gold: Sequence[str]) -> float:
+def vqa_accuracy(prediction: str, gold: Sequence[str], rule: str = 'official') -> float:
     """Accuracy of one answer, see the module's equation.
 
     Args:
         prediction (str): Predicted answer.
         gold (Sequence[str]): Answers of all annotators, repetitions included; ten in VQA.
+        rule (str): Which answers are brought to one spelling before: ``'official'`` as the challenge does it, or
+            ``'vlt5'``, to compare with figures of codes that use the older rule. Defaults to ``'official'``.
 
     Returns:
         float: From 0 to 1. With ten annotators 0, 0.3, 0.6, 0.9 and 1 for 0, 1, 2, 3 and more of them.
 
     Raises:
-        ValueError: There are so few annotators (three or less) that no answer can reach 1.
+        ValueError: There are so few annotators (three or less) that no answer can reach 1, or no such rule.
     """
     if len(gold) <= FULL_CREDIT:
         raise ValueError(f'VQA accuracy leaves each annotator out and asks {FULL_CREDIT} others to agree, so it needs '
                          f'{FULL_CREDIT + 1} annotators or more, got {len(gold)}: {list(gold)}')
-    prediction, gold = _strip(prediction), [_strip(answer) for answer in gold]
-    if len(set(gold)) > 1:
-        prediction, gold = normalise_answer(prediction), [normalise_answer(answer) for answer in gold]
+    prediction, gold = _one_spelling(prediction, gold, rule)
     agreeing = gold.count(prediction)
     others = len(gold) - agreeing
     credit = others * min(1, agreeing / FULL_CREDIT)
     if agreeing:
         credit += agreeing * min(1, (agreeing - 1) / FULL_CREDIT)
     return credit / len(gold)
+
+
+def _one_spelling(prediction: str, gold: Sequence[str], rule: str) -> Tuple[str, List[str]]:
+    check_spelling_rule(rule)
+    if rule == 'vlt5':
+        unanimous = len(set(gold)) == 1
+        return normalise_answer(prediction), list(gold) if unanimous else [_normalise_punctuation(a) for a in gold]
+    prediction, gold = _strip(prediction), [_strip(answer) for answer in gold]
+    if len(set(gold)) == 1:
+        return prediction, gold
+    return normalise_answer(prediction), [normalise_answer(answer) for answer in gold]
+
+
+def check_spelling_rule(rule: str) -> None:
+    """Refuse a rule that :func:`vqa_accuracy` does not know.
+
+    Raises:
+        ValueError: It is not in ``SPELLING_RULES``.
+    """
+    if rule not in SPELLING_RULES:
+        raise ValueError(f'unknown spelling rule {rule!r}, valid: {", ".join(SPELLING_RULES)}')
 
 
 def _strip(text: str) -> str:

@@ -1,11 +1,17 @@
 """Registered metrics."""
 
 from .base import ExactlyOnceMetric
+from .captions import CaptionMetric
+from .label_score import LabelScoreMetric
+from .nlvr2 import NLVR2Metric, NLVR2Submission
 from .open_ended import OpenEndedMetric
 from .questions import QuestionMetric
 from .retrieval import RetrievalMetric
+from .submissions import Submission
+from .value import VALUESubmission
 from .vqa import VQAMetric, VQASubmission
 
 __all__ = [
-    'ExactlyOnceMetric', 'OpenEndedMetric', 'QuestionMetric', 'RetrievalMetric', 'VQAMetric', 'VQASubmission'
+    'CaptionMetric', 'ExactlyOnceMetric', 'LabelScoreMetric', 'NLVR2Metric', 'NLVR2Submission', 'OpenEndedMetric',
+    'QuestionMetric', 'RetrievalMetric', 'Submission', 'VALUESubmission', 'VQAMetric', 'VQASubmission'
 ]

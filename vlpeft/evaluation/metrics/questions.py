@@ -14,18 +14,19 @@ GROUPS = ('answer_type', 'question_type')
 class QuestionMetric(ExactlyOnceMetric):
     """Base of metrics of question answering. A subclass scores one answer (:meth:`score`).
 
-    A result is ``dict(question_id, pred_answer, gold, …)`` with optional ``question_type`` and ``answer_type``. The
-    metrics are ``accuracy`` and, for each type there is, ``question_type/<type>`` and ``answer_type/<type>`` (blanks
-    and slashes of the type's name become underscores), in per cent. Questions whose clip could not be read
-    (``unreadable``) are left out, and ``left_out`` says how many.
+    A result is ``dict(question_id, pred_answer, gold, …)`` (the last is ``truth_field``) with optional
+    ``question_type`` and ``answer_type``. The metrics are ``accuracy`` and, for each type there is,
+    ``question_type/<type>`` and ``answer_type/<type>`` (blanks and slashes of the type's name become underscores), in
+    per cent. Questions whose clip could not be read (``unreadable``) are left out, and ``left_out`` says how many.
 
     Args:
         prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
     """
 
     key_fields = ('question_id', )
+    truth_field = 'gold'
 
-    def score(self, prediction: str, gold: Sequence[str]) -> float:
+    def score(self, prediction: str, truth: Any) -> float:
         """Score of one answer, from 0 to 1."""
         raise NotImplementedError
 
@@ -37,18 +38,19 @@ class QuestionMetric(ExactlyOnceMetric):
             data_samples (Sequence[dict]): Results as in the class docstring; further keys are ignored.
 
         Raises:
-            ValueError: A question has no gold answers.
+            ValueError: A question lacks ``truth_field``.
         """
         for sample in data_samples:
             result = dict(question_id=sample['question_id'], answer=sample['pred_answer'])
             result.update({group: sample[group] for group in GROUPS if group in sample})
             if 'unreadable' in sample:
                 result['unreadable'] = sample['unreadable']
-            elif 'gold' not in sample:
-                raise ValueError(f"{type(self).__name__}: question {sample['question_id']!r} has no gold answers; of a "
-                                 "set whose answers are not public, write a submission (VQASubmission)")
+            elif self.truth_field not in sample:
+                raise ValueError(f"{type(self).__name__}: question {sample['question_id']!r} has no "
+                                 f"'{self.truth_field}'; of a set whose answers are not public, write a submission "
+                                 '(VQASubmission, NLVR2Submission, VALUESubmission)')
             else:
-                result['score'] = self.score(sample['pred_answer'], sample['gold'])
+                result['score'] = self.score(sample['pred_answer'], sample[self.truth_field])
             self.results.append(result)
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:

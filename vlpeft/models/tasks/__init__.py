@@ -2,6 +2,7 @@
 
 from .base import AdaptedModel
 from .retriever import Retriever
+from .seq2seq import VLSeq2Seq
 from .vqa import GenerativeVQA
 
-__all__ = ['AdaptedModel', 'GenerativeVQA', 'Retriever']
+__all__ = ['AdaptedModel', 'GenerativeVQA', 'Retriever', 'VLSeq2Seq']

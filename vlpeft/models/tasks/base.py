@@ -1,5 +1,6 @@
 """The life of an adapted model: build towers and heads, load the base, attach the method, freeze, check."""
 
+import functools
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 import torch
@@ -21,10 +22,14 @@ class AdaptedModel(BaseModel):
 
     Attributes:
         towers: The backbones as methods see them.
+        tower_paths: Where each of them is in the model.
+        backbones: Names of the attributes that hold the towers.
+        train_norms: Towers whose norms train.
         heads: Trained parts by attribute name.
         switch: Which adapter set acts.
         base: Name and hash of the loaded base, or None.
         base_keys: State-dict keys that it filled.
+        grown: Those of which it has the first rows only, and how many.
         declared: Names of the parameters that train.
         own_roles: Roles of parameters that belong to the task model itself.
         trained_parts: Module paths inside towers that train as heads do.
@@ -39,38 +44,50 @@ class AdaptedModel(BaseModel):
         self.switch = AdapterSwitch()
         self.attachments: List[Attachment] = []
         self.towers: Dict[str, Tower] = {}
+        self.tower_paths: Dict[str, str] = {}
+        self.backbones: Tuple[str, ...] = ()
+        self.train_norms: Tuple[str, ...] = ()
         self.heads: Dict[str, nn.Module] = {}
         self.base: Optional[dict] = None
         self.base_keys: FrozenSet[str] = frozenset()
+        self.grown: Mapping[str, int] = {}
 
     def assemble(self,
-                 towers: Sequence[str],
+                 towers: Mapping[str, str],
                  heads: Sequence[str],
                  adapter: Union[None, dict, Sequence[dict]],
                  trainable: str,
                  base_checkpoint: Optional[dict],
-                 gradient_checkpointing: Sequence[str] = ()) -> None:
+                 gradient_checkpointing: Sequence[str] = (),
+                 train_norms: Sequence[str] = ()) -> None:
         """Initialises, loads, attaches, freezes and probes.
 
         Args:
-            towers, heads: Attribute names of the parts.
+            towers: Names of the backbones for methods, and where each is in the model.
+            heads: Attribute names of the parts that train.
             adapter: Config of a method, or of several that compose. None for none.
             trainable: ``'heads'`` or ``'all'``.
             base_checkpoint: ``dict(source=path|url, sha256=None)``, or None for a base of random weights.
             gradient_checkpointing: Names of towers whose blocks recompute their activations.
+            train_norms: Names of towers whose norms train beside the method. Defaults to ().
 
         Raises:
-            SiteError: A site is missing, or no pass reaches it.
+            SiteError: A site is missing, or no pass reaches it; an unknown tower.
         """
-        self.towers = {name: describe(getattr(self, name), name) for name in towers}
+        self.towers = {name: describe(self.get_submodule(path), name) for name, path in towers.items()}
+        for option, names in (('gradient_checkpointing', gradient_checkpointing), ('train_norms', train_norms)):
+            if unknown := [name for name in names if name not in self.towers]:
+                raise SiteError(f'{option} names tower {unknown[0]!r}; there are {list(self.towers)}')
+        self.tower_paths, self.train_norms = dict(towers), tuple(train_norms)
+        self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in towers.values()))
         self.heads = {name: getattr(self, name) for name in heads}
         if not next(self.parameters()).is_meta:
             with no_info_logs():
-                for tower in self.towers.values():
-                    tower.module.init_weights()
+                for name in self.backbones:
+                    getattr(self, name).init_weights()
         self.trainable = trainable
         if base_checkpoint is not None:
-            self.base, self.base_keys = load_base(self, **base_checkpoint)
+            self.base, self.base_keys, self.grown = load_base(self, **base_checkpoint)
         self.adapter = self._build_adapter(adapter)
         freeze(self, trainable)
         self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
@@ -79,8 +96,6 @@ class AdaptedModel(BaseModel):
             self.adapter_towers = self._find_adapter_towers()
             self.check_sites()
         for name in gradient_checkpointing:
-            if name not in self.towers:
-                raise SiteError(f'gradient_checkpointing names tower {name!r}; there are {list(self.towers)}')
             checkpoint_blocks(self.towers[name], self.switch)
 
     def _build_adapter(self, config: Union[None, dict, Sequence[dict]]) -> Optional[Adapter]:
@@ -89,6 +104,17 @@ class AdaptedModel(BaseModel):
         if isinstance(config, Mapping):
             return ADAPTERS.build(config, default_args=dict(towers=self.towers))
         return ComposedAdapter(self.towers, config)
+
+    @functools.cached_property
+    def trained_norms(self) -> FrozenSet[str]:
+        """Names of the parameters of the norms that train.
+
+        Raises:
+            SiteError: A tower of ``train_norms`` whose family does not declare its norms.
+        """
+        return frozenset(f'{self.tower_paths[tower]}.{path}.{name}' for tower in self.train_norms
+                         for path in self.towers[tower].declared_norms('train_norms')
+                         for name, _ in self.towers[tower].module.get_submodule(path).named_parameters())
 
     def init_weights(self) -> None:
         """Everything was initialised in the constructor, before the base was loaded."""
@@ -118,16 +144,22 @@ class AdaptedModel(BaseModel):
 
         Without a base these are all frozen ones: nothing could bring them back, so such a checkpoint says so.
         """
-        frozen = {name for name, _ in self.named_parameters() if name not in self.declared}
-        return frozen if self.base is None else frozen & self.base_keys
+        names: Dict[int, Set[str]] = {}
+        for name, param in self.named_parameters(remove_duplicate=False):
+            names.setdefault(id(param), set()).add(name)
+        return {
+            name
+            for same in names.values() if not same & self.declared and (self.base is None or same & self.base_keys)
+            for name in same
+        }
 
     def role_of(self, name: str) -> str:
         """The role under which a parameter is counted."""
         part, _, rest = name.partition('.')
         if any(name.startswith(f'{path}.') for path in self.trained_parts):
             return 'head'
-        if part in self.towers:
-            return 'backbone'
+        if part in self.backbones:
+            return 'layer_norm' if name in self.trained_norms else 'backbone'
         if part == 'adapter':
             return self.adapter.role_of(rest)
         if part in self.heads:
@@ -137,8 +169,9 @@ class AdaptedModel(BaseModel):
     def tower_of(self, name: str) -> str:
         """The tower that a parameter serves; ``shared`` if several do, ``heads`` outside all towers."""
         part = name.partition('.')[0]
-        if part in self.towers:
-            return part
+        if part in self.backbones:
+            holders = [tower for tower, path in self.tower_paths.items() if name.startswith(f'{path}.')]
+            return holders[0] if holders else 'shared'
         return self.adapter_towers[name] if part == 'adapter' else 'heads'
 
     def _find_adapter_towers(self) -> Dict[str, str]:

@@ -48,6 +48,7 @@ class Retriever(AdaptedModel):
         train_temporal: Whether it is trained; the released code froze it by accident. Defaults to True.
         negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
         max_text_length: In tokens. Defaults to 35.
+        train_norms: Towers whose norms train too. Defaults to ().
         gradient_checkpointing: Towers that recompute activations. Defaults to ().
         base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
             None, random weights.
@@ -73,6 +74,7 @@ class Retriever(AdaptedModel):
                  train_temporal: bool = True,
                  negative_all_rank: bool = True,
                  max_text_length: int = 35,
+                 train_norms: Sequence[str] = (),
                  gradient_checkpointing: Sequence[str] = (),
                  base_checkpoint: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None) -> None:
@@ -88,7 +90,8 @@ class Retriever(AdaptedModel):
         self.tokenizer = self.text.tokenizer_type(vocabulary, max_text_length, self.text.vocab_size)
         self.frame_aware, self.negative_all_rank = frame_aware, negative_all_rank
         heads = ('itc_head', 'itm_head') if self.matches else ('itc_head', )
-        self.assemble(('vision', 'text'), heads, adapter, trainable, base_checkpoint, gradient_checkpointing)
+        self.assemble(dict(vision='vision', text='text'), heads, adapter, trainable, base_checkpoint,
+                      gradient_checkpointing, train_norms)
         self.momentum = MomentumWeights(**(momentum or {}))
         self.momentum.copy_from(self)
         self.queue = self.itc_head.make_queue()

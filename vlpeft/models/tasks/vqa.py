@@ -61,6 +61,7 @@ class GenerativeVQA(AdaptedModel):
         generate_with_padding: Whether generation also attends to the padding of questions, as released. Defaults to
             False.
         max_text_length: Of questions in tokens. Defaults to 35.
+        train_norms: Towers whose norms train too. Defaults to ().
         gradient_checkpointing: Towers that recompute activations. Defaults to ().
         base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
             None, random weights.
@@ -91,6 +92,7 @@ class GenerativeVQA(AdaptedModel):
                  max_answer_length: int = 10,
                  generate_with_padding: bool = False,
                  max_text_length: int = 35,
+                 train_norms: Sequence[str] = (),
                  gradient_checkpointing: Sequence[str] = (),
                  base_checkpoint: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None) -> None:
@@ -114,8 +116,8 @@ class GenerativeVQA(AdaptedModel):
         self.trained_parts = ('decoder.cls', ) if train_lm_head else ()
         heads = ('itc_head', ) if self.itc_head is not None else ()
         self.no_grad_parts = heads
-        self.assemble(('vision', 'text', 'decoder'), heads, adapter, trainable, base_checkpoint,
-                      gradient_checkpointing)
+        self.assemble(dict(vision='vision', text='text', decoder='decoder'), heads, adapter, trainable, base_checkpoint,
+                      gradient_checkpointing, train_norms)
 
     def probe(self) -> None:
         param = next(self.vision.parameters())

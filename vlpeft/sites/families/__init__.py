@@ -5,11 +5,13 @@ from typing import Callable, Dict
 from torch import nn
 
 from ..schema import SiteError, Tower
+from .bart import bart
 from .blip_text import blip_text, blip_text_decoder
 from .clip_text import clip_text
 from .mmpretrain_beit import mmpretrain_beit
 from .mmpretrain_eva02 import mmpretrain_eva02
 from .mmpretrain_vit import mmpretrain_vit
+from .t5 import t5
 
 FAMILIES: Dict[str, Callable[[nn.Module, str], Tower]] = {
     'VisionTransformer': mmpretrain_vit,
@@ -18,6 +20,9 @@ FAMILIES: Dict[str, Callable[[nn.Module, str], Tower]] = {
     'BlipTextEncoder': blip_text,
     'BlipTextDecoder': blip_text_decoder,
     'ClipTextEncoder': clip_text,
+    'BartEncoder': bart,
+    'BartDecoder': bart,
+    'T5Stack': t5,
 }
 
 

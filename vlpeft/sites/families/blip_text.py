@@ -1,5 +1,7 @@
 """BLIP's BERT: post-norm, each block self-attention, cross-attention, FFN."""
 
+from typing import Tuple
+
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
@@ -17,8 +19,8 @@ def _attention(module: nn.Module, path: str, kind: str) -> SubLayer:
         context=Tap(f'{path}.self.key', 'input') if kind == 'cross_attn' else None)
 
 
-def _tower(module: nn.Module, name: str, block_path: str, width: int) -> Tower:
-    blocks = []
+def _tower(module: nn.Module, name: str, width: int, root: str, head_norms: Tuple[str, ...]) -> Tower:
+    blocks, block_path = [], f'{root}encoder.layer'
     for depth in range(len(module.get_submodule(block_path))):
         path = f'{block_path}.{depth}'
         ffn = SubLayer(
@@ -31,15 +33,17 @@ def _tower(module: nn.Module, name: str, block_path: str, width: int) -> Tower:
         self_attn = _attention(module, f'{path}.attention', 'self_attn')
         cross_attn = _attention(module, f'{path}.crossattention', 'cross_attn')
         sublayers = dict(self_attn=self_attn, cross_attn=cross_attn, ffn=ffn)
-        blocks.append(Block(depth, self_attn.x, sublayers))
-    return Tower(name, width, tuple(blocks), module, block_path)
+        blocks.append(Block(depth, self_attn.x, sublayers, Tap(f'{path}.attention', 'input', 'mask', argument=2)))
+    norms = [f'{sub.y.path}.LayerNorm' for block in blocks for sub in block.sublayers.values()]
+    return Tower(name, width, tuple(blocks), module, block_path,
+                 (f'{root}embeddings.LayerNorm', *norms, *head_norms))
 
 
 def blip_text(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.BlipTextEncoder`."""
-    return _tower(module, name, 'encoder.layer', module.width)
+    return _tower(module, name, module.width, '', ())
 
 
 def blip_text_decoder(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.BlipTextDecoder`: the blocks of its ``bert``."""
-    return _tower(module, name, 'bert.encoder.layer', module.bert.width)
+    return _tower(module, name, module.bert.width, 'bert.', ('cls.predictions.transform.LayerNorm', ))

@@ -1,0 +1,3 @@
+# VL-PET middleX, else as large.
+_base_ = './vlpet-large_bart-base_image.py'
+model = dict(adapter=dict(granularity='middle_x'))

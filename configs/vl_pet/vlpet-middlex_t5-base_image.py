@@ -1,0 +1,3 @@
+# VL-PET middleX, else as large.
+_base_ = './vlpet-large_t5-base_image.py'
+model = dict(adapter=dict(granularity='middle_x'))

@@ -1,0 +1,3 @@
+# VL-PET small, else as large.
+_base_ = './vlpet-large_bart-base_video.py'
+model = dict(adapter=dict(granularity='small'))

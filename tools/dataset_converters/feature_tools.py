@@ -1,0 +1,34 @@
+"""What the tools of stored features share: the progress bar and the report on what failed."""
+
+from collections.abc import Mapping
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+EXIT_CODES = 'Exit code: 0 everything is stored; 1 something could not be read and is left out; 2 wrong arguments.'
+SHOWN = 10
+
+
+def progress_bar() -> Progress:
+    """A bar with count, elapsed time and ETA."""
+    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+                    TextColumn('ETA'), TimeRemainingColumn())
+
+
+def report(stored: int, before: int, where: object, failures: Mapping[str, str]) -> int:
+    """Print the outcome.
+
+    Args:
+        stored (int): Images that were stored now.
+        before (int): Images that had been stored before.
+        where (object): What they are stored in.
+        failures (Mapping[str, str]): Reasons by path or name.
+
+    Returns:
+        int: Exit code.
+    """
+    print(f'{where}: {stored:,} stored, {before:,} were there already, {len(failures):,} failed')
+    for name, reason in list(failures.items())[:SHOWN]:
+        print(f'  {name}: {reason}')
+    if len(failures) > SHOWN:
+        print(f'  … and {len(failures) - SHOWN:,} more')
+    return 1 if failures else 0

@@ -1,0 +1,73 @@
+"""The bottleneck f(u) = Up(φ(Down(u))) that several methods are made of."""
+
+from typing import Mapping, Sequence
+
+import torch
+from mmcv.cnn import build_activation_layer
+from torch import Tensor, nn
+
+
+GELU = dict(type='GELU', approximate='tanh')
+INITS = ('normal', 'zero_up')
+
+
+def check_choice(wanted_by: str, option: str, value: str, choices: Sequence[str]) -> None:
+    """Raises ValueError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f'{wanted_by}: {option}={value!r}; choose from {choices}')
+
+
+def draw_normal(module: nn.Module) -> None:
+    """Weights of all linear maps from N(0, 0.02), biases zero."""
+    for linear in module.modules():
+        if isinstance(linear, nn.Linear):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+
+def zero(linear: nn.Linear) -> None:
+    """Weight and bias zero."""
+    nn.init.zeros_(linear.weight)
+    nn.init.zeros_(linear.bias)
+
+
+class BottleneckLayer(nn.Module):
+    """One bottleneck.
+
+    Args:
+        in_features, out_features: Widths of u and f(u).
+        bottleneck: r.
+        scale: s, a factor on f(u) where it is added. Defaults to 1.
+        init: ``'normal'``: weights N(0, 0.02), biases zero; ``'zero_up'``: torch's default, then the up-projection
+            zero. Defaults to ``'normal'``.
+        act_cfg: φ. Defaults to the tanh form of GELU.
+    """
+
+    def __init__(self,
+                 in_features: int,
+                 out_features: int,
+                 bottleneck: int,
+                 scale: float = 1.,
+                 init: str = 'normal',
+                 act_cfg: Mapping = GELU) -> None:
+        super().__init__()
+        self.scale = scale
+        self.down = nn.Linear(in_features, bottleneck)
+        self.activation = build_activation_layer(dict(act_cfg))
+        self.up = nn.Linear(bottleneck, out_features)
+        if init == 'normal':
+            draw_normal(self)
+        else:
+            zero(self.up)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """f(u), (…, out_features) of (…, in_features)."""
+        return self.up(self.activation(self.down(u)))
+
+    def add_parallel(self, y: Tensor, u: Tensor) -> Tensor:
+        """y + s · f(u)."""
+        return torch.add(y, self(u), alpha=self.scale)
+
+    def add_sequential(self, y: Tensor) -> Tensor:
+        """y + s · f(y)."""
+        return self.add_parallel(y, y)

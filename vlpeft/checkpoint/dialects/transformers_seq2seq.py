@@ -1,0 +1,43 @@
+"""BART and T5 as transformers saves them, with or without the head's prefix, tied tables once or repeated."""
+
+from typing import Any, Dict, Mapping
+
+from torch import Tensor
+
+from ...registry import DIALECTS
+from .base import Dialect, weights_of
+
+PREFIX = 'lm.'
+# Every checkpoint has one of these: BART with its language model head, and T5 or bare BART.
+TABLES = ('model.shared.weight', 'shared.weight')
+TIED = ('encoder.embed_tokens.weight', 'decoder.embed_tokens.weight', 'lm_head.weight')
+
+
+@DIALECTS.register_module(name='transformers_seq2seq')
+class TransformersSeq2SeqDialect(Dialect):
+    """transformers' BART and T5 (.bin, .safetensors): the language model of a VLSeq2Seq."""
+
+    name = 'transformers_seq2seq'
+    ignored = [(r'final_logits_bias$', 'a constant'),
+               (r'(model\.)?(encoder|decoder)\.embed_tokens\.weight$|lm_head\.weight$', 'tied to the word embeddings'),
+               (r'decoder\..+\.EncDecAttention\.relative_attention_bias\.weight$', 'unused in T5')]
+    dropped = [(r'(?!lm\.)', 'the layout holds a language model only')]
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """The name of the word embeddings, and nothing of a method."""
+        weights = weights_of(checkpoint)
+        return any(table in weights for table in TABLES) and not any('visual_embedding' in key for key in weights)
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict in our keys: bare BART gets its prefix."""
+        weights = weights_of(checkpoint)
+        left_out = {key for keys in self.ignored_keys(checkpoint).values() for key in keys}
+        bare = 'shared.weight' in weights and any(key.startswith('encoder.layers.') for key in weights)
+        prefix = f'{PREFIX}model.' if bare else PREFIX
+        return {prefix + key: value for key, value in weights.items() if key not in left_out}
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """As ``from_pretrained`` reads it, tied tables once."""
+        dropped = {key for keys in self.dropped_keys(state).values() for key in keys}
+        return {key.removeprefix(PREFIX): value for key, value in state.items()
+                if key not in dropped and not key.endswith(TIED)}

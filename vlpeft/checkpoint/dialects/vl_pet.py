@@ -1,0 +1,164 @@
+"""VL-PET's released checkpoints: BART or T5, visual embedding and method in one state dict, its keys after ``module.``.
+
+What differs from ours beside the names: a down-projection lies in N_h parts (``…multihead_down.{h}``, in index order along
+the output), the value adapter is repeated under every task, and the word embeddings under every place that uses them.
+"""
+
+import re
+from typing import Any, Dict, List, Mapping, Tuple
+
+import torch
+from torch import Tensor
+
+from ...registry import DIALECTS
+from ..errors import CheckpointError
+from .base import RenamingDialect, weights_of
+from .keymap import KeyMap
+from .transformers_seq2seq import PREFIX
+
+HEADS = 4
+_PARALLEL = 'module.'
+_HEAD = re.compile(r'(.+_multihead_down)\.(\d+)\.(weight|bias)')
+# Names of the encoder's branches and of a block's attention and FFN, and of the value projection's owner.
+_PLACES = dict(
+    bart=dict(encoder='model.encoder', attn='model.encoder.layers.{i}', ff='model.encoder.layers.{i}',
+              value='model.decoder.layers.{i}.encoder_attn', table='model.shared.weight', decoder='model.decoder'),
+    t5=dict(encoder='encoder', attn='encoder.block.{i}.layer.0', ff='encoder.block.{i}.layer.1',
+            value='decoder.block.{i}.layer.1.EncDecAttention', table='shared.weight', decoder='decoder'))
+_KINDS = dict(attn='self_attn', ff='ffn')
+# The two gates of one linear map differ in width only; ours goes by this name while it is written.
+_SMALL = 'gate.linear_small'
+
+
+def _names(family: str) -> List[Tuple[str, str]]:
+    places = _PLACES[family]
+    names = []
+    for kind, ours in _KINDS.items():
+        layer, place = f'adapter.layers.encoder_{{i}}_{ours}', places[kind]
+        gate = f'{place}.encoder_{kind}_adapter_gating'
+        names += [
+            (f'{layer}.bottleneck.down.{{wb}}', f'{place}.{kind}_adapter_multihead_down.{{wb}}'),
+            (f'{layer}.bottleneck.up.{{wb}}', f'{place}.{kind}_adapter_multihead_up.{{wb}}'),
+            (f'{layer}.gate.bottleneck.down.{{wb}}', f'{gate}_large_x_down.{{wb}}'),
+            (f'{layer}.gate.bottleneck.up.{{wb}}', f'{gate}_large_x_up.{{wb}}'),
+            (f'{layer}.gate.linear.{{wb}}', f'{gate}_middle_xy_add.{{wb}}'),
+            (f'{layer}.{_SMALL}.{{wb}}', f'{gate}_small_xy_cat.{{wb}}'),
+            (f'{layer}.gate.z', f'{gate}_middle_ia3_add'),
+        ]
+    names += [(f'adapter.values.decoder_{{i}}_cross_attn_v.{side}.{{wb}}',
+               f'{places["value"]}.attn_value_parallel_adapter.{side}_sampler.{{wb}}') for side in ('down', 'up')]
+    visual = f'{places["encoder"]}.visual_embedding'
+    names += [
+        ('visual_embedding.feature.{i}.{wb}', f'{visual}.feat_embedding.{{i}}.{{wb}}'),
+        ('visual_embedding.position.{i}.{wb}', f'{visual}.absolute_vis_pos_embedding.{{i}}.{{wb}}'),
+        ('visual_embedding.image.weight', f'{visual}.img_order_embedding.weight'),
+        # Last, because it matches everything.
+        (f'{PREFIX}{{rest}}', '{rest}'),
+    ]
+    return names
+
+
+def _aliases(family: str, tasks: Tuple[str, ...]) -> List[Tuple[str, str]]:
+    places = _PLACES[family]
+    adapter = f'{places["value"]}.attn_value_parallel_adapter'
+    tables = [f'{places["encoder"]}.embed_tokens.weight', f'{places["decoder"]}.embed_tokens.weight', 'lm_head.weight',
+              f'{places["encoder"]}.visual_embedding.obj_order_embedding.weight']
+    return [*((f'{adapter}.{{rest}}', f'{adapter}.adapters.{task}.{{rest}}') for task in tasks),
+            *((places['table'], table) for table in tables)]
+
+
+@DIALECTS.register_module(name='vl_pet')
+class VLPETDialect(RenamingDialect):
+    """VL-PET's released .pth of the image tasks: the whole model, or its trained part."""
+
+    name = 'vl_pet'
+    tasks: Tuple[str, ...] = ('vqa', 'gqa', 'nlvr', 'caption')
+    texts = ()
+    ignored = [(r'(module\.)?final_logits_bias$', 'a constant')]
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """A value adapter of one of the tasks."""
+        keys = weights_of(checkpoint)
+        of_task = tuple(f'attn_value_parallel_adapter.adapters.{task}.' for task in self.tasks)
+        return any(part in key for key in keys for part in of_task)
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict in our keys.
+
+        Raises:
+            CheckpointError: Two names of one tensor hold different values, or parts of a projection are missing.
+        """
+        weights = {key.removeprefix(_PARALLEL): value for key, value in weights_of(checkpoint).items()}
+        self._use('bart' if any('decoder.layers.' in key for key in weights) else 't5')
+        state = super().to_vlpeft(_join_heads(weights))
+        return {key.replace(_SMALL, 'gate.linear'): value for key, value in state.items()}
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """A checkpoint of this layout. Arguments and errors: :class:`RenamingDialect`."""
+        family = 'bart' if any(key.startswith(f'{PREFIX}model.') for key in state) else 't5'
+        self._use(family)
+        return super().from_vlpeft({_mark_small(key, state): value for key, value in state.items()})
+
+    def _use(self, family: str) -> None:
+        self.family = family
+        self.keymap = KeyMap(_names(family))
+        self.aliases = KeyMap(_aliases(family, self.tasks))
+
+    def rename(self, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+        """Released names, aliases included."""
+        weights = _split_heads(super().rename(state))
+        # The adapter itself has no name of its own, only those of the tasks.
+        weights = {key: value for key, value in weights.items()
+                   if 'attn_value_parallel_adapter.' not in key or '.adapters.' in key}
+        table = weights.get(_PLACES[self.family]['table'])
+        if self.family == 'bart' and table is not None:
+            weights['final_logits_bias'] = table.new_zeros(1, len(table))
+        return weights
+
+    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+        """As torch's DDP wrapper saves it."""
+        return {f'{_PARALLEL}{key}': value for key, value in weights.items()}
+
+
+@DIALECTS.register_module(name='vl_pet_video')
+class VLPETVideoDialect(VLPETDialect):
+    """VL-PET's released .pth of the video tasks."""
+
+    name = 'vl_pet_video'
+    tasks = ('tvqa', 'how2qa', 'tvc', 'yc2c')
+
+
+def _mark_small(key: str, state: Mapping[str, Tensor]) -> str:
+    stem, found, rest = key.partition('.gate.linear.')
+    if not found:
+        return key
+    of_gate, of_branch = state[f'{stem}.gate.linear.weight'], state[f'{stem}.bottleneck.up.weight']
+    return f'{stem}.{_SMALL}.{rest}' if of_gate.shape[1] == 2 * len(of_branch) else key
+
+
+def _join_heads(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    joined: Dict[str, Tensor] = {}
+    parts: Dict[str, Dict[int, Tensor]] = {}
+    for key, value in weights.items():
+        if match := _HEAD.fullmatch(key):
+            parts.setdefault(f'{match[1]}.{match[3]}', {})[int(match[2])] = value
+        else:
+            joined[key] = value
+    for key, heads in parts.items():
+        if sorted(heads) != list(range(len(heads))):
+            raise CheckpointError(f'{key} has parts {sorted(heads)}; some are missing')
+        joined[key] = torch.cat([heads[index] for index in range(len(heads))])
+    return joined
+
+
+def _split_heads(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    split = {}
+    for key, value in weights.items():
+        stem, found, leaf = key.partition('_multihead_down.')
+        if not found:
+            split[key] = value
+            continue
+        if len(value) % HEADS:
+            raise CheckpointError(f'{key}: the released layout has {HEADS} heads, which do not divide {len(value)}')
+        split.update({f'{stem}_multihead_down.{h}.{leaf}': part.clone() for h, part in enumerate(value.chunk(HEADS))})
+    return split

@@ -1,0 +1,91 @@
+"""What a reader of stored visual features is: an array of cells for a name."""
+
+import os
+from abc import ABC, abstractmethod
+from itertools import islice
+
+import numpy as np
+
+from .base import ClipError, check_file
+
+
+class FeatureReader(ABC):
+    """Reads stored features by the name of their image or video.
+
+    Args:
+        shape (tuple[int | None, int | None]): Expected cells N and dims F; None allows any. Defaults to (None, None).
+    """
+
+    def __init__(self, shape: tuple[int | None, int | None] = (None, None)) -> None:
+        self.shape = tuple(shape)
+
+    @abstractmethod
+    def read(self, name: str) -> np.ndarray:
+        """Features of an image or video.
+
+        Args:
+            name (str): Its name (id).
+
+        Returns:
+            np.ndarray: (N, F) in the stored float type.
+
+        Raises:
+            ClipError: There are none, they cannot be read, or they have another shape.
+        """
+
+    def check_shape(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """Raise :class:`ClipError` unless features are floats of the expected shape."""
+        fits = len(shape) == 2 and all(want in (None, got) for want, got in zip(self.shape, shape))
+        if not fits or 0 in shape or not np.issubdtype(dtype, np.floating):
+            cells, dims = ('any' if size is None else size for size in self.shape)
+            raise ClipError(path, f'features have shape {tuple(shape)} and type {dtype}, expected floats '
+                                  f'({cells} cells, {dims} dims)')
+
+
+class FeatureFolderReader(FeatureReader):
+    """Features with one file per image or video, ``{root}/{name}{suffix}``. A subclass reads a file (:meth:`load`).
+
+    Args:
+        root (str): The folder.
+        shape (tuple[int | None, int | None]): As :class:`FeatureReader`. Defaults to (None, None).
+    """
+
+    suffix = ''
+    #: What :meth:`load` raises for a file of another kind or a damaged one.
+    broken: tuple[type[Exception], ...] = (OSError, )
+
+    def __init__(self, root: str, shape: tuple[int | None, int | None] = (None, None)) -> None:
+        super().__init__(shape)
+        self.root = root
+
+    @abstractmethod
+    def load(self, path: str, name: str) -> np.ndarray:
+        """The array in the file of ``name``.
+
+        Raises:
+            ClipError: The file holds no features.
+        """
+
+    def read(self, name: str) -> np.ndarray:
+        path = os.path.join(self.root, f'{name}{self.suffix}')
+        if os.path.basename(name) != name:  # annotations come from others: no way out of the folder
+            raise ClipError(path, f"'{name}' is a path, expected the name of a file in {self.root}")
+        try:
+            features = self.load(path, name)
+        except self.broken as error:
+            self._check_there(path)
+            raise ClipError(path, f'not a readable *{self.suffix} file, or truncated ({error})') from error
+        self.check_shape(path, features.shape, features.dtype)
+        return features
+
+    def _check_there(self, path: str) -> None:
+        try:
+            check_file(path)
+        except ClipError as error:
+            raise ClipError(path, f'{error.reason}; {self._hint()}') from error
+
+    def _hint(self) -> str:
+        if not os.path.isdir(self.root):
+            return f'there is no folder {self.root}'
+        names = list(islice((entry.name for entry in os.scandir(self.root) if entry.name.endswith(self.suffix)), 3))
+        return f"files there: {', '.join([*names, '…']) if names else f'no *{self.suffix}'}"

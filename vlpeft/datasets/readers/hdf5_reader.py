@@ -1,0 +1,29 @@
+"""Reader of features with one HDF5 file per image."""
+
+import numpy as np
+
+from ...registry import READERS
+from ..features_file import open_hdf5
+from .base import ClipError
+from .features import FeatureFolderReader
+
+
+@READERS.register_module()
+class HDF5Reader(FeatureFolderReader):
+    """Features with one HDF5 file per image, as in VL-PET's release: ``{root}/{name}.h5``, group ``name``, dataset
+    ``features`` (N, F).
+
+    Args:
+        root (str): The folder.
+        shape (tuple[int | None, int | None]): Expected cells N and dims F; None allows any. Defaults to (None, None).
+    """
+
+    suffix = '.h5'
+
+    def load(self, path: str, name: str) -> np.ndarray:
+        with open_hdf5(path) as file:
+            try:
+                return file[f'{name}/features'][()]
+            except KeyError as error:
+                groups = ', '.join(f'{group}/{key}' for group in file for key in file[group]) or 'nothing'
+                raise ClipError(path, f"no dataset '{name}/features'; the file holds {groups}") from error

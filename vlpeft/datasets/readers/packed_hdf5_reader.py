@@ -1,0 +1,91 @@
+"""Reader of the features of a whole set in one HDF5 file."""
+
+import os
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from ...registry import READERS
+from ..features_file import open_hdf5, read_names
+from .base import ClipError, check_file
+from .features import FeatureReader
+
+DATASETS = ('features', 'names', 'done')
+
+
+class Opened(NamedTuple):
+    """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, and where the features lie."""
+    file: BinaryIO
+    rows: dict[str, int]
+    done: np.ndarray
+    offset: int
+    shape: tuple[int, int]
+    dtype: np.dtype
+
+
+@READERS.register_module()
+class PackedHDF5Reader(FeatureReader):
+    """Features of a whole set in one HDF5 file (layout: ``vlpeft.datasets.features_file``).
+
+    The file is opened once, on the first read. Its structure is read through HDF5; the features lie in it as one plain
+    array, which is then read directly: that takes a third less time, and no state of the HDF5 library gets into forked
+    workers.
+
+    Args:
+        file (str): The file.
+        shape (tuple[int | None, int | None]): Expected cells N and dims F; None allows any. Defaults to (None, None).
+    """
+
+    def __init__(self, file: str, shape: tuple[int | None, int | None] = (None, None)) -> None:
+        super().__init__(shape)
+        self.file = file
+        self._opened = None
+
+    def __getstate__(self) -> dict:
+        return dict(self.__dict__, _opened=None)
+
+    def names(self) -> list[str]:
+        """Names of the images that have features, in the order of the rows."""
+        opened = self._open()
+        return [name for name, row in opened.rows.items() if opened.done[row]]
+
+    def read(self, name: str) -> np.ndarray:
+        opened = self._open()
+        # The name belongs to the path: unreadable samples are listed by path.
+        path = f'{self.file}[{name}]'
+        row = opened.rows.get(name)
+        if row is None:
+            raise ClipError(path, f'no such name; the file holds {len(opened.rows):,} names such as '
+                                  f"{', '.join(list(opened.rows)[:3])}")
+        if not opened.done[row]:
+            raise ClipError(path, f'not stored yet: {int(opened.done.sum()):,} of {len(opened.done):,} are; run the '
+                                  'tool that writes the file again')
+        features = np.empty(opened.shape, opened.dtype)
+        # A read at an offset: processes that share the file do not move each other's position.
+        if os.preadv(opened.file.fileno(), [features], opened.offset + row * features.nbytes) < features.nbytes:
+            raise ClipError(path, 'truncated: the file ends before')
+        return features
+
+    def _open(self) -> Opened:
+        if self._opened is None:
+            check_file(self.file)
+            try:
+                with open_hdf5(self.file) as file:
+                    self._opened = self._read_structure(file)
+            except OSError as error:
+                raise ClipError(self.file, f'not a readable HDF5 file, or truncated ({error})') from error
+        return self._opened
+
+    def _read_structure(self, file) -> Opened:
+        absent = [name for name in DATASETS if name not in file]
+        if absent:
+            raise ClipError(self.file, f"no dataset '{absent[0]}'; a packed file holds {', '.join(DATASETS)}, this one "
+                                       f"{', '.join(file) or 'nothing'}")
+        features = file['features']
+        self.check_shape(self.file, features.shape[1:], features.dtype)
+        offset = features.id.get_offset()
+        if offset is None:
+            raise ClipError(self.file, 'its features are chunked or compressed, a packed file holds them contiguously')
+        rows = {name: row for row, name in enumerate(read_names(file))}
+        return Opened(open(self.file, 'rb', buffering=0), rows, file['done'][()].astype(bool), offset,
+                      features.shape[1:], features.dtype)

@@ -1,0 +1,99 @@
+"""Captions against their references: BLEU, METEOR, ROUGE-L, CIDEr, SPICE."""
+
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from mmengine.logging import MMLogger
+
+from vlpeft.evaluation.functional import caption_scores, check_caption_scorers
+from vlpeft.registry import METRICS
+
+from .base import ExactlyOnceMetric
+
+REFERENCES = ('joint', 'separate')
+
+
+@METRICS.register_module()
+class CaptionMetric(ExactlyOnceMetric):
+    """Scores of captions (:func:`vlpeft.evaluation.functional.caption_scores`), all times 100.
+
+    A result is ``dict(sample_id, pred_caption, references)``. The metrics are ``BLEU-1`` to ``BLEU-4``, ``METEOR``
+    (with Java), ``ROUGE-L``, ``CIDEr`` and ``SPICE`` (if asked for); ``tokenizer``, a text, says which one made the
+    tokens. Captions whose clip could not be read (``unreadable``) are left out, and ``left_out`` says how many.
+
+    Args:
+        references (str): ``'joint'``: a caption is compared with all its references together, as for COCO.
+            ``'separate'``: each reference is an item of its own with the same caption, as the VALUE benchmark has it
+            for TVC and YC2C. Defaults to ``'joint'``.
+        tokenizer (str): ``'java'`` (coco-caption's), ``'python'`` or ``'auto'`` (Java where there is one). Defaults
+            to ``'auto'``.
+        spice (bool): Whether to compute SPICE; it needs Java. Defaults to False.
+        prefix (str, optional): First part of the metric names. Defaults to 'caption'.
+
+    Raises:
+        ValueError: An option has another value.
+        RuntimeError: An option needs Java and there is none.
+        ImportError: pycocoevalcap is not installed.
+    """
+
+    default_prefix = 'caption'
+    key_fields = ('sample_id', )
+
+    def __init__(self,
+                 references: str = 'joint',
+                 tokenizer: str = 'auto',
+                 spice: bool = False,
+                 prefix: Optional[str] = None) -> None:
+        super().__init__(prefix=prefix)
+        if references not in REFERENCES:
+            raise ValueError(f"unknown references={references!r}, valid: {', '.join(REFERENCES)}")
+        self.tokenizer = check_caption_scorers(tokenizer, spice)
+        self.separate = references == 'separate'
+        self.spice = spice
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep some captions.
+
+        Args:
+            data_batch: Not used.
+            data_samples (Sequence[dict]): Results as in the class docstring; further keys are ignored.
+
+        Raises:
+            ValueError: A caption has no references.
+        """
+        for sample in data_samples:
+            result = dict(sample_id=sample['sample_id'])
+            if 'unreadable' in sample:
+                result['unreadable'] = sample['unreadable']
+            elif not sample.get('references'):
+                raise ValueError(f"CaptionMetric: sample {sample['sample_id']!r} has no references; of a set whose "
+                                 'captions are not public, write a submission (VALUESubmission)')
+            else:
+                result.update(caption=sample['pred_caption'], references=list(sample['references']))
+            self.results.append(result)
+
+    def compute_metrics(self, results: List[dict]) -> Dict[str, Union[float, str]]:
+        """Scores of all captions.
+
+        Args:
+            results (list[dict]): One result per sample.
+
+        Raises:
+            ValueError: No caption is left.
+        """
+        scored = [result for result in results if 'unreadable' not in result]
+        if not scored:
+            raise ValueError(f'CaptionMetric: none of {len(results)} samples has a readable clip')
+        pairs = [(result['caption'], references) for result in scored for references in self._items(result)]
+        report = caption_scores(*zip(*pairs), tokenizer=self.tokenizer, spice=self.spice)
+        logger = MMLogger.get_current_instance()
+        logger.info(f'{len(pairs):,} captions scored on tokens of the {report.tokenizer} tokenizer')
+        metrics = dict(report.scores, tokenizer=report.tokenizer)
+        if len(scored) < len(results):
+            metrics['left_out'] = len(results) - len(scored)
+            logger.warning(
+                f"{metrics['left_out']} of {len(results)} captions are left out of the metrics: unreadable clips")
+        return metrics
+
+    def _items(self, result: dict) -> List[List[str]]:
+        """Sets of references, each of which the caption is compared with on its own."""
+        return [[reference] for reference in result['references']] if self.separate else [result['references']]

@@ -1,0 +1,86 @@
+"""Encoders of transformers that read vision tokens after the text: ``[text, vision]``.
+
+Vision tokens get neither BART's positions nor its embedding norm, and in T5 every pair of tokens that involves one has a
+relative position bias of zero. The encoders' code stays as it is: BART's embedding norm is followed by the vision
+tokens, T5's first block is handed its bias.
+"""
+
+from typing import Any, Dict, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+
+class _BartReader:
+    """Appends what is set as ``vision`` to the normed embeddings of the text."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self.encoder = encoder
+        self.vision: Optional[Tensor] = None
+        encoder.layernorm_embedding.register_forward_hook(self._append)
+
+    def _append(self, module: nn.Module, args: tuple, output: Tensor) -> Optional[Tensor]:
+        return None if self.vision is None else torch.cat([output, self.vision.to(output.dtype)], 1)
+
+    def __call__(self, ids: Tensor, vision: Tensor, mask: Tensor) -> Tensor:
+        self.vision = vision
+        try:
+            return self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        finally:
+            self.vision = None
+
+
+class _T5Reader:
+    """Hands the first block its bias and mask, computed for the text alone; ``length`` is the text's."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        self.encoder = encoder
+        self.length: Optional[int] = None
+        encoder.block[0].register_forward_pre_hook(self._add_bias, with_kwargs=True)
+
+    def _add_bias(self, block: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tuple[tuple, dict]]:
+        if self.length is None:
+            return None
+        states, mask, _, *rest = args
+        attention = block.layer[0].SelfAttention
+        text = attention.compute_bias(self.length, self.length, device=states.device)
+        vision = states.shape[1] - self.length
+        # A bias that is given is taken as it is, so the mask goes into it.
+        bias = nn.functional.pad(text, (0, vision, 0, vision)) + mask
+        return (states, mask, bias.to(states.dtype), *rest), kwargs
+
+    def __call__(self, ids: Tensor, vision: Tensor, mask: Tensor) -> Tensor:
+        self.length = ids.shape[1]
+        words = self.encoder.embed_tokens(ids)
+        try:
+            embeddings = torch.cat([words, vision.to(words.dtype)], 1)
+            return self.encoder(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
+        finally:
+            self.length = None
+
+
+READERS = dict(bart=_BartReader, t5=_T5Reader)
+
+
+class AppendedVision:
+    """Runs the encoder of a language model on text and vision.
+
+    Args:
+        lm: What :func:`build_seq2seq_lm` returns.
+    """
+
+    def __init__(self, lm: nn.Module) -> None:
+        self.reader = READERS[lm.config.model_type](lm.get_encoder())
+
+    def __call__(self, ids: Tensor, mask: Tensor, vision: Tensor) -> Tuple[Tensor, Tensor]:
+        """Encodes B texts and their vision tokens.
+
+        Args:
+            ids, mask: Token ids and mask of the texts (B, L).
+            vision: (B, S, D), all of them real.
+
+        Returns:
+            States (B, L + S, D) and their mask.
+        """
+        whole = torch.cat([mask, mask.new_ones(vision.shape[:2])], 1)
+        return self.reader(ids, vision, whole), whole

@@ -1,0 +1,48 @@
+"""BART and T5 of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
+
+from typing import Union
+
+import torch
+from torch import nn
+
+FAMILIES = ('bart', 't5')
+
+
+def build_seq2seq_lm(config: Union[str, dict], vocab_size: int) -> nn.Module:
+    """An encoder-decoder language model of random weights.
+
+    Rows of the word embeddings that a base does not have are those drawn here: N(0, ``init_std``) for BART, N(0,
+    ``initializer_factor``) for T5.
+
+    Args:
+        config: Entries of transformers' config with ``model_type`` (``'bart'`` or ``'t5'``), or a directory or hub name
+            whose ``config.json`` has them.
+        vocab_size: Rows of the word embeddings, added tokens included.
+
+    Returns:
+        transformers' ``BartForConditionalGeneration`` or ``T5ForConditionalGeneration``. Its generation config holds
+        nothing but its special tokens: how to decode is said where it is asked for.
+
+    Raises:
+        ValueError: Another model type.
+    """
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM, GenerationConfig
+    if isinstance(config, str):
+        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size)
+    else:
+        kind = config.get('model_type')
+        if kind not in FAMILIES:
+            raise ValueError(f'lm.model_type={kind!r}; choose from {FAMILIES}')
+        geometry = AutoConfig.for_model(**{**config, 'vocab_size': vocab_size})
+    if geometry.model_type not in FAMILIES:
+        raise ValueError(f'{config!r} is a {geometry.model_type}; known are {FAMILIES}')
+    # On the meta device, where there are shapes only, masks for SDPA ask for values.
+    attention = dict(attn_implementation='eager') if torch.empty(0).is_meta else {}
+    lm = AutoModelForSeq2SeqLM.from_config(geometry, **attention)
+    if geometry.model_type == 'bart':
+        # Always zero, and as long as the vocabulary.
+        lm.register_buffer('final_logits_bias', lm.final_logits_bias, persistent=False)
+    lm.generation_config = GenerationConfig(
+        decoder_start_token_id=geometry.decoder_start_token_id, bos_token_id=geometry.bos_token_id,
+        eos_token_id=geometry.eos_token_id, pad_token_id=geometry.pad_token_id)
+    return lm

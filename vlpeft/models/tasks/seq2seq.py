@@ -1,0 +1,211 @@
+r"""Vision-language tasks as text generation: an encoder-decoder reads ``[text, vision]`` and writes the answer.
+
+    ℓ = (1/B) Σ_b w_b · (1/L_b) Σ_tokens CE(decoder(target_b), target_b)     'sample' (VQA, GQA, NLVR2, video)
+    ℓ = Σ_b Σ_tokens CE(decoder(target_b), target_b) / Σ_b L_b              'token' (COCO captions)
+
+Cho et al., "Unifying Vision-and-Language Tasks via Text Generation", ICML 2021 (VL-T5, VL-BART).
+
+Notation: B samples, I images of N cells each, F width of their features, L text and S vision tokens, D width.
+"""
+
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlpeft.models.backbones import AppendedVision, VisualEmbedding, build_seq2seq_lm, to_cells
+from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
+from vlpeft.registry import MODELS
+
+from .base import AdaptedModel
+from .seq2seq_task import Seq2SeqTask
+
+TOWERS = dict(
+    bart=dict(encoder='lm.model.encoder', decoder='lm.model.decoder'), t5=dict(encoder='lm.encoder', decoder='lm.decoder'))
+IGNORED = -100
+
+
+class Encoded(NamedTuple):
+    """Encoder states (B, L + S, D) and their mask (B, L + S)."""
+    states: Tensor
+    mask: Tensor
+
+
+@MODELS.register_module()
+class VLSeq2Seq(AdaptedModel):
+    """BART or T5 with vision tokens, for any number of tasks at once; a batch holds samples of one task.
+
+    Args:
+        lm: Geometry of the language model: entries of transformers' config with ``model_type``, or a directory or hub
+            name; see :func:`build_seq2seq_lm`.
+        vocab_size: Rows of its word embeddings, ``<extra_id_i>`` and ``<vis_extra_id_i>`` included: 50,465 for BART,
+            32,200 for T5.
+        vocabulary: Hub name or directory of the tokenizer.
+        tasks: Settings of :class:`Seq2SeqTask` by the name that samples carry as ``task``.
+        feature_width: F.
+        grid: Side of the grid that features are pooled to. Defaults to 6, 36 vision tokens per image.
+        vision: Frozen tower that computes features of images online, any backbone of mmpretrain that returns a grid
+            or tokens (:func:`to_cells`); it stays in eval mode. Defaults to None: samples bring their features.
+        adapter: Method, list of methods, or None. Defaults to None.
+        trainable: ``'heads'`` (adapter and visual embedding) or ``'all'``. Defaults to ``'heads'``.
+        train_norms: Towers (``'encoder'``, ``'decoder'``) whose norms train too. Defaults to ().
+        gradient_checkpointing: Towers that recompute activations. Defaults to ().
+        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`. Defaults to None, random weights.
+        data_preprocessor: Defaults to :class:`FeatureDataPreprocessor`, with ``vision`` to
+            :class:`ClipDataPreprocessor`.
+
+    Raises:
+        ValueError: More cells than order tokens.
+    """
+
+    def __init__(self,
+                 lm: Union[str, dict],
+                 vocab_size: int,
+                 vocabulary: str,
+                 tasks: Mapping[str, dict],
+                 feature_width: int,
+                 grid: int = 6,
+                 vision: Optional[dict] = None,
+                 adapter: Union[None, dict, Sequence[dict]] = None,
+                 trainable: str = 'heads',
+                 train_norms: Sequence[str] = (),
+                 gradient_checkpointing: Sequence[str] = (),
+                 base_checkpoint: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        default = 'FeatureDataPreprocessor' if vision is None else 'ClipDataPreprocessor'
+        super().__init__(data_preprocessor or dict(type=default))
+        if grid**2 > ORDER_TOKENS:
+            raise ValueError(f'grid={grid} makes {grid**2} tokens per image, but there are {ORDER_TOKENS} order tokens')
+        self.lm = build_seq2seq_lm(lm, vocab_size)
+        geometry = self.lm.config
+        self.visual_embedding = VisualEmbedding(
+            feature_width, geometry.d_model, geometry.model_type, getattr(geometry, 'layer_norm_epsilon', 1e-5), grid)
+        self.vision = None if vision is None else MODELS.build(vision)
+        self.encode = AppendedVision(self.lm)
+        self.tasks = {name: Seq2SeqTask(**settings) for name, settings in tasks.items()}
+        self.tokenizer = Seq2SeqTokenizer(vocabulary, None, vocab_size)
+        towers = dict(TOWERS[geometry.model_type], **({} if vision is None else dict(vision='vision')))
+        self.no_grad_parts = () if vision is None else ('vision', )
+        self.assemble(towers, ('visual_embedding', ), adapter, trainable, base_checkpoint, gradient_checkpointing,
+                      train_norms)
+
+    def train(self, mode: bool = True) -> 'VLSeq2Seq':
+        """Switches all but the vision tower, which is frozen: its statistics and features must not change."""
+        super().train(mode)
+        if self.vision is not None:
+            self.vision.eval()
+        return self
+
+    def probe(self) -> None:
+        table = self.lm.get_input_embeddings().weight
+        ids = torch.zeros(1, 2, dtype=torch.long, device=table.device)
+        mask = torch.ones_like(ids)
+        if self.vision is None:
+            features = table.new_zeros(1, 1, self.visual_embedding.cells, self.visual_embedding.feature[0].in_features)
+        else:
+            features = self.features(table.new_zeros(1, 1, 3, *self.vision.img_size))
+        encoded = self.read(features, Tokens(ids, mask))
+        self.logits(encoded, ids)
+
+    def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
+        """MMEngine's entry.
+
+        Args:
+            inputs: Features (B, I, N, F), or normalised images (B, I, 3, H, W) where the model has a vision tower.
+            data_samples: With ``task`` and ``text``; for the loss with ``target`` and ``weight``.
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'``
+                (:class:`Encoded`).
+
+        Raises:
+            ValueError: Another mode, or a batch of several or unknown tasks.
+        """
+        task = self.task_of(data_samples)
+        encoded = self.read(self.features(inputs), self.tokens([sample.text for sample in data_samples],
+                                                               self.tasks[task].max_text, inputs.device))
+        if mode == 'tensor':
+            return encoded
+        if mode == 'loss':
+            return {f'loss_{task}': self.loss(encoded, data_samples, self.tasks[task])}
+        if mode != 'predict':
+            raise ValueError(f"VLSeq2Seq has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        for sample, text in zip(data_samples, self.answer(encoded, self.tasks[task])):
+            sample.set_field(text, self.tasks[task].output)
+        return data_samples
+
+    def task_of(self, data_samples: list) -> str:
+        """The one task of a batch.
+
+        Raises:
+            ValueError: There are several, or it has no settings.
+        """
+        names = {sample.task for sample in data_samples}
+        if len(names) > 1 or not names <= set(self.tasks):
+            raise ValueError(f'a batch holds samples of one of the tasks {", ".join(self.tasks)}; this one holds '
+                             f'{", ".join(sorted(names))}')
+        return names.pop()
+
+    def tokens(self, texts: Sequence[str], max_length: Optional[int], device: torch.device) -> Tokens:
+        """Token ids and mask of texts, cut to ``max_length`` tokens."""
+        self.tokenizer.max_length = max_length
+        return self.tokenizer.pad(self.tokenizer.ids(texts), device)
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Inputs of :meth:`forward` to features (B, I, N, F)."""
+        if self.vision is None:
+            return inputs
+        return to_cells(self.vision(inputs.flatten(0, 1)), self.vision).unflatten(0, inputs.shape[:2])
+
+    def read(self, features: Tensor, texts: Tokens) -> Encoded:
+        """Runs the encoder on B texts with features (B, I, N, F)."""
+        vision = self.visual_embedding(features, self.lm.get_input_embeddings())
+        return Encoded(*self.encode(*texts, vision))
+
+    def logits(self, encoded: Encoded, decoder_ids: Tensor) -> Tensor:
+        """Next-token logits (B, L, V) of decoder inputs (B, L)."""
+        return self.lm(encoder_outputs=(encoded.states, ), attention_mask=encoded.mask,
+                       decoder_input_ids=decoder_ids, use_cache=False).logits
+
+    def loss(self, encoded: Encoded, data_samples: list, task: Seq2SeqTask) -> Tensor:
+        """The task's loss, see the module's equations."""
+        device = encoded.states.device
+        ids, mask = self.tokens([sample.target for sample in data_samples], task.max_target, device)
+        start = ids.new_full((len(ids), 1), self.lm.config.decoder_start_token_id)
+        logits = self.logits(encoded, torch.cat([start, ids[:, :-1]], 1))
+        # At least float32, also under autocast.
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        nll = F.cross_entropy(logits.transpose(1, 2), ids.masked_fill(mask == 0, IGNORED), reduction='none')
+        if task.loss == 'token':
+            # Gradients are averaged over processes, so each divides by the mean of their counts.
+            count = mask.sum().to(nll.dtype)
+            all_reduce(count)
+            return nll.sum() * get_world_size() / count
+        weights = torch.tensor([sample.weight for sample in data_samples], dtype=nll.dtype, device=device)
+        return (nll.sum(1) / mask.sum(1) * weights).mean()
+
+    @torch.no_grad()
+    def answer(self, encoded: Encoded, task: Seq2SeqTask) -> List[str]:
+        """One text per sample."""
+        if task.choices is not None:
+            return self._choose(encoded, task.choices)
+        from transformers import GenerationConfig
+        from transformers.modeling_outputs import BaseModelOutput
+        found = self.lm.generate(
+            encoder_outputs=BaseModelOutput(encoded.states), attention_mask=encoded.mask,
+            generation_config=GenerationConfig(**{**self._special_tokens(), **task.generation}))
+        return [text.strip() for text in self.tokenizer.texts(found)]
+
+    def _special_tokens(self) -> Dict[str, int]:
+        config = self.lm.generation_config
+        return {name: getattr(config, name) for name in
+                ('decoder_start_token_id', 'bos_token_id', 'eos_token_id', 'pad_token_id')}
+
+    def _choose(self, encoded: Encoded, choices: Sequence[str]) -> List[str]:
+        """Compares the first tokens of the choices, after the special tokens that start every target."""
+        with_special = self.tokenizer.ids(choices)[0]
+        firsts = [self.tokenizer.tokenizer(text, add_special_tokens=False)['input_ids'][0] for text in choices]
+        prefix = [self.lm.config.decoder_start_token_id, *with_special[:with_special.index(firsts[0])]]
+        ids = torch.tensor(prefix, device=encoded.states.device).expand(len(encoded.states), -1)
+        best = self.logits(encoded, ids)[:, -1, firsts].argmax(1)
+        return [choices[index] for index in best.tolist()]

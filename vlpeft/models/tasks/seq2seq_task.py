@@ -1,0 +1,40 @@
+"""What one task asks of a sequence-to-sequence model: lengths, loss, and how it answers."""
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
+
+LOSSES = ('sample', 'token')
+OUTPUTS = ('pred_answer', 'pred_caption')
+
+
+@dataclass(frozen=True)
+class Seq2SeqTask:
+    """Settings of a task.
+
+    Attributes:
+        max_text: Longest encoder text in tokens, special tokens included. Defaults to None, not cut.
+        max_target: Longest target in tokens, special tokens included. Defaults to None, not cut.
+        loss: ``'sample'``: mean over the tokens of each sample, times its weight, mean over the batch; ``'token'``: mean
+            over all tokens of the batch, of all processes. Defaults to ``'sample'``.
+        output: Field of the prediction, ``'pred_answer'`` or ``'pred_caption'``. Defaults to ``'pred_answer'``.
+        choices: Answers of which the one with the likelier first token is taken, without generation; of equally likely
+            ones the first. Defaults to None: the answer is generated.
+        generation: Settings of transformers' ``GenerationConfig``: ``num_beams``, ``max_length`` (start token
+            included), ``early_stopping``, … Defaults to none: greedy, 20 tokens.
+
+    Raises:
+        ValueError: Unknown ``loss`` or ``output``, or fewer than two choices.
+    """
+    max_text: Optional[int] = None
+    max_target: Optional[int] = None
+    loss: str = 'sample'
+    output: str = 'pred_answer'
+    choices: Optional[Tuple[str, ...]] = None
+    generation: Mapping = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for option, value, valid in (('loss', self.loss, LOSSES), ('output', self.output, OUTPUTS)):
+            if value not in valid:
+                raise ValueError(f'task setting {option}={value!r}; choose from {valid}')
+        if self.choices is not None and len(self.choices) < 2:
+            raise ValueError(f'task setting choices={self.choices!r} leaves nothing to choose')

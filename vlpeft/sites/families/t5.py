@@ -1,0 +1,49 @@
+"""T5's encoder and decoder stacks as transformers builds them: pre-norm, so x is the stream that no norm has touched;
+the decoder adds a causal mask and a cross-attention to every block."""
+
+from torch import nn
+
+from ..schema import Block, SubLayer, Tap, Tower
+from .parts import linear
+
+
+def _attention(module: nn.Module, path: str, name: str, kind: str) -> SubLayer:
+    context = Tap(path, 'input', 'key_value_states', argument=1) if kind == 'cross_attn' else None
+    return SubLayer(
+        kind,
+        x=Tap(path, 'input', 'hidden_states'),
+        h=Tap(f'{path}.{name}.o', 'output'),
+        y=Tap(path, 'output'),
+        linears={role: linear(module, f'{path}.{name}.{role}') for role in 'qkvo'},
+        context=context)
+
+
+def _ffn(module: nn.Module, path: str, gated: bool) -> SubLayer:
+    inner = f'{path}.DenseReluDense'
+    fc1 = {} if gated else dict(fc1=linear(module, f'{inner}.wi'))
+    return SubLayer(
+        'ffn',
+        x=Tap(path, 'input', 'hidden_states'),
+        h=Tap(f'{inner}.wo', 'output'),
+        y=Tap(path, 'output'),
+        linears=dict(fc1, fc2=linear(module, f'{inner}.wo')))
+
+
+def _block(module: nn.Module, depth: int) -> Block:
+    path = f'block.{depth}.layer'
+    sublayers = dict(self_attn=_attention(module, f'{path}.0', 'SelfAttention', 'self_attn'))
+    if module.is_decoder:
+        sublayers['cross_attn'] = _attention(module, f'{path}.1', 'EncDecAttention', 'cross_attn')
+    sublayers['ffn'] = _ffn(module, f'{path}.{len(sublayers)}', module.config.is_gated_act)
+    mask = Tap(f'{path}.0', 'input', 'attention_mask', argument=1)
+    return Block(depth, sublayers['self_attn'].x, sublayers, mask)
+
+
+def t5(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``T5Stack``.
+
+    A gated FFN (T5 v1.1, Flan-T5) has two maps where others have one, so its ``fc1`` is not published.
+    """
+    blocks = tuple(_block(module, depth) for depth in range(len(module.block)))
+    norms = [f'{sub.x.path}.layer_norm' for block in blocks for sub in block.sublayers.values()]
+    return Tower(name, module.config.d_model, blocks, module, 'block', (*norms, 'final_layer_norm'))
