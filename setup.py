@@ -53,10 +53,10 @@ setup(
     cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={
-        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions')},
+        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions', 'audio')},
         # The tests need what they test.
-        'tests': requirements('tests', 'features', 'captions'),
-        'all': requirements('tests', 'docs', 'optional', 'features', 'captions'),
+        'tests': requirements('tests', 'features', 'captions', 'audio'),
+        'all': requirements('tests', 'docs', 'optional', 'features', 'captions', 'audio'),
     },
     classifiers=[
         'Development Status :: 4 - Beta',

@@ -15,7 +15,7 @@ from vlpeft.apis.build import load_model_config
 from vlpeft.apis.model_index import read_bases, read_zoo
 
 ZOO = read_zoo()
-RECIPES = [path for path in ROOT.glob('configs/[!_]*/*.py') if not path.name.startswith('_')]
+RECIPES = [path for path in ROOT.glob('configs/[!_]*/**/*.py') if not path.name.startswith('_')]
 
 
 def test_every_config_is_listed_exactly_once():

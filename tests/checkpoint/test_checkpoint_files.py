@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from vlpeft.checkpoint.hashing import file_sha256
 from vlpeft.checkpoint.identity import base_identity, check_base
 
 
-@pytest.mark.parametrize('suffix', ['.pth', '.pt', '.bin'])
+@pytest.mark.parametrize('suffix', ['.pth', '.pt', '.bin', '.pyth'])
 @pytest.mark.parametrize('zipped', [True, False])
 def test_torch_files(tmp_path, suffix, zipped):
     path = tmp_path / f'a{suffix}'
@@ -67,6 +68,9 @@ def test_failed_write_keeps_the_old_file(tmp_path):
     ('a.bin', b'PK\x03\x04cut off', 'beginning with b.PK'),
     ('a.safetensors', b'<html>', 'HTML page'),
     ('a.safetensors', b'\xff' * 40, '40 bytes'),
+    ('a.npz', b'', 'an empty file'),
+    ('a.npz', b'<html>', 'HTML page'),
+    ('a.npz', b'PK\x03\x04cut off', 'beginning with b.PK'),
 ])
 def test_files_that_are_no_checkpoints(tmp_path, name, content, found):
     path = tmp_path / name
@@ -88,11 +92,22 @@ def test_other_mistakes(tmp_path):
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         read_checkpoint(tmp_path / 'nowhere.pth')
     (tmp_path / 'a.ckpt').write_bytes(b'x')
-    with pytest.raises(CheckpointError, match=r"'.ckpt'; expected one of .pth, .pt, .bin, .safetensors"):
+    with pytest.raises(CheckpointError, match=r"'.ckpt'; expected one of .pth, .pt, .bin, .pyth, .safetensors, .npz"):
         read_checkpoint(tmp_path / 'a.ckpt')
     torch.save([torch.zeros(1)], tmp_path / 'list.pth')
     with pytest.raises(CheckpointError, match='expected a dict of tensors, found list'):
         read_checkpoint(tmp_path / 'list.pth')
+
+
+def test_numpy_files_hold_numbers_and_are_never_unpickled(tmp_path):
+    path = tmp_path / 'a.npz'
+    numbers = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.savez(path, **{'head/kernel': numbers})
+    assert torch.equal(read_checkpoint(path)['head/kernel'], torch.from_numpy(numbers))
+    for odd in (np.array([object()]), np.array(['text'])):
+        np.savez(path, odd=odd)
+        with pytest.raises(CheckpointError, match='a.npz: expected a .npz file of numbers'):
+            read_checkpoint(path)
 
 
 def test_base_identity(tmp_path):

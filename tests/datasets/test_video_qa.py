@@ -39,7 +39,8 @@ def infos(dataset):
 def test_msrvtt_as_published(root):
     first, second = infos(build(root / 'msrvtt', test_mode=True, answers_from='train_qa.json'))
     assert first == dict(name='video1', path=str(root / 'msrvtt/videos/video1.mp4'), media='video',
-                         question='where is it?', question_id=90, gold=['beach'], question_type='where', sample_idx=0)
+                         question='where is it?', question_id=90, gold=['beach'], label=dict(beach=1.0),
+                         question_type='where', sample_idx=0)
     assert (second['question_id'], second['question_type']) == (91, 'what')
     train = infos(build(root / 'msrvtt', 'train_qa.json'))
     assert [(info['name'], info['answers'], info['weights']) for info in train] == [

@@ -4,16 +4,17 @@ import json
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 from tests.tiny import (DEPTH, SIZE, VOCAB_SIZE, build_retriever, build_vqa, retriever_config, vqa_config,
                         write_vocabulary)
 from tests.workspace import ROOT, write_clips
+from vlpeft.engine.run_config import RunConfig
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
-    for folder in ('uniadapter', 'lora', 'baselines') for path in (ROOT / 'configs' / folder).glob('blip_*.py'))
+    for folder, pattern in (('uniadapter', 'blip_*.py'), ('lora', 'blip_*.py'), ('baselines', 'blip_*.py'),
+                            ('vl_pet', '*_blip_*.py')) for path in (ROOT / 'configs' / folder).glob(pattern))
 TOWERS = ('vision', 'text', 'decoder', 'itc_head', 'itm_head')
 
 
@@ -60,7 +61,7 @@ def shrink_data(loader, root, is_answering, is_test):
 @pytest.mark.parametrize('recipe', RECIPES)
 def test_trains_and_evaluates(workspace, tmp_path, recipe, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cfg = Config.fromfile(ROOT / 'configs' / recipe)
+    cfg = RunConfig.read(ROOT / 'configs' / recipe)
     is_answering = cfg.model.type == 'GenerativeVQA'
     shrink_model(cfg.model, workspace)
     for name in ('train', 'val', 'test'):

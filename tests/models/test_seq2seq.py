@@ -136,3 +136,18 @@ def test_a_batch_of_two_tasks_or_an_unknown_one_is_refused(vocabularies):
         sample.task = 'gqa'
     with pytest.raises(ValueError, match='one of the tasks vqa, caption, nlvr2; this one holds gqa'):
         model(features, samples, mode='predict')
+
+
+def test_the_end_token_is_forced_in_beam_search_only(vocabularies):
+    """As configured for BART: a beam that was cut off ends properly, a greedy answer is as long as it may be."""
+    model = build_vl('bart', vocabularies['bart'])
+    encoded = model(*random_samples())
+    end = model.lm.config.eos_token_id
+    # An end token that never comes by itself.
+    model.lm.final_logits_bias[0, end] = -1e4
+    last = {}
+    original = model.tokenizer.texts
+    for name, settings in (('greedy', dict()), ('beam', dict(num_beams=3, forced_eos_token_id=end))):
+        model.tokenizer.texts = lambda ids: (last.update({name: ids[:, -1].tolist()}), original(ids))[1]
+        model.answer(encoded, Seq2SeqTask(generation=dict(max_length=6, **settings)))
+    assert set(last['beam']) == {end} and end not in last['greedy']

@@ -44,3 +44,35 @@ def test_variants(option, role, expected):
 def test_other_backbones(config, role, expected):
     from tools.analysis_tools.count_params import count as count_here
     assert count_here(str(ROOT / f'configs/uniadapter/{config}_msrvtt.py'), {})['by_role'][role] == expected
+
+
+@pytest.mark.parametrize('backbone, tasks, granularity, trainable, total', [
+    ('bart', 'image', 'large', 6_052_416, 145_606_464), ('bart', 'image', 'middlex', 4_281_804, 143_835_852),
+    ('bart', 'image', 'middley', 4_281_792, 143_835_840), ('bart', 'image', 'small', 4_291_020, 143_845_068),
+    ('t5', 'image', 'large', 17_582_208, 240_521_856), ('t5', 'image', 'middlex', 10_499_736, 233_439_384),
+    ('t5', 'image', 'middley', 10_499_712, 233_439_360), ('t5', 'image', 'small', 10_518_168, 233_457_816),
+    ('bart', 'video', 'large', 4_872_768, 144_426_816), ('bart', 'video', 'middlex', 3_102_156, 142_656_204),
+    ('bart', 'video', 'middley', 3_102_144, 142_656_192), ('bart', 'video', 'small', 3_111_372, 142_665_420),
+])
+def test_vl_pet(backbone, tasks, granularity, trainable, total):
+    from tools.analysis_tools.count_params import count as count_here
+    counts = count_here(str(ROOT / f'configs/vl_pet/vlpet-{granularity}_{backbone}-base_{tasks}.py'), {})
+    assert (counts['trainable'], counts['total']) == (trainable, total)
+    assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == total
+
+
+def test_vl_pet_by_role():
+    assert count('configs/vl_pet/vlpet-large_bart-base_image.py')['by_role'] == dict(
+        backbone=139_554_048, adapter=1_779_840, gate=1_779_840, value_adapter=889_920, layer_norm=19_968,
+        visual_projector=1_582_848)
+
+
+@pytest.mark.parametrize('config, trainable, total', [
+    ('bottleneck/vl-adapter_bart-base_image', 6_081_600, 145_606_464),
+    ('bottleneck/vl-adapter_bart-base_video', 4_901_952, 144_426_816),
+    ('baselines/bart-base_image_full', 141_156_864, 141_156_864),
+])
+def test_baselines_of_vl_pet(config, trainable, total):
+    from tools.analysis_tools.count_params import count as count_here
+    counts = count_here(str(ROOT / f'configs/{config}.py'), {})
+    assert (counts['trainable'], counts['total']) == (trainable, total)

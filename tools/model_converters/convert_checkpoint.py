@@ -1,4 +1,4 @@
-"""Convert a checkpoint between layouts: BLIP, mmpretrain, UniAdapter, vlpeft, safetensors."""
+"""Convert a checkpoint between layouts: those of released codes, vlpeft's own, safetensors."""
 
 import argparse
 import sys
@@ -11,17 +11,17 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.dialects import dialect_names, get_dialect
+from vlpeft.checkpoint.dialects import dialect_names, get_dialect, weights_of
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import (SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_checkpoint,
                                      write_safetensors)
 from vlpeft.checkpoint.identity import base_identity, check_base
-from vlpeft.checkpoint.load import fit
+from vlpeft.checkpoint.load import fit, unique_state
+from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
 
 SAFETENSORS = 'safetensors'
 OURS = ('vlpeft', SAFETENSORS)
-BACKBONES = ('vision', 'text')
 
 EPILOG = """layouts:
 {layouts}
@@ -62,8 +62,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def model_state(config: str, options: Dict) -> Dict[str, Tensor]:
-    """State dict of the config's model on the meta device: keys and shapes, no memory, no weights."""
+def model_state(config: str, options: Dict) -> Tuple[Dict[str, Tensor], Tuple[str, ...]]:
+    """State dict of the config's model on the meta device: keys and shapes, no memory, no weights; and the names of the
+    parts that a base fills."""
     from vlpeft.registry import MODELS
 
     cfg = Config.fromfile(config)
@@ -71,11 +72,12 @@ def model_state(config: str, options: Dict) -> Dict[str, Tensor]:
     cfg.model.base_checkpoint = None
     init_default_scope('vlpeft')
     with torch.device('meta'):
-        return MODELS.build(cfg.model).state_dict()
+        model = MODELS.build(cfg.model)
+    return unique_state(model), model.backbones
 
 
-def gather(src: str, target: Mapping[str, Tensor], source_format: Optional[str], base: Optional[str]
-           ) -> Tuple[Dict[str, Tensor], Dict]:
+def gather(src: str, target: Mapping[str, Tensor], backbones: Tuple[str, ...], source_format: Optional[str],
+           base: Optional[str]) -> Tuple[Dict[str, Tensor], Dict]:
     """State dict in our keys from SRC, filled up from the base; and the meta that our own layouts record."""
     checkpoint = read_checkpoint(fetch(src))
     recorded = checkpoint.get('meta', {}).get('base')
@@ -83,21 +85,24 @@ def gather(src: str, target: Mapping[str, Tensor], source_format: Optional[str],
         check_base(recorded, base_identity(base), src)
     state = {}
     if base:
-        state, report = fit(fetch(base), target, strict_parts=BACKBONES)
+        state, report = fit(fetch(base), target, strict_parts=backbones)
         print(report)
+        checkpoint = {**checkpoint, 'state_dict': join_new_rows(weights_of(checkpoint), state, src)}
     fitted, report = fit(checkpoint, target, origin=src,
                          dialect='vlpeft' if source_format == SAFETENSORS else source_format)
     print(report)
     state.update(fitted)
+    state.update(stored_rows(weights_of(checkpoint)))
     meta = dict(converted_from=base_identity(src))
     if recorded and not base:
         meta['base'] = recorded
     return state, meta
 
 
-def write(state: Dict[str, Tensor], dst: Path, to: str, meta: Dict, target: Mapping[str, Tensor]) -> None:
+def write(state: Dict[str, Tensor], dst: Path, to: str, meta: Dict, target: Mapping[str, Tensor],
+          backbones: Tuple[str, ...]) -> None:
     """Write a state dict in a layout; refuses a whole-model layout without the whole backbone."""
-    absent = [key for key in target if key.partition('.')[0] in BACKBONES and key not in state]
+    absent = [key for key in target if key.partition('.')[0] in backbones and key not in state]
     if to not in OURS and absent:
         raise CheckpointError(f'the {to} layout holds whole models, and {len(absent)} backbone keys are missing '
                               f'({shorten(absent)}); name the base with --base')
@@ -118,9 +123,9 @@ def main(argv=None) -> int:
     try:
         if args.dst.exists() and not args.force:
             raise CheckpointError(f'{args.dst} exists; give --force to overwrite it')
-        target = model_state(args.config, args.cfg_options)
-        state, meta = gather(args.src, target, args.source_format, args.base)
-        write(state, args.dst, args.to, meta, target)
+        target, backbones = model_state(args.config, args.cfg_options)
+        state, meta = gather(args.src, target, backbones, args.source_format, args.base)
+        write(state, args.dst, args.to, meta, target, backbones)
     except (CheckpointError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -3,9 +3,10 @@
 from .base import Adapter
 from .bottleneck import Bottleneck
 from .composed import ComposedAdapter
+from .epalm import EPALM
 from .gate import Gate
 from .lora import LoRA
 from .uniadapter import UniAdapter
 from .vl_pet import VLPET
 
-__all__ = ['VLPET', 'Adapter', 'Bottleneck', 'ComposedAdapter', 'Gate', 'LoRA', 'UniAdapter']
+__all__ = ['EPALM', 'VLPET', 'Adapter', 'Bottleneck', 'ComposedAdapter', 'Gate', 'LoRA', 'UniAdapter']

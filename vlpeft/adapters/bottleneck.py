@@ -24,6 +24,7 @@ from .bottleneck_layer import GELU, INITS, BottleneckLayer, check_choice
 from .places import places
 
 FORMS = ('sequential', 'parallel')
+LAYER_INITS = (*INITS, 'clamped')
 
 
 @ADAPTERS.register_module()
@@ -38,7 +39,8 @@ class Bottleneck(Adapter):
         form: ``'sequential'`` or ``'parallel'``. Defaults to ``'sequential'``.
         scale: s. Defaults to 1.
         init: ``'normal'``: weights N(0, 0.02), biases zero; ``'zero_up'``: torch's default, then the up-projection
-            zero, so that training starts at the base. Defaults to ``'normal'``.
+            zero, so that training starts at the base; ``'clamped'``, as eP-ALM released it: all from N(0, 1e-3), clamped
+            to ±2e-3. Defaults to ``'normal'``.
         act_cfg: φ. Defaults to the tanh form of GELU.
 
     Raises:
@@ -56,7 +58,7 @@ class Bottleneck(Adapter):
                  act_cfg: Mapping = GELU) -> None:
         super().__init__(towers)
         check_choice('Bottleneck', 'form', form, FORMS)
-        check_choice('Bottleneck', 'init', init, INITS)
+        check_choice('Bottleneck', 'init', init, LAYER_INITS)
         self.targets, self.form = targets, form
         self.layers = nn.ModuleDict()
         for place in places(targets, towers, 'Bottleneck'):

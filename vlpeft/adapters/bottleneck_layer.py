@@ -25,6 +25,13 @@ def draw_normal(module: nn.Module) -> None:
             nn.init.zeros_(linear.bias)
 
 
+def draw_clamped(module: nn.Module) -> None:
+    """All parameters from N(0, 1e-3), clamped to ±2e-3."""
+    for parameter in module.parameters():
+        with torch.no_grad():
+            nn.init.normal_(parameter, std=1e-3).clamp_(-2e-3, 2e-3)
+
+
 def zero(linear: nn.Linear) -> None:
     """Weight and bias zero."""
     nn.init.zeros_(linear.weight)
@@ -39,7 +46,7 @@ class BottleneckLayer(nn.Module):
         bottleneck: r.
         scale: s, a factor on f(u) where it is added. Defaults to 1.
         init: ``'normal'``: weights N(0, 0.02), biases zero; ``'zero_up'``: torch's default, then the up-projection
-            zero. Defaults to ``'normal'``.
+            zero; ``'clamped'``: all from N(0, 1e-3), clamped to ±2e-3. Defaults to ``'normal'``.
         act_cfg: φ. Defaults to the tanh form of GELU.
     """
 
@@ -57,6 +64,8 @@ class BottleneckLayer(nn.Module):
         self.up = nn.Linear(bottleneck, out_features)
         if init == 'normal':
             draw_normal(self)
+        elif init == 'clamped':
+            draw_clamped(self)
         else:
             zero(self.up)
 

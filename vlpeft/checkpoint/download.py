@@ -7,11 +7,12 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import Optional, Union
 from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname, urlopen
 
 from .errors import CheckpointError
 from .hashing import file_sha256
+from .shards import is_index, shard_names
 
 CACHE_VARIABLE = 'VLPEFT_CACHE'
 _ATTEMPTS = 4
@@ -26,6 +27,7 @@ def fetch(source: Union[str, Path], sha256: Optional[str] = None,
 
     A download goes to ``<name>.part`` under a file lock, so any number of processes may ask at once and one transfers.
     A broken transfer resumes by HTTP Range, also in a later process; the finished file appears by an atomic rename.
+    With an ``….index.json`` come the files that it lists, which are kept beside it.
 
     Args:
         source (str | Path): A local path, ``file://``, ``http://`` or ``https://``.
@@ -44,7 +46,11 @@ def fetch(source: Union[str, Path], sha256: Optional[str] = None,
     sha256 = sha256 and sha256.lower()
     scheme = urlsplit(str(source)).scheme if '://' in str(source) else ''
     if scheme in ('http', 'https'):
-        return _fetch_url(str(source), sha256, _cache_root(cache_dir))
+        folder = _folder_of(str(source), _cache_root(cache_dir))
+        path = _fetch_url(str(source), sha256, folder)
+        for name in shard_names(path) if is_index(path) else ():
+            _fetch_url(urljoin(str(source), name), None, folder)
+        return path
     if scheme not in ('', 'file'):
         raise ValueError(f'cannot fetch {source}: scheme {scheme!r} is not one of file, http, https')
     path = Path(url2pathname(urlsplit(str(source)).path) if scheme else source).expanduser()
@@ -63,11 +69,14 @@ def _mismatch(source: str, expected: str, found: str) -> str:
     return f'{source} is not the expected file:\n  expected sha256 {expected}\n  found    sha256 {found}'
 
 
-def _fetch_url(url: str, sha256: Optional[str], root: Path) -> Path:
+def _folder_of(url: str, root: Path) -> Path:
+    """The same file name from two URLs must not collide, so each URL has a folder."""
+    return root / hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+def _fetch_url(url: str, sha256: Optional[str], folder: Path) -> Path:
     from filelock import FileLock
 
-    # The same file name from two URLs must not collide, so each URL has a folder.
-    folder = root / hashlib.sha256(url.encode()).hexdigest()[:16]
     target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or 'download')
     part = target.with_name(f'{target.name}.part')
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Reading and writing checkpoint files: torch's (never executing what they hold) and safetensors."""
+"""Reading and writing checkpoint files: torch's (never executing what they hold), safetensors, numpy's (read only)."""
 
 import json
 import os
@@ -7,16 +7,20 @@ import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .errors import CheckpointError
+from .shards import is_index, shard_names
 
-TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
+TORCH_SUFFIXES = ('.pth', '.pt', '.bin', '.pyth')
 SAFETENSORS_SUFFIX = '.safetensors'
+NUMPY_SUFFIX = '.npz'
 # safetensors metadata holds strings only; ours is one JSON text under this name.
 _META_KEY = 'vlpeft'
 _HEAD_BYTES = 64
+_EXPECTED = {SAFETENSORS_SUFFIX: 'a safetensors file', NUMPY_SUFFIX: 'a .npz file of numbers'}
 
 
 def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
@@ -25,10 +29,12 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     Torch files are read with ``weights_only=True`` and memory-mapped where the format allows it.
 
     Args:
-        path (str | Path): A ``.pth``, ``.pt``, ``.bin`` or ``.safetensors`` file.
+        path (str | Path): A ``.pth``, ``.pt``, ``.bin``, ``.pyth``, ``.safetensors`` or ``.npz`` file, or an
+            ``….index.json`` beside the files that it lists.
 
     Returns:
-        dict: What a torch file holds; of a safetensors file ``state_dict`` and ``meta`` (dict).
+        dict: What a torch file holds; of a safetensors file ``state_dict`` and ``meta`` (dict); the arrays of a numpy
+            file as tensors.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -37,11 +43,16 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint file not found: {path}')
+    if is_index(path):
+        shards = [read_checkpoint(path.with_name(name)) for name in shard_names(path)]
+        return {key: value for shard in shards for key, value in shard.get('state_dict', shard).items()}
     if path.suffix == SAFETENSORS_SUFFIX:
         return _read_safetensors(path)
+    if path.suffix == NUMPY_SUFFIX:
+        return _read_arrays(path)
     if path.suffix not in TORCH_SUFFIXES:
         raise CheckpointError(f'{path}: unknown checkpoint suffix {path.suffix!r}; '
-                              f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
+                              f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX, NUMPY_SUFFIX))}')
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
@@ -109,6 +120,14 @@ def _read_safetensors(path: Path) -> Dict[str, Any]:
     return dict(state_dict=state, meta=json.loads(texts[_META_KEY]) if _META_KEY in texts else dict(texts))
 
 
+def _read_arrays(path: Path) -> Dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: torch.from_numpy(file[key]) for key in file.files}
+    except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     size = path.stat().st_size
     with path.open('rb') as file:
@@ -124,7 +143,7 @@ def _unreadable(path: Path, error: Exception) -> str:
         found = 'an HTML page (the download gave a web page instead of the file)'
     else:
         found = f'{size} bytes beginning with {head[:16]!r} ({reason})'
-    expected = 'a safetensors file' if path.suffix == SAFETENSORS_SUFFIX else 'a torch checkpoint of plain tensors'
+    expected = _EXPECTED.get(path.suffix, 'a torch checkpoint of plain tensors')
     return f'{path}: expected {expected}, found {found}'
 
 

@@ -1,11 +1,13 @@
 """The identity of a base: what an adapter-only checkpoint records, and the check when it is used again."""
 
+import hashlib
 from pathlib import Path
 from typing import Dict, Optional, Union
 
 from .download import fetch
 from .errors import CheckpointError
 from .hashing import file_sha256
+from .shards import is_index, shard_names
 
 
 def base_identity(source: Union[str, Path]) -> Dict[str, str]:
@@ -15,10 +17,14 @@ def base_identity(source: Union[str, Path]) -> Dict[str, str]:
         source (str | Path): Anything ``fetch`` takes: path, ``file://``, ``http(s)://``.
 
     Returns:
-        dict: ``name`` (file name without folders) and ``sha256``.
+        dict: ``name`` (file name without folders) and ``sha256``; of a checkpoint in several files the hash of their
+            hashes.
     """
     path = fetch(source)
-    return dict(name=path.name, sha256=file_sha256(path))
+    if not is_index(path):
+        return dict(name=path.name, sha256=file_sha256(path))
+    hashes = ''.join(file_sha256(path.with_name(name)) for name in shard_names(path))
+    return dict(name=path.name, sha256=hashlib.sha256(hashes.encode()).hexdigest())
 
 
 def check_base(recorded: Dict[str, str], actual: Optional[Dict[str, str]], origin: str) -> None:

@@ -19,6 +19,11 @@ def new_rows(state: Mapping[str, Tensor], grown: Mapping[str, int]) -> Dict[str,
     return {f'{key}[{rows}:]': state[key][rows:].clone() for key, rows in grown.items()}
 
 
+def stored_rows(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """What :func:`new_rows` stored in a checkpoint."""
+    return {key: value for key, value in weights.items() if _KEY.fullmatch(key)}
+
+
 def join_new_rows(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], origin: str) -> Dict[str, Tensor]:
     """Weights of a checkpoint with stored rows put below those of the model.
 

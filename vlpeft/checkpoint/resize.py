@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-WORDS = ('shared.weight', 'embed_tokens.weight', 'lm_head.weight')
+WORDS = ('shared.weight', 'embed_tokens.weight', 'wte.weight', 'lm_head.weight')
 
 
 def grow_words(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
@@ -24,14 +24,19 @@ def grow_words(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
     """
     if not key.startswith('lm.') or not key.endswith(WORDS) or source.shape[1:] != target.shape[1:]:
         return None
-    return None if len(source) > len(target) else torch.cat([source.to(target), target[len(source):]])
+    if len(source) > len(target):
+        return None
+    # On the meta device there are shapes only: what the file lacks is zero.
+    rest = torch.zeros_like(target[len(source):], device='cpu') if target.is_meta else target[len(source):]
+    return torch.cat([source.to(rest), rest])
 
 
 def resize_embedding(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
     """Bring an embedding of another image size or frame count to the model's.
 
-    The patch part of ``vision.pos_embed`` (1, 1+N, D) is interpolated bicubically on its square grid, the class token
-    kept; ``temporal_embedding.table`` (1, T, D) linearly along T.
+    The patch part of ``vision.pos_embed`` and ``encoder.pos_embed`` (1, 1+N, D) is interpolated bicubically on its
+    square grid, the class token kept; along T ``temporal_embedding.table`` (1, T, D) linearly, and TimeSformer's
+    ``encoder.time_embed`` (1, T, D) by taking the nearest.
 
     Args:
         key (str): Our key.
@@ -43,12 +48,17 @@ def resize_embedding(key: str, source: Tensor, target: Tensor) -> Optional[Tenso
     """
     if source.ndim != 3 or source.shape[::2] != target.shape[::2]:
         return None
-    if key.endswith('vision.pos_embed'):
+    if key.endswith(('vision.pos_embed', 'encoder.pos_embed')):
         return _resize_patches(source, target.shape[1])
     if key.endswith('temporal_embedding.table'):
-        resized = F.interpolate(source.float().transpose(1, 2), size=target.shape[1], mode='linear')
-        return resized.transpose(1, 2).to(source.dtype)
+        return _resize_times(source, target.shape[1], 'linear')
+    if key == 'encoder.time_embed':
+        return _resize_times(source, target.shape[1], 'nearest')
     return None
+
+
+def _resize_times(source: Tensor, length: int, mode: str) -> Tensor:
+    return F.interpolate(source.float().transpose(1, 2), size=length, mode=mode).transpose(1, 2).to(source.dtype)
 
 
 def _resize_patches(source: Tensor, length: int) -> Optional[Tensor]:

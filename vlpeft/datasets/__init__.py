@@ -1,10 +1,12 @@
 """Datasets: annotations of clips, captions and questions; readers and transforms turn clips into frames."""
 
 from .annotations import AnnotationError
+from .audiocaps import AudioCaps
 from .base_caption import BaseCaption
 from .base_clips import BaseClips
 from .base_qa import BaseQA
 from .base_retrieval import BaseRetrieval
+from .coco_caption import COCOCaption
 from .didemo import DiDeMoRetrieval
 from .gqa import GQA
 from .jsonl import JSONLRetrieval
@@ -19,12 +21,13 @@ from .nlvr2 import NLVR2
 from .readers import ClipError
 from .unreadable import UnreadableClipsError
 from .value import VALUECaptions, VALUEQuestions
+from .video_caption import VideoCaption
 from .video_qa import VideoQA
 from .vqav2 import VQAv2
 
 __all__ = [
-    'AnnotationError', 'BaseCaption', 'BaseClips', 'BaseQA', 'BaseRetrieval', 'ClipError', 'DiDeMoRetrieval', 'GQA',
-    'JSONLCaption', 'JSONLQA', 'JSONLRetrieval', 'KarpathyCaption', 'KarpathyRetrieval', 'MSRVTTRetrieval',
-    'MSVDRetrieval', 'MultiTaskDataset', 'NLVR2', 'UnreadableClipsError', 'VALUECaptions', 'VALUEQuestions',
-    'VQAv2', 'VideoQA'
+    'AnnotationError', 'AudioCaps', 'BaseCaption', 'BaseClips', 'BaseQA', 'BaseRetrieval', 'COCOCaption', 'ClipError',
+    'DiDeMoRetrieval', 'GQA', 'JSONLCaption', 'JSONLQA', 'JSONLRetrieval', 'KarpathyCaption', 'KarpathyRetrieval',
+    'MSRVTTRetrieval', 'MSVDRetrieval', 'MultiTaskDataset', 'NLVR2', 'UnreadableClipsError', 'VALUECaptions',
+    'VALUEQuestions', 'VQAv2', 'VideoCaption', 'VideoQA'
 ]

@@ -1,13 +1,16 @@
-"""Annotated clips (or images): what every set shares, whatever is asked about them."""
+"""Annotated clips (or images, or sounds): what every set shares, whatever is asked about them."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 from ..registry import TRANSFORMS
 from .annotations import AnnotationError
+from .few_shot import FIRST, check_fraction, take_fraction
 from .readers import ClipError
 from .unreadable import MAX_ATTEMPTS, UnreadableClips, UnreadableClipsError
 
@@ -20,16 +23,21 @@ class BaseClips(BaseDataset):
     Args:
         ann_file (str): Annotation file, relative to ``data_root`` or absolute.
         data_root (str): Folder of the set. Defaults to '' (the folder of ``ann_file``).
-        data_prefix (dict): ``media``: folder of the videos or images, relative to ``data_root``. Defaults to
+        data_prefix (dict): ``media``: folder of the videos, images or sounds, relative to ``data_root``. Defaults to
             dict(media='').
         pipeline (list[dict | Callable]): Transforms. Defaults to ().
         max_unreadable (float): Training: share of the samples fetched so far, in each process, that may be replaced
             because their clip cannot be read; 4 samples more are tolerated, and 0 tolerates none. Defaults to 0.01.
         skip_unreadable (bool): Test: mark an unreadable clip (``data_samples.unreadable`` = reason) instead of
             failing; its ``inputs`` are another clip's and must be dropped. Defaults to False.
+        fraction (float, optional): Share of the samples that is kept, in (0, 1], see :func:`take_fraction`; the log
+            says how many. Defaults to None, all.
+        seed (int | str, optional): How they are chosen, which must be said: an integer draws them, 'first' takes the
+            first ones. Defaults to None, without ``fraction``.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``: ``test_mode``, ``indices``, ``lazy_init``, …
 
     Raises:
+        ValueError: ``fraction`` without ``seed`` or the reverse, or a value out of range.
         AnnotationError: A missing, empty or malformed annotation file, or a path that leaves ``data_root``.
         FileNotFoundError: The media folder is missing.
         ClipError: On fetching, in test mode: a clip cannot be read.
@@ -43,9 +51,13 @@ class BaseClips(BaseDataset):
                  pipeline: list[dict | Callable] = (),
                  max_unreadable: float = 0.01,
                  skip_unreadable: bool = False,
+                 fraction: float | None = None,
+                 seed: int | str | None = None,
                  **kwargs) -> None:
         self.unreadable = UnreadableClips(max_unreadable)
         self.skip_unreadable = skip_unreadable
+        check_fraction(fraction, seed)
+        self.fraction, self.seed = fraction, seed
         pipeline = [TRANSFORMS.build(step) if isinstance(step, dict) else step for step in pipeline]
         if not data_root:
             data_root, ann_file = str(Path(ann_file).parent), Path(ann_file).name
@@ -54,7 +66,7 @@ class BaseClips(BaseDataset):
 
     def load_samples(self) -> list[dict]:
         """Samples of the set: dicts with ``name``, ``path`` (or ``names`` and ``paths`` of several images), ``media``
-        ('video' or 'image'), optionally ``start`` and ``end`` in seconds, and the annotation."""
+        ('video', 'image' or 'audio'), optionally ``start`` and ``end`` in seconds, and the annotation."""
         raise NotImplementedError
 
     def load_data_list(self) -> list[dict]:
@@ -64,7 +76,13 @@ class BaseClips(BaseDataset):
         samples = self.load_samples()
         if not samples:
             raise AnnotationError(f'{self.ann_file} holds no annotations')
-        return samples
+        if self.fraction is None:
+            return samples
+        kept = take_fraction(samples, self.fraction, self.seed)
+        chosen = 'the first ones' if self.seed == FIRST else f'drawn with seed {self.seed}'
+        print_log(f'{self.ann_file}: {len(kept):,} of {len(samples):,} samples (fraction={self.fraction:g}), {chosen}',
+                  logger='current', level=logging.INFO)
+        return kept
 
     def __getitem__(self, idx: int) -> dict:
         self.full_init()

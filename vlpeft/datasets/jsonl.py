@@ -1,6 +1,6 @@
 """Retrieval on own data: one JSON object a line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..registry import DATASETS
 from .annotations import AnnotationError, read_jsonl
@@ -25,13 +25,15 @@ class JSONLRetrieval(BaseRetrieval):
                 yield clip, caption
 
 
-def read_captioned(path: str, folder: str, root: str) -> Iterator[tuple[str, dict, list[str]]]:
+def read_captioned(path: str, folder: str, root: str,
+                   keys: Sequence[str] = KEYS) -> Iterator[tuple[str, dict, list[str]]]:
     """Clips with captions, line by line.
 
     Args:
         path (str): File of JSON lines as in :class:`JSONLRetrieval`.
         folder (str): Media folder.
         root (str): Data root, which a clip must not leave.
+        keys (Sequence[str]): All keys that a line may have. Defaults to those of :class:`JSONLRetrieval`.
 
     Yields:
         tuple[str, dict, list[str]]: 'file:line' for messages, clip (see :func:`read_clip`), captions.
@@ -40,10 +42,15 @@ def read_captioned(path: str, folder: str, root: str) -> Iterator[tuple[str, dic
         AnnotationError: The file is missing or a line is malformed.
     """
     for where, record in read_jsonl(path):
-        yield where, read_clip(where, record, folder, (root, folder), KEYS), _captions(where, record)
+        yield where, read_clip(where, record, folder, (root, folder), keys), captions_of(where, record)
 
 
-def _captions(where: str, record: dict) -> list[str]:
+def captions_of(where: str, record: dict) -> list[str]:
+    """The texts under 'caption' of a record, one or a list.
+
+    Raises:
+        AnnotationError: There is none, or one is empty.
+    """
     captions = record.get('caption')
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, list) or not captions or not all(map(is_text, captions)):

@@ -1,4 +1,4 @@
-"""Records of own data: ``{"video" or "image": path, "start", "end", …}``, whatever else they say."""
+"""Records of own data: ``{"video", "image" or "audio": path, "start", "end", …}``, whatever else they say."""
 
 import math
 import os
@@ -7,7 +7,7 @@ from numbers import Real
 
 from .annotations import AnnotationError, locate
 
-CLIP_KEYS = ('video', 'image', 'start', 'end')
+MEDIA = ('video', 'image', 'audio')
 
 
 def read_clip(where: str, record: dict, folder: str, roots: tuple[str, ...], keys: Sequence[str]) -> dict:
@@ -15,10 +15,12 @@ def read_clip(where: str, record: dict, folder: str, roots: tuple[str, ...], key
 
     Args:
         where (str): 'file:line' for messages.
-        record (dict): With 'video' or 'image', a path, and optionally 'start' and 'end', seconds of a video.
+        record (dict): With 'video', 'image' or 'audio', a path, and optionally 'start' and 'end', seconds of a video or
+            a sound.
         folder (str): Media folder that the path is relative to.
         roots (tuple[str, ...]): Folders, one of which must hold the file.
-        keys (Sequence[str]): All keys that the record may have, in the order messages list them.
+        keys (Sequence[str]): All keys that the record may have, kinds of media included, in the order messages list
+            them.
 
     Returns:
         dict: ``name`` (the path, with the range as a media fragment if there is one), ``path``, ``media`` and, where
@@ -30,9 +32,10 @@ def read_clip(where: str, record: dict, folder: str, roots: tuple[str, ...], key
     unknown = [key for key in record if key not in keys]
     if unknown:
         raise AnnotationError(f"{where}: unknown key '{unknown[0]}'; valid: {', '.join(keys)}")
-    kinds = [kind for kind in ('video', 'image') if kind in record]
+    kinds = [kind for kind in MEDIA if kind in record]
     if len(kinds) != 1 or not is_text(record[kinds[0]]):
-        raise AnnotationError(f"{where}: expected one of 'video' and 'image' with a path")
+        *others, last = (f"'{kind}'" for kind in MEDIA if kind in keys)
+        raise AnnotationError(f"{where}: expected one of {', '.join(others)} and {last} with a path")
     media = kinds[0]
     _check_range(where, media, record.get('start'), record.get('end'))
     clip = dict(name=_name(record, media), path=locate(record[media], folder, roots, where), media=media)
@@ -60,6 +63,6 @@ def _check_range(where: str, media: str, start, end) -> None:
         if media == 'image':
             raise AnnotationError(f"{where}: '{key}' has no meaning for an image")
         if not isinstance(second, Real) or isinstance(second, bool) or not 0 <= second < math.inf:
-            raise AnnotationError(f"{where}: '{key}' must be seconds from the beginning of the video, got {second!r}")
+            raise AnnotationError(f"{where}: '{key}' must be seconds from the beginning of the {media}, got {second!r}")
     if end is not None and not (start or 0) < end:
         raise AnnotationError(f"{where}: empty range: 'start' {start or 0} must come before 'end' {end}")

@@ -7,23 +7,24 @@ from .annotations import AnnotationError
 from .records import field
 
 
-def read_scored_question(where: str, record: dict, *id_types: type) -> dict:
+def read_scored_question(where: str, record: dict, *id_types: type, name: str = 'img_id') -> dict:
     """The question of a record ``{img_id, question_id, question or sent, label: {answer: score}}``.
 
     Args:
         where (str): Place for messages.
         record (dict): See above; without ``label`` the answers are not public.
         *id_types (type): Types that ``question_id`` may have.
+        name (str): Key of the file that is asked about. Defaults to 'img_id'.
 
     Returns:
-        dict: ``name`` (the ``img_id``), ``question``, ``question_id`` and, with a label, ``label`` for the evaluation
-        and the same as ``weights`` for training.
+        dict: ``name`` (what stands under the key), ``question``, ``question_id`` and, with a label, ``label`` for the
+        evaluation and the same as ``weights`` for training.
 
     Raises:
         AnnotationError: A key is missing, a value is of another type, or a score is negative.
     """
     question = dict(
-        name=field(where, record, 'img_id', str),
+        name=field(where, record, name, str),
         question=field(where, record, 'question' if 'question' in record else 'sent', str),
         question_id=field(where, record, 'question_id', *id_types))
     if 'label' in record:

@@ -6,17 +6,19 @@ from ..registry import DATASETS
 from .annotations import AnnotationError, locate, read_list
 from .base_qa import BaseQA, question_type
 from .records import field, read_records
+from .scored_answers import read_scored_question
 from .video_folder import VideoFolder
 
 
 @DATASETS.register_module()
 class VideoQA(BaseQA):
-    """Open-ended questions about videos, each with one answer.
+    """Open-ended questions about videos, each with one answer, or with several that have scores.
 
-    Reads a JSON list or JSON lines of ``{"video_id": 7010, "question", "answer", "id"}`` (as published) or of
-    ``{"video": "video7010.mp4", "question", "answer", "question_id"}``; the suffix in ``video`` may be left out. The
-    file itself may have another suffix, see :class:`VideoFolder`. ``question_type`` is the class of the first word
-    (what, who, how, when, where, other).
+    Reads a JSON list or JSON lines of ``{"video_id": 7010, "question", "answer", "id"}`` (as published), of
+    ``{"video": "video7010.mp4", "question", "answer", "question_id"}`` or, as eP-ALM has it, of ``{"video", "question"
+    or "sent", "label": {answer: score}, "question_id"}``; the suffix in ``video`` may be left out. The file itself may
+    have another suffix, see :class:`VideoFolder`. A single answer has the score 1. ``question_type`` is the class of
+    the first word (what, who, how, when, where, other).
 
     Args:
         ann_file (str): ``train_qa.json``, ``val_qa.json`` or ``test_qa.json``, or a ``.jsonl``.
@@ -49,16 +51,15 @@ def read_questions(path: str, mapping: str | None = None) -> Iterator[tuple[str,
         mapping (str, optional): MSVD's ``youtube_mapping.txt``. Defaults to None.
 
     Yields:
-        tuple[str, str, dict]: Place for messages, video file, and ``question``, ``question_id`` and ``gold``.
+        tuple[str, str, dict]: Place for messages, video file, and ``question``, ``question_id``, ``gold``, ``label``
+        and, where the file has scores, ``weights``.
 
     Raises:
         AnnotationError: A file is missing or malformed, or the mapping lacks a clip.
     """
     names = None if mapping is None else read_mapping(mapping)
     for where, record in read_records(path):
-        number = field(where, record, 'id' if 'id' in record else 'question_id', int, str)
-        question = dict(question=field(where, record, 'question', str), question_id=number,
-                        gold=[field(where, record, 'answer', str)])
+        question = _scored(where, record) if 'label' in record else _answered(where, record)
         yield where, _video(where, record, names), question
 
 
@@ -76,6 +77,17 @@ def read_mapping(path: str) -> dict[str, str]:
                                   f"'{line}'")
         names[words[1]] = words[0]
     return names
+
+
+def _scored(where: str, record: dict) -> dict:
+    question = read_scored_question(where, record, int, str, name='video')
+    return dict(question, gold=list(question['label']))
+
+
+def _answered(where: str, record: dict) -> dict:
+    number = field(where, record, 'id' if 'id' in record else 'question_id', int, str)
+    answer = field(where, record, 'answer', str)
+    return dict(question=field(where, record, 'question', str), question_id=number, gold=[answer], label={answer: 1.0})
 
 
 def _video(where: str, record: dict, names: dict[str, str] | None) -> str:

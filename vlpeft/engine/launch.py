@@ -11,10 +11,12 @@ import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from vlpeft.checkpoint.scheme import SCHEME
+
+from .run_config import RunConfig
 
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
 
@@ -76,7 +78,7 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
         path (str): Config file.
         options (dict, optional): Dotted keys and their values. Defaults to None.
     """
-    cfg = Config.fromfile(path, format_python_code=False)
+    cfg = RunConfig.read(path)
     if options:
         cfg.merge_from_dict(options)
     return cfg
@@ -107,7 +109,8 @@ def enable_eval_amp(loop_cfg: dict) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config, ``cfg.runner_type`` included; without a GPU several processes talk over gloo.
+    """Build the runner of a config: MMEngine's ``Runner``, ``cfg.runner_type``, or ``FlexibleRunner`` where the config
+    has a ``strategy``. Without a GPU several processes talk over gloo.
 
     Args:
         cfg (Config): Full config; ``launcher`` and ``work_dir`` set.
@@ -115,6 +118,10 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ValueError: If a launcher other than ``pytorch`` is used on a machine without a GPU.
     """
+    if 'strategy' in cfg:
+        cfg.setdefault('runner_type', 'FlexibleRunner')
+        # It looks its strategy up before it sets the scope.
+        init_default_scope(cfg.default_scope)
     if cfg.launcher != 'none' and get_device() == 'cpu':
         _use_gloo(cfg)
     if cfg.get('load_from'):
@@ -127,13 +134,16 @@ def _use_gloo(cfg: Config) -> None:
     if cfg.launcher != 'pytorch':
         raise ValueError(f'--launcher {cfg.launcher} needs a GPU; on CPUs use --launcher pytorch (tools/dist_*.sh)')
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
-    cfg.setdefault('model_wrapper_cfg', dict(
-        type='MMDistributedDataParallel', broadcast_buffers=False,
-        find_unused_parameters=cfg.get('find_unused_parameters', False)))
-    cfg.model_wrapper_cfg.device_ids = None
+    chosen = 'env_cfg.dist_cfg.backend=gloo'
+    if 'runner_type' not in cfg:
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel', broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))
+        cfg.model_wrapper_cfg.device_ids = None
+        chosen += ' and model_wrapper_cfg.device_ids=None'
     timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
     torch.distributed.init_process_group('gloo', timeout=timeout)
-    print_log('No GPU: set env_cfg.dist_cfg.backend=gloo and model_wrapper_cfg.device_ids=None', logger='current')
+    print_log(f'No GPU: set {chosen}', logger='current')
 
 
 def end_process_group() -> None:

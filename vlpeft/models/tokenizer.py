@@ -7,10 +7,11 @@ from torch import Tensor
 
 
 ORDER_TOKENS = 100
+ANSWER = '</a>'
 
 
 class Tokens(NamedTuple):
-    """Token ids and mask, each (B, L), right-padded."""
+    """Token ids and mask, each (B, L)."""
     ids: Tensor
     mask: Tensor
 
@@ -28,6 +29,10 @@ class TextTokenizer:
     """
     #: What the vocabulary's size includes, for the message.
     extra = ''
+    #: Where a config says how many rows the model has.
+    option = 'text.vocab_size'
+    #: Whether the model may have more rows than there are tokens.
+    spare_rows = False
 
     def __init__(self, vocabulary: str, max_length: Optional[int], vocab_size: int) -> None:
         self.vocabulary, self.max_length, self.vocab_size = vocabulary, max_length, vocab_size
@@ -41,9 +46,9 @@ class TextTokenizer:
     def tokenizer(self):
         if self._tokenizer is None:
             tokenizer = self.load()
-            if len(tokenizer) != self.vocab_size:
+            if len(tokenizer) > self.vocab_size or not self.spare_rows and len(tokenizer) != self.vocab_size:
                 raise ValueError(f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens{self.extra}, '
-                                 f'the text model {self.vocab_size} (text.vocab_size)')
+                                 f'the text model {self.vocab_size} ({self.option})')
             self._tokenizer = tokenizer
         return self._tokenizer
 
@@ -116,11 +121,51 @@ class Seq2SeqTokenizer(TextTokenizer):
         return pad([torch.tensor(row) for row in ids], device, value=self.tokenizer.pad_token_id)
 
 
-def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0, value: int = 0) -> Tokens:
-    """Right-pads id vectors with ``value`` to the longest of them, or to ``length`` if that is more."""
+class CausalTokenizer(TextTokenizer):
+    """A decoder-only language model's, with ``</a>``, which stands between question and answer, appended.
+
+    OPT's becomes token 50,265, one of the spare rows of its 50,272 embeddings.
+    """
+    extra = f' with {ANSWER}'
+    option = 'vocab_size'
+    spare_rows = True
+
+    def load(self):
+        from transformers import AutoTokenizer
+        tokenizer = AutoTokenizer.from_pretrained(self.vocabulary)
+        tokenizer.add_special_tokens(dict(additional_special_tokens=[ANSWER]), replace_additional_special_tokens=False)
+        return tokenizer
+
+    @property
+    def end_id(self) -> int:
+        """Id of the token that ends a text."""
+        return self.tokenizer.eos_token_id
+
+    def prompts(self, texts: Sequence[str]) -> List[List[int]]:
+        """Ids of texts to be continued: a start token and no end token."""
+        return [[self.tokenizer.bos_token_id, *ids] for ids in self._plain(texts)]
+
+    def targets(self, texts: Sequence[str]) -> List[List[int]]:
+        """Ids of continuations: no start token, an end token, which is removed where a text has it inside."""
+        texts = [text.replace(self.tokenizer.eos_token, '') for text in texts]
+        return [[*ids, self.end_id] for ids in self._plain(texts)]
+
+    def _plain(self, texts: Sequence[str]) -> List[List[int]]:
+        return self.tokenizer(list(texts), add_special_tokens=False)['input_ids']
+
+    def pad(self, ids: Sequence[List[int]], device: torch.device, left: bool = False) -> Tokens:
+        """Padded on the right or the ``left`` with the padding token or, of models without one, the end token."""
+        value = self.tokenizer.pad_token_id
+        return pad([torch.tensor(row) for row in ids], device, value=self.end_id if value is None else value, left=left)
+
+
+def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0, value: int = 0, left: bool = False) -> Tokens:
+    """Pads id vectors with ``value`` on the right, or on the ``left``, to the longest of them, or to ``length`` if that
+    is more."""
     length = max(length, max(len(row) for row in ids))
     lengths = torch.tensor([len(row) for row in ids])
     mask = (torch.arange(length)[None] < lengths[:, None]).long()
+    mask = mask.flip(1) if left else mask
     padded = torch.full((len(ids), length), value)
     padded[mask.bool()] = torch.cat(list(ids))
     return Tokens(padded.to(device, non_blocking=True), mask.to(device, non_blocking=True))

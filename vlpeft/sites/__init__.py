@@ -3,11 +3,11 @@
 from .checkpointing import checkpoint_blocks
 from .families import FAMILIES, describe
 from .hooks import Attachment, Binding
-from .schema import Block, LinearSite, SiteError, SubLayer, Tap, Tower
+from .schema import PERCEPTION, PROMPT_ROWS, Block, Entrance, LinearSite, SiteError, SubLayer, Tap, Tower
 from .switch import AdapterSwitch
 from .targets import Targets
 
 __all__ = [
-    'FAMILIES', 'AdapterSwitch', 'Attachment', 'Binding', 'Block', 'LinearSite', 'SiteError', 'SubLayer', 'Tap',
-    'Targets', 'Tower', 'checkpoint_blocks', 'describe'
+    'FAMILIES', 'PERCEPTION', 'PROMPT_ROWS', 'AdapterSwitch', 'Attachment', 'Binding', 'Block', 'Entrance', 'LinearSite',
+    'SiteError', 'SubLayer', 'Tap', 'Targets', 'Tower', 'checkpoint_blocks', 'describe'
 ]

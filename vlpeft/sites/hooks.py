@@ -51,30 +51,55 @@ def _first(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def _narrow(value: Tensor, tap: Tap) -> Tensor:
-    return value if tap.span is None else value[..., tap.span[0]:tap.span[1]]
-
-
-class _Capture:
-    """Keeps the tensor that last passed a tap."""
+class _AtTap:
+    """A tap's tensor the way methods see it: the part that the tap spans, (B, L, D) where it passes flattened."""
 
     def __init__(self, tap: Tap) -> None:
         self.tap = tap
+        self.lengths: Optional[torch.Size] = None
+
+    def on_shape(self, module: nn.Module, args: tuple, output: Any) -> None:
+        self.lengths = _first(output).shape[:2]
+
+    def argument(self, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tensor]:
+        position = self.tap.argument
+        return args[position] if position is not None and len(args) > position else kwargs.get(self.tap.keyword)
+
+    def see(self, whole: Optional[Tensor]) -> Optional[Tensor]:
+        if self.tap.shape_of is not None:
+            whole = whole.unflatten(0, self.lengths)
+        return whole if self.tap.span is None else whole[..., self.tap.span[0]:self.tap.span[1]]
+
+    def put(self, whole: Tensor, value: Tensor) -> Tensor:
+        """What replaces ``whole`` when a method returns ``value`` of what it saw."""
+        if self.tap.shape_of is not None:
+            value = value.flatten(0, 1)
+        if self.tap.span is None:
+            return value
+        start, stop = self.tap.span
+        return torch.cat([whole[..., :start], value, whole[..., stop:]], dim=-1)
+
+
+class _Capture(_AtTap):
+    """Keeps the tensor that last passed a tap."""
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__(tap)
         self.value: Optional[Tensor] = None
 
     def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> None:
-        position = self.tap.argument
-        self.value = _narrow(args[position] if len(args) > position else kwargs.get(self.tap.keyword), self.tap)
+        self.value = self.see(self.argument(args, kwargs))
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
-        self.value = _narrow(_first(output), self.tap)
+        self.value = self.see(_first(output))
 
 
-class _Edit:
+class _Edit(_AtTap):
     """Replaces the tensor at a tap by the unit's result, while the unit's set is the active one."""
 
     def __init__(self, binding: Binding, captures: List[_Capture], switch: AdapterSwitch, name: str) -> None:
-        self.site, self.tower, self.tap = binding.site, binding.tower, binding.write
+        super().__init__(binding.write)
+        self.site, self.tower = binding.site, binding.tower
         self.unit, self.method = binding.unit, binding.method
         self.captures, self.switch, self.name = captures, switch, name
         self.hits = 0
@@ -85,12 +110,13 @@ class _Edit:
             capture.value = None
 
     def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tuple[tuple, dict]]:
-        position, keyword = self.tap.argument, self.tap.keyword
-        if len(args) > position:
-            value = self._edited(args[position])
-            return None if value is None else ((*args[:position], value, *args[position + 1:]), kwargs)
-        value = self._edited(kwargs[keyword])
-        return None if value is None else (args, {**kwargs, keyword: value})
+        value = self._edited(self.argument(args, kwargs))
+        if value is None:
+            return None
+        position = self.tap.argument
+        if position is not None and len(args) > position:
+            return (*args[:position], value, *args[position + 1:]), kwargs
+        return args, {**kwargs, self.tap.keyword: value}
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
         value = self._edited(_first(output))
@@ -107,11 +133,7 @@ class _Edit:
             return None
         if not torch.compiler.is_compiling():
             self.hits += 1
-        value = getattr(self.unit, self.method)(_narrow(whole, self.tap), *reads)
-        if self.tap.span is not None:
-            start, stop = self.tap.span
-            value = torch.cat([whole[..., :start], value, whole[..., stop:]], dim=-1)
-        return value
+        return self.put(whole, getattr(self.unit, self.method)(self.see(whole), *reads))
 
 
 class Attachment:
@@ -149,6 +171,9 @@ class Attachment:
                 else:
                     handle = module.register_forward_hook(hook.on_output)
                 self._handles.append(handle)
+                if hook.tap.shape_of is not None:
+                    shaped = tower.module.get_submodule(hook.tap.shape_of)
+                    self._handles.append(shaped.register_forward_hook(hook.on_shape))
             self.edits.append(edit)
         if not self.edits:
             raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))

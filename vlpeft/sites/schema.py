@@ -4,7 +4,7 @@ A *tap* says where a tensor passes, a *sub-layer* names the taps of one attentio
 groups its sub-layers and a *tower* its blocks. All four are plain data: families write them, methods read them.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Mapping, Optional, Tuple
 
 from torch import nn
@@ -25,13 +25,20 @@ class Tap:
         side: ``'input'`` (an argument) or ``'output'`` (the first, if there are several).
         keyword: Name of that argument where callers pass it by keyword. Defaults to None.
         span: ``(start, stop)`` of the last dimension, for a part of a fused projection. Defaults to None (all of it).
-        argument: Index of that argument where callers pass it by position. Defaults to 0.
+        argument: Index of that argument where callers pass it by position; None where they never do. Defaults to 0.
+        shape_of: Path of a module whose output is (B, L, …), where this tensor passes flattened to (B · L, D); methods
+            see and return it unflattened. Defaults to None, it is not flattened.
     """
     path: str
     side: str
     keyword: Optional[str] = None
     span: Optional[Tuple[int, int]] = None
-    argument: int = 0
+    argument: Optional[int] = 0
+    shape_of: Optional[str] = None
+
+    def beside(self, keyword: str) -> 'Tap':
+        """Another keyword argument of the same module: None passes there where its caller does not give it."""
+        return replace(self, keyword=keyword, argument=None, span=None)
 
 
 @dataclass(frozen=True)
@@ -106,6 +113,25 @@ class Block:
     mask: Optional[Tap] = None
 
 
+#: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks receive too:
+#: the vectors of an encoder (B, K, Dv), and the ``slice`` of rows that a soft prompt fills.
+PERCEPTION, PROMPT_ROWS = 'perception', 'prompt_rows'
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Where a language model takes embeddings in place of token ids.
+
+    Attributes:
+        embeddings: They pass here, (B, L, W), before any projection and before positions are added.
+        width: W.
+        positions: Path of the learned positions that are added to them. Defaults to None: rotary positions.
+    """
+    embeddings: Tap
+    width: int
+    positions: Optional[str] = None
+
+
 @dataclass(frozen=True)
 class Tower:
     """A backbone as methods see it.
@@ -117,6 +143,8 @@ class Tower:
         module: The backbone itself, a plain handle for hooks to resolve paths in.
         block_path: Path of the list of blocks below ``module``.
         norms: Paths of all its norms below ``module``. Defaults to None, not declared.
+        entrance: Of a decoder-only language model, whose blocks' ``input`` is that of the whole block and which hands
+            further keyword arguments on to its blocks. Defaults to None: it is none.
     """
     name: str
     width: int
@@ -124,6 +152,7 @@ class Tower:
     module: nn.Module = field(repr=False, compare=False)
     block_path: str = ''
     norms: Optional[Tuple[str, ...]] = None
+    entrance: Optional[Entrance] = None
 
     @property
     def block_modules(self) -> nn.ModuleList:

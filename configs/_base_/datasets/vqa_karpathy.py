@@ -32,5 +32,6 @@ vqa_test_set = dict(
     annotations='vqa/v2_mscoco_val2014_annotations.json',
     test_mode=True,
     pipeline=vqa_test_pipeline)
-vqa_val_evaluator = dict(type='VQAMetric')
-vqa_test_evaluator = dict(type='VQAMetric')
+# The official figure, and beside it that of VL-T5's evaluator, which VL-PET's paper reports.
+vqa_val_evaluator = [dict(type='VQAMetric'), dict(type='VQAMetric', rule='vlt5', prefix='vlt5')]
+vqa_test_evaluator = vqa_val_evaluator

@@ -13,12 +13,12 @@ Rules = Sequence[Tuple[str, str]]
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
-    """The state dict inside a checkpoint: under ``state_dict``, under ``model``, or the checkpoint itself.
+    """The state dict inside a checkpoint: under ``state_dict``, ``model`` or ``model_state``, or the checkpoint itself.
 
     Returns:
         dict[str, Tensor]: Empty when there is none.
     """
-    for key in ('state_dict', 'model'):
+    for key in ('state_dict', 'model', 'model_state'):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
             break

@@ -7,9 +7,9 @@ from torch import Tensor
 from ...registry import DIALECTS
 from .base import Dialect, weights_of
 
-# Without itm_head, and not all of decoder: BLIP's and BART's own files have parts of those names.
-PARTS = ('vision.', 'text.', 'decoder.bert.', 'decoder.cls.', 'lm.', 'visual_embedding.', 'itc_head.', 'adapter.',
-         'temporal_embedding.', 'momentum.', 'queue.')
+# Without itm_head, and not all of decoder and encoder: BLIP's and BART's own files have parts of those names.
+PARTS = ('vision.', 'text.', 'decoder.bert.', 'decoder.cls.', 'encoder.patch_embed.', 'lm.', 'visual_embedding.',
+         'itc_head.', 'adapter.', 'temporal_embedding.', 'momentum.', 'queue.')
 
 
 @DIALECTS.register_module(name='vlpeft')

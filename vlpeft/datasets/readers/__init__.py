@@ -1,5 +1,6 @@
-"""Readers: frames of videos and images by index, stored features by name."""
+"""Readers: frames of videos and images by index, sounds, stored features by name."""
 
+from .audio_reader import AudioReader
 from .base import BaseReader, ClipError, ClipInfo
 from .decord_reader import DecordReader
 from .features import FeatureReader
@@ -10,6 +11,6 @@ from .packed_hdf5_reader import PackedHDF5Reader
 from .pyav_reader import PyAVReader
 
 __all__ = [
-    'BaseReader', 'ClipError', 'ClipInfo', 'DecordReader', 'FeatureReader', 'HDF5Reader', 'ImageReader', 'NPZReader',
-    'PackedHDF5Reader', 'PyAVReader'
+    'AudioReader', 'BaseReader', 'ClipError', 'ClipInfo', 'DecordReader', 'FeatureReader', 'HDF5Reader',
+    'ImageReader', 'NPZReader', 'PackedHDF5Reader', 'PyAVReader'
 ]

@@ -1,16 +1,19 @@
-"""Transforms of clips: each draws its parameters once and applies them to every frame."""
+"""Transforms of clips, each drawing its parameters once for all frames, and of sounds and texts."""
 
+from .fbank import Fbank, NormaliseFbank
 from .geometry import ClipRandomFlip, ClipRandomResizedCrop, ClipResize
+from .load_audio import LoadAudio
 from .load_clip import LoadClip
 from .load_features import LoadFeatures
 from .load_images import LoadImages
 from .pack import PackClip
-from .rand_augment import ClipRandAugment
+from .rand_augment import ClipRandAugment, ClipTorchvisionRandAugment
 from .seq2seq import ComposeText, DrawTarget, PackText
+from .spec_augment import SpecAugment
 from .text import CleanQuestion, CleanText, clean_caption, clean_question
 
 __all__ = [
     'CleanQuestion', 'CleanText', 'ClipRandAugment', 'ClipRandomFlip', 'ClipRandomResizedCrop', 'ClipResize',
-    'ComposeText', 'DrawTarget', 'LoadClip', 'LoadFeatures', 'LoadImages', 'PackClip', 'PackText', 'clean_caption',
-    'clean_question'
+    'ClipTorchvisionRandAugment', 'ComposeText', 'DrawTarget', 'Fbank', 'LoadAudio', 'LoadClip', 'LoadFeatures',
+    'LoadImages', 'NormaliseFbank', 'PackClip', 'PackText', 'SpecAugment', 'clean_caption', 'clean_question'
 ]

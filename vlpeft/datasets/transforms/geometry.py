@@ -1,5 +1,7 @@
 """Crop, flip and resize a clip: one draw of the parameters for all its frames."""
 
+import re
+
 from mmcv.transforms import BaseTransform
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
@@ -7,6 +9,7 @@ from torchvision.transforms.v2 import functional as F
 from ...registry import TRANSFORMS
 
 BICUBIC = v2.InterpolationMode.BICUBIC
+SIDES = re.compile(r'\b(left|right)(most)?\b', re.IGNORECASE)
 
 
 @TRANSFORMS.register_module()
@@ -32,14 +35,23 @@ class ClipRandomFlip(BaseTransform):
 
     Args:
         prob (float): Probability. Defaults to 0.5.
+        keep_sides (bool): Never mirror a clip whose texts (``question``, ``answers``, ``caption``, ``text``) have the
+            word left, right, leftmost or rightmost: the picture would no longer agree with them. Defaults to False.
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
+    def __init__(self, prob: float = 0.5, keep_sides: bool = False) -> None:
         self.flip = v2.RandomHorizontalFlip(prob)
+        self.keep_sides = keep_sides
 
     def transform(self, results: dict) -> dict:
-        results['clip'] = self.flip(results['clip'])
+        if not (self.keep_sides and _names_a_side(results)):
+            results['clip'] = self.flip(results['clip'])
         return results
+
+
+def _names_a_side(results: dict) -> bool:
+    texts = [results[key] for key in ('question', 'caption', 'text') if key in results]
+    return any(map(SIDES.search, [*texts, *results.get('answers', ())]))
 
 
 @TRANSFORMS.register_module()

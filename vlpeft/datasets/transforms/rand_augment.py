@@ -1,4 +1,4 @@
-"""RandAugment for clips: BLIP's operations, drawn once per clip.
+"""RandAugment for clips, drawn once per clip: BLIP's operations, and torchvision's.
 
 Paper: RandAugment (Cubuk et al. 2020, arXiv:1909.13719).
 """
@@ -54,20 +54,45 @@ class ClipRandAugment(BaseTransform):
     Args:
         num_ops (int): Operations applied one after the other, drawn with replacement. Defaults to 2.
         magnitude (int): Strength, 0 to 10. Defaults to 5.
+        prob (float): Probability with which each operation drawn is applied. Defaults to 1.
 
     Raises:
         ValueError: ``magnitude`` outside [0, 10].
     """
 
-    def __init__(self, num_ops: int = 2, magnitude: int = 5) -> None:
+    def __init__(self, num_ops: int = 2, magnitude: int = 5, prob: float = 1.) -> None:
         if not 0 <= magnitude <= MAX_LEVEL:
             raise ValueError(f'magnitude must lie in 0..{MAX_LEVEL}, got {magnitude}')
         self.num_ops = num_ops
         self.strength = magnitude / MAX_LEVEL
+        self.prob = prob
 
     def transform(self, results: dict) -> dict:
         names = list(OPERATIONS)
         for draw in torch.randint(len(names), (self.num_ops, )).tolist():
             sign = 1 - 2 * int(torch.randint(2, ()))
+            # Without a choice nothing is drawn, so that recipes of old keep their random numbers.
+            if self.prob < 1 and torch.rand(()) >= self.prob:
+                continue
             results['clip'] = OPERATIONS[names[draw]](results['clip'], self.strength, sign)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ClipTorchvisionRandAugment(BaseTransform):
+    """torchvision's RandAugment, with the same operations and parameters for every frame.
+
+    Its set has posterize, solarize, colour and contrast beside those of :class:`ClipRandAugment`, and uncovered pixels
+    become black. Histograms are measured frame by frame.
+
+    Args:
+        num_ops (int): Operations applied one after the other, drawn with replacement. Defaults to 2.
+        magnitude (int): Strength, 0 to 30. Defaults to 9.
+    """
+
+    def __init__(self, num_ops: int = 2, magnitude: int = 9) -> None:
+        self.augment = v2.RandAugment(num_ops, magnitude)
+
+    def transform(self, results: dict) -> dict:
+        results['clip'] = self.augment(results['clip'])
         return results

@@ -39,34 +39,39 @@ class ComposeText(BaseTransform):
 
     Args:
         template (str): ``str.format`` template over the fields of the sample, such as ``'vqa: {question}'``.
+        rstrip (str): Characters that are first removed from the end of the fields that are texts. Defaults to ''.
 
     Raises:
         ValueError: The template is malformed or has a field without a name; on use: the sample lacks a field.
     """
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, rstrip: str = '') -> None:
         try:
             self.fields = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
         except ValueError as error:
             raise ValueError(f"ComposeText: template '{template}': {error}") from error
         if not all(name.isidentifier() for name in self.fields):
             raise ValueError(f"ComposeText: template '{template}': fields must be plain names like {{question}}")
-        self.template = template
+        self.template, self.rstrip = template, rstrip
 
     def transform(self, results: dict) -> dict:
         absent = [name for name in self.fields if name not in results]
         if absent:
             raise ValueError(f"ComposeText: template '{self.template}' asks for '{absent[0]}'; the sample has "
                              f"{', '.join(sorted(results))}")
-        results['text'] = self.template.format_map(results)
+        values = {name: results[name] for name in self.fields}
+        stripped = {name: value.rstrip(self.rstrip) for name, value in values.items() if isinstance(value, str)}
+        results['text'] = self.template.format_map({**values, **stripped})
         return results
 
 
 @TRANSFORMS.register_module()
 class PackText(BaseTransform):
-    """Pack features and texts as ``dict(inputs=Tensor, data_samples=BaseDataElement)``.
+    """Pack a clip or features with texts as ``dict(inputs=Tensor, data_samples=BaseDataElement)``.
 
-    ``inputs`` are the ``features``: stored ones (I, N, F) of I images, N cells and F channels, or images (I, 3, H, W).
+    ``inputs`` are the ``clip``, uint8 (T, 3, H, W), an image being one frame; without one the ``features``: stored ones
+    (I, N, F) of I images, N cells and F channels; images (I, 3, H, W); or the filter-bank energies of a sound (1,
+    frames, bins).
     Fields of ``data_samples``: ``task``, ``name``, ``text`` and
 
     * in training: ``target`` and ``weight``;
@@ -84,4 +89,5 @@ class PackText(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         sample = BaseDataElement(task=self.task, **{key: results[key] for key in FIELDS if key in results})
-        return dict(inputs=results['features'].contiguous(), data_samples=sample)
+        inputs = results['clip'] if 'clip' in results else results['features']
+        return dict(inputs=inputs.contiguous(), data_samples=sample)

@@ -14,8 +14,11 @@ from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.checkpoint.trained import TRAINING_ONLY, load_trained
 from vlpeft.registry import HOOKS
 
+#: Arguments of MMEngine's file functions for writing whole files or none.
+ATOMIC = dict(backend='vlpeft_atomic')
 
-@register_backend('vlpeft_atomic', force=True)
+
+@register_backend(ATOMIC['backend'], force=True)
 class AtomicLocalBackend(LocalBackend):
     """Local files that are either the old or the new version, never a part."""
 
@@ -44,7 +47,7 @@ class AdapterCheckpointHook(CheckpointHook):
     """
 
     def __init__(self, save_base: bool = False, **kwargs) -> None:
-        super().__init__(backend_args=dict(backend='vlpeft_atomic'), **kwargs)
+        super().__init__(backend_args=ATOMIC, **kwargs)
         self.save_base = save_base
 
     @staticmethod

@@ -26,6 +26,9 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ValueError(f'nothing to train: no parameter of {type(model).__name__} requires a gradient '
                              "(model.adapter and model.trainable decide what is trained)")
+        if self.paramwise_cfg:
+            # Tied parameters, such as word embeddings, are met once for each of their places.
+            self.paramwise_cfg.setdefault('bypass_duplicate', True)
         wrapper = super().__call__(model)
         groups = wrapper.optimizer.param_groups
         for group in groups:

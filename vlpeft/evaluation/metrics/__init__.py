@@ -1,7 +1,9 @@
 """Registered metrics."""
 
 from .base import ExactlyOnceMetric
+from .caption_submission import CaptionSubmission
 from .captions import CaptionMetric
+from .gqa import GQASubmission
 from .label_score import LabelScoreMetric
 from .nlvr2 import NLVR2Metric, NLVR2Submission
 from .open_ended import OpenEndedMetric
@@ -12,6 +14,7 @@ from .value import VALUESubmission
 from .vqa import VQAMetric, VQASubmission
 
 __all__ = [
-    'CaptionMetric', 'ExactlyOnceMetric', 'LabelScoreMetric', 'NLVR2Metric', 'NLVR2Submission', 'OpenEndedMetric',
-    'QuestionMetric', 'RetrievalMetric', 'Submission', 'VALUESubmission', 'VQAMetric', 'VQASubmission'
+    'CaptionMetric', 'CaptionSubmission', 'ExactlyOnceMetric', 'GQASubmission', 'LabelScoreMetric', 'NLVR2Metric',
+    'NLVR2Submission', 'OpenEndedMetric', 'QuestionMetric', 'RetrievalMetric', 'Submission', 'VALUESubmission',
+    'VQAMetric', 'VQASubmission'
 ]

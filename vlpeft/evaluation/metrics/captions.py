@@ -66,7 +66,7 @@ class CaptionMetric(ExactlyOnceMetric):
                 result['unreadable'] = sample['unreadable']
             elif not sample.get('references'):
                 raise ValueError(f"CaptionMetric: sample {sample['sample_id']!r} has no references; of a set whose "
-                                 'captions are not public, write a submission (VALUESubmission)')
+                                 'captions are not public, write a submission (CaptionSubmission, VALUESubmission)')
             else:
                 result.update(caption=sample['pred_caption'], references=list(sample['references']))
             self.results.append(result)

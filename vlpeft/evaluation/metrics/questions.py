@@ -48,7 +48,7 @@ class QuestionMetric(ExactlyOnceMetric):
             elif self.truth_field not in sample:
                 raise ValueError(f"{type(self).__name__}: question {sample['question_id']!r} has no "
                                  f"'{self.truth_field}'; of a set whose answers are not public, write a submission "
-                                 '(VQASubmission, NLVR2Submission, VALUESubmission)')
+                                 '(VQASubmission, GQASubmission, NLVR2Submission, VALUESubmission)')
             else:
                 result['score'] = self.score(sample['pred_answer'], sample[self.truth_field])
             self.results.append(result)

@@ -2,15 +2,21 @@
 
 from .appended_vision import AppendedVision
 from .attention import CrossContext, KeyValue, attend
+from .audio_spectrogram_transformer import AST
 from .blip_decoder import BlipTextDecoder
 from .blip_text import BlipTextEncoder, SelfCache
+from .causal_lm import build_causal_lm
 from .clip_text import ClipTextEncoder
+from .cls_levels import cls_levels
 from .grid_tower import GridTower, to_cells
 from .seq2seq_lm import build_seq2seq_lm
+from .slotted_lm import Lead, SlottedLM
+from .timesformer import TimeSformer
 from .vision import check_vision_tower
 from .visual_embedding import VisualEmbedding
 
 __all__ = [
-    'AppendedVision', 'BlipTextDecoder', 'BlipTextEncoder', 'ClipTextEncoder', 'CrossContext', 'GridTower', 'KeyValue',
-    'SelfCache', 'VisualEmbedding', 'attend', 'build_seq2seq_lm', 'check_vision_tower', 'to_cells'
+    'AST', 'AppendedVision', 'BlipTextDecoder', 'BlipTextEncoder', 'ClipTextEncoder', 'CrossContext', 'GridTower',
+    'KeyValue', 'Lead', 'SelfCache', 'SlottedLM', 'TimeSformer', 'VisualEmbedding', 'attend', 'build_causal_lm',
+    'build_seq2seq_lm', 'check_vision_tower', 'cls_levels', 'to_cells'
 ]

@@ -5,6 +5,8 @@ from typing import Union
 import torch
 from torch import nn
 
+from .lm_config import lm_config
+
 FAMILIES = ('bart', 't5')
 
 
@@ -26,16 +28,8 @@ def build_seq2seq_lm(config: Union[str, dict], vocab_size: int) -> nn.Module:
     Raises:
         ValueError: Another model type.
     """
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM, GenerationConfig
-    if isinstance(config, str):
-        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size)
-    else:
-        kind = config.get('model_type')
-        if kind not in FAMILIES:
-            raise ValueError(f'lm.model_type={kind!r}; choose from {FAMILIES}')
-        geometry = AutoConfig.for_model(**{**config, 'vocab_size': vocab_size})
-    if geometry.model_type not in FAMILIES:
-        raise ValueError(f'{config!r} is a {geometry.model_type}; known are {FAMILIES}')
+    from transformers import AutoModelForSeq2SeqLM, GenerationConfig
+    geometry = lm_config(config, vocab_size, FAMILIES)
     # On the meta device, where there are shapes only, masks for SDPA ask for values.
     attention = dict(attn_implementation='eager') if torch.empty(0).is_meta else {}
     lm = AutoModelForSeq2SeqLM.from_config(geometry, **attention)

@@ -20,7 +20,7 @@ from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
 from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
-from .seq2seq_task import Seq2SeqTask
+from .seq2seq_task import Seq2SeqTask, only_task
 
 TOWERS = dict(
     bart=dict(encoder='lm.model.encoder', decoder='lm.model.decoder'), t5=dict(encoder='lm.encoder', decoder='lm.decoder'))
@@ -121,7 +121,7 @@ class VLSeq2Seq(AdaptedModel):
         Raises:
             ValueError: Another mode, or a batch of several or unknown tasks.
         """
-        task = self.task_of(data_samples)
+        task = only_task(data_samples, self.tasks)
         encoded = self.read(self.features(inputs), self.tokens([sample.text for sample in data_samples],
                                                                self.tasks[task].max_text, inputs.device))
         if mode == 'tensor':
@@ -133,18 +133,6 @@ class VLSeq2Seq(AdaptedModel):
         for sample, text in zip(data_samples, self.answer(encoded, self.tasks[task])):
             sample.set_field(text, self.tasks[task].output)
         return data_samples
-
-    def task_of(self, data_samples: list) -> str:
-        """The one task of a batch.
-
-        Raises:
-            ValueError: There are several, or it has no settings.
-        """
-        names = {sample.task for sample in data_samples}
-        if len(names) > 1 or not names <= set(self.tasks):
-            raise ValueError(f'a batch holds samples of one of the tasks {", ".join(self.tasks)}; this one holds '
-                             f'{", ".join(sorted(names))}')
-        return names.pop()
 
     def tokens(self, texts: Sequence[str], max_length: Optional[int], device: torch.device) -> Tokens:
         """Token ids and mask of texts, cut to ``max_length`` tokens."""

@@ -1,10 +1,30 @@
 """What one task asks of a sequence-to-sequence model: lengths, loss, and how it answers."""
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, Optional, Sequence, Tuple
 
 LOSSES = ('sample', 'token')
 OUTPUTS = ('pred_answer', 'pred_caption')
+
+
+def check_settings(**options: Tuple[str, Sequence[str]]) -> None:
+    """Raises ValueError for the first setting, ``name=(value, choices)``, whose value is not among its choices."""
+    for option, (value, choices) in options.items():
+        if value not in choices:
+            raise ValueError(f'task setting {option}={value!r}; choose from {choices}')
+
+
+def only_task(data_samples: Sequence, tasks: Mapping) -> str:
+    """The one task of a batch.
+
+    Raises:
+        ValueError: There are several, or it has no settings.
+    """
+    names = {sample.task for sample in data_samples}
+    if len(names) > 1 or not names <= set(tasks):
+        raise ValueError(f'a batch holds samples of one of the tasks {", ".join(tasks)}; this one holds '
+                         f'{", ".join(sorted(names))}')
+    return names.pop()
 
 
 @dataclass(frozen=True)
@@ -33,8 +53,6 @@ class Seq2SeqTask:
     generation: Mapping = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for option, value, valid in (('loss', self.loss, LOSSES), ('output', self.output, OUTPUTS)):
-            if value not in valid:
-                raise ValueError(f'task setting {option}={value!r}; choose from {valid}')
+        check_settings(loss=(self.loss, LOSSES), output=(self.output, OUTPUTS))
         if self.choices is not None and len(self.choices) < 2:
             raise ValueError(f'task setting choices={self.choices!r} leaves nothing to choose')

@@ -8,21 +8,29 @@ from ..schema import SiteError, Tower
 from .bart import bart
 from .blip_text import blip_text, blip_text_decoder
 from .clip_text import clip_text
+from .gpt2 import gpt2
+from .llama import llama
 from .mmpretrain_beit import mmpretrain_beit
 from .mmpretrain_eva02 import mmpretrain_eva02
 from .mmpretrain_vit import mmpretrain_vit
+from .opt import opt
 from .t5 import t5
+from .timesformer import timesformer
 
 FAMILIES: Dict[str, Callable[[nn.Module, str], Tower]] = {
     'VisionTransformer': mmpretrain_vit,
     'BEiTViT': mmpretrain_beit,
     'ViTEVA02': mmpretrain_eva02,
+    'TimeSformer': timesformer,
     'BlipTextEncoder': blip_text,
     'BlipTextDecoder': blip_text_decoder,
     'ClipTextEncoder': clip_text,
     'BartEncoder': bart,
     'BartDecoder': bart,
     'T5Stack': t5,
+    'OPTForCausalLM': opt,
+    'GPT2LMHeadModel': gpt2,
+    'LlamaForCausalLM': llama,
 }
 
 

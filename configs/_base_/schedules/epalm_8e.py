@@ -1,0 +1,13 @@
+# eP-ALM with OPT-2.7B on images: connectors at 2e-5, the soft prompt at half of it. The rates start at 1e-5, are at
+# their own after the first 400 iterations, and follow a cosine to 1e-6; both groups are scheduled, as the authors meant
+# it. What the released code does instead: epalm_8e_{qa,caption}_released.py.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    constructor='TrainableOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=2e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.02),
+    paramwise_cfg=dict(custom_keys=dict(prompt=dict(lr_mult=0.5))))
+param_scheduler = dict(
+    type='WarmupCosineLR', warmup_lr=1e-5, min_lr=1e-6, end=8, by_epoch=True, convert_to_iter_based=True)
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')

@@ -1,0 +1,10 @@
+# As epalm_8e.py with the wiring of the released captioning scripts: the prompt has no rate of its own, matrices keep
+# theirs, and biases alone are scheduled, without decay.
+_base_ = './epalm_8e.py'
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        custom_keys=dict(
+            _delete_=True,
+            weight=dict(scheduled=False),
+            table=dict(scheduled=False),
+            bias=dict(decay_mult=0.))))

@@ -1,0 +1,91 @@
+"""Fully sharded training on two gloo processes is training on one: losses, trained weights, answers, resuming."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from tests.sharded_runs import noted, run, run_config, run_on_two
+from tests.tiny_epalm import build_perceptual, perceptual_config, write_vocabulary
+from vlpeft.registry import MODELS
+from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.checkpoint.trained import load_trained
+
+FRAGMENT = 'configs/_base_/fsdp.py'
+
+
+def strategy(**options) -> dict:
+    """That of the fragment, in the weights' own type."""
+    return dict(Config.fromfile(FRAGMENT).strategy, mixed_precision=None, **options)
+
+
+@pytest.fixture(scope='module')
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('sharded')
+    vocabulary = write_vocabulary(folder / 'opt')
+    base = folder / 'base.pth'
+    towers = build_perceptual(torch.float32).named_parameters()
+    torch.save(dict(state_dict={name: param.detach() for name, param in towers if 'adapter' not in name}), base)
+    model = perceptual_config(vocabulary=vocabulary, base_checkpoint=dict(source=str(base)))
+
+    def build(name, batch_size, **options):
+        return run_config(folder, name, batch_size, model, **options)
+
+    def resume(origin):
+        return dict(resume=True, load_from=str(folder / origin / 'epoch_1.pth'))
+
+    found = dict(
+        one=build('one', 4),
+        two=build('two', 2, strategy=strategy()),
+        moved=build('moved', 2, strategy=strategy(), **resume('one')),
+        back=build('back', 4, strategy=strategy(), **resume('two')),
+        bf16=build('bf16', 2, strategy=dict(Config.fromfile(FRAGMENT).strategy)))
+    run(found['one'])
+    run_on_two([found['two'], found['moved'], found['bf16']])
+    run(found['back'])
+    return found
+
+
+def saved(config, epoch=2):
+    return torch.load(f'{config.work_dir}/epoch_{epoch}.pth', weights_only=False)
+
+
+def test_losses_of_all_steps_are_those_of_one_process(runs):
+    one, two = noted(runs['one'])['losses'], noted(runs['two'])['losses']
+    assert len(one) == 10 and one[-1] < one[0]
+    assert two == pytest.approx(one, rel=1e-5)
+
+
+def test_checkpoints_hold_whole_trained_tensors_and_the_optimiser_as_of_one_process(runs):
+    one, two = saved(runs['one']), saved(runs['two'])
+    assert set(two['state_dict']) == set(one['state_dict'])
+    assert all(key.startswith('adapter.') for key in two['state_dict'])
+    for key, value in one['state_dict'].items():
+        assert type(two['state_dict'][key]) is torch.Tensor
+        torch.testing.assert_close(two['state_dict'][key], value, rtol=1e-3, atol=1e-4, msg=lambda text: f'{key}: {text}')
+    assert two['meta']['base'] == one['meta']['base']
+    for index, state in one['optimizer']['state'].items():
+        torch.testing.assert_close(two['optimizer']['state'][index], state, rtol=1e-3, atol=1e-5)
+
+
+def test_answers_of_a_set_that_does_not_divide_are_those_of_one_process(runs):
+    answers = noted(runs['two'])['answers']
+    assert answers == noted(runs['one'])['answers'] and len(answers) == 5 and len(set(answers.values())) > 1
+
+
+@pytest.mark.parametrize('name', ['moved', 'back'])
+def test_a_run_resumes_on_another_number_of_processes(runs, name):
+    assert noted(runs[name])['losses'] == pytest.approx(noted(runs['one'])['losses'][5:], rel=1e-5)
+
+
+def test_a_sharded_run_s_checkpoint_loads_without_any_runner(runs):
+    model = MODELS.build(runs['one'].model)
+    path = f'{runs["two"].work_dir}/epoch_2.pth'
+    load_trained(model, read_checkpoint(path), path)
+    torch.testing.assert_close(dict(model.adapter.state_dict()), {
+        key.removeprefix('adapter.'): value for key, value in saved(runs['two'])['state_dict'].items()})
+
+
+def test_bfloat16_stays_near_and_keeps_trained_weights_in_float32(runs):
+    one, half = noted(runs['one'])['losses'], noted(runs['bf16'])['losses']
+    assert half == pytest.approx(one, rel=0.05) and half != pytest.approx(one, rel=1e-4)
+    assert {value.dtype for value in saved(runs['bf16'])['state_dict'].values()} == {torch.float32}

@@ -1,0 +1,105 @@
+"""Every VL-PET recipe and its baselines at tiny geometry, on the files that the configs name: train, validate, test."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from tests.tiny_vl import VOCAB
+from tests.vl_workspace import shrink_vl_model, write_vl_workspace
+from tests.workspace import ROOT
+from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.engine.run_config import RunConfig
+
+RECIPES = sorted(
+    path.relative_to(ROOT / 'configs').as_posix() for folder in ('vl_pet', 'bottleneck', 'baselines')
+    for path in (ROOT / 'configs' / folder).rglob('*base_*.py') if 'blip' not in path.name)
+STEPS = 2
+# METEOR starts a Java program, which takes seconds.
+WITH_JAVA = 'vl_pet/vlpet-large_bart-base_coco-caption.py'
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory):
+    return write_vl_workspace(tmp_path_factory.mktemp('vl'))
+
+
+def loaders(cfg):
+    """The loader configs of a phase, by task if there are several."""
+    return [cfg] if 'dataset' in cfg else list(cfg.values())
+
+
+def make_runner(workspace, work_dir, recipe, options=()):
+    cfg = RunConfig.read(ROOT / 'configs' / recipe)
+    shrink_vl_model(cfg.model, workspace)
+    single = dict(num_workers=0, persistent_workers=False, pin_memory=False)
+    for loader in [cfg.train_dataloader, *loaders(cfg.val_dataloader), *loaders(cfg.test_dataloader)]:
+        loader.update(single, batch_size=4)
+        if 'batch_sampler' in loader:
+            loader.batch_sampler.batch_sizes = {}
+        if cfg.model.get('vision'):
+            loader.dataset.pipeline[0].size = cfg.model.vision.img_size
+    for phase in (cfg.val_evaluator, cfg.test_evaluator):
+        metrics = [phase] if isinstance(phase, list) or 'type' in phase else phase.values()
+        for evaluator in (metric for group in metrics for metric in (group if isinstance(group, list) else [group])):
+            if 'out_file' in evaluator:
+                evaluator.out_file = str(work_dir / evaluator.out_file)
+            if evaluator.type == 'CaptionMetric' and recipe != WITH_JAVA:
+                evaluator.tokenizer = 'python'
+    cfg.train_cfg.max_epochs = 1
+    cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
+    cfg.merge_from_dict(dict(options))
+    return Runner.from_cfg(cfg)
+
+
+def test_there_are_recipes_for_every_task_and_variant():
+    assert len(RECIPES) == 12 + 9 + 4 + 2 + 1
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(workspace)
+    runner = make_runner(workspace, tmp_path, recipe)
+    before = {name: param.detach().clone() for name, param in runner.model.named_parameters()}
+    runner.train()
+    assert runner.iter >= STEPS
+    moved = {name for name, param in runner.model.named_parameters() if not param.equal(before[name])}
+    # The boxes are zero, so their weight has no gradient, but it is decayed.
+    assert moved <= runner.model.declared and len(moved) > len(runner.model.declared) // 2
+    metrics = runner.test()
+    figures = [value for value in metrics.values() if not isinstance(value, str)]
+    assert figures and all(math.isfinite(value) for value in figures)
+    if recipe.endswith('_video.py'):
+        answers = json.loads((tmp_path / 'work_dirs/tvqa_test_predictions.json').read_text())
+        assert sorted(map(int, answers)) == list(range(8))
+
+
+@pytest.mark.parametrize('recipe', ['vl_pet/vlpet-large_bart-base_image.py', 'vl_pet/vlpet-small_t5-base_image.py'])
+def test_a_checkpoint_comes_back_in_another_process_and_in_the_released_layout(workspace, tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(workspace)
+    runner = make_runner(workspace, tmp_path, recipe)
+    runner.train()
+    checkpoint = tmp_path / 'epoch_1.pth'
+    family = runner.cfg.model.lm.model_type
+    rows = [key for key in torch.load(checkpoint, weights_only=True)['state_dict'] if key.endswith(':]')]
+    assert rows == [f'lm.{"model." if family == "bart" else ""}shared.weight[{VOCAB[family] - 200}:]']
+    dumped = next(tmp_path.glob('*/vis_data/config.py'))
+    released, back = tmp_path / 'released.pth', tmp_path / 'back.safetensors'
+    tool = [sys.executable, str(ROOT / 'tools/model_converters/convert_checkpoint.py')]
+    for command in ([checkpoint, released, '--base', workspace / f'{family}.bin', '--to', 'vl_pet'],
+                    [checkpoint, back]):
+        subprocess.run([*tool, *map(str, command), '--config', str(dumped)], check=True, capture_output=True,
+                       text=True)
+    state = {key: value for key, value in runner.model.state_dict().items()}
+    for file in (checkpoint, released, back):
+        # Another seed: rows that no base holds are drawn anew.
+        other = make_runner(workspace, tmp_path / file.stem, recipe, {'randomness.seed': 1, 'load_from': SCHEME + str(file)})
+        table = next(key for key in state if key.endswith('shared.weight'))
+        assert not torch.equal(other.model.state_dict()[table], state[table])
+        other.load_or_resume()
+        found = other.model.state_dict()
+        assert all(torch.equal(found[key], value) for key, value in state.items())

@@ -1,0 +1,152 @@
+"""Cached decoding equals full recomputation; what a token can learn of its successors and its batch."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny_epalm import END, LAYERS, VOCAB, build_perceptual, random_texts, random_vectors
+from vlpeft.models.continuation import Continuation
+from vlpeft.models.decoding import beam_search
+from vlpeft.models.tokenizer import Tokens
+
+# visual row, end, rows that a cached step runs
+MODES = [('causal', LAYERS - 1, 1), ('full', LAYERS - 1, 2), ('full', LAYERS, 1), ('causal', 4, 1)]
+NEW = 6
+
+
+class Lively(nn.Module):
+    """A head whose tokens differ from text to text and from step to step, which a random model's own do not."""
+
+    def __init__(self, lm):
+        super().__init__()
+        generator = torch.Generator().manual_seed(3)
+        self.table = torch.randn(lm.config.word_embed_proj_dim if hasattr(lm.config, 'word_embed_proj_dim') else
+                                 lm.config.hidden_size, VOCAB, generator=generator).to(lm.dtype)
+
+    def forward(self, hidden):
+        return torch.sin(5 * hidden) @ self.table
+
+
+def build(dtype=torch.float64, **options):
+    model = build_perceptual(dtype, **options)
+    model.lm.set_output_embeddings(Lively(model.lm))
+    return model
+
+
+def search(model, tokens, vectors, beams, cached, watch=lambda ids, origin, logits: None):
+    step = Continuation(model.reader, tokens, model.lead(vectors), beams, cached)
+
+    def watched(ids, origin):
+        logits = step(ids, origin)
+        watch(ids, origin, logits)
+        return logits
+
+    return beam_search(watched, tokens.ids[:, -1:], beams, END, 1 + NEW)
+
+
+def compare(model, tokens, vectors, beams, close):
+    """Returns the rows that the first layer saw in each cached call."""
+    found, widths = [], []
+    slow = search(model, tokens, vectors, beams, False, lambda ids, origin, logits: found.append(logits))
+    handle = model.towers['lm'].block_modules[0].register_forward_pre_hook(
+        lambda module, args, kwargs: widths.append((args or [kwargs['hidden_states']])[0].shape[1]), with_kwargs=True)
+    logits = []
+    fast = search(model, tokens, vectors, beams, True, lambda ids, origin, new: logits.append(new))
+    handle.remove()
+    assert fast == slow and len(logits) == len(found) and len({tuple(row) for row in fast}) == len(fast)
+    for ours, theirs in zip(logits, found):
+        torch.testing.assert_close(ours, theirs, rtol=close, atol=close)
+    return widths
+
+
+@pytest.mark.parametrize('left', [True, False])
+@pytest.mark.parametrize('beams', [1, 3])
+@pytest.mark.parametrize('visual_row, end, rows', MODES)
+@pytest.mark.parametrize('lm', ['opt', 'opt_post'])
+def test_cached_decoding_equals_full_recomputation(lm, visual_row, end, rows, beams, left):
+    model = build(lm=lm, visual_row=visual_row, adapter=dict(end=end))
+    widths = compare(model, random_texts(left=left), random_vectors(model), beams, 1e-9)
+    assert len(widths) > 3 and set(widths[1:]) == {rows}
+
+
+@pytest.mark.parametrize('visual_row', ['causal', 'full'])
+@pytest.mark.parametrize('lm', ['opt', 'gpt2', 'llama'])
+def test_in_single_precision_and_without_prompt(lm, visual_row):
+    model = build(torch.float32, lm=lm, visual_row=visual_row, adapter=dict(prompt_length=0))
+    compare(model, random_texts(left=True), random_vectors(model), 3, 1e-4)
+
+
+def test_without_perception_nothing_is_rerun():
+    model = build(visual_row='full')
+    assert set(compare(model, random_texts(left=True), None, 3, 1e-9)[1:]) == {1}
+
+
+def test_a_slot_that_is_carried_on_allows_no_cache():
+    model = build(visual_row='full', adapter=dict(end=LAYERS - 2))
+    vectors, tokens = random_vectors(model), random_texts(left=True)
+    lengths = compare(model, tokens, vectors, 3, 1e-9)
+    assert lengths == [1 + 2 + 6 + n for n in range(len(lengths))]
+    with pytest.raises(ValueError, match='can be cached for end >= layers - 1 only'):
+        model.reader.new_cache(model.lead(vectors))
+
+
+def test_greedy_search_by_its_definition():
+    model = build()
+    tokens, vectors = random_texts(left=True), random_vectors(model)
+    for row, found in enumerate(search(model, tokens, vectors, 1, True)):
+        ids = tokens.ids[row][tokens.mask[row].bool()][None]
+        for expected in [*found, END][:NEW]:
+            new = model.logits(vectors[row:row + 1], Tokens(ids, torch.ones_like(ids)))[0, -1].argmax()
+            assert int(new) == expected
+            ids = torch.cat([ids, new.view(1, 1)], 1)
+
+
+def change_of_earlier_logits(model):
+    ids = random_texts((6, ) * 2).ids
+    other = ids.clone()
+    other[:, -1] = 5 + ids[:, -1] % 7
+    assert (ids != other).sum() == 2
+    vectors, mask = random_vectors(model, 2), torch.ones_like(ids)
+    logits = [model.logits(vectors, Tokens(text, mask)) for text in (ids, other)]
+    assert (logits[0] - logits[1])[:, -1].abs().max() > 0.1
+    return (logits[0] - logits[1])[:, :-1].abs().max()
+
+
+@pytest.mark.parametrize('lm', ['opt', 'opt_post', 'gpt2', 'llama'])
+def test_what_the_future_leaks(lm):
+    def leak(visual_row, end):
+        return change_of_earlier_logits(build(lm=lm, visual_row=visual_row, adapter=dict(end=end)))
+
+    assert leak('full', LAYERS - 1) > 1e-3
+    assert leak('full', LAYERS) < 1e-12 and leak('causal', LAYERS - 1) < 1e-12 and leak('causal', 4) < 1e-12
+
+
+def change_by_company(model, left):
+    """How far logits of real tokens change when shorter texts share the batch with a longer one."""
+    vectors, change = random_vectors(model), 0.
+    together = random_texts(left=left)
+    logits = model.logits(vectors, together)
+    for row, mask in enumerate(together.mask.bool()):
+        alone = together.ids[row:row + 1, mask]
+        change = max(change, float((model.logits(vectors[row:row + 1], Tokens(alone, torch.ones_like(alone)))[0]
+                                    - logits[row, mask]).detach().abs().max()))
+    return change
+
+
+def test_the_batch_changes_nothing_in_causal_mode():
+    causal, full = build(), build(visual_row='full')
+    assert change_by_company(causal, True) < 1e-12 and change_by_company(causal, False) < 1e-12
+    assert change_by_company(full, True) > 1e-3 and change_by_company(full, False) > 1e-3
+    for lm in ('gpt2', 'llama'):
+        assert change_by_company(build(lm=lm), True) < 1e-12
+
+
+def test_answers_do_not_depend_on_the_batch_with_left_padding():
+    model = build()
+    together, vectors = random_texts(left=True), random_vectors(model)
+    found = search(model, together, vectors, 3, True)
+    for row, mask in enumerate(together.mask.bool()):
+        ids = together.ids[row:row + 1, mask]
+        assert search(model, Tokens(ids, torch.ones_like(ids)), vectors[row:row + 1], 3, True) == found[row:row + 1]
+    # The reason not to pad prompts on the right: answers start behind the padding.
+    assert search(model, random_texts(left=False), vectors, 3, True) != found

@@ -1,0 +1,145 @@
+"""GPT-2, Llama and OPT: what stays of the stock models, and the slot in those that the slow restatement does not know."""
+
+import copy
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.tiny_epalm import LAYERS, LMS, VOCAB, build_perceptual, perceptual_config, random_texts, random_vectors
+from vlpeft.adapters.epalm import injection_levels
+from vlpeft.models.backbones import build_causal_lm
+from vlpeft.registry import MODELS
+from vlpeft.sites import checkpoint_blocks
+
+
+def stock(model, name):
+    lm = build_causal_lm(LMS[name], VOCAB).to(model.lm.dtype).eval()
+    lm.load_state_dict(model.lm.state_dict())
+    return lm
+
+
+@pytest.mark.parametrize('left', [True, False])
+@pytest.mark.parametrize('name', LMS)
+def test_without_the_method_it_is_the_stock_model(name, left):
+    model = build_perceptual(lm=name)
+    tokens = random_texts(left=left)
+    lm = stock(model, name)
+    positions = dict() if name.startswith('opt') else dict(position_ids=(tokens.mask.cumsum(1) - 1).clamp(min=0))
+    expected = lm(input_ids=tokens.ids, attention_mask=tokens.mask, **positions).logits
+    with model.switch.use(None):
+        logits = model.logits(random_vectors(model), tokens)
+    real = tokens.mask.bool()
+    torch.testing.assert_close(logits[real], expected[real], rtol=1e-11, atol=1e-11)
+    assert not torch.allclose(model.logits(random_vectors(model), tokens)[real], expected[real], atol=0.1)
+
+
+@pytest.mark.parametrize('name', LMS)
+def test_the_stock_models_own_passes_keep_every_bit(name):
+    model = build_perceptual(lm=name)
+    tokens, lm = random_texts(), stock(model, name)
+
+    def outputs(lm):
+        generated = lm.generate(tokens.ids[:, :3], max_new_tokens=4, do_sample=False, pad_token_id=1, eos_token_id=2)
+        return lm(input_ids=tokens.ids, attention_mask=tokens.mask).logits, generated
+
+    expected = outputs(lm)
+    assert set(model.lm.state_dict()) == set(lm.state_dict())
+    assert all(torch.equal(*pair) for pair in zip(outputs(model.lm), expected))
+    for attachment in (*model.attachments, model.reader.attachment):
+        attachment.detach()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.lm.modules())
+    assert all(torch.equal(*pair) for pair in zip(outputs(model.lm), expected))
+
+
+def gpt2_pieces(lm, tokens, positions):
+    body = lm.transformer
+    blocks = [lambda x, mask, block=block: block(x, attention_mask=mask)[0] for block in body.h]
+    return body.wte(tokens) + body.wpe(positions), blocks, body.ln_f
+
+
+def llama_pieces(lm, tokens, positions):
+    body = lm.model
+
+    def run(block, x, mask):
+        lead = positions.new_zeros(1, x.shape[1] - positions.shape[1])
+        rotary = body.rotary_emb(x, torch.cat([lead, positions], 1))
+        return block(x, attention_mask=mask, position_embeddings=rotary)
+
+    return body.embed_tokens(tokens), [lambda x, mask, block=block: run(block, x, mask) for block in body.layers], body.norm
+
+
+@pytest.mark.parametrize('full', [True, False])
+@pytest.mark.parametrize('name', ['gpt2', 'llama'])
+def test_the_slot_in_other_models(name, full):
+    """Their own blocks, called one by one on a sequence that grows where the slot comes in."""
+    start, end = 2, LAYERS - 1
+    model = build_perceptual(lm=name, visual_row='full' if full else 'causal', adapter=dict(start=start, end=end))
+    vectors, tokens = random_vectors(model, 1), random_texts((5, ))
+    x, blocks, norm = (gpt2_pieces if name == 'gpt2' else llama_pieces)(
+        stock(model, name), tokens.ids, torch.arange(5)[None])
+    x = torch.cat([model.adapter.prompt()[None], x], 1)
+    seen = torch.ones(7, 7, dtype=torch.bool).tril()
+    levels = dict(enumerate(injection_levels(3, start, end), start))
+    for i, block in enumerate(blocks):
+        if i in levels:
+            token = model.adapter.connector[levels[i]](vectors[:, levels[i]])[:, None]
+            if i == start:
+                seen = torch.nn.functional.pad(seen, (1, 0, 1, 0), value=True)
+                seen[0, 1:] = full
+                x = torch.cat([token, x], 1)
+            x = torch.cat([token, x[:, 1:]], 1)
+        x = block(x, torch.zeros(seen.shape).double().masked_fill(~seen, float('-inf'))[None, None])
+    expected = model.lm.lm_head(norm(x))[:, 3:]
+    torch.testing.assert_close(model.logits(vectors, tokens), expected, rtol=1e-10, atol=1e-10)
+
+
+def gradients(model):
+    model.logits(random_vectors(model), random_texts()).square().sum().backward()
+    return {name: param.grad for name, param in model.named_parameters() if param.grad is not None}
+
+
+@pytest.mark.parametrize('name', LMS)
+def test_checkpointing_gives_the_same_gradients(name):
+    plain = build_perceptual(lm=name)
+    saving = copy.deepcopy(plain)
+    checkpoint_blocks(saving.towers['lm'], saving.switch)
+    expected = gradients(plain)
+    assert set(expected) == set(plain.declared)
+    for key, grad in gradients(saving).items():
+        torch.testing.assert_close(grad, expected[key], rtol=1e-10, atol=1e-12)
+
+
+def test_a_copy_reads_its_own_method():
+    model = build_perceptual()
+    tokens, vectors = random_texts(), random_vectors(model)
+    before, twin = model.logits(vectors, tokens), copy.deepcopy(model)
+    for part in ('connector', 'prompt'):
+        with torch.no_grad():
+            next(getattr(twin.adapter, part).parameters()).mul_(-3)
+        assert torch.equal(model.logits(vectors, tokens), before)
+        changed = twin.logits(vectors, tokens)
+        assert not torch.allclose(changed, before, atol=1e-2)
+        twin = copy.deepcopy(model)
+
+
+def test_compiled_blocks_read_the_slot():
+    model = build_perceptual(torch.float32)
+    tokens, vectors = random_texts(), random_vectors(model)
+    expected = model.logits(vectors, tokens)
+    with model.switch.use(None):
+        bare = model.logits(vectors, tokens)
+    for block in model.towers['lm'].block_modules[:3]:
+        block.compile(backend='aot_eager')
+    torch.testing.assert_close(model.logits(vectors, tokens), expected, rtol=1e-4, atol=1e-4)
+    with model.switch.use(None):
+        torch.testing.assert_close(model.logits(vectors, tokens), bare, rtol=1e-4, atol=1e-4)
+
+
+def test_a_directory_gives_the_geometry(tmp_path):
+    AutoModelForCausalLM.from_config(build_causal_lm(LMS['opt'], VOCAB, 'float16').config).save_pretrained(tmp_path)
+    lm = build_causal_lm(str(tmp_path), VOCAB + 3)
+    assert lm.dtype == torch.float32 and lm.config.num_hidden_layers == LAYERS
+    assert len(lm.get_input_embeddings().weight) == VOCAB + 3
+    with pytest.raises(ValueError, match=r"lm.model_type='bart'; choose from \('opt', 'gpt2', 'llama'\)"):
+        MODELS.build(dict(perceptual_config(), lm=dict(model_type='bart')))

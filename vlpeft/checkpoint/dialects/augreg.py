@@ -1,0 +1,68 @@
+"""The original files of "How to train your ViT?" (augreg): flax arrays in a .npz."""
+
+import re
+from typing import Any, Dict, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ...registry import DIALECTS
+from ..errors import CheckpointError
+from .base import Dialect, weights_of
+
+_BLOCK = 'Transformer/encoderblock_{i}'
+_ATTENTION = f'{_BLOCK}/MultiHeadDotProductAttention_1'
+_FIRST = re.compile(r'Transformer/encoderblock_(\d+)/LayerNorm_0/scale')
+
+
+@DIALECTS.register_module(name='augreg')
+class AugRegDialect(Dialect):
+    """Google's ViT of "How to train your ViT?" (.npz); the encoder alone, read only."""
+
+    name = 'augreg'
+    ignored = [(r'(head|pre_logits)/', 'the classifier of images')]
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """The name of a block's first norm."""
+        return any(_FIRST.fullmatch(key) for key in weights_of(checkpoint))
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict in our keys: inputs last, heads joined, queries, keys and values fused."""
+        weights = weights_of(checkpoint)
+        state = dict(cls_token=weights['cls'], pos_embed=weights['Transformer/posembed_input/pos_embedding'])
+        state['patch_embed.projection.weight'] = weights['embedding/kernel'].permute(3, 2, 0, 1)
+        state['patch_embed.projection.bias'] = weights['embedding/bias']
+
+        def norm(ours: str, theirs: str) -> None:
+            state[f'{ours}.weight'], state[f'{ours}.bias'] = weights[f'{theirs}/scale'], weights[f'{theirs}/bias']
+
+        def linear(ours: str, *theirs: str) -> None:
+            state[f'{ours}.weight'] = torch.cat([_matrix(weights, name) for name in theirs])
+            state[f'{ours}.bias'] = torch.cat([weights[f'{name}/bias'].flatten() for name in theirs])
+
+        for i in _depths(weights):
+            block, attention = _BLOCK.format(i=i), _ATTENTION.format(i=i)
+            norm(f'layers.{i}.ln1', f'{block}/LayerNorm_0')
+            linear(f'layers.{i}.attn.qkv', *(f'{attention}/{role}' for role in ('query', 'key', 'value')))
+            linear(f'layers.{i}.attn.proj', f'{attention}/out')
+            norm(f'layers.{i}.ln2', f'{block}/LayerNorm_2')
+            linear(f'layers.{i}.ffn.layers.0.0', f'{block}/MlpBlock_3/Dense_0')
+            linear(f'layers.{i}.ffn.layers.1', f'{block}/MlpBlock_3/Dense_1')
+        norm('ln1', 'Transformer/encoder_norm')
+        return {f'encoder.{key}': value for key, value in state.items()}
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """Raises:
+            CheckpointError: Always.
+        """
+        raise CheckpointError('the augreg layout is read only; write timm_vit instead')
+
+
+def _matrix(weights: Mapping[str, Tensor], name: str) -> Tensor:
+    # Heads are an axis of their own: of the output of queries, keys and values, of the input of what joins them.
+    kernel = weights[f'{name}/kernel']
+    return (kernel.flatten(0, 1) if name.endswith('/out') else kernel.flatten(1)).T
+
+
+def _depths(weights: Mapping[str, Tensor]) -> Sequence[str]:
+    return [match[1] for match in map(_FIRST.fullmatch, weights) if match]

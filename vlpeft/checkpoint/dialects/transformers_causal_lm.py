@@ -1,0 +1,68 @@
+"""OPT, GPT-2 and Llama as transformers saves them, with or without the head's prefix, tied head repeated or not."""
+
+from typing import Any, Dict, List, Mapping
+
+import torch
+from torch import Tensor
+
+from ...registry import DIALECTS
+from .base import Dialect, weights_of
+
+PREFIX = 'lm.'
+HEAD = 'lm_head.weight'
+# Name of the word embeddings -> what a bare model lacks before all its names.
+TABLES = {
+    'model.decoder.embed_tokens.weight': '',
+    'decoder.embed_tokens.weight': 'model.',
+    'transformer.wte.weight': '',
+    'wte.weight': 'transformer.',
+    'model.embed_tokens.weight': '',
+    'embed_tokens.weight': 'model.',
+}
+
+
+@DIALECTS.register_module(name='transformers_causal_lm')
+class TransformersCausalLMDialect(Dialect):
+    """transformers' OPT, GPT-2 and Llama family (.bin, .safetensors): the language model of a PerceptualLM."""
+
+    name = 'transformers_causal_lm'
+    ignored = [(r'(model\.)?decoder\.version$', 'a constant'),
+               (r'(transformer\.)?h\.\d+\.attn\.(masked_)?bias$', 'a constant'),
+               (r'.+\.rotary_emb\.inv_freq$', 'a constant')]
+    dropped = [(r'(?!lm\.)', 'the layout holds a language model only')]
+
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+        """A name of the word embeddings, and no encoder."""
+        weights = weights_of(checkpoint)
+        return (any(table in weights for table in TABLES)
+                and not any(key.startswith(('encoder.', 'model.encoder.')) for key in weights))
+
+    def ignored_keys(self, checkpoint: Mapping[str, Any]) -> Dict[str, List[str]]:
+        """Reason -> foreign keys that ``to_vlpeft`` leaves out: constants, a head that repeats the embeddings."""
+        ignored = super().ignored_keys(checkpoint)
+        if _head_is_tied(weights_of(checkpoint)):
+            ignored['tied to the word embeddings'] = [HEAD]
+        return ignored
+
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+        """The state dict in our keys: a bare model gets its prefix."""
+        weights = weights_of(checkpoint)
+        left_out = {key for keys in self.ignored_keys(checkpoint).values() for key in keys}
+        lacking = TABLES[_table(weights)]
+        return {PREFIX + (key if key == HEAD else lacking + key): value for key, value in weights.items()
+                if key not in left_out}
+
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+        """As ``from_pretrained`` reads it, a tied head left out."""
+        weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
+        if _head_is_tied(weights):
+            del weights[HEAD]
+        return weights
+
+
+def _table(weights: Mapping[str, Tensor]) -> str:
+    return next(table for table in TABLES if table in weights)
+
+
+def _head_is_tied(weights: Mapping[str, Tensor]) -> bool:
+    return HEAD in weights and torch.equal(weights[HEAD], weights[_table(weights)])

@@ -1,0 +1,31 @@
+"""OPT, GPT-2 and Llama of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
+
+from typing import Union
+
+import torch
+from torch import nn
+
+from .lm_config import lm_config
+
+FAMILIES = ('opt', 'gpt2', 'llama')
+
+
+def build_causal_lm(config: Union[str, dict], vocab_size: int, dtype: str = 'float32') -> nn.Module:
+    """A decoder-only language model of random weights.
+
+    Args:
+        config: Entries of transformers' config with ``model_type`` (``'opt'``, ``'gpt2'`` or ``'llama'``), or a directory
+            or hub name whose ``config.json`` has them.
+        vocab_size: Rows of the word embeddings, added tokens included; OPT's 50,272 have room for them.
+        dtype: Of its weights, a name in torch. Defaults to ``'float32'``, whatever ``config.json`` says.
+
+    Returns:
+        transformers' ``OPTForCausalLM``, ``GPT2LMHeadModel`` or ``LlamaForCausalLM``.
+
+    Raises:
+        ValueError: Another model type.
+    """
+    from transformers import AutoModelForCausalLM
+    # Masks are given layer by layer; GPT-2's eager attention would add a causal one of its own.
+    return AutoModelForCausalLM.from_config(
+        lm_config(config, vocab_size, FAMILIES), attn_implementation='sdpa', dtype=getattr(torch, dtype))

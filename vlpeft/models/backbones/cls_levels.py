@@ -1,0 +1,49 @@
+"""What an encoder knows at several depths: the class token after each of its last blocks."""
+
+from typing import List
+
+import torch
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor, nn
+
+from .timesformer import TimeSformer
+
+KNOWN = 'mmpretrain.VisionTransformer and what derives from it, AST, TimeSformer'
+WANTED = dict(with_cls_token=True, final_norm=True)
+
+
+def cls_levels(encoder: nn.Module, inputs: Tensor, levels: int) -> Tensor:
+    """The class token after each of the last ``levels`` blocks, all through the encoder's final norm.
+
+    Args:
+        encoder: mmpretrain's ``VisionTransformer``, :class:`AST` or :class:`TimeSformer`; it stays as it is.
+        inputs: What the encoder takes: images (B, 3, H, W), spectrograms (B, frames, bins), clips (B, T, 3, H, W).
+        levels: K.
+
+    Returns:
+        (B, K, D), shallow to deep; the last is the encoder's normal class token.
+
+    Raises:
+        ValueError: Another class, a vision transformer without class token or final norm, or fewer than K blocks.
+    """
+    _check(encoder, levels)
+    found: List[Tensor] = []
+    handles = [layer.register_forward_hook(lambda module, args, out: found.append(out[:, 0]))
+               for layer in encoder.layers[-levels:]]
+    try:
+        encoder(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return encoder.ln1(torch.stack(found, dim=1))
+
+
+def _check(encoder: nn.Module, levels: int) -> None:
+    kind = type(encoder).__name__
+    if not isinstance(encoder, (VisionTransformer, TimeSformer)):
+        raise ValueError(f'no levels are known of the encoder {kind}; there are: {KNOWN}')
+    for name, wanted in WANTED.items():
+        if isinstance(encoder, VisionTransformer) and getattr(encoder, name) != wanted:
+            raise ValueError(f'the encoder {kind} has {name}={getattr(encoder, name)!r}; set encoder.{name}={wanted!r}')
+    if not 1 <= levels <= encoder.num_layers:
+        raise ValueError(f'levels={levels}; the encoder {kind} has {encoder.num_layers} blocks')

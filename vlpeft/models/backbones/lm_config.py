@@ -1,0 +1,27 @@
+"""The geometry of a language model, from a config, a directory or a hub name."""
+
+from typing import Sequence, Union
+
+
+def lm_config(config: Union[str, dict], vocab_size: int, families: Sequence[str]):
+    """transformers' config of a language model.
+
+    Args:
+        config: Its entries with ``model_type``, or a directory or hub name whose ``config.json`` has them.
+        vocab_size: Rows of the word embeddings, added tokens included.
+        families: Values of ``model_type`` that there may be.
+
+    Raises:
+        ValueError: Another model type.
+    """
+    from transformers import AutoConfig
+    if isinstance(config, str):
+        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size)
+    else:
+        kind = config.get('model_type')
+        if kind not in families:
+            raise ValueError(f'lm.model_type={kind!r}; choose from {families}')
+        geometry = AutoConfig.for_model(**{**config, 'vocab_size': vocab_size})
+    if geometry.model_type not in families:
+        raise ValueError(f'{config!r} is a {geometry.model_type}; known are {families}')
+    return geometry

@@ -1,0 +1,192 @@
+"""A decoder-only language model that reads ``[slot, prompt, text]``.
+
+Row 0 is the slot, which a method overwrites before each of the layers s ≤ i < e with a perceptual token. No other row sees
+it below layer s, so the sequence is as long in every layer and a stock model runs it: with one mask below s, another from
+s on. The rows of a soft prompt follow. Slot and prompt get no position; those of the text count its own tokens.
+
+What the slot itself sees from layer s on: ``'causal'``, itself alone; ``'full'``, as released, all rows, those of the
+future and of the padding included. With e = N - 1 the last of N layers then tells every token about its successors.
+
+Notation: B texts of L tokens, P rows of prompt, K vectors of width Dv; W width of embeddings, D of the stream.
+"""
+
+from typing import Iterator, NamedTuple, Optional
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlpeft.sites import PERCEPTION, PROMPT_ROWS, AdapterSwitch, Attachment, Binding, Tap, Tower
+
+VISUAL_ROWS = ('causal', 'full')
+#: Keyword arguments that hooks read: the mask from layer s on; how many rows at the start have no position.
+SLOT_MASK, BARE_ROWS = 'slot_mask', 'bare_rows'
+#: The position of padding. OPT has a row for it.
+PAD_POSITION = dict(opt=-1)
+
+
+class Lead(NamedTuple):
+    """What stands before the texts: ``perception`` (B, K, Dv) for the slot, None for no slot; P rows of prompt."""
+    perception: Optional[Tensor]
+    prompt_rows: int
+
+    @property
+    def slots(self) -> int:
+        return int(self.perception is not None)
+
+    @property
+    def rows(self) -> int:
+        return self.slots + self.prompt_rows
+
+    def repeat(self, times: int) -> 'Lead':
+        """For ``times`` copies of each text, side by side."""
+        return self if self.perception is None else self._replace(perception=self.perception.repeat_interleave(times, 0))
+
+
+class _Edits(nn.Module):
+    """What becomes different in a stock model's pass."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def mask(self, mask: Tensor, slot_mask: Tensor) -> Tensor:
+        return slot_mask
+
+    def positions(self, positions: Tensor, rows: int) -> Tensor:
+        return F.pad(positions[:, rows:], (0, 0, rows, 0))
+
+    def dropout(self, hidden: Tensor, rows: int) -> Tensor:
+        return F.dropout(hidden, self.body.config.dropout, self.body.training)
+
+
+def _bindings(tower: Tower, start: Optional[int]) -> Iterator[Binding]:
+    entrance, first = tower.entrance, tower.blocks[0].input
+    edits = _Edits(tower.module.get_submodule(entrance.embeddings.path))
+    if entrance.positions is not None:
+        rows = entrance.embeddings.beside(BARE_ROWS)
+        yield Binding(tower.name, 0, (rows, ), Tap(entrance.positions, 'output'), edits, 'positions')
+    if tower.module.config.model_type == 'opt':
+        # OPT was trained with dropout after its embeddings, which transformers leaves out.
+        yield Binding(tower.name, 0, (first.beside(BARE_ROWS), ), first, edits, 'dropout')
+    for block in () if start is None else tower.blocks[start:]:
+        yield Binding(tower.name, block.depth, (block.mask.beside(SLOT_MASK), ), block.mask, edits, 'mask')
+
+
+class SlottedLM:
+    """Runs a language model on texts behind a slot and a prompt.
+
+    Args:
+        tower: Of the language model.
+        start, end: s and e. None where nothing fills the slot.
+        visual_row: ``'causal'`` or ``'full'``.
+
+    Raises:
+        ValueError: Unknown ``visual_row``.
+    """
+
+    def __init__(self, tower: Tower, start: Optional[int], end: Optional[int], visual_row: str) -> None:
+        if visual_row not in VISUAL_ROWS:
+            raise ValueError(f'visual_row={visual_row!r}; choose from {VISUAL_ROWS}')
+        self.lm = tower.module
+        self.body = tower.module.get_submodule(tower.entrance.embeddings.path)
+        self.full = visual_row == 'full'
+        self.carried = 0 if end is None else len(tower.blocks) - end
+        bindings = list(_bindings(tower, start))
+        self.attachment = Attachment(bindings, {tower.name: tower}, AdapterSwitch()) if bindings else None
+
+    def words(self, ids: Tensor) -> Tensor:
+        """Embeddings (B, L, W) of token ids (B, L)."""
+        return self.lm.get_input_embeddings()(ids)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Next-token logits (…, V) of what :meth:`read` or :meth:`extend` returns."""
+        return self.lm.get_output_embeddings()(hidden)
+
+    def read(self, words: Tensor, mask: Tensor, lead: Lead, cache=None) -> Tensor:
+        """Runs B texts.
+
+        Args:
+            words: (B, L, W).
+            mask: (B, L), 0 for padding on either side.
+            lead: What stands before them.
+            cache: Empty one of :meth:`new_cache`, to be filled. Defaults to None.
+
+        Returns:
+            Last hidden states (B, L, W) of the texts.
+        """
+        positions = F.pad(self._positions(mask), (lead.rows, 0))
+        passed = {BARE_ROWS: lead.rows, **self._masks(mask, lead, words.dtype, slice(None))}
+        if lead.prompt_rows:
+            passed[PROMPT_ROWS] = slice(lead.slots, lead.rows)
+        return self._run(F.pad(words, (0, 0, lead.rows, 0)), positions, lead, cache, passed)[:, lead.rows:]
+
+    def extend(self, words: Tensor, mask: Tensor, lead: Lead, cache) -> Tensor:
+        """Runs the last token of each text, all others being in the cache.
+
+        Args:
+            words: (B, 1, W).
+            mask: (B, L) of the whole texts, the last token included.
+            lead: As for :meth:`read`.
+            cache: The filled one.
+
+        Returns:
+            Last hidden states (B, 1, W).
+        """
+        again = int(self._slot_changes(lead))
+        positions = F.pad(mask.sum(1, keepdim=True) - 1, (again, 0))
+        rows = [0, -1] if again else [-1]
+        passed = {BARE_ROWS: again, **self._masks(mask, lead, words.dtype, rows)}
+        lead = lead if again else lead._replace(perception=None)
+        return self._run(F.pad(words, (0, 0, again, 0)), positions, lead, cache, passed)[:, again:]
+
+    def can_cache(self, lead: Lead) -> bool:
+        """Whether keys and values of the rows stay as they are when texts grow, the slot's in the last layer excepted.
+
+        A slot that sees the texts and is carried on through more layers than the last changes all rows there.
+        """
+        return not (lead.slots and self.full) or self.carried <= 1
+
+    def new_cache(self, lead: Lead):
+        """An empty cache of keys and values for :meth:`read` and :meth:`extend`.
+
+        Raises:
+            ValueError: They change with every token, see :meth:`can_cache`.
+        """
+        if not self.can_cache(lead):
+            raise ValueError("visual_row='full' can be cached for end >= layers - 1 only")
+        from .slot_cache import slot_cache
+        return slot_cache(self._slot_changes(lead))
+
+    def _slot_changes(self, lead: Lead) -> bool:
+        """Whether the slot's keys and values in the last layer depend on the texts."""
+        return bool(lead.slots) and self.full and self.carried == 1
+
+    def _run(self, embeddings: Tensor, positions: Tensor, lead: Lead, cache, passed: dict) -> Tensor:
+        if lead.slots:
+            passed[PERCEPTION] = lead.perception
+        return self.body(inputs_embeds=embeddings, position_ids=positions, past_key_values=cache,
+                         use_cache=cache is not None, **passed)[0]
+
+    def _positions(self, mask: Tensor) -> Tensor:
+        pad = PAD_POSITION.get(self.lm.config.model_type, 0)
+        return (mask.cumsum(1) - 1).masked_fill(mask == 0, pad)
+
+    def _masks(self, mask: Tensor, lead: Lead, dtype: torch.dtype, rows) -> dict:
+        """Additive masks (B, 1, rows, lead + L) as the keyword arguments of a pass."""
+        real = F.pad(mask.bool(), (lead.rows, 0), value=True)
+        length = real.shape[1]
+        seen = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril() & real[:, None]
+        if not lead.slots:
+            return dict(attention_mask=_additive(seen, rows, dtype))
+        above = seen.clone()
+        above[:, 0] |= self.full
+        seen[:, 1:, 0] = False
+        return {'attention_mask': _additive(seen, rows, dtype), SLOT_MASK: _additive(above, rows, dtype)}
+
+
+def _additive(seen: Tensor, rows, dtype: torch.dtype) -> Tensor:
+    """0 where a row sees another, of ``seen`` (B, S, S); padding that would see nothing sees itself."""
+    seen = seen | (torch.eye(seen.shape[1], dtype=torch.bool, device=seen.device) & ~seen.any(-1, keepdim=True))
+    hidden = ~seen[:, None, rows]
+    return torch.zeros(hidden.shape, dtype=dtype, device=seen.device).masked_fill(hidden, torch.finfo(dtype).min)

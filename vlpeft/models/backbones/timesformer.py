@@ -1,0 +1,150 @@
+"""TimeSformer: a video transformer whose blocks attend first over time, then over space.
+
+    p ← p + W_t Attn_time(LN p)            each patch p to the same place in all frames
+    x ← x + Attn_space(LN x)               each frame to itself; the class token is in every frame and gets the mean
+    x ← x + MLP(LN x)
+
+Bertasius et al., "Is Space-Time Attention All You Need for Video Understanding?", ICML 2021, divided attention.
+"""
+
+from typing import Optional
+
+import torch
+from mmcv.cnn.bricks.transformer import FFN, PatchEmbed
+from mmengine.model import BaseModule
+from mmpretrain.models.utils import MultiheadAttention
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vlpeft.registry import MODELS
+
+EPS = 1e-6
+
+
+class SpatialAttention(MultiheadAttention):
+    """Attention within each frame, among its patches and a copy of the clip's class token."""
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """The branch's output (B, 1 + N T, D), the class token's being the mean over frames.
+
+        Args:
+            x: Normalised stream (B, 1 + N T, D): class token, then patches with time running fastest.
+            frames: T.
+        """
+        patches = x[:, 1:].unflatten(1, (-1, frames)).transpose(1, 2)
+        cls = x[:, None, :1].expand(-1, frames, -1, -1)
+        h = super().forward(torch.cat([cls, patches], dim=2).flatten(0, 1)).unflatten(0, (-1, frames))
+        return torch.cat([h[:, :, 0].mean(1, keepdim=True), h[:, :, 1:].transpose(1, 2).flatten(1, 2)], dim=1)
+
+
+class DividedBlock(BaseModule):
+    """One block of the equations above.
+
+    Args:
+        embed_dims: D.
+        num_heads: Heads of both attentions.
+        drop_path: Probability of dropping a branch: of a place's time, of a frame, of a clip's MLP.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, drop_path: float) -> None:
+        super().__init__()
+        drop = dict(type='DropPath', drop_prob=drop_path)
+        self.temporal_ln = nn.LayerNorm(embed_dims, EPS)
+        self.temporal_attn = MultiheadAttention(embed_dims, num_heads, dropout_layer=drop)
+        self.temporal_fc = nn.Linear(embed_dims, embed_dims)
+        self.ln1 = nn.LayerNorm(embed_dims, EPS)
+        self.attn = SpatialAttention(embed_dims, num_heads, dropout_layer=drop)
+        self.ln2 = nn.LayerNorm(embed_dims, EPS)
+        self.ffn = FFN(embed_dims, 4 * embed_dims, act_cfg=dict(type='GELU'), dropout_layer=drop)
+
+    def forward(self, x: Tensor, frames: int, space_only: bool = False) -> Tensor:
+        """The stream (B, 1 + N T, D) after the block.
+
+        Args:
+            x: The stream before it.
+            frames: T.
+            space_only: Leave out the temporal step. Defaults to False.
+        """
+        if not space_only:
+            cls, patches = x[:, :1], x[:, 1:]
+            times = self.temporal_ln(patches).unflatten(1, (-1, frames)).flatten(0, 1)
+            patches = patches + self.temporal_fc(self.temporal_attn(times)).view_as(patches)
+            x = torch.cat([cls, patches], dim=1)
+        x = x + self.attn(self.ln1(x), frames)
+        return self.ffn(self.ln2(x), identity=x)
+
+
+@MODELS.register_module()
+class TimeSformer(BaseModule):
+    """TimeSformer with divided space-time attention; the defaults are its base size.
+
+    ``temporal_fc`` starts at zero but in the first block, so that the others begin as those of an image transformer.
+
+    Args:
+        num_frames: Length of the time embedding, and of the clip that an image is repeated to. Clips may have any other
+            length, to which the time embedding is resized (nearest). Defaults to 8.
+        img_size: Height and width of the frames in pixels. Defaults to 224.
+        patch_size: Defaults to 16.
+        embed_dims: D. Defaults to 768.
+        num_layers: Defaults to 12.
+        num_heads: Defaults to 12.
+        num_classes: Outputs of a classifier of the class token. Defaults to None, no classifier.
+        space_only_images: Take an image as it is, without time embedding and temporal attention, instead of repeating
+            it. Defaults to False.
+        drop_path_rate: That of the last block, growing linearly from 0 (the released models trained with 0.1).
+            Defaults to 0.
+    """
+
+    def __init__(self,
+                 num_frames: int = 8,
+                 img_size: int = 224,
+                 patch_size: int = 16,
+                 embed_dims: int = 768,
+                 num_layers: int = 12,
+                 num_heads: int = 12,
+                 num_classes: Optional[int] = None,
+                 space_only_images: bool = False,
+                 drop_path_rate: float = 0.) -> None:
+        super().__init__()
+        self.num_frames, self.embed_dims, self.num_layers = num_frames, embed_dims, num_layers
+        self.space_only_images = space_only_images
+        self.patch_embed = PatchEmbed(
+            embed_dims=embed_dims, kernel_size=patch_size, stride=patch_size, input_size=img_size)
+        rows, columns = self.patch_embed.init_out_size
+        self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims))
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, embed_dims))
+        self.time_embed = nn.Parameter(torch.empty(1, num_frames, embed_dims))
+        for table in (self.cls_token, self.pos_embed, self.time_embed):
+            nn.init.trunc_normal_(table, std=0.02)
+        self.layers = nn.ModuleList(
+            DividedBlock(embed_dims, num_heads, drop_path_rate * depth / max(num_layers - 1, 1))
+            for depth in range(num_layers))
+        for layer in self.layers[1:]:
+            nn.init.zeros_(layer.temporal_fc.weight)
+            nn.init.zeros_(layer.temporal_fc.bias)
+        self.ln1 = nn.LayerNorm(embed_dims, EPS)
+        self.head = None if num_classes is None else nn.Linear(embed_dims, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Normalised tokens (B, 1 + N T, D), class token first; of a classifier its scores (B, num_classes).
+
+        Args:
+            inputs: Clips (B, T, 3, H, W) or images (B, 3, H, W).
+        """
+        is_image = inputs.ndim == 4
+        space_only = is_image and self.space_only_images
+        clips = inputs[:, None] if is_image else inputs
+        patches = self.patch_embed(clips.flatten(0, 1))[0] + self.pos_embed[:, 1:]
+        patches = patches.unflatten(0, clips.shape[:2]).transpose(1, 2)
+        if not space_only:
+            frames = self.num_frames if is_image else clips.shape[1]
+            patches = patches + self._times(frames)
+        cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
+        x = torch.cat([cls, patches.flatten(1, 2)], dim=1)
+        for layer in self.layers:
+            x = layer(x, patches.shape[2], space_only)
+        x = self.ln1(x)
+        return x if self.head is None else self.head(x[:, 0])
+
+    def _times(self, frames: int) -> Tensor:
+        return F.interpolate(self.time_embed.transpose(1, 2), size=frames, mode='nearest').transpose(1, 2)

@@ -1,0 +1,210 @@
+r"""A frozen decoder-only language model that perceives: images, videos or sounds become text through eP-ALM.
+
+    ℓ = λ · (1/B) Σ_b Σ_t CE(LM([slot, prompt, text_b])_t, text_b,t+1)      summed over the tokens of a text
+
+Shukor et al., "eP-ALM: Efficient Perceptual Augmentation of Language Models", ICCV 2023.
+
+Notation: B samples, L tokens of text, K vectors of width Dv from the encoder, P rows of prompt, V the vocabulary.
+"""
+
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Union
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlpeft.adapters import EPALM, Adapter
+from vlpeft.models.backbones import build_causal_lm, cls_levels
+from vlpeft.models.backbones.slotted_lm import Lead, SlottedLM
+from vlpeft.models.continuation import Continuation
+from vlpeft.models.decoding import beam_search
+from vlpeft.models.tokenizer import CausalTokenizer, Tokens
+from vlpeft.registry import MODELS
+from vlpeft.sites import SiteError
+
+from .base import AdaptedModel
+from .perceptual_task import PerceptualTask
+from .seq2seq_task import only_task
+
+PADDINGS = ('left', 'right')
+
+
+class Targets(NamedTuple):
+    """Whole texts and, per token, whether the loss counts it, (B, L)."""
+    tokens: Tokens
+    counted: Tensor
+
+
+@MODELS.register_module()
+class PerceptualLM(AdaptedModel):
+    """OPT, GPT-2 or Llama beside a frozen encoder, joined by :class:`vlpeft.adapters.EPALM`; a batch holds one task.
+
+    Args:
+        lm: Geometry of the language model: entries of transformers' config with ``model_type``, or a directory or hub
+            name; see :func:`build_causal_lm`.
+        vocab_size: Rows of its word embeddings; 50,272 for OPT.
+        vocabulary: Hub name or directory of the tokenizer.
+        encoder: Config of the encoder, of those that :func:`cls_levels` knows.
+        adapter: Config of ``EPALM``, or a list of methods that holds one; the others act on the tower ``lm``.
+        tasks: Settings of :class:`PerceptualTask` by the name that samples carry as ``task``.
+        visual_row: What the slot sees: ``'causal'``, itself, or ``'full'``, everything, as released. Defaults to
+            ``'causal'``.
+        lm_loss_weight: λ. Defaults to 0.1.
+        padding: Side on which prompts of different lengths are padded for decoding: ``'left'``, or ``'right'`` as
+            released, where a short question's answer starts after its padding. Defaults to ``'left'``.
+        released_dropout: Whether dropout and drop-path of the frozen parts act in training, as released. Defaults to
+            False: they are in eval mode.
+        lm_dtype: Of the language model's weights. Defaults to ``'float32'``.
+        trainable: ``'heads'`` (the methods) or ``'all'``, the language model too; the encoder never trains. Defaults to
+            ``'heads'``.
+        gradient_checkpointing: Towers that recompute activations. Defaults to ().
+        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`. Defaults to None, random weights.
+        data_preprocessor: Defaults to :class:`ClipDataPreprocessor`, for images and videos; spectrograms and stored
+            vectors take :class:`FeatureDataPreprocessor`.
+
+    Raises:
+        SiteError: A method acts on the encoder, which runs without gradient.
+        ValueError: No ``EPALM`` in ``adapter``, or an unknown choice.
+    """
+    no_grad_parts = ('encoder', )
+
+    def __init__(self,
+                 lm: Union[str, dict],
+                 vocab_size: int,
+                 vocabulary: str,
+                 encoder: dict,
+                 adapter: Union[dict, Sequence[dict]],
+                 tasks: Mapping[str, dict],
+                 visual_row: str = 'causal',
+                 lm_loss_weight: float = 0.1,
+                 padding: str = 'left',
+                 released_dropout: bool = False,
+                 lm_dtype: str = 'float32',
+                 trainable: str = 'heads',
+                 gradient_checkpointing: Sequence[str] = (),
+                 base_checkpoint: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
+        if padding not in PADDINGS:
+            raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
+        self.visual_row, self.lm_loss_weight, self.padding = visual_row, lm_loss_weight, padding
+        self.released_dropout = released_dropout
+        self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
+        self.encoder = MODELS.build(encoder)
+        self.tasks = {name: PerceptualTask(**settings) for name, settings in tasks.items()}
+        self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size)
+        self.assemble(dict(lm='lm', encoder='encoder'), (), adapter, trainable, base_checkpoint, gradient_checkpointing)
+
+    def _build_adapter(self, config: Union[dict, Sequence[dict]]) -> Adapter:
+        adapter = super()._build_adapter(config)
+        found = [] if adapter is None else [part for part in adapter.modules() if isinstance(part, EPALM)]
+        if len(found) != 1:
+            raise ValueError(f'PerceptualLM perceives through one EPALM; adapter={config!r} has {len(found)}')
+        if any(binding.tower == 'encoder' for binding in adapter.bindings(self.towers)):
+            raise SiteError("PerceptualLM's encoder runs without gradient, so no method can act there; give the other "
+                            "methods targets=dict(towers=['lm'], …)")
+        # Its hooks come before the method's, which overwrites what they leave in the slot.
+        self.reader = SlottedLM(self.towers['lm'], found[0].start, found[0].end, self.visual_row)
+        return adapter
+
+    @property
+    def epalm(self) -> EPALM:
+        """The method, which is a part of ``adapter``."""
+        return next(part for part in self.adapter.modules() if isinstance(part, EPALM))
+
+    def train(self, mode: bool = True) -> 'PerceptualLM':
+        """Switches all but the frozen towers, unless they are to keep their dropout."""
+        super().train(mode)
+        if not self.released_dropout:
+            self.encoder.eval()
+            if self.trainable != 'all':
+                self.lm.eval()
+        return self
+
+    def probe(self) -> None:
+        ids = torch.zeros(1, 2, dtype=torch.long, device=self.lm.device)
+        vectors = torch.zeros(1, self.epalm.levels, self.towers['encoder'].width, device=self.lm.device)
+        self.logits(self.perceive(vectors), Tokens(ids, torch.ones_like(ids)))
+
+    def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
+        """MMEngine's entry.
+
+        Args:
+            inputs: What the encoder takes: normalised clips (B, T, 3, H, W), where a single frame is an image,
+                spectrograms (B, 1, frames, bins), or its vectors (B, K, Dv), computed before.
+            data_samples: With ``task`` and ``text``, the prompt; for the loss with ``target``.
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'`` (logits of
+                the prompts (B, L, V)).
+
+        Raises:
+            ValueError: Another mode, or a batch of several or unknown tasks.
+        """
+        task = only_task(data_samples, self.tasks)
+        vectors = self.perceive(inputs)
+        if mode == 'loss':
+            targets = self.targets(data_samples, self.tasks[task], inputs.device)
+            return {f'loss_{task}': self.lm_loss_weight * self.text_losses(vectors, targets).mean()}
+        prompts = self.prompts([sample.text for sample in data_samples], inputs.device)
+        if mode == 'tensor':
+            return self.logits(vectors, prompts)
+        if mode != 'predict':
+            raise ValueError(f"PerceptualLM has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        for sample, text in zip(data_samples, self.answer(vectors, prompts, self.tasks[task])):
+            sample.set_field(text, self.tasks[task].output)
+        return data_samples
+
+    def perceive(self, inputs: Tensor) -> Optional[Tensor]:
+        """Inputs of :meth:`forward` to vectors (B, K, Dv); None where the method asks for none.
+
+        Raises:
+            ValueError: Vectors of another shape.
+        """
+        levels, width = self.epalm.levels, self.towers['encoder'].width
+        if inputs.ndim == 3 and inputs.shape[1:] != (levels, width):
+            raise ValueError(f'vectors are {tuple(inputs.shape)}; the model takes (B, {levels}, {width})')
+        if not levels:
+            return None
+        if inputs.ndim == 3:
+            return inputs
+        with torch.no_grad():
+            return cls_levels(self.encoder, inputs[:, 0] if inputs.shape[1] == 1 else inputs, levels)
+
+    def lead(self, vectors: Optional[Tensor]) -> Lead:
+        """What stands before the texts; nothing while the method's set is switched off."""
+        if self.switch.active is None:
+            return Lead(None, 0)
+        return Lead(vectors, self.epalm.prompt_length)
+
+    def logits(self, vectors: Optional[Tensor], tokens: Tokens) -> Tensor:
+        """Next-token logits (B, L, V) of texts, given vectors (B, K, Dv) or None for texts alone."""
+        return self.reader.logits(self.reader.read(self.reader.words(tokens.ids), tokens.mask, self.lead(vectors)))
+
+    def prompts(self, texts: Sequence[str], device: torch.device) -> Tokens:
+        """Texts to be continued."""
+        return self.tokenizer.pad(self.tokenizer.prompts(texts), device, left=self.padding == 'left')
+
+    def targets(self, data_samples: list, task: PerceptualTask, device: torch.device) -> Targets:
+        """Whole texts, padded on the right."""
+        prompts = self.tokenizer.prompts([sample.text for sample in data_samples])
+        answers = self.tokenizer.targets([sample.target for sample in data_samples])
+        tokens = self.tokenizer.pad([first + second for first, second in zip(prompts, answers)], device)
+        counted = tokens.mask.bool()
+        if task.loss_on == 'answer':
+            lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+            counted = counted & (torch.arange(counted.shape[1], device=device) >= lengths[:, None])
+        return Targets(tokens, counted)
+
+    def text_losses(self, vectors: Optional[Tensor], targets: Targets) -> Tensor:
+        """Sum of the tokens' negative log-likelihoods for each sample, (B,), at least in float32."""
+        logits = self.logits(vectors, targets.tokens)[:, :-1]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        nll = F.cross_entropy(logits.transpose(1, 2), targets.tokens.ids[:, 1:], reduction='none')
+        return (nll * targets.counted[:, 1:]).sum(1)
+
+    @torch.no_grad()
+    def answer(self, vectors: Optional[Tensor], prompts: Tokens, task: PerceptualTask) -> List[str]:
+        """One text per prompt."""
+        step = Continuation(self.reader, prompts, self.lead(vectors), task.num_beams)
+        found = beam_search(step, prompts.ids[:, -1:], task.num_beams, self.tokenizer.end_id,
+                            1 + task.new_tokens(prompts.ids.shape[1]))
+        return [self.tokenizer.text(ids).strip() for ids in found]

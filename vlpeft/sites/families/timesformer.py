@@ -1,0 +1,29 @@
+"""TimeSformer: pre-norm, an attention over time and one over space in each block."""
+
+from torch import nn
+
+from ..schema import Tower
+from .parts import fused_qkv, linear, pre_norm_block
+
+
+def timesformer(module: nn.Module, name: str) -> Tower:
+    """Sites of :class:`vlpeft.models.backbones.TimeSformer`.
+
+    ``self_attn`` is the attention over space, which also images without time pass; its x is the stream after the
+    temporal step and its h has the class token's mean over frames. Queries, keys, values and outputs are those of
+    single frames, (B T, 1 + N, D). The attention over time is not published.
+    """
+    blocks = []
+    for depth in range(len(module.layers)):
+        path = f'layers.{depth}'
+        blocks.append(
+            pre_norm_block(
+                depth,
+                norms=(f'{path}.ln1', f'{path}.ln2'),
+                branches=(f'{path}.attn', f'{path}.ffn.gamma2'),
+                end=f'{path}.ffn',
+                attention=dict(
+                    fused_qkv(f'{path}.attn.qkv', module.embed_dims), o=linear(module, f'{path}.attn.proj')),
+                ffn=dict(fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1'))))
+    norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
+    return Tower(name, module.embed_dims, tuple(blocks), module, 'layers', (*norms, 'ln1'))
