@@ -1,7 +1,9 @@
 # eP-ALM_pt-L: OPT-6.7B and ViT-L/16, GQA, 8 GPUs x 8 questions.
 _base_ = [
-    '../_base_/models/epalm-ptl_opt-6.7b_vit-l.py', '../_base_/datasets/epalm_gqa.py', '../_base_/schedules/epalm_35e.py',
-    '../_base_/seq2seq_runtime.py'
+    '../_base_/models/epalm-ptl_opt-6.7b_vit-l.py',
+    '../_base_/datasets/epalm_gqa.py',
+    '../_base_/schedules/epalm_35e.py',
+    '../_base_/seq2seq_runtime.py',
 ]
 train_dataloader = dict(batch_size=8)
 val_dataloader = dict(batch_size=16)

@@ -1,5 +1,8 @@
 # eP-ALM with OPT-2.7B and AST, AudioCaps, 4 GPUs x 8 captions.
 _base_ = [
-    '../_base_/models/epalm_opt-2.7b_ast.py', '../_base_/datasets/audiocaps_single.py', '../_base_/schedules/epalm_30e.py',
-    '../_base_/seq2seq_runtime.py'
+    '../_base_/models/epalm_opt-2.7b_ast.py',
+    '../_base_/datasets/audiocaps_single.py',
+    '../_base_/schedules/epalm_30e.py',
+    '../_base_/seq2seq_runtime.py',
 ]
+default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))

@@ -1,5 +1,8 @@
 # eP-ALM with OPT-2.7B and ViT-B/16, COCO captions, 4 GPUs x 16 captions.
 _base_ = [
-    '../_base_/models/epalm_opt-2.7b_vit-b.py', '../_base_/datasets/epalm_coco_caption.py', '../_base_/schedules/epalm_8e.py',
-    '../_base_/seq2seq_runtime.py'
+    '../_base_/models/epalm_opt-2.7b_vit-b.py',
+    '../_base_/datasets/epalm_coco_caption.py',
+    '../_base_/schedules/epalm_8e.py',
+    '../_base_/seq2seq_runtime.py',
 ]
+default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))

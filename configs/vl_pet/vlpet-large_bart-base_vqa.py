@@ -1,6 +1,7 @@
 # VL-PET large on BART-base, VQA v2 alone.
 _base_ = [
-    '../_base_/models/vl_bart.py', '../_base_/datasets/vqa_karpathy_single.py', '../_base_/schedules/adamw_linear_20e.py',
+    '../_base_/models/vl_bart.py', '../_base_/datasets/vqa_karpathy_single.py',
+    '../_base_/schedules/adamw_linear_20e.py',
     '../_base_/seq2seq_runtime.py'
 ]
 model = dict(

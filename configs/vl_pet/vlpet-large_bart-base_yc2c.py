@@ -7,3 +7,4 @@ model = dict(
     train_norms=['encoder'],
     adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96))
 optim_wrapper = dict(optimizer=dict(lr=7e-4))
+default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))

@@ -78,7 +78,7 @@ def test_known_hashes_reach_the_config():
 
 def test_patterns():
     assert vlpeft.list_models() == sorted(ZOO)
-    assert vlpeft.list_models('vit-l_') == vlpeft.list_models('*-l_ms?vtt') == ['uniadapter_blip-vit-l_msrvtt']
+    assert vlpeft.list_models('vit-l_m') == vlpeft.list_models('*-l_ms?vtt') == ['uniadapter_blip-vit-l_msrvtt']
     assert vlpeft.list_models('nothing') == []
 
 

@@ -1,5 +1,5 @@
-# eP-ALM: OPT-2.7B perceives images through ViT-B/16 (AugReg, ImageNet-21k, then ImageNet-1k), its layers 19 to 30 in turn
-# the last six class tokens. Beams and length as released.
+# eP-ALM: OPT-2.7B perceives images through ViT-B/16 (AugReg, ImageNet-21k, then ImageNet-1k), its layers 19 to 30 in
+# turn the last six class tokens. Beams and length as released.
 model = dict(
     type='PerceptualLM',
     lm=dict(model_type='opt', hidden_size=2560, word_embed_proj_dim=2560, num_hidden_layers=32, num_attention_heads=32,
@@ -15,5 +15,5 @@ model = dict(
     base_checkpoint=dict(
         lm=dict(source='https://huggingface.co/facebook/opt-2.7b/resolve/main/pytorch_model.bin'),
         encoder=dict(
-            source='https://storage.googleapis.com/vit_models/augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-'
-            'sd_0.0--imagenet2012-steps_20k-lr_0.01-res_224.npz')))
+            source='https://storage.googleapis.com/vit_models/augreg/B_16-i21k-300ep-lr_0.001-'
+            'aug_medium1-wd_0.1-do_0.0-sd_0.0--imagenet2012-steps_20k-lr_0.01-res_224.npz')))

@@ -1,5 +1,5 @@
-# VL-Adapter with VL-PET's large gate and lightweight decoder: gated adapters and trained norms in the encoder, and in the
-# decoder adapters at the outputs of the cross-attentions only.
+# VL-Adapter with VL-PET's large gate and lightweight decoder: gated adapters and trained norms in the encoder, and in
+# the decoder adapters at the outputs of the cross-attentions only.
 _base_ = '../vlpet-large_bart-base_image.py'
 encoder = dict(towers=['encoder'], kinds=['self_attn', 'ffn'])
 encoder_adapter = dict(type='Bottleneck', bottleneck=96, targets=encoder)

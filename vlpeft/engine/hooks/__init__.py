@@ -4,9 +4,11 @@ from .adapter_checkpoint import AdapterCheckpointHook
 from .alpha_ramp import AlphaRampHook
 from .answer_list import AnswerListHook
 from .epoch_seed import EpochSeedHook
+from .feature_cache import FeatureCacheHook
 from .freeze_report import FreezeReportHook
 from .whole_cycles import WholeCyclesHook
 
 __all__ = [
-    'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FreezeReportHook', 'WholeCyclesHook'
+    'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FreezeReportHook',
+    'WholeCyclesHook'
 ]

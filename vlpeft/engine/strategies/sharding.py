@@ -29,6 +29,8 @@ class _ModeSwitch:
         for module in self.model.modules():
             # By this mark transformers lets processes wait for the one that generates longest.
             module._is_fsdp_managed_module = mode
+        # Decides what is the outermost unit before any part of the model is run alone; there is no public way.
+        self.model._get_fsdp_state()._lazy_init()
         for unit in self.units:
             # The rest is needed until the backward pass begins, the adapter by every block.
             freed = mode and unit is not self.model and unit is not self.model.adapter

@@ -1,0 +1,96 @@
+"""Every eP-ALM recipe at tiny geometry, on the files that the configs name: train, validate, test."""
+
+import json
+import math
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from tests.datasets.epalm_files import write_tree
+from tests.sounds import sine, write_sound
+from tests.tiny_epalm import LAYERS, LMS, VISION, VOCAB, build_perceptual, write_vocabulary
+from tests.workspace import ROOT
+from vlpeft.engine.run_config import RunConfig
+from vlpeft.registry import MODELS
+
+RECIPES = sorted(path.name for path in (ROOT / 'configs/epalm').glob('*.py'))
+SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)
+ENCODERS = {
+    'mmpretrain.VisionTransformer': dict(arch=dict(SMALL, feedforward_channels=24), img_size=16, patch_size=8),
+    'TimeSformer': dict(SMALL, img_size=16, patch_size=8),
+    'AST': dict(arch=dict(SMALL, feedforward_channels=24), num_frames=128),
+}
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory):
+    root = write_tree(tmp_path_factory.mktemp('epalm'))
+    for split in ('train', 'val', 'test'):
+        folder = root / 'data/audiocaps/audios' / split
+        folder.mkdir(parents=True)
+        clips = [dict(audio=f'{split}/{i}.wav', caption=['a tone', 'a beep']) for i in range(2)]
+        for i, clip in enumerate(clips):
+            write_sound(folder / f'{i}.wav', sine(200. * (i + 1)))
+        path = root / f'data/audiocaps/annotation/audiocaps_caption_{split}.json'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(clips))
+    write_vocabulary(root / 'vocabulary')
+    lm = build_perceptual(torch.float32).lm
+    torch.save({key: value.detach() for key, value in lm.named_parameters()}, root / 'lm.bin')
+    return root
+
+
+def make_runner(workspace, work_dir, recipe, options=()):
+    cfg = RunConfig.read(ROOT / 'configs/epalm' / recipe)
+    model = cfg.model
+    model.encoder.update(ENCODERS[model.encoder.type])
+    # The base of the language model is read, the encoders' layouts have tests of their own.
+    encoder = MODELS.build(dict(model.encoder))
+    torch.save({f'encoder.{key}': value for key, value in encoder.state_dict().items()}, work_dir / 'encoder.pth')
+    model.update(
+        lm=LMS['opt'], vocab_size=VOCAB, vocabulary=str(workspace / 'vocabulary'),
+        base_checkpoint=dict(lm=dict(source=str(workspace / 'lm.bin')),
+                             encoder=dict(source=str(work_dir / 'encoder.pth'))))
+    for task in model.tasks.values():
+        task.max_new_tokens = 4
+    for adapter in model.adapter if isinstance(model.adapter, list) else [model.adapter]:
+        if adapter.get('levels'):
+            adapter.update(start=1, end=LAYERS - 1)
+        if 'bottleneck' in adapter:
+            adapter.bottleneck = 4
+    shrink_data(cfg)
+    cfg.train_cfg.max_epochs = 1
+    cfg.work_dir, cfg.experiment_name = str(work_dir), f'epalm_{recipe}'.removesuffix('.py')
+    cfg.merge_from_dict(dict(options))
+    return Runner.from_cfg(cfg)
+
+
+def shrink_data(cfg):
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False, pin_memory=False, batch_size=2)
+        if loader.dataset.get('fraction'):
+            loader.dataset.fraction = 0.5
+        for step in loader.dataset.pipeline:
+            if 'size' in step:
+                step.size = 16
+            if step.type == 'LoadClip':
+                step.num_frames = min(step.num_frames, 3)
+            if step.type == 'Fbank':
+                step.length = 128
+    for evaluators in (cfg.val_evaluator, cfg.test_evaluator):
+        for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if evaluator.type == 'CaptionMetric':
+                evaluator.tokenizer = 'python'
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(workspace)
+    runner = make_runner(workspace, tmp_path, recipe)
+    before = {name: param.detach().clone() for name, param in runner.model.named_parameters()}
+    runner.train()
+    moved = {name for name, param in runner.model.named_parameters() if not param.equal(before[name])}
+    assert runner.iter and moved == runner.model.declared
+    metrics = runner.test()
+    assert metrics and all(isinstance(value, str) or math.isfinite(value) for value in metrics.values())

@@ -1,0 +1,111 @@
+"""Times greedy and beam decoding of captions behind a perceptual token, with the cache of keys and values and without.
+
+The language model has OPT-125m's geometry by default and random weights; encoder outputs are random vectors, so that the
+language model alone is timed. Both ways decode the same number of tokens in the same process, in alternation; the median
+of the repetitions counts. The largest difference of their logits is printed beside.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from typing import List, Tuple
+
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor
+
+# layers, width, heads, width of word embeddings
+SIZES = {'125m': (12, 768, 12, 768), '350m': (24, 1024, 16, 512), '1.3b': (24, 2048, 32, 2048)}
+ENCODER = dict(embed_dims=768, num_layers=6, num_heads=12, feedforward_channels=3072)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--size', choices=list(SIZES), default='125m', help='geometry of OPT (default: 125m)')
+    parser.add_argument('--visual-row', choices=('causal', 'full', 'both'), default='both', help='default: both')
+    parser.add_argument('--beams', type=int, nargs='+', default=[1, 3], help='default: 1 3')
+    parser.add_argument('--captions', type=int, default=2, help='decoded together (default: 2)')
+    parser.add_argument('--tokens', type=int, default=20, help='new tokens of each caption (default: 20)')
+    parser.add_argument('--repeat', type=int, default=3, help='timed repetitions (default: 3)')
+    parser.add_argument('--device', default='cpu')
+    parser.add_argument('--threads', type=int, default=2)
+    parser.add_argument('--json', action='store_true', help='print one JSON object per line')
+    return parser.parse_args()
+
+
+def build(size: str, visual_row: str, device: str):
+    """The model; its released layers are the last half of all but the last."""
+    from vlpeft.registry import MODELS
+    layers, width, heads, words = SIZES[size]
+    lm = dict(model_type='opt', num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
+              ffn_dim=4 * width, word_embed_proj_dim=words, do_layer_norm_before=size != '350m')
+    model = MODELS.build(dict(
+        type='PerceptualLM', lm=lm, vocab_size=50272, vocabulary='', visual_row=visual_row,
+        encoder=dict(type='mmpretrain.VisionTransformer', arch=ENCODER, img_size=32, patch_size=16, out_type='raw'),
+        adapter=dict(type='EPALM', levels=6, start=layers - 7, end=layers - 1), tasks=dict(caption=dict())))
+    model.eval()
+    return model.to(device)
+
+
+def decode(model, vectors: Tensor, beams: int, tokens: int, cached: bool) -> Tuple[float, List[Tensor]]:
+    """Seconds, and the logits of every step. No token ends a caption."""
+    from vlpeft.models.continuation import Continuation
+    from vlpeft.models.decoding import beam_search
+    from vlpeft.models.tokenizer import Tokens
+    start = torch.full((len(vectors), 1), 2, device=vectors.device)
+    step = Continuation(model.reader, Tokens(start, torch.ones_like(start)), model.lead(vectors), beams, cached)
+    logits: List[Tensor] = []
+
+    def endless(ids, origin):
+        found = step(ids, origin)
+        found[:, 2] = torch.finfo(found.dtype).min
+        logits.append(found)
+        return found
+
+    if vectors.is_cuda:
+        torch.cuda.synchronize()
+    began = time.perf_counter()
+    beam_search(endless, start, beams, 2, 1 + tokens)
+    if vectors.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began, logits
+
+
+@torch.no_grad()
+def compare(model, visual_row: str, beams: int, args: argparse.Namespace) -> dict:
+    """Times of both ways, per caption."""
+    vectors = torch.randn(args.captions, 6, ENCODER['embed_dims'], device=args.device)
+    seconds: dict = {True: [], False: []}
+    for turn in range(1 + args.repeat):
+        logits = {}
+        for cached in (True, False):
+            taken, logits[cached] = decode(model, vectors, beams, args.tokens, cached)
+            if turn:  # The first one warms up.
+                seconds[cached].append(taken / args.captions)
+    fast, slow = statistics.median(seconds[True]), statistics.median(seconds[False])
+    difference = max(float((a - b).abs().max()) for a, b in zip(logits[True], logits[False]))
+    return dict(size=args.size, visual_row=visual_row, beams=beams, captions=args.captions, tokens=args.tokens,
+                cached_s=fast, uncached_s=slow, ratio=slow / fast, logits_differ_by=difference)
+
+
+def main() -> None:
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    init_default_scope('vlpeft')
+    import vlpeft.models  # noqa: F401
+    for visual_row in ('causal', 'full') if args.visual_row == 'both' else (args.visual_row, ):
+        model = build(args.size, visual_row, args.device)
+        for beams in args.beams:
+            record = compare(model, visual_row, beams, args)
+            if args.json:
+                print(json.dumps(record), flush=True)
+                continue
+            print(f'OPT-{args.size}, visual_row={visual_row}, {beams} beam{"s" * (beams > 1)}, {args.tokens} tokens: '
+                  f'{record["cached_s"]:.3f} s a caption cached, {record["uncached_s"]:.3f} s not, '
+                  f'{record["ratio"]:.1f}x; logits differ by {record["logits_differ_by"]:.1e}', flush=True)
+
+
+if __name__ == '__main__':
+    main()
