@@ -7,12 +7,12 @@ from pathlib import Path
 import torch
 import torch.multiprocessing as mp
 from mmengine.config import Config
-from mmengine.dist import all_reduce, get_world_size, is_main_process
-from mmengine.hooks import Hook
+from mmengine.dist import is_main_process
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 import vlpeft  # noqa: F401
+from tests.cached_runs import NoteEpochs
 from tests.toy_tasks import free_port
 from vlpeft.engine.launch import build_runner, end_process_group
 from vlpeft.evaluation.metrics.base import ExactlyOnceMetric
@@ -54,22 +54,14 @@ class NoteAnswers(ExactlyOnceMetric):
 
 
 @HOOKS.register_module()
-class NoteLosses(Hook):
-    """Writes the losses of all steps, meant over processes, and the last answers to ``losses.json``."""
-
-    def before_train(self, runner):
-        self.losses = []
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        loss = outputs['loss'].detach().double()
-        all_reduce(loss)
-        self.losses.append(float(loss) / get_world_size())
+class NoteRun(NoteEpochs):
+    """Adds the last ``answers``."""
 
     def after_run(self, runner):
         if is_main_process():
+            path = Path(runner.work_dir, 'noted.json')
             answers = runner.val_evaluator.metrics[0].answers
-            path = Path(runner.work_dir, 'losses.json')
-            path.write_text(json.dumps(dict(losses=self.losses, answers=answers)))
+            path.write_text(json.dumps(dict(json.loads(path.read_text()), answers=answers)))
 
 
 def run_config(folder: Path, name: str, batch_size: int, model: dict, epochs: int = 2, **overrides) -> Config:
@@ -87,7 +79,7 @@ def run_config(folder: Path, name: str, batch_size: int, model: dict, epochs: in
                            constructor='TrainableOptimWrapperConstructor', clip_grad=dict(max_norm=0.5)),
         param_scheduler=[dict(type='LinearLR', start_factor=0.5, end=8, by_epoch=False)],
         default_hooks=dict(checkpoint=dict(type='AdapterCheckpointHook', interval=1)),
-        custom_hooks=[dict(type='NoteLosses'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')])
+        custom_hooks=[dict(type='NoteRun'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')])
     return Config({**config, **overrides}, format_python_code=False)
 
 
@@ -109,7 +101,3 @@ def run_on_two(configs: list) -> None:
     """The runs one after the other, on the same two processes."""
     configs = [{**config.to_dict(), 'launcher': 'pytorch'} for config in configs]
     mp.spawn(_run_all, ([free_port() for _ in configs], configs), nprocs=2)
-
-
-def noted(config: Config) -> dict:
-    return json.loads(Path(config.work_dir, 'losses.json').read_text())

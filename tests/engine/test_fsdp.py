@@ -1,14 +1,18 @@
 """Fully sharded training on two gloo processes is training on one: losses, trained weights, answers, resuming."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
-from tests.sharded_runs import noted, run, run_config, run_on_two
+from tests.cached_runs import cached_config, noted, write_pictures
+from tests.sharded_runs import run, run_config, run_on_two
 from tests.tiny_epalm import build_perceptual, perceptual_config, write_vocabulary
-from vlpeft.registry import MODELS
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.trained import load_trained
+from vlpeft.datasets.readers import PackedHDF5Reader
+from vlpeft.registry import MODELS
 
 FRAGMENT = 'configs/_base_/fsdp.py'
 
@@ -39,8 +43,13 @@ def runs(tmp_path_factory):
         moved=build('moved', 2, strategy=strategy(), **resume('one')),
         back=build('back', 4, strategy=strategy(), **resume('two')),
         bf16=build('bf16', 2, strategy=dict(Config.fromfile(FRAGMENT).strategy)))
+    pictures = write_pictures(folder / 'pictures')
+    found.update(
+        plain=cached_config(pictures, 'plain'),
+        cached=cached_config(pictures, 'cached', {}, batch_size=2, strategy=strategy()))
     run(found['one'])
-    run_on_two([found['two'], found['moved'], found['bf16']])
+    run(found['plain'])
+    run_on_two([found['two'], found['moved'], found['bf16'], found['cached']])
     run(found['back'])
     return found
 
@@ -89,3 +98,10 @@ def test_bfloat16_stays_near_and_keeps_trained_weights_in_float32(runs):
     one, half = noted(runs['one'])['losses'], noted(runs['bf16'])['losses']
     assert half == pytest.approx(one, rel=0.05) and half != pytest.approx(one, rel=1e-4)
     assert {value.dtype for value in saved(runs['bf16'])['state_dict'].values()} == {torch.float32}
+
+
+def test_two_sharded_processes_fill_one_cache_and_train_as_one_process_without(runs):
+    cached, plain = (noted(runs[name]) for name in ('cached', 'plain'))
+    assert cached['losses'] == pytest.approx(plain['losses'], rel=1e-5)
+    folder = Path(runs['cached'].work_dir).parent / 'cache'
+    assert [len(PackedHDF5Reader(str(part)).names()) for part in sorted(folder.glob('*/*.h5'))] == [6, 6]

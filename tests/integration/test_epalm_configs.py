@@ -14,7 +14,9 @@ from tests.workspace import ROOT
 from vlpeft.engine.run_config import RunConfig
 from vlpeft.registry import MODELS
 
-RECIPES = sorted(path.name for path in (ROOT / 'configs/epalm').glob('*.py'))
+RECIPES = sorted(
+    path.relative_to(ROOT / 'configs').as_posix()
+    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py') for path in (ROOT / 'configs').glob(pattern))
 SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)
 ENCODERS = {
     'mmpretrain.VisionTransformer': dict(arch=dict(SMALL, feedforward_channels=24), img_size=16, patch_size=8),
@@ -42,7 +44,7 @@ def workspace(tmp_path_factory):
 
 
 def make_runner(workspace, work_dir, recipe, options=()):
-    cfg = RunConfig.read(ROOT / 'configs/epalm' / recipe)
+    cfg = RunConfig.read(ROOT / 'configs' / recipe)
     model = cfg.model
     model.encoder.update(ENCODERS[model.encoder.type])
     # The base of the language model is read, the encoders' layouts have tests of their own.
@@ -61,7 +63,7 @@ def make_runner(workspace, work_dir, recipe, options=()):
             adapter.bottleneck = 4
     shrink_data(cfg)
     cfg.train_cfg.max_epochs = 1
-    cfg.work_dir, cfg.experiment_name = str(work_dir), f'epalm_{recipe}'.removesuffix('.py')
+    cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
     cfg.merge_from_dict(dict(options))
     return Runner.from_cfg(cfg)
 

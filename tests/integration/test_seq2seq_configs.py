@@ -17,7 +17,7 @@ from vlpeft.engine.run_config import RunConfig
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs').as_posix() for folder in ('vl_pet', 'bottleneck', 'baselines')
-    for path in (ROOT / 'configs' / folder).rglob('*base_*.py') if 'blip' not in path.name)
+    for path in (ROOT / 'configs' / folder).rglob('*base_*.py') if 'blip' not in path.name and 'opt' not in path.name)
 STEPS = 2
 # METEOR starts a Java program, which takes seconds.
 WITH_JAVA = 'vl_pet/vlpet-large_bart-base_coco-caption.py'

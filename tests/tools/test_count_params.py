@@ -76,3 +76,11 @@ def test_baselines_of_vl_pet(config, trainable, total):
     from tools.analysis_tools.count_params import count as count_here
     counts = count_here(str(ROOT / f'configs/{config}.py'), {})
     assert (counts['trainable'], counts['total']) == (trainable, total)
+
+
+def test_epalm():
+    counts = count('configs/epalm/epalm_opt-2.7b_vit-b_vqav2.py')
+    assert (counts['trainable'], counts['total']) == (24_949_760, 2_762_345_216)
+    assert counts['trainable_by_role'] == dict(connector=11_811_840, soft_prompt=13_137_920)
+    counts = count('configs/epalm/epalm-ptl_opt-6.7b_vit-l_vqav2.py')
+    assert (counts['trainable'], counts['total']) == (4_239_360, 6_966_014_976)

@@ -6,9 +6,10 @@ from .answer_list import AnswerListHook
 from .epoch_seed import EpochSeedHook
 from .feature_cache import FeatureCacheHook
 from .freeze_report import FreezeReportHook
+from .memory_report import MemoryReportHook
 from .whole_cycles import WholeCyclesHook
 
 __all__ = [
     'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FreezeReportHook',
-    'WholeCyclesHook'
+    'MemoryReportHook', 'WholeCyclesHook'
 ]

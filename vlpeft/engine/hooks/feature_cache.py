@@ -20,9 +20,9 @@ def weights_hash(module: nn.Module) -> str:
     """sha256 of all parameters and buffers, names included."""
     digest = hashlib.sha256()
     for name, value in sorted([*module.named_parameters(), *module.named_buffers()]):
-        value = value.detach().cpu().contiguous()
         digest.update(f'{name} {tuple(value.shape)} {value.dtype}'.encode())
-        digest.update(value.flatten().view(torch.uint8).numpy() if value.numel() else b'')
+        # A copy: memory that NumPy has seen cannot be freed by a sharded model.
+        digest.update(value.detach().cpu().flatten().clone().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 

@@ -1,0 +1,26 @@
+"""Says before training how much memory it will take, roughly."""
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+
+from vlpeft.engine.memory import RunLayout, estimate, table
+from vlpeft.registry import HOOKS
+
+
+@HOOKS.register_module()
+class MemoryReportHook(Hook):
+    """Logs :func:`vlpeft.engine.memory.estimate` of the run.
+
+    Args:
+        tokens: Per sample, through each tower that passes gradients on. Defaults to 64.
+    """
+
+    def __init__(self, tokens: int = 64) -> None:
+        self.tokens = tokens
+
+    def before_train(self, runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        layout = RunLayout.of(runner.cfg, get_world_size())
+        rows = estimate(model, layout, self.tokens)
+        runner.logger.info('memory, estimated: ' + table(rows, model, layout, self.tokens))

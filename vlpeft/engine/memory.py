@@ -1,0 +1,153 @@
+r"""An estimate of the device memory of a training run, before it starts.
+
+Per device, with n devices that share everything (n = 1 unless the run is fully sharded) and b bytes per computed value:
+
+    frozen weights     Σ numel · bytes / n                    trained weights, gradients, optimiser state: likewise
+    gathered           fully sharded: embeddings, heads and adapter, and two blocks, whole, in the computing type
+    buckets            data parallel without sharding: gradients once more
+    casts              autocast: the blocks' weights once more in the computing type, kept for the backward pass;
+                       one block of them with gradient checkpointing
+    activations        tokens · N · s · b                     s = Σ over the sub-layers of a block of width D, FFN width F:
+                                                              attention 5 D, FFN D + F, gated FFN D + 3 F;
+                                                              under autocast the D norm inputs of each are float32
+                       with gradient checkpointing            tokens · (N · D + s) · b
+    logits             tokens · V · (2 b + 8)                 decoder-only models
+
+s counts what a block whose weights are frozen keeps for its backward pass: the norms' inputs, queries, keys, values, the
+attention's output, the input of the activation function. Trained weights keep their inputs too; kernels, workspaces, the
+fragments of the allocator and what libraries take are not counted. Expect the truth to be some tens of per cent higher.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from vlpeft.sites import Block, Tower
+
+#: Tensors of a parameter's size that an optimiser keeps; two by those that are not listed, as by AdamW.
+OPTIMISER_STATES = dict(SGD=1, RMSprop=1, Adagrad=1)
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """What of a config decides the memory of a run.
+
+    Attributes:
+        devices: Processes.
+        sharded: Whether they share weights, gradients and optimiser state.
+        optimiser: Its type.
+        compute: Type of activations; None: that of the weights.
+        autocast: Whether it comes from autocast rather than from the weights.
+        batch_size: Samples per process.
+        checkpointed: Towers that recompute their activations.
+    """
+    devices: int = 1
+    sharded: bool = False
+    optimiser: str = 'AdamW'
+    compute: Optional[torch.dtype] = None
+    autocast: bool = False
+    batch_size: int = 1
+    checkpointed: tuple = ()
+
+    @classmethod
+    def of(cls, cfg: Mapping[str, Any], devices: int) -> 'RunLayout':
+        """That of a config on ``devices`` processes."""
+        strategy, wrapper = cfg.get('strategy') or {}, cfg['optim_wrapper']
+        sharded = strategy.get('type') == 'FullyShardedStrategy' and devices > 1
+        autocast = wrapper.get('type') == 'MixedPrecisionOptimWrapper'
+        compute = wrapper.get('dtype', 'bfloat16') if autocast else None
+        if sharded and strategy.get('mixed_precision'):
+            compute, autocast = strategy['mixed_precision'].get('param_dtype'), False
+        checkpointed = {*cfg['model'].get('gradient_checkpointing', ()), *strategy.get('gradient_checkpointing', ())}
+        return cls(devices, sharded, wrapper['optimizer']['type'], compute and getattr(torch, compute), autocast,
+                   cfg['train_dataloader'].get('batch_size', 1), tuple(sorted(checkpointed)))
+
+
+def stored_per_token(block: Block, width: int, compute: torch.dtype, autocast: bool) -> int:
+    """s · b of the module's equations: bytes per token that a frozen block keeps."""
+    total = 0
+    for sublayer in block.sublayers.values():
+        linears = sublayer.linears
+        if sublayer.kind == 'ffn':
+            inner = (1 if 'fc1' in linears else 3) * linears['fc2'].in_features
+        else:
+            inner = sum(linears[role].out_features for role in 'qkv') + linears['o'].in_features
+        total += inner * compute.itemsize + width * (4 if autocast else compute.itemsize)
+    return total
+
+
+def _bytes(params, dtype: Optional[torch.dtype] = None) -> int:
+    return sum(param.numel() * (dtype or param.dtype).itemsize for param in params)
+
+
+def estimate(model: nn.Module, layout: RunLayout, tokens: int) -> Dict[str, int]:
+    """Bytes per device of each row of the module's table, zero rows left out.
+
+    Args:
+        model: An :class:`AdaptedModel`, on any device, ``meta`` included.
+        layout: Of the run.
+        tokens: Per sample, through each tower that passes gradients on: for a language model prompt, slot and text.
+    """
+    share = layout.devices if layout.sharded else 1
+    trained = [param for param in model.parameters() if param.requires_grad]
+    frozen = [param for param in model.parameters() if not param.requires_grad]
+    compute = layout.compute if layout.compute is not None else next(model.parameters()).dtype
+    rows = dict(
+        frozen_weights=_bytes(frozen, layout.compute if layout.sharded else None) // share,
+        trained_weights=_bytes(trained) // share,
+        gradients=_bytes(trained) // share,
+        optimiser_state=OPTIMISER_STATES.get(layout.optimiser, 2) * _bytes(trained) // share)
+    blocks = {block: None for tower in model.towers.values() for block in tower.block_modules}
+    if layout.sharded:
+        inside = {id(param) for block in blocks for param in block.parameters()}
+        rest = [param for param in model.parameters() if id(param) not in inside]
+        sizes = sorted(_bytes(block.parameters(), compute) for block in blocks)
+        rows['gathered'] = _bytes(rest, compute) + sum(sizes[-2:])
+    elif layout.devices > 1:
+        rows['buckets'] = rows['gradients']
+    rows.update(casts=0, activations=0, logits=0)
+    for name, tower in model.towers.items():
+        if model.tower_paths[name].partition('.')[0] not in model.no_grad_parts:
+            _add_tower(rows, tower, layout, tokens * layout.batch_size, compute, name in layout.checkpointed)
+    return {name: value for name, value in rows.items() if value}
+
+
+def _add_tower(rows: Dict[str, int], tower: Tower, layout: RunLayout, tokens: int, compute: torch.dtype,
+               checkpointed: bool) -> None:
+    stored = [stored_per_token(block, tower.width, compute, layout.autocast) for block in tower.blocks]
+    inputs = len(stored) * tower.width * (4 if layout.autocast else compute.itemsize)
+    rows['activations'] += tokens * (inputs + max(stored) if checkpointed else sum(stored))
+    if layout.autocast:
+        sizes = [_bytes(block.parameters(), compute) for block in tower.block_modules]
+        rows['casts'] += max(sizes) if checkpointed else sum(sizes)
+    if tower.entrance is not None:
+        words = tower.module.get_output_embeddings().out_features
+        rows['logits'] += tokens * words * (2 * compute.itemsize + 8)
+
+
+def evaluation_bytes(model: nn.Module, layout: RunLayout) -> int:
+    """Weights per device in evaluation, for which a sharded model is gathered whole."""
+    return _bytes(model.parameters(), layout.compute if layout.sharded else None)
+
+
+def build_on_meta(cfg: Config) -> nn.Module:
+    """The model of a config without weights, tokenizer or memory."""
+    from vlpeft.registry import MODELS
+    with torch.device('meta'):
+        return MODELS.build({**cfg.model, 'base_checkpoint': None})
+
+
+def table(rows: Mapping[str, int], model: nn.Module, layout: RunLayout, tokens: int) -> str:
+    """The estimate as lines of text."""
+    how = 'fully sharded' if layout.sharded else 'not sharded'
+    lines = [f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {layout.batch_size} samples of {tokens} tokens '
+             f'each, {layout.optimiser}; recomputed: {", ".join(layout.checkpointed) or "nothing"}']
+    lines += [f'{name.replace("_", " "):<18}{value / GIB:>9.3f} GiB' for name, value in rows.items()]
+    lines.append(f'{"training":<18}{sum(rows.values()) / GIB:>9.3f} GiB per device, an estimate without kernels and '
+                 'libraries')
+    lines.append(f'{"evaluation":<18}{evaluation_bytes(model, layout) / GIB:>9.3f} GiB of weights per device')
+    return '\n'.join(lines)
