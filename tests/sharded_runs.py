@@ -55,13 +55,21 @@ class NoteAnswers(ExactlyOnceMetric):
 
 @HOOKS.register_module()
 class NoteRun(NoteEpochs):
-    """Adds the last ``answers``."""
+    """Adds the gradients' ``norms`` of all steps and the last ``answers``."""
+
+    def before_train(self, runner):
+        super().before_train(runner)
+        self.norms = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        self.norms.append(float(runner.message_hub.get_scalar('train/grad_norm').current()))
 
     def after_run(self, runner):
         if is_main_process():
             path = Path(runner.work_dir, 'noted.json')
             answers = runner.val_evaluator.metrics[0].answers
-            path.write_text(json.dumps(dict(json.loads(path.read_text()), answers=answers)))
+            path.write_text(json.dumps(dict(json.loads(path.read_text()), answers=answers, norms=self.norms)))
 
 
 def run_config(folder: Path, name: str, batch_size: int, model: dict, epochs: int = 2, **overrides) -> Config:

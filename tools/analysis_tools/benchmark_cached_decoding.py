@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--size', choices=list(SIZES), default='125m', help='geometry of OPT (default: 125m)')
     parser.add_argument('--visual-row', choices=('causal', 'full', 'both'), default='both', help='default: both')
     parser.add_argument('--beams', type=int, nargs='+', default=[1, 3], help='default: 1 3')
-    parser.add_argument('--captions', type=int, default=16, help='decoded together (default: 16)')
+    parser.add_argument('--captions', type=int, default=32, help='decoded together (default: 32)')
     parser.add_argument('--tokens', type=int, default=20, help='new tokens of each caption (default: 20)')
     parser.add_argument('--repeat', type=int, default=1, help='timed repetitions (default: 1)')
     parser.add_argument('--device', default='cpu')
