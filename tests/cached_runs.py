@@ -20,7 +20,7 @@ TEXT = [dict(type='DrawTarget'), dict(type='ComposeText', template=''), dict(typ
 
 @HOOKS.register_module()
 class NoteEpochs(Hook):
-    """Writes the losses of all steps, meant over processes, and the processor seconds of each epoch to ``noted.json``."""
+    """Writes the losses of all steps, meant over processes, and the processor seconds of each epoch."""
 
     def before_train(self, runner):
         self.losses, self.seconds = [], []

@@ -35,8 +35,8 @@ class NumberedPictures(Dataset):
         return len(self.images)
 
     def __getitem__(self, idx: int) -> dict:
-        sample = BaseDataElement(task='vqa', text=f'who is {idx}?' + 'a' * idx + '</a>', target=TARGETS[idx % 3], weight=1.,
-                                 question_id=idx)
+        sample = BaseDataElement(task='vqa', text=f'who is {idx}?' + 'a' * idx + '</a>', target=TARGETS[idx % 3],
+                                 weight=1., question_id=idx)
         return dict(inputs=self.images[idx], data_samples=sample)
 
 
@@ -86,7 +86,8 @@ def run_config(folder: Path, name: str, batch_size: int, model: dict, epochs: in
         optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.02),
                            constructor='TrainableOptimWrapperConstructor', clip_grad=dict(max_norm=0.5)),
         param_scheduler=[dict(type='LinearLR', start_factor=0.5, end=8, by_epoch=False)],
-        default_hooks=dict(checkpoint=dict(type='AdapterCheckpointHook', interval=1)),
+        default_hooks=dict(checkpoint=dict(
+            type='AdapterCheckpointHook', interval=1, save_best='toy/count', rule='greater')),
         custom_hooks=[dict(type='NoteRun'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')])
     return Config({**config, **overrides}, format_python_code=False)
 

@@ -1,5 +1,5 @@
-"""eP-ALM on OPT restated slowly, one sample, one head and one token at a time, with a sequence that grows where the first
-perceptual token enters."""
+"""eP-ALM on OPT restated slowly, one sample, one head and one token at a time, with a sequence that grows where the
+first perceptual token enters."""
 
 from typing import Mapping, NamedTuple, Optional
 
@@ -80,7 +80,8 @@ class SlowOPT:
         norms = [lambda y, part=part: layer_norm(y, self.state, f'{name}.{part}_layer_norm')
                  for part in ('self_attn', 'final')]
         branches = [lambda y: self.attention(y, visible, f'{name}.self_attn'),
-                    lambda y: linear(torch.clamp(linear(y, self.state, f'{name}.fc1'), min=0), self.state, f'{name}.fc2')]
+                    lambda y: linear(torch.clamp(linear(y, self.state, f'{name}.fc1'), min=0), self.state,
+                                     f'{name}.fc2')]
         for norm, branch in zip(norms, branches):
             x = x + branch(norm(x)) if self.config.do_layer_norm_before else norm(x + branch(x))
         return x

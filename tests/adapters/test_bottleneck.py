@@ -96,7 +96,7 @@ def test_the_default_start_is_near_the_base():
 
 @pytest.mark.parametrize('options, error, message', [
     (dict(form='serial'), ValueError, r"Bottleneck: form='serial'; choose from \('sequential', 'parallel'\)"),
-    (dict(init='default'), ValueError, r"Bottleneck: init='default'; choose from \('normal', 'zero_up'\)"),
+    (dict(init='default'), ValueError, r"Bottleneck: init='default'; choose from \('normal', 'zero_up', 'clamped'\)"),
     (dict(targets=dict(towers=['encoder'], kinds=['cross_attn'])), SiteError,
      r"Bottleneck: unknown kinds in tower encoder \['cross_attn'\]; there are \['self_attn', 'ffn'\]"),
     (dict(targets=dict(kinds=['ffn'], linears=['v'])), SiteError, r"Bottleneck: unknown linears of tower \"encoder\""),

@@ -9,7 +9,8 @@ from mmengine.runner import Runner
 
 from tests.cached_runs import FILES, LOAD, TEXT, cached_config, noted, write_pictures
 from tests.media import write_image
-from vlpeft.datasets.feature_cache import Sources, seed_of
+from vlpeft.datasets.feature_cache import Sources
+from vlpeft.datasets.generators import seed_of
 from vlpeft.models.backbones import cls_levels
 from vlpeft.models.tasks import PerceptualLM
 from vlpeft.registry import DATASETS

@@ -72,8 +72,12 @@ def test_checkpoints_hold_whole_trained_tensors_and_the_optimiser_as_of_one_proc
     assert all(key.startswith('adapter.') for key in two['state_dict'])
     for key, value in one['state_dict'].items():
         assert type(two['state_dict'][key]) is torch.Tensor
-        torch.testing.assert_close(two['state_dict'][key], value, rtol=1e-3, atol=1e-4, msg=lambda text: f'{key}: {text}')
+        torch.testing.assert_close(two['state_dict'][key], value, rtol=1e-3, atol=1e-4,
+                                   msg=lambda text, key=key: f'{key}: {text}')
     assert two['meta']['base'] == one['meta']['base']
+    # Also where a validation wrote the file again, for its best score.
+    for epoch in (1, 2):
+        assert [saved(runs['two'], epoch)['meta'][count] for count in ('epoch', 'iter')] == [epoch, 5 * epoch]
     for index, state in one['optimizer']['state'].items():
         torch.testing.assert_close(two['optimizer']['state'][index], state, rtol=1e-3, atol=1e-5)
 

@@ -54,4 +54,5 @@ def test_equals_the_slow_restatement(case, dtype, close):
     for name, grad, right in zip(params, found, torch.autograd.grad(total, list(params.values()))):
         assert grad.abs().max() > 1e-3, name
         scale = max(1., float(right.abs().max()))
-        torch.testing.assert_close(grad / scale, right / scale, rtol=close, atol=close, msg=lambda text: f'{name}: {text}')
+        torch.testing.assert_close(grad / scale, right / scale, rtol=close, atol=close,
+                                   msg=lambda text: f'{name}: {text}')

@@ -1,4 +1,4 @@
-"""GPT-2, Llama and OPT: what stays of the stock models, and the slot in those that the slow restatement does not know."""
+"""GPT-2, Llama and OPT: what stays of the stock models; the slot in those that the slow restatement does not know."""
 
 import copy
 
@@ -66,7 +66,8 @@ def llama_pieces(lm, tokens, positions):
         rotary = body.rotary_emb(x, torch.cat([lead, positions], 1))
         return block(x, attention_mask=mask, position_embeddings=rotary)
 
-    return body.embed_tokens(tokens), [lambda x, mask, block=block: run(block, x, mask) for block in body.layers], body.norm
+    blocks = [lambda x, mask, block=block: run(block, x, mask) for block in body.layers]
+    return body.embed_tokens(tokens), blocks, body.norm
 
 
 @pytest.mark.parametrize('full', [True, False])

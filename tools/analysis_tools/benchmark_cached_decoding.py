@@ -1,9 +1,9 @@
 """Times greedy and beam decoding of captions behind a perceptual token, with the cache of keys and values and without.
 
-The language model has OPT-125m's geometry by default and random weights; encoder outputs are random vectors, so that the
-language model alone is timed. Both ways decode the same number of tokens in the same process, in alternation; the median
-of the repetitions counts. The largest difference of their logits is printed beside. With few captions at a time a CPU
-mostly waits for the weights to be read, in either way.
+The language model has OPT-125m's geometry by default and random weights; encoder outputs are random vectors, so that
+the language model alone is timed. Both ways decode the same number of tokens in the same process, in alternation; the
+median of the repetitions counts. The largest difference of their logits is printed beside. With few captions at a time
+a CPU mostly waits for the weights to be read, in either way.
 """
 
 import argparse
@@ -107,8 +107,8 @@ def main() -> None:
         if args.json:
             print(json.dumps(record))
             continue
-        print(f'OPT-{args.size}, visual_row={record["visual_row"]}, beams={record["beams"]}, {args.captions} captions of '
-              f'{args.tokens} tokens: {record["cached_s"]:.3f} s a caption cached, {record["uncached_s"]:.3f} s not, '
+        print(f'OPT-{args.size}, visual_row={record["visual_row"]}, beams={record["beams"]}, {args.captions} captions '
+              f'of {args.tokens} tokens: {record["cached_s"]:.3f} s each cached, {record["uncached_s"]:.3f} s not, '
               f'{record["ratio"]:.1f}x; logits differ by {record["logits_differ_by"]:.1e}')
 
 

@@ -39,8 +39,8 @@ class Bottleneck(Adapter):
         form: ``'sequential'`` or ``'parallel'``. Defaults to ``'sequential'``.
         scale: s. Defaults to 1.
         init: ``'normal'``: weights N(0, 0.02), biases zero; ``'zero_up'``: torch's default, then the up-projection
-            zero, so that training starts at the base; ``'clamped'``, as eP-ALM released it: all from N(0, 1e-3), clamped
-            to ±2e-3. Defaults to ``'normal'``.
+            zero, so that training starts at the base; ``'clamped'``, as in eP-ALM's release: all from N(0, 1e-3),
+            clamped to ±2e-3. Defaults to ``'normal'``.
         act_cfg: φ. Defaults to the tanh form of GELU.
 
     Raises:

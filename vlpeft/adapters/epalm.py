@@ -4,7 +4,7 @@ r"""eP-ALM: a frozen language model perceives through one token that is rewritte
     h[0] ← v_{level(i)}                        before each layer i with s ≤ i < e
     level(i) = min(⌊(i - s) / step⌋, K - 1)    step = max(⌊(e - s) / K⌋, 1)
 
-A_k is one map per level or shared by all. A soft prompt (``soft_prompt.py``) stands before the text from the first layer on.
+A_k is one map per level or shared by all. A soft prompt (``soft_prompt.py``) stands before the text in all layers.
 
 Shukor et al., "eP-ALM: Efficient Perceptual Augmentation of Language Models", ICCV 2023.
 """
@@ -61,8 +61,8 @@ class EPALM(Adapter):
     Args:
         towers: The frozen backbones by name.
         levels: K, class tokens of the encoder's last blocks. Defaults to 6.
-        start, end: s and e, the layers s ≤ i < e of the language model perceive; 19 and 31 of 32 as released. Default to
-            None, for ``levels=0``.
+        start, end: s and e, the layers s ≤ i < e of the language model perceive; 19 and 31 of 32 as released. Default
+            to None, for ``levels=0``.
         shared_connector: Whether one connector serves all levels. Defaults to False.
         prompt_length: P. Defaults to 10.
         prompt_mlp: Whether an MLP makes the prompt. Defaults to True.
@@ -100,8 +100,8 @@ class EPALM(Adapter):
             raise ValueError(f'EPALM: start={start}, end={end}; choose 0 <= start < end <= {depth}, the layers of the '
                              'language model')
         if self.levels > end - start:
-            raise ValueError(f'EPALM: levels={self.levels}, but only {end - start} layers (start={start}, end={end}) would '
-                             'read one each; the deepest levels would never be used')
+            raise ValueError(f'EPALM: levels={self.levels}, but only {end - start} layers (start={start}, end={end}) '
+                             'would read one each; the deepest levels would never be used')
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         lm = towers[LM]

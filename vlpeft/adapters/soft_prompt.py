@@ -3,8 +3,8 @@ r"""A soft prompt: P learned rows before a language model's word embeddings, the
     prompt = E                                    E ∈ R^{P×W} drawn from N(0, 1)
     prompt = W_2 tanh(W_1 E + c_1) + c_2          with an MLP
 
-Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021; MLP: Li and Liang, "Prefix-Tuning",
-ACL 2021.
+Lester et al., "The Power of Scale for Parameter-Efficient Prompt Tuning", EMNLP 2021; MLP: Li and Liang,
+"Prefix-Tuning", ACL 2021.
 """
 
 import torch

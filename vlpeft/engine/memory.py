@@ -7,15 +7,16 @@ Per device, with n devices that share everything (n = 1 unless the run is fully 
     buckets            data parallel without sharding: gradients once more
     casts              autocast: the blocks' weights once more in the computing type, kept for the backward pass;
                        one block of them with gradient checkpointing
-    activations        tokens · N · s · b                     s = Σ over the sub-layers of a block of width D, FFN width F:
-                                                              attention 5 D, FFN D + F, gated FFN D + 3 F;
+    activations        tokens · N · s · b                     s = Σ over the sub-layers of a block of width D, FFN
+                                                              width F: attention 5 D, FFN D + F, gated FFN D + 3 F;
                                                               under autocast the D norm inputs of each are float32
                        with gradient checkpointing            tokens · (N · D + s) · b
     logits             tokens · V · (2 b + 8)                 decoder-only models
 
-s counts what a block whose weights are frozen keeps for its backward pass: the norms' inputs, queries, keys, values, the
-attention's output, the input of the activation function. Trained weights keep their inputs too; kernels, workspaces, the
-fragments of the allocator and what libraries take are not counted. Expect the truth to be some tens of per cent higher.
+s counts what a block whose weights are frozen keeps for its backward pass: the norms' inputs, queries, keys, values,
+the attention's output, the input of the activation function. Trained weights keep their inputs too; kernels,
+workspaces, the fragments of the allocator and what libraries take are not counted. Expect the truth to be some tens of
+per cent higher.
 """
 
 from dataclasses import dataclass
@@ -144,8 +145,8 @@ def build_on_meta(cfg: Config) -> nn.Module:
 def table(rows: Mapping[str, int], model: nn.Module, layout: RunLayout, tokens: int) -> str:
     """The estimate as lines of text."""
     how = 'fully sharded' if layout.sharded else 'not sharded'
-    lines = [f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {layout.batch_size} samples of {tokens} tokens '
-             f'each, {layout.optimiser}; recomputed: {", ".join(layout.checkpointed) or "nothing"}']
+    lines = [f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {layout.batch_size} samples of {tokens} '
+             f'tokens each, {layout.optimiser}; recomputed: {", ".join(layout.checkpointed) or "nothing"}']
     lines += [f'{name.replace("_", " "):<18}{value / GIB:>9.3f} GiB' for name, value in rows.items()]
     lines.append(f'{"training":<18}{sum(rows.values()) / GIB:>9.3f} GiB per device, an estimate without kernels and '
                  'libraries')

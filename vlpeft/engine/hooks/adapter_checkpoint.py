@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
+from mmengine.runner import FlexibleRunner
 
 from vlpeft.checkpoint.load import unique_state
 from vlpeft.checkpoint.new_rows import new_rows
@@ -49,6 +50,7 @@ class AdapterCheckpointHook(CheckpointHook):
     def __init__(self, save_base: bool = False, **kwargs) -> None:
         super().__init__(backend_args=ATOMIC, **kwargs)
         self.save_base = save_base
+        self.in_training = False
 
     @staticmethod
     def _model(runner):
@@ -58,6 +60,10 @@ class AdapterCheckpointHook(CheckpointHook):
         """Leaves out frozen weights, and from best checkpoints, which hold no optimiser, what only training needs."""
         model = self._model(runner)
         checkpoint['meta']['base'] = model.base
+        if isinstance(runner, FlexibleRunner):
+            # After a validation it counts one epoch or iteration too many, which a resumed run would skip.
+            ahead = dict(epoch=self.by_epoch and self.in_training, iter=not self.by_epoch and self.in_training)
+            checkpoint['meta'].update({name: getattr(runner, name) + int(more) for name, more in ahead.items()})
         state = checkpoint['state_dict']
         dropped = set(state) - set(unique_state(model))
         if not self.save_base:
@@ -78,6 +84,12 @@ class AdapterCheckpointHook(CheckpointHook):
         origin = str(runner._load_from or 'the resumed checkpoint').removeprefix(SCHEME)
         load_trained(model, checkpoint, origin)
         checkpoint['state_dict'] = model.state_dict()
+
+    def _save_checkpoint(self, runner) -> None:
+        """MMEngine's, called before the runner counts the epoch or iteration that ends."""
+        self.in_training = True
+        super()._save_checkpoint(runner)
+        self.in_training = False
 
     def _save_checkpoint_with_step(self, runner, step: int, meta: dict) -> None:
         """MMEngine's, but the new file is complete before the oldest goes."""

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from vlpeft.datasets.feature_cache import CachedVectors, Sources, VectorStore, clip_sets, describe
+from vlpeft.datasets.feature_cache import CachedVectors, Sources, clip_sets, describe
+from vlpeft.datasets.vector_store import VectorStore
 from vlpeft.registry import HOOKS, MODELS
 
 
@@ -31,7 +32,7 @@ class FeatureCacheHook(Hook):
     """Computes the vectors of every file once; later epochs and runs neither read files nor run the encoder.
 
     For models with a frozen ``encoder`` whose ``perceive`` maps inputs to vectors (B, K, Dv) and takes such vectors in
-    place of inputs (:class:`PerceptualLM`). Each process computes its share. A run that was killed goes on where it was.
+    place of inputs (:class:`PerceptualLM`). Each process computes its share. A killed run goes on where it was.
 
     Args:
         folder: Of the cache; runs may share it.
@@ -110,7 +111,8 @@ class FeatureCacheHook(Hook):
     def _fill(self, model, sources: Sources, store: VectorStore, names: list, rank: int, workers: int) -> dict:
         """Computes and stores rows; why some cannot be."""
         wanted = set(names)
-        chosen = [number for number, (source, view, _) in enumerate(sources.rows) if sources.names[source, view] in wanted]
+        chosen = [number for number, (source, view, _) in enumerate(sources.rows)
+                  if sources.names[source, view] in wanted]
         loader = DataLoader(Subset(sources, chosen), self.batch_size, num_workers=workers, collate_fn=list)
         reasons = {}
         with closing(store.writer(names, rank)) as writer, _progress(rank) as progress:

@@ -14,8 +14,8 @@ def build_causal_lm(config: Union[str, dict], vocab_size: int, dtype: str = 'flo
     """A decoder-only language model of random weights.
 
     Args:
-        config: Entries of transformers' config with ``model_type`` (``'opt'``, ``'gpt2'`` or ``'llama'``), or a directory
-            or hub name whose ``config.json`` has them.
+        config: Entries of transformers' config with ``model_type`` (``'opt'``, ``'gpt2'`` or ``'llama'``), or a
+            directory or hub name whose ``config.json`` has them.
         vocab_size: Rows of the word embeddings, added tokens included; OPT's 50,272 have room for them.
         dtype: Of its weights, a name in torch. Defaults to ``'float32'``, whatever ``config.json`` says.
 

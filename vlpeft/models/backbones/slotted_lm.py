@@ -1,8 +1,8 @@
 """A decoder-only language model that reads ``[slot, prompt, text]``.
 
-Row 0 is the slot, which a method overwrites before each of the layers s ≤ i < e with a perceptual token. No other row sees
-it below layer s, so the sequence is as long in every layer and a stock model runs it: with one mask below s, another from
-s on. The rows of a soft prompt follow. Slot and prompt get no position; those of the text count its own tokens.
+Row 0 is the slot, which a method overwrites before each of the layers s ≤ i < e with a perceptual token. No other row
+sees it below layer s, so the sequence is as long in every layer and a stock model runs it, with one mask below s and
+another from s on. The rows of a soft prompt follow. Slot and prompt get no position; the text's count its own tokens.
 
 What the slot itself sees from layer s on: ``'causal'``, itself alone; ``'full'``, as released, all rows, those of the
 future and of the padding included. With e = N - 1 the last of N layers then tells every token about its successors.
@@ -40,7 +40,9 @@ class Lead(NamedTuple):
 
     def repeat(self, times: int) -> 'Lead':
         """For ``times`` copies of each text, side by side."""
-        return self if self.perception is None else self._replace(perception=self.perception.repeat_interleave(times, 0))
+        if self.perception is None:
+            return self
+        return self._replace(perception=self.perception.repeat_interleave(times, 0))
 
 
 class _Edits(nn.Module):

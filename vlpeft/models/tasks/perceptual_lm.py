@@ -133,8 +133,8 @@ class PerceptualLM(AdaptedModel):
             inputs: What the encoder takes: normalised clips (B, T, 3, H, W), where a single frame is an image,
                 spectrograms (B, 1, frames, bins), or its vectors (B, K, Dv), computed before.
             data_samples: With ``task`` and ``text``, the prompt; for the loss with ``target``.
-            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'`` (logits of
-                the prompts (B, L, V)).
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'`` (logits
+                of the prompts (B, L, V)).
 
         Raises:
             ValueError: Another mode, or a batch of several or unknown tasks.
