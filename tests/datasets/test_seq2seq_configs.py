@@ -132,13 +132,17 @@ def evaluate(config, part):
     for sample in samples:
         sample['pred_answer'] = sample.get('gold', ['a1'])[0]
         sample['pred_caption'] = sample.get('references', ['a cat'])[0]
-    metric = METRICS.build(config[f'{part}_evaluator'])
-    metric.process(None, samples)
-    return metric.evaluate(len(samples))
+    evaluators = config[f'{part}_evaluator']
+    figures = {}
+    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+        metric = METRICS.build(evaluator)
+        metric.process(None, samples)
+        figures.update(metric.evaluate(len(samples)))
+    return figures
 
 
 @pytest.mark.parametrize('task, name', [
-    ('vqa', 'vqa/accuracy'), ('gqa', 'label_score/accuracy'), ('nlvr2', 'nlvr2/consistency'),
+    ('vqa', 'vqa/accuracy'), ('vqa', 'vlt5/accuracy'), ('gqa', 'label_score/accuracy'), ('nlvr2', 'nlvr2/consistency'),
     ('tvqa', 'open_ended/accuracy'), ('how2qa', 'open_ended/accuracy')])
 def test_right_answers_score_a_hundred(task, name):
     assert evaluate(read(f'{FILES[task]}_single'), 'val')[name] == pytest.approx(100)
