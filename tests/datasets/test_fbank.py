@@ -140,3 +140,9 @@ def test_masks_follow_torchs_seed():
         return SpecAugment()(dict(features=features))['features']
 
     assert torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
+
+
+def test_masks_that_do_not_fit_are_refused():
+    step = TRANSFORMS.build(dict(type='SpecAugment', bins=4, frames=20))
+    with pytest.raises(ValueError, match='does not fit into a spectrogram of 10 frames and 8 bins'):
+        step.transform(dict(features=torch.ones(1, 10, 8)))

@@ -79,7 +79,7 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
 
 
 @pytest.mark.parametrize('recipe', ['vl_pet/vlpet-large_bart-base_image.py', 'vl_pet/vlpet-small_t5-base_image.py'])
-def test_a_checkpoint_comes_back_in_another_process_and_in_the_released_layout(workspace, tmp_path, recipe, monkeypatch):
+def test_a_checkpoint_comes_back_also_in_the_released_layout(workspace, tmp_path, recipe, monkeypatch):
     monkeypatch.chdir(workspace)
     runner = make_runner(workspace, tmp_path, recipe)
     runner.train()
@@ -97,7 +97,8 @@ def test_a_checkpoint_comes_back_in_another_process_and_in_the_released_layout(w
     state = {key: value for key, value in runner.model.state_dict().items()}
     for file in (checkpoint, released, back):
         # Another seed: rows that no base holds are drawn anew.
-        other = make_runner(workspace, tmp_path / file.stem, recipe, {'randomness.seed': 1, 'load_from': SCHEME + str(file)})
+        options = {'randomness.seed': 1, 'load_from': SCHEME + str(file)}
+        other = make_runner(workspace, tmp_path / file.stem, recipe, options)
         table = next(key for key in state if key.endswith('shared.weight'))
         assert not torch.equal(other.model.state_dict()[table], state[table])
         other.load_or_resume()

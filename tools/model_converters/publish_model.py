@@ -19,7 +19,8 @@ from vlpeft.checkpoint.trained import TRAINING_ONLY
 
 KEPT_META = ('base', 'epoch', 'iter')
 EPILOG = """example:
-  python tools/model_converters/publish_model.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth published/uniadapter_blip_msrvtt.pth
+  python tools/model_converters/publish_model.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth \\
+      published/uniadapter_blip_msrvtt.pth
 writes published/uniadapter_blip_msrvtt-1a2b3c4d.pth and prints what to paste into the metafile (docs/zoo.md)."""
 
 

@@ -30,8 +30,8 @@ def load_base(model: nn.Module,
         model: Its backbones must be filled wholly; what is missing elsewhere stays as initialised and is reported.
         source: Path or URL of one file for the whole model. Defaults to None, for ``parts``.
         sha256: Expected hash of that file. Defaults to None, unchecked.
-        **parts: ``vision=dict(source=…, sha256=…)``, one for each backbone and any head. Only the parameters of the named
-            part are taken from its file, and all of them must be in it. The other heads stay as initialised.
+        **parts: ``vision=dict(source=…, sha256=…)``, one for each backbone and any head. Only the parameters of the
+            named part are taken from its file, and all of them must be in it. The other heads stay as initialised.
 
     Returns:
         The base; of several files the names joined by ``+`` and the hash of their hashes, each once, in the order of
@@ -52,8 +52,8 @@ def load_base(model: nn.Module,
     bare = [name for name in model.backbones if name not in parts]
     if unknown or bare:
         raise CheckpointError(f'base_checkpoint names {", ".join(parts) or "nothing"}; it takes source=… for the whole '
-                              f'model, or a source for each of the backbones {", ".join(model.backbones)} and, if wanted, of '
-                              f'the heads {", ".join(model.heads)}')
+                              f'model, or a source for each of the backbones {", ".join(model.backbones)} and, if '
+                              f'wanted, of the heads {", ".join(model.heads)}')
     bases = [_load_part(model, name, **parts[name]) for name in there if name in parts]
     files = {base.identity['sha256']: base.identity['name'] for base in bases}
     sha256 = next(iter(files)) if len(files) == 1 else hashlib.sha256(''.join(files).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Rows of a frozen table that the base does not have, such as added tokens: random in every run, so checkpoints keep them.
+"""Rows of a frozen table that the base does not have, such as added tokens: random in every run, so they are saved.
 
 They are stored under ``<key>[<first row>:]``.
 """

@@ -1,7 +1,8 @@
 """VL-PET's released checkpoints: BART or T5, visual embedding and method in one state dict, its keys after ``module.``.
 
-What differs from ours beside the names: a down-projection lies in N_h parts (``…multihead_down.{h}``, in index order along
-the output), the value adapter is repeated under every task, and the word embeddings under every place that uses them.
+What differs from ours beside the names: a down-projection lies in N_h parts (``…multihead_down.{h}``, in index order
+along the output), the value adapter is repeated under every task, and the word embeddings under every place that uses
+them.
 """
 
 import re

@@ -16,6 +16,9 @@ class SpecAugment(BaseTransform):
     Args:
         bins (int): Limit of the band. Defaults to 24.
         frames (int): Limit of the stretch. Defaults to 96.
+
+    Raises:
+        ValueError: On use: a limit does not fit into the spectrogram.
     """
 
     def __init__(self, bins: int = 24, frames: int = 96) -> None:
@@ -24,6 +27,9 @@ class SpecAugment(BaseTransform):
     def transform(self, results: dict) -> dict:
         features = results['features'].clone()
         for dim, limit in self.limits.items():
+            if limit > features.shape[dim] + 1:
+                raise ValueError(f'SpecAugment(bins={self.limits[2]}, frames={self.limits[1]}) does not fit into a '
+                                 f'spectrogram of {features.shape[1]} frames and {features.shape[2]} bins')
             width = int(torch.randint(limit, ()))
             first = int(torch.randint(features.shape[dim] - width + 1, ()))
             features.narrow(dim, first, width).zero_()

@@ -1,7 +1,7 @@
 """Encoders of transformers that read vision tokens after the text: ``[text, vision]``.
 
-Vision tokens get neither BART's positions nor its embedding norm, and in T5 every pair of tokens that involves one has a
-relative position bias of zero. The encoders' code stays as it is: BART's embedding norm is followed by the vision
+Vision tokens get neither BART's positions nor its embedding norm, and in T5 every pair of tokens that involves one has
+a relative position bias of zero. The encoders' code stays as it is: BART's embedding norm is followed by the vision
 tokens, T5's first block is handed its bias.
 """
 

@@ -2,8 +2,8 @@ r"""Vision tokens for a language model, from grid features.
 
     v = N(W_f f) + N(W_p box) + E_img[image] + E_tok[V - 1 - k]      f: max-pooled cell k of the image's grid
 
-N is the language model's norm. Boxes are all zero, so the second term is one learned vector. E_tok is the frozen table of
-word embeddings, whose last rows are the order tokens ``<vis_extra_id_k>``; k starts anew with every image.
+N is the language model's norm. Boxes are all zero, so the second term is one learned vector. E_tok is the frozen table
+of word embeddings, whose last rows are the order tokens ``<vis_extra_id_k>``; k starts anew with every image.
 
 Cho et al., "Unifying Vision-and-Language Tasks via Text Generation", ICML 2021 (VL-T5); pooling: Sung et al.,
 "VL-Adapter", CVPR 2022.

@@ -23,7 +23,8 @@ from .base import AdaptedModel
 from .seq2seq_task import Seq2SeqTask, only_task
 
 TOWERS = dict(
-    bart=dict(encoder='lm.model.encoder', decoder='lm.model.decoder'), t5=dict(encoder='lm.encoder', decoder='lm.decoder'))
+    bart=dict(encoder='lm.model.encoder', decoder='lm.model.decoder'),
+    t5=dict(encoder='lm.encoder', decoder='lm.decoder'))
 IGNORED = -100
 
 

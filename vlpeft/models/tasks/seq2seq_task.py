@@ -34,8 +34,8 @@ class Seq2SeqTask:
     Attributes:
         max_text: Longest encoder text in tokens, special tokens included. Defaults to None, not cut.
         max_target: Longest target in tokens, special tokens included. Defaults to None, not cut.
-        loss: ``'sample'``: mean over the tokens of each sample, times its weight, mean over the batch; ``'token'``: mean
-            over all tokens of the batch, of all processes. Defaults to ``'sample'``.
+        loss: ``'sample'``: mean over the tokens of each sample, times its weight, mean over the batch; ``'token'``:
+            mean over all tokens of the batch, of all processes. Defaults to ``'sample'``.
         output: Field of the prediction, ``'pred_answer'`` or ``'pred_caption'``. Defaults to ``'pred_answer'``.
         choices: Answers of which the one with the likelier first token is taken, without generation; of equally likely
             ones the first. Defaults to None: the answer is generated.
