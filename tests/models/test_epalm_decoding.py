@@ -45,14 +45,19 @@ def search(model, tokens, vectors, beams, cached, watch=lambda ids, origin, logi
 
 
 def compare(model, tokens, vectors, beams, close):
-    """Returns the rows that the first layer saw in each cached call."""
-    found, widths = [], []
+    """Returns the rows that the first and the last layer saw in each cached call."""
+    found, widths = [], ([], [])
     slow = search(model, tokens, vectors, beams, False, lambda ids, origin, logits: found.append(logits))
-    handle = model.towers['lm'].block_modules[0].register_forward_pre_hook(
-        lambda module, args, kwargs: widths.append((args or [kwargs['hidden_states']])[0].shape[1]), with_kwargs=True)
+    blocks = model.towers['lm'].block_modules
+    handles = [
+        block.register_forward_pre_hook(
+            lambda module, args, kwargs, seen=seen: seen.append((args or [kwargs['hidden_states']])[0].shape[1]),
+            with_kwargs=True) for block, seen in zip((blocks[0], blocks[-1]), widths)
+    ]
     logits = []
     fast = search(model, tokens, vectors, beams, True, lambda ids, origin, new: logits.append(new))
-    handle.remove()
+    for handle in handles:
+        handle.remove()
     assert fast == slow and len(logits) == len(found) and len({tuple(row) for row in fast}) == len(fast)
     for ours, theirs in zip(logits, found):
         torch.testing.assert_close(ours, theirs, rtol=close, atol=close)
@@ -65,8 +70,8 @@ def compare(model, tokens, vectors, beams, close):
 @pytest.mark.parametrize('lm', ['opt', 'opt_post'])
 def test_cached_decoding_equals_full_recomputation(lm, visual_row, end, rows, beams, left):
     model = build(lm=lm, visual_row=visual_row, adapter=dict(end=end))
-    widths = compare(model, random_texts(left=left), random_vectors(model), beams, 1e-9)
-    assert len(widths) > 3 and set(widths[1:]) == {rows}
+    first, last = compare(model, random_texts(left=left), random_vectors(model), beams, 1e-9)
+    assert len(first) > 3 and set(first[1:]) == {1} and set(last[1:]) == {rows}
 
 
 @pytest.mark.parametrize('visual_row', ['causal', 'full'])
@@ -78,13 +83,13 @@ def test_in_single_precision_and_without_prompt(lm, visual_row):
 
 def test_without_perception_nothing_is_rerun():
     model = build(visual_row='full')
-    assert set(compare(model, random_texts(left=True), None, 3, 1e-9)[1:]) == {1}
+    assert all(set(rows[1:]) == {1} for rows in compare(model, random_texts(left=True), None, 3, 1e-9))
 
 
 def test_a_slot_that_is_carried_on_allows_no_cache():
     model = build(visual_row='full', adapter=dict(end=LAYERS - 2))
     vectors, tokens = random_vectors(model), random_texts(left=True)
-    lengths = compare(model, tokens, vectors, 3, 1e-9)
+    lengths, _ = compare(model, tokens, vectors, 3, 1e-9)
     assert lengths == [1 + 2 + 6 + n for n in range(len(lengths))]
     with pytest.raises(ValueError, match='can be cached for end >= layers - 1 only'):
         model.reader.new_cache(model.lead(vectors))

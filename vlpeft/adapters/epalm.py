@@ -115,5 +115,10 @@ class EPALM(Adapter):
             unit = Perceiver(self.connector[level % len(self.connector)], level)
             yield Binding(LM, depth, (block.beside(PERCEPTION), ), block, unit, 'overwrite')
 
+    def last_token(self, perception: Tensor) -> Tensor:
+        """The perceptual token (B, D) of layer e - 1, of ``perception`` (B, K, Dv)."""
+        level = injection_levels(self.levels, self.start, self.end)[-1]
+        return self.connector[level % len(self.connector)](perception[:, level])
+
     def role_of(self, name: str) -> str:
         return 'soft_prompt' if name.startswith('prompt.') else 'connector'

@@ -20,6 +20,6 @@ class SlotLayer(DynamicLayer):
         return self.keys, self.values
 
 
-def slot_cache(slot_changes: bool) -> Cache:
-    """An empty cache; with ``slot_changes`` each later pass starts with the slot's row."""
-    return Cache(layer_class_to_replicate=SlotLayer if slot_changes else DynamicLayer)
+def slot_cache(depth: int, first: int) -> Cache:
+    """An empty cache of ``depth`` layers; from layer ``first`` on each later pass starts with the slot's row."""
+    return Cache(layers=[SlotLayer() if layer >= first else DynamicLayer() for layer in range(depth)])

@@ -19,16 +19,19 @@ from torch.nn import functional as F
 from vlpeft.sites import PERCEPTION, PROMPT_ROWS, AdapterSwitch, Attachment, Binding, Tap, Tower
 
 VISUAL_ROWS = ('causal', 'full')
-#: Keyword arguments that hooks read: the mask from layer s on; how many rows at the start have no position.
-SLOT_MASK, BARE_ROWS = 'slot_mask', 'bare_rows'
+#: Keyword arguments that hooks read: the mask from layer s on; how many rows at the start have no position; and in
+#: passes that take up the slot's row in layer e - 1 only, that row and the mask from there on.
+SLOT_MASK, BARE_ROWS, LATE_ROW, LATE_MASK = 'slot_mask', 'bare_rows', 'late_row', 'late_mask'
 #: The position of padding. OPT has a row for it.
 PAD_POSITION = dict(opt=-1)
 
 
 class Lead(NamedTuple):
-    """What stands before the texts: ``perception`` (B, K, Dv) for the slot, None for no slot; P rows of prompt."""
+    """What stands before the texts: ``perception`` (B, K, Dv) for the slot, None for no slot; P rows of prompt; and
+    ``late`` (B, D), the perceptual token of layer e - 1."""
     perception: Optional[Tensor]
     prompt_rows: int
+    late: Optional[Tensor] = None
 
     @property
     def slots(self) -> int:
@@ -42,7 +45,8 @@ class Lead(NamedTuple):
         """For ``times`` copies of each text, side by side."""
         if self.perception is None:
             return self
-        return self._replace(perception=self.perception.repeat_interleave(times, 0))
+        return self._replace(
+            perception=self.perception.repeat_interleave(times, 0), late=self.late.repeat_interleave(times, 0))
 
 
 class _Edits(nn.Module):
@@ -52,8 +56,11 @@ class _Edits(nn.Module):
         super().__init__()
         self.body = body
 
-    def mask(self, mask: Tensor, slot_mask: Tensor) -> Tensor:
-        return slot_mask
+    def mask(self, mask: Tensor, slot_mask: Tensor, late_mask: Optional[Tensor] = None) -> Tensor:
+        return slot_mask if late_mask is None else late_mask
+
+    def prepend(self, hidden: Tensor, row: Tensor) -> Tensor:
+        return torch.cat([row[:, None].to(hidden.dtype), hidden], 1)
 
     def positions(self, positions: Tensor, rows: int) -> Tensor:
         return F.pad(positions[:, rows:], (0, 0, rows, 0))
@@ -62,7 +69,7 @@ class _Edits(nn.Module):
         return F.dropout(hidden, self.body.config.dropout, self.body.training)
 
 
-def _bindings(tower: Tower, start: Optional[int]) -> Iterator[Binding]:
+def _bindings(tower: Tower, start: Optional[int], late: Optional[int]) -> Iterator[Binding]:
     entrance, first = tower.entrance, tower.blocks[0].input
     edits = _Edits(tower.module.get_submodule(entrance.embeddings.path))
     if entrance.positions is not None:
@@ -72,7 +79,12 @@ def _bindings(tower: Tower, start: Optional[int]) -> Iterator[Binding]:
         # OPT was trained with dropout after its embeddings, which transformers leaves out.
         yield Binding(tower.name, 0, (first.beside(BARE_ROWS), ), first, edits, 'dropout')
     for block in () if start is None else tower.blocks[start:]:
-        yield Binding(tower.name, block.depth, (block.mask.beside(SLOT_MASK), ), block.mask, edits, 'mask')
+        is_late = late is not None and block.depth >= late
+        masks = (SLOT_MASK, LATE_MASK) if is_late else (SLOT_MASK, )
+        reads = tuple(block.mask.beside(mask) for mask in masks)
+        yield Binding(tower.name, block.depth, reads, block.mask, edits, 'mask')
+        if block.depth == late:
+            yield Binding(tower.name, late, (block.input.beside(LATE_ROW), ), block.input, edits, 'prepend')
 
 
 class SlottedLM:
@@ -93,8 +105,12 @@ class SlottedLM:
         self.lm = tower.module
         self.body = tower.module.get_submodule(tower.entrance.embeddings.path)
         self.full = visual_row == 'full'
-        self.carried = 0 if end is None else len(tower.blocks) - end
-        bindings = list(_bindings(tower, start))
+        self.depth = len(tower.blocks)
+        self.carried = 0 if end is None else self.depth - end
+        # GPT-2 shapes its output like its input, and rotary positions are made for one number of rows.
+        varies = self.lm.config.model_type == 'opt'
+        self.late = end - 1 if self.full and self.carried == 1 and varies else None
+        bindings = list(_bindings(tower, start, self.late))
         self.attachment = Attachment(bindings, {tower.name: tower}, AdapterSwitch()) if bindings else None
 
     def words(self, ids: Tensor) -> Tensor:
@@ -135,12 +151,21 @@ class SlottedLM:
         Returns:
             Last hidden states (B, 1, W).
         """
+        if lead.slots and self.late is not None:
+            return self._extend_late(words, mask, lead, cache)
         again = int(self._slot_changes(lead))
         positions = F.pad(mask.sum(1, keepdim=True) - 1, (again, 0))
         rows = [0, -1] if again else [-1]
         passed = {BARE_ROWS: again, **self._masks(mask, lead, words.dtype, rows)}
         lead = lead if again else lead._replace(perception=None)
         return self._run(F.pad(words, (0, 0, again, 0)), positions, lead, cache, passed)[:, again:]
+
+    def _extend_late(self, words: Tensor, mask: Tensor, lead: Lead, cache) -> Tensor:
+        """As :meth:`extend`: up to layer e - 1 the slot's keys and values stay, so its row joins there."""
+        passed = {BARE_ROWS: 0, LATE_ROW: lead.late, **self._masks(mask, lead, words.dtype, [-1])}
+        passed[LATE_MASK] = self._masks(mask, lead, words.dtype, [0, -1])[SLOT_MASK]
+        positions = mask.sum(1, keepdim=True) - 1
+        return self._run(words, positions, lead._replace(perception=None), cache, passed)[:, 1:]
 
     def can_cache(self, lead: Lead) -> bool:
         """Whether keys and values of the rows stay as they are when texts grow, the slot's in the last layer excepted.
@@ -158,7 +183,9 @@ class SlottedLM:
         if not self.can_cache(lead):
             raise ValueError("visual_row='full' can be cached for end >= layers - 1 only")
         from .slot_cache import slot_cache
-        return slot_cache(self._slot_changes(lead))
+        if not self._slot_changes(lead):
+            return slot_cache(self.depth, self.depth)
+        return slot_cache(self.depth, self.late or 0)
 
     def _slot_changes(self, lead: Lead) -> bool:
         """Whether the slot's keys and values in the last layer depend on the texts."""

@@ -173,7 +173,8 @@ class PerceptualLM(AdaptedModel):
         """What stands before the texts; nothing while the method's set is switched off."""
         if self.switch.active is None:
             return Lead(None, 0)
-        return Lead(vectors, self.epalm.prompt_length)
+        late = None if vectors is None else self.epalm.last_token(vectors)
+        return Lead(vectors, self.epalm.prompt_length, late)
 
     def logits(self, vectors: Optional[Tensor], tokens: Tokens) -> Tensor:
         """Next-token logits (B, L, V) of texts, given vectors (B, K, Dv) or None for texts alone."""
