@@ -151,3 +151,24 @@ def test_the_end_token_is_forced_in_beam_search_only(vocabularies):
         model.tokenizer.texts = lambda ids: (last.update({name: ids[:, -1].tolist()}), original(ids))[1]
         model.answer(encoded, Seq2SeqTask(generation=dict(max_length=6, **settings)))
     assert set(last['beam']) == {end} and end not in last['greedy']
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_recomputed_activations_give_the_same_gradients(vocabularies, family):
+    """Two tasks of different lengths in one backward pass; the gate's mean is over each one's own real tokens."""
+    adapter = dict(VARIANTS['small'], type='VLPET', mean='masked')
+    grads, passes = [], []
+    for towers in ((), ('encoder', 'decoder')):
+        model = build_vl(family, vocabularies[family], adapter=adapter, gradient_checkpointing=towers)
+        model.train()
+        calls = []
+        for name in ('encoder', 'decoder'):
+            ffn = model.towers[name].blocks[0].sublayers['ffn'].linears['fc1'].path
+            model.towers[name].module.get_submodule(ffn).register_forward_hook(lambda *_: calls.append(1))
+        losses = [model(*random_samples(task), mode='loss')[f'loss_{task}'] for task in ('vqa', 'caption')]
+        sum(losses).backward()
+        grads.append({name: param.grad for name, param in model.named_parameters() if param.grad is not None})
+        passes.append(len(calls))
+    assert passes == [4, 8] and set(grads[0]) == set(grads[1]) and len(grads[0]) > 30
+    for name, grad in grads[0].items():
+        torch.testing.assert_close(grads[1][name], grad, rtol=1e-10, atol=1e-12, msg=name)
