@@ -7,8 +7,6 @@
 Bertasius et al., "Is Space-Time Attention All You Need for Video Understanding?", ICML 2021, divided attention.
 """
 
-from typing import Optional
-
 import torch
 from mmcv.cnn.bricks.transformer import FFN, PatchEmbed
 from mmengine.model import BaseModule
@@ -57,19 +55,17 @@ class DividedBlock(BaseModule):
         self.ln2 = nn.LayerNorm(embed_dims, EPS)
         self.ffn = FFN(embed_dims, 4 * embed_dims, act_cfg=dict(type='GELU'), dropout_layer=drop)
 
-    def forward(self, x: Tensor, frames: int, space_only: bool = False) -> Tensor:
+    def forward(self, x: Tensor, frames: int) -> Tensor:
         """The stream (B, 1 + N T, D) after the block.
 
         Args:
             x: The stream before it.
             frames: T.
-            space_only: Leave out the temporal step. Defaults to False.
         """
-        if not space_only:
-            cls, patches = x[:, :1], x[:, 1:]
-            times = self.temporal_ln(patches).unflatten(1, (-1, frames)).flatten(0, 1)
-            patches = patches + self.temporal_fc(self.temporal_attn(times)).view_as(patches)
-            x = torch.cat([cls, patches], dim=1)
+        cls, patches = x[:, :1], x[:, 1:]
+        times = self.temporal_ln(patches).unflatten(1, (-1, frames)).flatten(0, 1)
+        patches = patches + self.temporal_fc(self.temporal_attn(times)).view_as(patches)
+        x = torch.cat([cls, patches], dim=1)
         x = x + self.attn(self.ln1(x), frames)
         return self.ffn(self.ln2(x), identity=x)
 
@@ -88,9 +84,6 @@ class TimeSformer(BaseModule):
         embed_dims: D. Defaults to 768.
         num_layers: Defaults to 12.
         num_heads: Defaults to 12.
-        num_classes: Outputs of a classifier of the class token. Defaults to None, no classifier.
-        space_only_images: Take an image as it is, without time embedding and temporal attention, instead of repeating
-            it. Defaults to False.
         drop_path_rate: That of the last block, growing linearly from 0 (the released models trained with 0.1).
             Defaults to 0.
     """
@@ -102,12 +95,9 @@ class TimeSformer(BaseModule):
                  embed_dims: int = 768,
                  num_layers: int = 12,
                  num_heads: int = 12,
-                 num_classes: Optional[int] = None,
-                 space_only_images: bool = False,
                  drop_path_rate: float = 0.) -> None:
         super().__init__()
         self.num_frames, self.embed_dims, self.num_layers = num_frames, embed_dims, num_layers
-        self.space_only_images = space_only_images
         self.patch_embed = PatchEmbed(
             embed_dims=embed_dims, kernel_size=patch_size, stride=patch_size, input_size=img_size)
         rows, columns = self.patch_embed.init_out_size
@@ -123,28 +113,23 @@ class TimeSformer(BaseModule):
             nn.init.zeros_(layer.temporal_fc.weight)
             nn.init.zeros_(layer.temporal_fc.bias)
         self.ln1 = nn.LayerNorm(embed_dims, EPS)
-        self.head = None if num_classes is None else nn.Linear(embed_dims, num_classes)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Normalised tokens (B, 1 + N T, D), class token first; of a classifier its scores (B, num_classes).
+        """Normalised tokens (B, 1 + N T, D), class token first.
 
         Args:
             inputs: Clips (B, T, 3, H, W) or images (B, 3, H, W).
         """
         is_image = inputs.ndim == 4
-        space_only = is_image and self.space_only_images
         clips = inputs[:, None] if is_image else inputs
         patches = self.patch_embed(clips.flatten(0, 1))[0] + self.pos_embed[:, 1:]
         patches = patches.unflatten(0, clips.shape[:2]).transpose(1, 2)
-        if not space_only:
-            frames = self.num_frames if is_image else clips.shape[1]
-            patches = patches + self._times(frames)
+        patches = patches + self._times(self.num_frames if is_image else clips.shape[1])
         cls = (self.cls_token + self.pos_embed[:, :1]).expand(len(patches), -1, -1)
         x = torch.cat([cls, patches.flatten(1, 2)], dim=1)
         for layer in self.layers:
-            x = layer(x, patches.shape[2], space_only)
-        x = self.ln1(x)
-        return x if self.head is None else self.head(x[:, 0])
+            x = layer(x, patches.shape[2])
+        return self.ln1(x)
 
     def _times(self, frames: int) -> Tensor:
         return F.interpolate(self.time_embed.transpose(1, 2), size=frames, mode='nearest').transpose(1, 2)
