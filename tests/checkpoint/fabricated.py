@@ -119,7 +119,8 @@ def adapters():
         affine([(dict(ours=f'{ours}.down', released=f'{theirs}.down_proj'), (KV_BOTTLENECK, WIDTH)),
                 (dict(ours=f'{ours}.up', released=f'{theirs}.up_proj'), (WIDTH, KV_BOTTLENECK))], out)
         out['ours'][f'{ours}.scale'] = out['released'][f'{theirs}.scale'] = draw(1)
-    out['ours']['temporal_embedding.table'] = out['released']['time_embed'] = draw(1, FRAMES, WIDTH)
+    table = draw(1, FRAMES, WIDTH)
+    out['ours']['temporal_embedding.table'] = out['released']['text_encoder.encoder.time_embed'] = table
     return out
 
 

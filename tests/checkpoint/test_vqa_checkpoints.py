@@ -34,6 +34,7 @@ def released():
                **fabricated.decoder_adapters()['released']}
     for text in ('text_encoder', 'text_decoder.bert'):
         weights[f'{text}.embeddings.position_ids'] = torch.arange(POSITIONS)[None]
+    weights['text_decoder.bert.encoder.time_embed'] = weights['text_encoder.encoder.time_embed']
     return dict(model={**weights, **fabricated.released_aliases(weights, TOWERS)}, optimizer={}, config={}, epoch=9)
 
 

@@ -191,7 +191,7 @@ def test_heads_are_swapped_by_config(tmp_path):
 
 
 def test_adapters_can_be_averaged_twice_as_released():
-    plain = dict(adapter=dict(type='UniAdapter', bottleneck=4))
+    plain = dict(adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3))
     twice, once = (build_retriever(momentum=momentum, **plain)
                    for momentum in (dict(decay=0.9, adapter_decay=0.81), dict(decay=0.9)))
     for model in (once, twice):
@@ -200,6 +200,10 @@ def test_adapters_can_be_averaged_twice_as_released():
             for param in model.parameters():
                 param.add_(1.)
         model.momentum.update(model)
+        steps = set()
         for name, value in model.momentum.named_buffers():
-            step = 0.19 if model is twice and name.startswith('adapter.') else 0.1
+            # Both towers hold the shared modules; the text tower alone holds those of keys and values.
+            step = 0.19 if model is twice and name.startswith('adapter.layers.') else 0.1
             torch.testing.assert_close(value, before[name] + step)
+            steps.add((name.split('.')[1] if name.startswith('adapter.') else 'head', step))
+        assert steps == {('layers', 0.19 if model is twice else 0.1), ('kv_adapters', 0.1), ('head', 0.1)}

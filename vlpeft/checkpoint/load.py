@@ -14,10 +14,13 @@ from .resize import grow_words, resize_embedding
 
 __all__ = ['base_identity', 'check_base', 'fit', 'load_into', 'unique_state']
 
+#: Averages of the trained weights; a file without them leaves them to start from the weights it gave.
+MOMENTUM = 'momentum.'
+
 
 def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]], *, dialect: Optional[str] = None,
               strict_parts: Sequence[str] = (), origin: Optional[str] = None) -> LoadReport:
-    """Fill a model from a checkpoint of any dialect.
+    """Fill a model from a checkpoint of any dialect. Momentum copies that it lacks are made from the loaded weights.
 
     Args:
         model (nn.Module): Its state dict decides what is wanted.
@@ -36,6 +39,8 @@ def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]],
     """
     state, report = fit(checkpoint, unique_state(model), dialect=dialect, strict_parts=strict_parts, origin=origin)
     model.load_state_dict(state, strict=False)
+    if stale := {key.removeprefix(MOMENTUM) for key in report.missing if key.startswith(MOMENTUM)}:
+        model.momentum.copy_from(model, stale)
     return report
 
 

@@ -7,12 +7,12 @@ from torch import nn
 
 from .dialects import weights_of
 from .identity import check_base
-from .load import load_into
+from .load import MOMENTUM, load_into
 from .new_rows import join_new_rows
 from .report import LoadReport
 
 #: Parts that only training needs.
-TRAINING_ONLY = ('momentum.', 'queue.')
+TRAINING_ONLY = (MOMENTUM, 'queue.')
 
 
 def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], origin: str) -> LoadReport:
@@ -35,8 +35,6 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], origin: str) -
         check_base(recorded, model.base, origin)
     checkpoint = dict(state_dict=join_new_rows(weights_of(checkpoint), model.state_dict(), origin))
     report = load_into(model, checkpoint, origin=origin)
-    if any(key.startswith('momentum.') for key in report.missing):
-        model.momentum.copy_from(model)
     if recorded is not None and frozen:
         print_log(f'{origin}: {len(report.loaded)} tensors loaded, {len(frozen)} frozen ones are those of the base '
                   f'{recorded["name"]}', 'current')

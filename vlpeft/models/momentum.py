@@ -5,7 +5,7 @@
 Frozen parameters equal their momentum copies for ever, so none is kept for them.
 """
 
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Collection, Dict, Iterator, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ class MomentumWeights(nn.Module):
 
     Args:
         decay: m. Defaults to 0.995.
-        adapter_decay: m for parameters below ``adapter.``; ``decay ** 2`` reproduces UniAdapter's release, which
-            updates the shared adapters once for each tower. Defaults to None, which is ``decay``.
+        adapter_decay: m for the adapter's parameters that several towers share; ``decay ** 2`` reproduces UniAdapter's
+            release, which updates them once for each of its two towers. Defaults to None, which is ``decay``.
     """
 
     def __init__(self, decay: float = 0.995, adapter_decay: Optional[float] = None) -> None:
@@ -33,9 +33,11 @@ class MomentumWeights(nn.Module):
         return ((name, param) for name, param in model.named_parameters() if param.requires_grad)
 
     @torch.no_grad()
-    def copy_from(self, model: nn.Module) -> None:
-        """Starts (again) from the model's present weights."""
+    def copy_from(self, model: nn.Module, names: Optional[Collection[str]] = None) -> None:
+        """Starts (again) from the model's present weights; with ``names``, those parameters only."""
         for name, param in self._trained(model):
+            if names is not None and name not in names:
+                continue
             *path, leaf = name.split('.')
             node = self
             for part in path:
@@ -46,10 +48,11 @@ class MomentumWeights(nn.Module):
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """One step of the average."""
+        """One step of the average of an :class:`~vlpeft.models.tasks.base.AdaptedModel`."""
         averages = dict(self.named_buffers())
         for name, param in self._trained(model):
-            decay = self.adapter_decay if name.startswith('adapter.') else self.decay
+            shared = name.startswith('adapter.') and model.tower_of(name) == 'shared'
+            decay = self.adapter_decay if shared else self.decay
             averages[name].lerp_(param.detach(), 1 - decay)
 
     def call(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:

@@ -46,6 +46,8 @@ MMPRETRAIN_HEADS = [
     ('itm_head.classifier.{wb}', 'multimodal_head.fc.{wb}'),
 ]
 
+# In released code the table belongs to the text model, whose cross-attentions read the frames.
+UNIADAPTER_TIME = 'text_encoder.encoder.time_embed'
 UNIADAPTER = [
     ('adapter.layers.{i}.norm.{wb}', 'adapters.{i}.adapter_layer_norm_before.{wb}'),
     ('adapter.layers.{i}.norm_cross.{wb}', 'adapters.{i}.adapter_layer_norm_cross_modal.{wb}'),
@@ -57,7 +59,7 @@ UNIADAPTER = [
       for tower, encoder in (('text', 'text_encoder.encoder'), ('decoder', 'text_decoder.bert.encoder'))
       for kind in ('key', 'value')
       for ours, theirs in (('down.{wb}', 'down_proj.{wb}'), ('up.{wb}', 'up_proj.{wb}'), ('scale', 'scale'))),
-    ('temporal_embedding.table', 'time_embed'),
+    ('temporal_embedding.table', UNIADAPTER_TIME),
 ]
 
 # The module shared by the towers is registered under each of them in a released file.

@@ -1,5 +1,6 @@
 """UniAdapter's released checkpoints: BLIP's names, plus adapters that every tower repeats."""
 
+import re
 from typing import Any, Dict, Mapping
 
 from torch import Tensor
@@ -9,11 +10,13 @@ from ..errors import CheckpointError
 from .base import RenamingDialect, weights_of
 from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_TEXTS, TASK_PARTS
 from .keymap import KeyMap
-from .names import UNIADAPTER, UNIADAPTER_ALIASES, UNIADAPTER_DECODER_ALIASES
+from .names import UNIADAPTER, UNIADAPTER_ALIASES, UNIADAPTER_DECODER_ALIASES, UNIADAPTER_TIME
 
 _WITH_MOMENTUM = ('visual_encoder', 'text_encoder', 'vision_proj', 'text_proj', 'adapters')
 _MOMENTUM = 'momentum.'
 _DECODER = 'decoder.'
+# The decoder attends to a question's states, which are no frames, so its own table is never added to anything.
+_DECODER_TIME = 'text_decoder.bert.encoder.time_embed'
 _SHARED = [*UNIADAPTER_ALIASES, *UNIADAPTER_DECODER_ALIASES]
 
 
@@ -27,7 +30,8 @@ class UniAdapterDialect(RenamingDialect):
     aliases = KeyMap([*_SHARED, *BLIP_ALIASES])
     adapter_aliases = KeyMap(_SHARED)
     optional_parts = TASK_PARTS
-    ignored = [*BLIP_IGNORED, (r'(.+\.)?adapters_dec\.', 'dead in the released code: built and never used')]
+    ignored = [*BLIP_IGNORED, (r'(.+\.)?adapters_dec\.', 'dead in the released code: built and never used'),
+               (re.escape(_DECODER_TIME) + '$', 'of the decoder, which sees no frames')]
     dropped = [(r'queue\.', 'feature queues belong to training')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
@@ -47,6 +51,8 @@ class UniAdapterDialect(RenamingDialect):
             raise CheckpointError('the uniadapter layout needs adapters (adapter.layers.*), and the state has none; '
                                   'use the blip layout for a plain base')
         if answers:
+            if UNIADAPTER_TIME in weights:
+                weights[_DECODER_TIME] = weights[UNIADAPTER_TIME]
             return self.wrap(weights)
         weights = {key: value for key, value in weights.items() if not key.startswith('text_decoder.')}
         # Frozen parts have identical momentum copies for ever, so ours keep none; the released code loads them.
