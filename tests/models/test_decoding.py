@@ -1,4 +1,6 @@
-"""Beam search against transformers' own, and greedy search against its definition."""
+"""Beam search against slow restatements of both rules and against transformers' own."""
+
+import math
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutput
 
+from tests.slow_decoding import slow_search
 from vlpeft.models.decoding import beam_search
 
 VOCABULARY, END = 7, 2
@@ -33,22 +36,82 @@ class Markov(PreTrainedModel, GenerationMixin):
         return CausalLMOutput(logits=self.logits(input_ids)[:, None])
 
 
-def decode(model, start, beams, length):
-    return beam_search(lambda ids, origin: model.logits(ids), start, beams, END, length)
+STARTS = torch.tensor([[1], [3], [4], [5]])
+LONGEST = 6
 
 
-@pytest.mark.parametrize('beams', [1, 2, 3])
-@pytest.mark.parametrize('seed', range(12))
-def test_equals_transformers(seed, beams):
+def random_model(seed):
     generator = torch.Generator().manual_seed(seed)
-    model = Markov(1.5 * torch.randn(VOCABULARY, VOCABULARY, VOCABULARY, generator=generator)).eval()
-    start = torch.tensor([[1], [3], [4], [5]])
-    wanted = model.generate(
-        start, num_beams=beams, max_length=6, eos_token_id=END, pad_token_id=0, do_sample=False, length_penalty=1.0,
-        early_stopping=False, use_cache=False, attention_mask=torch.ones_like(start))
-    for row, found in zip(wanted.tolist(), decode(model, start, beams, 6)):
-        tail = row[1:]
-        assert found == (tail[:tail.index(END)] if END in tail else tail)
+    table = 1.5 * torch.randn(VOCABULARY, VOCABULARY, VOCABULARY, generator=generator, dtype=torch.float64)
+    return Markov(table).eval()
+
+
+def decode(model, beams, rule='default', prompt_length=1):
+    return beam_search(lambda ids, origin: model.logits(ids), STARTS, beams, END, LONGEST, rule, prompt_length)
+
+
+def restated(model, beams, rule, prompt_length):
+    """The slow search of every query."""
+    def log_probs(start, new):
+        return model.logits(torch.tensor([[start, *new]]))[0].log_softmax(-1).tolist()
+
+    return [slow_search(lambda new, start=start: log_probs(start, new), beams, END, LONGEST - 1, rule, prompt_length)
+            for start in STARTS[:, 0].tolist()]
+
+
+# The default rule knows no prompt; BLIP's decoder starts from one token, eP-ALM's from a padded prompt.
+@pytest.mark.parametrize('rule, prompt_length', [('default', 1), ('default', 9), ('released', 1), ('released', 9)])
+def test_both_rules_equal_their_slow_restatements_on_200_models(rule, prompt_length):
+    for seed in range(200):
+        model, beams = random_model(seed), 1 + seed % 3
+        for found, expected in zip(decode(model, beams, rule, prompt_length),
+                                   restated(model, beams, rule, prompt_length)):
+            assert [ids for ids, _ in found] == [ids for ids, _ in expected], seed
+            assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-12), seed
+
+
+def test_the_rules_differ():
+    """The three searches of the same models: counts would be 0 if the rule reached nothing."""
+    ways = [('default', 1), ('released', 1), ('released', 9)]
+    found = [[kept[0].ids for seed in range(60) for kept in decode(random_model(seed), 3, *way)] for way in ways]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert 5 < sum(a != b for a, b in zip(found[one], found[other])) < 200
+
+
+def forced(tokens):
+    """A step whose every token is sure, the first excepted, whose log p is -log 2."""
+    def step(ids, origin):
+        logits = torch.full((1, VOCABULARY), -1e9, dtype=torch.float64)
+        logits[0, tokens[ids.shape[1] - 1]] = 0.
+        if ids.shape[1] == 1:
+            logits[0, 5] = -1e-12
+        return logits
+    return step
+
+
+@pytest.mark.parametrize('rule, prompt_length, finished, unfinished', [
+    ('default', 1, 4, 4), ('default', 7, 4, 4), ('released', 1, 4, 5), ('released', 7, 10, 11)])
+def test_each_sum_is_divided_as_described(rule, prompt_length, finished, unfinished):
+    """Four new tokens, with an end token as the fourth and without one."""
+    for tokens, divisor in (([4, 4, 4, END], finished), ([4, 4, 4, 4], unfinished)):
+        found, = beam_search(forced(tokens), torch.tensor([[1]]), 1, END, 1 + 4, rule, prompt_length)
+        answer = [token for token in tokens if token != END]
+        assert found == [(answer, pytest.approx(-math.log(2) / divisor, rel=1e-9))]
+
+
+def test_equals_transformers_on_200_models():
+    for seed in range(200):
+        model, beams = random_model(seed), 1 + seed % 3
+        wanted = model.generate(
+            STARTS, num_beams=beams, max_length=LONGEST, eos_token_id=END, pad_token_id=0, do_sample=False,
+            length_penalty=1.0, early_stopping=False, use_cache=False, attention_mask=torch.ones_like(STARTS),
+            return_dict_in_generate=True, output_scores=True)
+        found = [kept[0] for kept in decode(model, beams)]
+        for row, best in zip(wanted.sequences[:, 1:].tolist(), found):
+            assert best.ids == (row[:row.index(END)] if END in row else row), seed
+        if beams > 1:
+            scores = torch.tensor([best.score for best in found], dtype=torch.float64)
+            torch.testing.assert_close(wanted.sequences_scores.double(), scores, rtol=1e-6, atol=0)
 
 
 def test_reordering_reaches_the_cache():

@@ -41,7 +41,7 @@ def search(model, tokens, vectors, beams, cached, watch=lambda ids, origin, logi
         watch(ids, origin, logits)
         return logits
 
-    return beam_search(watched, tokens.ids[:, -1:], beams, END, 1 + NEW)
+    return [kept[0].ids for kept in beam_search(watched, tokens.ids[:, -1:], beams, END, 1 + NEW)]
 
 
 def compare(model, tokens, vectors, beams, close):

@@ -1,67 +1,95 @@
-"""Beam search over any next-token function, in the form of transformers' ``generate``.
+r"""Beam search over any next-token function.
 
-A finished sequence scores (Σ log p) / length, its end token included; a query ends when its running beams cannot beat
-its worst kept sequence, or at the longest length.
+A sequence scores the sum of its tokens' log p divided by a length. With n new tokens, a just-chosen end token counted,
+and L tokens from which they start (the padded prompt, or the decoder's one start token):
+
+======================================  ===========================  ==================================
+what                                    ``'default'``                ``'released'``
+======================================  ===========================  ==================================
+a finished sequence scores              Σ log p / n                  Σ log p / (n + L - 1)
+an unfinished one, at the longest       Σ log p / n                  Σ log p / (n + L)
+a query ends when its worst kept        unfinished beam of the step  continuation of the step, finished
+sequence scores at least the best …     / n                          or not, / (n + L - 1)
+======================================  ===========================  ==================================
+
+A query can end only when it keeps as many finished sequences as it has beams. ``'default'`` is the rule of
+transformers 4.57, ``'released'`` that of 4.24, with which the releases of eP-ALM and UniAdapter decode. Under the
+latter a long prompt makes long answers cheap, and unfinished ones too.
 """
 
-from typing import Callable, List, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
 Step = Callable[[Tensor, Optional[Tensor]], Tensor]
+BEAM_RULES = ('default', 'released')
+
+
+class Hypothesis(NamedTuple):
+    """A sequence that was found: its tokens ``ids`` without start and end token, and its ``score``."""
+    ids: List[int]
+    score: float
 
 
 @torch.no_grad()
-def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: int) -> List[List[int]]:
-    """The best sequence of each query.
+def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: int, rule: str = 'default',
+                prompt_length: int = 1) -> List[List[Hypothesis]]:
+    """The best sequences of each query.
 
     Args:
-        step: Next-token logits (B · beams, V) of sequences (B · beams, L); its second argument says from which rows of
-            the last call these sequences continue (None at first), for caches.
+        step: Next-token logits (B · beams, V) of sequences (B · beams, 1 + n); its second argument says from which rows
+            of the last call these sequences continue (None at first), for caches.
         start: (B, 1) start tokens.
         beams: Sequences kept per query; 1 is greedy search.
         end_id: Token that ends a sequence.
-        max_length: In tokens, the start token included.
+        max_length: In tokens, the start token included; at least 2.
+        rule: ``'default'`` or ``'released'``, see the module's table. Defaults to ``'default'``.
+        prompt_length: L, which only ``'released'`` asks for. Defaults to 1, the start token.
 
     Returns:
-        For each query its tokens without start and end token.
+        For each query at most ``beams`` sequences, best first.
     """
     count, device = len(start), start.device
+    # What a length counts beside the new tokens.
+    beside, released = (prompt_length - 1, True) if rule == 'released' else (0, False)
     running = start.repeat_interleave(beams, 0)
     # All beams start equal, so only the first may branch.
     scores = torch.full((count, beams), float('-inf'), device=device)
     scores[:, 0] = 0
-    finished: List[list] = [[] for _ in range(count)]
+    kept: List[List[Hypothesis]] = [[] for _ in range(count)]
     done = [False] * count
     origin = None
-    for length in range(1, max_length):
+    for new in range(1, max_length):
         logits = step(running, origin)
         log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
-        vocabulary = log_probs.shape[-1]
         total = (scores[:, :, None] + log_probs.view(count, beams, -1)).flatten(1)
         # Twice as many, so that as many as wanted go on even if all others end.
         values, indices = total.topk(2 * beams, dim=1)
-        tokens, parents = indices % vocabulary, indices // vocabulary
+        tokens, parents = indices % log_probs.shape[-1], indices // log_probs.shape[-1]
         ended = tokens == end_id
-        for query in range(count):
-            if done[query]:
-                continue
-            for rank in range(beams):
-                if ended[query, rank]:
-                    ids = running[query * beams + parents[query, rank], 1:].tolist()
-                    finished[query].append((float(values[query, rank]) / length, ids))
-            finished[query] = sorted(finished[query], key=lambda item: -item[0])[:beams]
+        for query, rank in ended[:, :beams].nonzero().tolist():
+            if not done[query]:
+                ids = running[query * beams + parents[query, rank], 1:].tolist()
+                kept[query].append(Hypothesis(ids, float(values[query, rank]) / (new + beside)))
         go_on = values.masked_fill(ended, float('-inf')).topk(beams, dim=1).indices
         scores, tokens, parents = (x.gather(1, go_on) for x in (values, tokens, parents))
         origin = (parents + beams * torch.arange(count, device=device)[:, None]).flatten()
         running = torch.cat([running[origin], tokens.view(-1, 1)], 1)
-        for query, kept in enumerate(finished):
-            done[query] |= len(kept) == beams and kept[-1][0] >= float(scores[query, 0]) / length
+        hopes = (values if released else scores)[:, 0].tolist()
+        for query, hope in enumerate(hopes):
+            kept[query] = _best(kept[query], beams)
+            done[query] |= len(kept[query]) == beams and kept[query][-1].score >= hope / (new + beside)
         if all(done):
             break
-    for query, kept in enumerate(finished):
+    unfinished = new + beside + int(released)
+    for query, sums in enumerate(scores.tolist()):
         if not done[query]:
-            kept += [(float(score) / (running.shape[1] - 1), running[query * beams + beam, 1:].tolist())
-                     for beam, score in enumerate(scores[query])]
-    return [max(kept, key=lambda item: item[0])[1] for kept in finished]
+            rows = running[query * beams:(query + 1) * beams, 1:].tolist()
+            kept[query] = _best(kept[query] + [Hypothesis(ids, total / unfinished) for ids, total in zip(rows, sums)],
+                                beams)
+    return kept
+
+
+def _best(found: List[Hypothesis], beams: int) -> List[Hypothesis]:
+    return sorted(found, key=lambda hypothesis: -hypothesis.score)[:beams]

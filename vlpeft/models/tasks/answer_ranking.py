@@ -21,6 +21,13 @@ class AnswerBank(NamedTuple):
     ids: Sequence[Sequence[int]]
 
 
+class Ranking(NamedTuple):
+    """Of each question the shortlisted ``answers``, indices into the list, best first, and their ``scores``; (B, k),
+    on the CPU. Of equal scores the answer that was shortlisted first comes first."""
+    answers: Tensor
+    scores: Tensor
+
+
 def token_scores(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """log p of ``targets`` (…) under ``logits`` (…, V), mixed with the mean over the vocabulary if smoothed."""
     log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
@@ -30,8 +37,8 @@ def token_scores(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 @torch.no_grad()
 def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start_id: int, shortlist: int,
-                 smoothing: float, pairs_per_batch: int) -> Tensor:
-    """The best answer of each question.
+                 smoothing: float, pairs_per_batch: int) -> Ranking:
+    """The shortlisted answers of each question in order.
 
     Args:
         decoder: In eval mode.
@@ -41,9 +48,6 @@ def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start
         shortlist: k, at most A are kept. Equal first tokens keep the order of the list.
         smoothing: Label smoothing of the score.
         pairs_per_batch: Bounds memory.
-
-    Returns:
-        (B,) indices into the list; of equal scores the one shortlisted first.
     """
     device, count = questions.mask.device, len(questions.mask)
     rows = torch.arange(count, device=device)
@@ -54,8 +58,8 @@ def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start
     likely = first_logits[:, first_ids].sort(dim=1, descending=True, stable=True).indices[:, :shortlist]
     first = torch.stack([token_scores(first_logits, first_ids[chosen], smoothing) for chosen in likely.T], 1)
     rest = _continuations(decoder, questions, answers, likely.cpu(), prefix, smoothing, pairs_per_batch)
-    best = (first + rest.to(first)).argmax(1)
-    return likely[rows, best].cpu()
+    scores, order = (first.cpu() + rest.to(first.dtype)).sort(dim=1, descending=True, stable=True)
+    return Ranking(likely.cpu().gather(1, order), scores)
 
 
 def _continuations(decoder: BlipTextDecoder, questions, answers: AnswerBank, likely: Tensor, prefix: SelfCache,

@@ -23,6 +23,7 @@ from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError
 
 from .base import AdaptedModel
+from .candidates import Candidate
 from .perceptual_task import PerceptualTask
 from .seq2seq_task import only_task
 
@@ -202,10 +203,15 @@ class PerceptualLM(AdaptedModel):
         nll = F.cross_entropy(logits.transpose(1, 2), targets.tokens.ids[:, 1:], reduction='none')
         return (nll * targets.counted[:, 1:]).sum(1)
 
-    @torch.no_grad()
     def answer(self, vectors: Optional[Tensor], prompts: Tokens, task: PerceptualTask) -> List[str]:
         """One text per prompt."""
+        return [found[0].text for found in self.candidates(vectors, prompts, task)]
+
+    @torch.no_grad()
+    def candidates(self, vectors: Optional[Tensor], prompts: Tokens, task: PerceptualTask) -> List[List[Candidate]]:
+        """For each prompt at most ``task.num_beams`` texts, best first, with scores by ``task.beam_rule``."""
         step = Continuation(self.reader, prompts, self.lead(vectors), task.num_beams)
+        length = prompts.ids.shape[1]
         found = beam_search(step, prompts.ids[:, -1:], task.num_beams, self.tokenizer.end_id,
-                            1 + task.new_tokens(prompts.ids.shape[1]))
-        return [self.tokenizer.text(ids).strip() for ids in found]
+                            1 + task.new_tokens(length), task.beam_rule, length)
+        return [[Candidate(self.tokenizer.text(ids).strip(), score) for ids, score in kept] for kept in found]

@@ -14,6 +14,13 @@ def check_settings(**options: Tuple[str, Sequence[str]]) -> None:
             raise ValueError(f'task setting {option}={value!r}; choose from {choices}')
 
 
+def check_counts(**options: Tuple[int, int]) -> None:
+    """Raises ValueError for the first setting, ``name=(value, least)``, that is not an integer of at least that."""
+    for option, (value, least) in options.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(f'task setting {option}={value!r}; it is an integer of at least {least}')
+
+
 def only_task(data_samples: Sequence, tasks: Mapping) -> str:
     """The one task of a batch.
 

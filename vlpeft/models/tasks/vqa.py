@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache, check_vision_tower
-from vlpeft.models.decoding import beam_search
+from vlpeft.models.decoding import BEAM_RULES, beam_search
 from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
 from vlpeft.registry import MODELS
 
 from .answer_ranking import AnswerBank, rank_answers
 from .base import AdaptedModel
+from .candidates import Candidate
 from .frames import TemporalEmbedding, frame_key_weights
+from .seq2seq_task import check_counts, check_settings
 
 INFERENCES = ('rank', 'generate')
 
@@ -56,7 +58,9 @@ class GenerativeVQA(AdaptedModel):
         shortlist: Answers per question whose likelihood is computed in full (k). Defaults to 128.
         score_smoothing: Label smoothing inside the ranking score; the release has 0.1. Defaults to 0.
         pairs_per_batch: Question-answer pairs scored in a pass. Defaults to 512.
-        beams: Defaults to 3.
+        beams: Of ``'generate'``; 1 is greedy. Defaults to 3.
+        beam_rule: What sums of log-likelihoods are divided by, ``'default'`` or ``'released'``; see
+            :mod:`vlpeft.models.decoding`. Defaults to ``'default'``.
         max_answer_length: Of generated answers in tokens, the start token included. Defaults to 10.
         generate_with_padding: Whether generation also attends to the padding of questions, as released. Defaults to
             False.
@@ -68,7 +72,7 @@ class GenerativeVQA(AdaptedModel):
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
 
     Raises:
-        ValueError: Unknown ``inference``, or the vision tower does not return all tokens with CLS first.
+        ValueError: Unknown ``inference`` or ``beam_rule``, a number too small, or the vision tower does not return all tokens with CLS first.
     """
     own_roles = dict(temporal_embedding='temporal')
 
@@ -89,6 +93,7 @@ class GenerativeVQA(AdaptedModel):
                  score_smoothing: float = 0.,
                  pairs_per_batch: int = 512,
                  beams: int = 3,
+                 beam_rule: str = 'default',
                  max_answer_length: int = 10,
                  generate_with_padding: bool = False,
                  max_text_length: int = 35,
@@ -96,8 +101,9 @@ class GenerativeVQA(AdaptedModel):
                  gradient_checkpointing: Sequence[str] = (),
                  base_checkpoint: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None) -> None:
-        if inference not in INFERENCES:
-            raise ValueError(f'GenerativeVQA: inference={inference!r}; choose from {INFERENCES}')
+        check_settings(inference=(inference, INFERENCES), beam_rule=(beam_rule, BEAM_RULES))
+        check_counts(beams=(beams, 1), max_answer_length=(max_answer_length, 2), shortlist=(shortlist, 1),
+                     pairs_per_batch=(pairs_per_batch, 1))
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
         self.vision = MODELS.build(vision)
         check_vision_tower(self.vision)
@@ -110,7 +116,7 @@ class GenerativeVQA(AdaptedModel):
         self.label_smoothing, self.score_smoothing = label_smoothing, score_smoothing
         self.loss_per_frame = loss_per_frame
         self.inference, self.shortlist, self.pairs_per_batch = inference, shortlist, pairs_per_batch
-        self.beams, self.max_answer_length = beams, max_answer_length
+        self.beams, self.beam_rule, self.max_answer_length = beams, beam_rule, max_answer_length
         self.generate_with_padding = generate_with_padding
         self.answers: Optional[AnswerBank] = None
         self.trained_parts = ('decoder.cls', ) if train_lm_head else ()
@@ -196,9 +202,17 @@ class GenerativeVQA(AdaptedModel):
         """The closed list that ``inference='rank'`` chooses from, tokenised once."""
         self.answers = AnswerBank(list(answers), self.tokenizer.ids(answers))
 
-    @torch.no_grad()
     def answer(self, questions: QuestionContext) -> List[str]:
-        """One answer per question.
+        """One answer per question. Raises as :meth:`candidates`."""
+        return [found[0].text for found in self.candidates(questions)]
+
+    @torch.no_grad()
+    def candidates(self, questions: QuestionContext) -> List[List[Candidate]]:
+        """The answers found for each question, best first, with their scores.
+
+        Returns:
+            ``'rank'``: the shortlisted answers, each with its log-likelihood; ``'generate'``: at most ``beams`` texts,
+            with scores by ``beam_rule``.
 
         Raises:
             ValueError: ``inference='rank'`` without an answer list.
@@ -208,11 +222,12 @@ class GenerativeVQA(AdaptedModel):
         if self.answers is None:
             raise ValueError("inference='rank' needs a closed answer list: the data set's answer_file or answers_from, "
                              'or model.set_answer_list([…])')
-        best = rank_answers(self.decoder, questions, self.answers, self.tokenizer.decode_id, self.shortlist,
-                            self.score_smoothing, self.pairs_per_batch)
-        return [self.answers.texts[index] for index in best.tolist()]
+        ranking = rank_answers(self.decoder, questions, self.answers, self.tokenizer.decode_id, self.shortlist,
+                               self.score_smoothing, self.pairs_per_batch)
+        return [[Candidate(self.answers.texts[index], score) for index, score in zip(*row)]
+                for row in zip(ranking.answers.tolist(), ranking.scores.tolist())]
 
-    def _generate(self, questions: QuestionContext) -> List[str]:
+    def _generate(self, questions: QuestionContext) -> List[List[Candidate]]:
         if self.generate_with_padding:
             questions = questions._replace(mask=torch.ones_like(questions.mask))
         count, device = questions.mask.shape[0], questions.mask.device
@@ -227,5 +242,6 @@ class GenerativeVQA(AdaptedModel):
             return self.decoder(ids[:, -1:], mask, context, cache)[:, -1]
 
         start = torch.full((count, 1), self.tokenizer.decode_id, device=device)
-        found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length)
-        return [self.tokenizer.text(ids) for ids in found]
+        found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length,
+                            self.beam_rule)
+        return [[Candidate(self.tokenizer.text(ids), score) for ids, score in kept] for kept in found]
