@@ -4,7 +4,10 @@ import contextlib
 import io
 import logging
 import warnings
+from collections import Counter
 from typing import Iterator
+
+from mmengine.logging import MMLogger
 
 
 def import_mmpretrain() -> None:
@@ -22,3 +25,26 @@ def no_info_logs() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
+
+
+@contextlib.contextmanager
+def counted_logs(*phrases: str) -> Iterator[Counter]:
+    """Counts the lines of MMEngine's current log that hold one of ``phrases`` instead of writing them.
+
+    Yields:
+        Counter: Lines by phrase, complete when the context ends.
+    """
+    counts: Counter = Counter()
+
+    def passes(record: logging.LogRecord) -> bool:
+        found = next((phrase for phrase in phrases if phrase in record.getMessage()), None)
+        if found is not None:
+            counts[found] += 1
+        return found is None
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(passes)
+    try:
+        yield counts
+    finally:
+        logger.removeFilter(passes)

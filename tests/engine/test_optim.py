@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.optim import CosineAnnealingLR, OptimWrapper, build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -154,3 +155,24 @@ def test_schedule_is_a_cosine_that_steps_per_epoch():
         scheduler.step()
     # 1e-4 * (1 + cos(pi * epoch / 5)) / 2; the zero would be epoch 5's.
     assert rates == pytest.approx([1e-4, 9.04508497e-5, 6.54508497e-5, 3.45491503e-5, 9.5491503e-6], rel=1e-8)
+
+
+def test_the_log_counts_parameters_instead_of_listing_them(tmp_path):
+    model = nn.ModuleDict({f'block{i}': nn.Linear(3, 3) for i in range(20)})
+    for i in range(15):
+        model[f'block{i}'].requires_grad_(False)
+    model['tied'] = nn.Linear(3, 3)
+    model['tied'].weight = model['block19'].weight
+    logger = MMLogger.get_instance('counting', log_file=str(tmp_path / 'log.txt'))
+    build(model, dict(
+        constructor='TrainableOptimWrapperConstructor', optimizer=dict(type='AdamW', lr=0.5, weight_decay=0.25),
+        paramwise_cfg=dict(bias_decay_mult=0.)))
+    logger.warning('afterwards, is skipped since its requires_grad=False')
+    for handler in logger.handlers:
+        handler.flush()
+    lines = (tmp_path / 'log.txt').read_text().splitlines()
+    # 5 trained blocks and the bias of the tied map; 15 frozen blocks.
+    assert len(lines) == 2 and lines[0].endswith(
+        'optimizer: 11 parameter tensors (5 with lr=0.5, weight_decay=0.25; 6 with lr=0.5, weight_decay=0); '
+        '30 frozen ones left out')
+    assert 'afterwards' in lines[1]

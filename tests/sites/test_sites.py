@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from tests.tiny import DEPTH, WIDTH, build_retriever, random_batch, retriever_config
+from vlpeft.adapters import Adapter
 from vlpeft.models.backbones import CrossContext
 from vlpeft.registry import MODELS
-from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tap, Targets, describe
+from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, Tap, Targets, describe
 from vlpeft.sites.hooks import _Capture
 
 UNIADAPTER = dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)
@@ -242,6 +243,44 @@ def test_binding_nothing_is_an_error():
     tower = build_retriever().towers['text']
     with pytest.raises(SiteError, match='no site'):
         Attachment([], dict(text=tower), AdapterSwitch())
+
+
+class Gain(nn.Module):
+    """A learned gain whose method ends in ``answer``."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.weight, self.answer = nn.Parameter(torch.ones(WIDTH)), answer
+
+    def change(self, value):
+        return self.answer(value * self.weight)
+
+
+class Careless(Adapter):
+    """Gains at one tap of text block 1 that forget what a method must return."""
+
+    def __init__(self, towers, tap, answer):
+        super().__init__(towers)
+        self.tap, self.gain = tap, Gain(answer)
+
+    def bindings(self, towers):
+        block = towers['text'].blocks[1].sublayers['self_attn']
+        yield Binding('text', 1, (), dict(h=block.h, q=block.linears['q'].output, x=block.x)[self.tap], self.gain,
+                      'change')
+
+
+@pytest.mark.parametrize('tap', ['h', 'q', 'x'])
+@pytest.mark.parametrize('answer, found', [
+    (lambda value: None, 'returns None'),
+    (lambda value: (value, ), 'returns tuple'),
+    (lambda value: value.mean(-1), r'returns shape \(1, 2\)'),
+    (lambda value: value[:, :1], rf'returns shape \(1, 1, {WIDTH}\)'),  # would be broadcast by the residual add
+    (lambda value: value.sum(), r'returns shape \(\)'),
+])
+def test_what_a_method_returns_is_checked(tap, answer, found):
+    with pytest.raises(SiteError, match=rf'Gain\.change at text\.1:\S+ \(change\) {found}') as raised:
+        MODELS.build(retriever_config(adapter=dict(type=Careless, tap=tap, answer=answer)))
+    assert f'instead of a tensor of shape (1, 2, {WIDTH})' in str(raised.value)
 
 
 def test_targets_select_by_tower_kind_depth_and_role():

@@ -23,7 +23,8 @@ class Binding:
     """What a method does at one place.
 
     ``unit.<method>(value, *reads)`` receives the tensor at ``write`` and those at ``reads`` (None where the pass did
-    not reach them) and returns the new value. It is not called in a pass that reaches none of its reads, such as
+    not reach them) and returns the new value, of the same shape: anything else is a :class:`SiteError` in that pass,
+    which the probe of a task model runs at once. It is not called in a pass that reaches none of its reads, such as
     those at a cross-attention in a text-only pass.
 
     Attributes:
@@ -133,7 +134,20 @@ class _Edit(_AtTap):
             return None
         if not torch.compiler.is_compiling():
             self.hits += 1
-        return self.put(whole, getattr(self.unit, self.method)(self.see(whole), *reads))
+        seen = self.see(whole)
+        value = getattr(self.unit, self.method)(seen, *reads)
+        if not isinstance(value, Tensor) or value.shape != seen.shape:
+            raise SiteError(self._refusal(seen, value))
+        return self.put(whole, value)
+
+    def _refusal(self, seen: Tensor, value: Any) -> str:
+        """A forward hook that returns None leaves the tensor as it is: nothing would be adapted, without a word."""
+        if isinstance(value, Tensor):
+            found = f'shape {tuple(value.shape)}'
+        else:
+            found = 'None' if value is None else type(value).__name__
+        return (f'{type(self.unit).__name__}.{self.method} at {self.site} returns {found} instead of a tensor of '
+                f'shape {tuple(seen.shape)}')
 
 
 class Attachment:

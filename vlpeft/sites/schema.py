@@ -13,7 +13,8 @@ KINDS = ('self_attn', 'cross_attn', 'ffn')
 
 
 class SiteError(ValueError):
-    """A method asked for a site that the backbones do not publish, or a site was never reached."""
+    """A method asked for a site that the backbones do not publish, a site was never reached, or what a method returned
+    cannot stand at its site."""
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,25 @@ MMEngine's constructor puts every parameter in. Frozen ones would never move, bu
 parameter groups, and one that gets a gradient by accident would silently train.
 """
 
+from collections import Counter
+
 import torch.nn as nn
+from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 
+from vlpeft.quiet import counted_logs
 from vlpeft.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+#: Of lines that MMEngine logs for each parameter or each of its options.
+FROZEN, TIED, OPTION = 'is skipped since its requires_grad=False', 'is duplicate. It is skipped', 'paramwise_options --'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """MMEngine's default constructor (``paramwise_cfg`` included) without the frozen parameters."""
+    """MMEngine's default constructor (``paramwise_cfg`` included) without the frozen parameters.
+
+    The log says in one line how many parameters have which options, rather than one line for each of them.
+    """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """Build the wrapper.
@@ -29,9 +39,22 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if self.paramwise_cfg:
             # Tied parameters, such as word embeddings, are met once for each of their places.
             self.paramwise_cfg.setdefault('bypass_duplicate', True)
-        wrapper = super().__call__(model)
+        with counted_logs(FROZEN, TIED, OPTION):
+            wrapper = super().__call__(model)
         groups = wrapper.optimizer.param_groups
         for group in groups:
             group['params'] = [parameter for parameter in group['params'] if parameter.requires_grad]
         groups[:] = [group for group in groups if group['params']]
+        self._log(model, groups)
         return wrapper
+
+    @staticmethod
+    def _log(model: nn.Module, groups: list) -> None:
+        frozen = sum(not parameter.requires_grad for parameter in model.parameters())
+        sizes: Counter = Counter()
+        for group in groups:
+            options = ', '.join(f'{name}={group[name]:g}' for name in ('lr', 'weight_decay') if name in group)
+            sizes[options] += len(group['params'])
+        trained = '; '.join(f'{count:,} with {options}' for options, count in sizes.items())
+        print_log(f'optimizer: {sum(sizes.values()):,} parameter tensors ({trained}); {frozen:,} frozen ones left out',
+                  'current')
