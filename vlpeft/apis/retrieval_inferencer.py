@@ -22,6 +22,7 @@ from vlpeft.checkpoint.identity import base_identity
 from vlpeft.datasets import ClipError
 from vlpeft.datasets.transforms import CleanText
 from vlpeft.models.tasks import Retriever
+from vlpeft.models.finite import check_finite, naming
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import MODELS, TRANSFORMS
 
@@ -137,6 +138,7 @@ class RetrievalInferencer:
 
         Raises:
             ValueError: Nothing is indexed.
+            NonFiniteError: A similarity or a match is NaN or infinite; names the first file.
         """
         if not self.encoded.entries:
             raise ValueError('the index is empty; call index(folder) or load(file) first')
@@ -144,6 +146,8 @@ class RetrievalInferencer:
         with torch.no_grad():
             feature = self.model.encode_text(self.model.tokenizer([text], self.device))[0].float().cpu()
         similarity = self.encoded.features() @ feature
+        with naming(list(self.encoded.entries)):
+            check_finite('similarities', similarity)
         count = RERANKED if rerank is True else int(rerank)
         rerank = count > 0 and self.model.matches
         best = similarity.topk(min(max(count, top) if rerank else top, len(similarity)))
@@ -215,6 +219,8 @@ class RetrievalInferencer:
                              torch.stack([entry.frames for entry in group]))
             scores = score_pairs(self.model, clips, texts, {i: [0] for i in range(len(group))}, CLIPS_PER_CHUNK, 1,
                                  self.device)
+            with naming([entry.file.path for entry in group]):
+                check_finite('match logits', torch.cat([scores[i] for i in range(len(group))]))
             found += [Found(entry.file.path, scores[i].item()) for i, entry in enumerate(group)]
         return found
 

@@ -22,6 +22,8 @@ from typing import Callable, List, NamedTuple, Optional
 import torch
 from torch import Tensor
 
+from vlpeft.models.finite import check_next_token
+
 Step = Callable[[Tensor, Optional[Tensor]], Tensor]
 BEAM_RULES = ('default', 'released')
 
@@ -49,6 +51,9 @@ def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: 
 
     Returns:
         For each query at most ``beams`` sequences, best first.
+
+    Raises:
+        NonFiniteError: A query's log-likelihoods are NaN.
     """
     count, device = len(start), start.device
     # What a length counts beside the new tokens.
@@ -63,6 +68,7 @@ def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: 
     for new in range(1, max_length):
         logits = step(running, origin)
         log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        check_next_token(log_probs, beams)
         total = (scores[:, :, None] + log_probs.view(count, beams, -1)).flatten(1)
         # Twice as many, so that as many as wanted go on even if all others end.
         values, indices = total.topk(2 * beams, dim=1)

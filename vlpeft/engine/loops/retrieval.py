@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vlpeft.evaluation.functional import best_positive_ranks, best_positive_ranks_in_folds
+from vlpeft.models.finite import NonFiniteError, check_finite, label
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import LOOPS
 
@@ -26,7 +27,8 @@ SHOWN = 10
 
 class Gallery(NamedTuple):
     """Features of the whole set in the order of ``clip_ids`` and ``text_ids``: ``clips`` (C, E), ``frames`` (C, T, E),
-    ``texts`` (n, E), unpadded ``tokens``, and ``text_to_clip`` (n,), the row of each text's clip."""
+    ``texts`` (n, E), unpadded ``tokens``, and ``text_to_clip`` (n,), the row of each text's clip; ``clip_labels`` for
+    messages."""
     clip_ids: List[int]
     text_ids: List[int]
     clips: Tensor
@@ -34,6 +36,7 @@ class Gallery(NamedTuple):
     texts: Tensor
     tokens: List[Tensor]
     text_to_clip: Tensor
+    clip_labels: List[str]
 
 
 def _progress() -> Progress:
@@ -98,6 +101,7 @@ class TwoStageRetrieval:
 
         Raises:
             ValueError: No clip of the set could be read.
+            NonFiniteError: Features or match logits are NaN or infinite; names the first clip.
         """
         self.runner.model.eval()
         device = next(self.model.parameters()).device
@@ -115,7 +119,7 @@ class TwoStageRetrieval:
 
     def _encode(self, progress: Progress):
         """First stage. Returns the gallery, the tokens of this process's clips by row, and {name: reason} left out."""
-        clips, texts, left_out = {}, {}, {}
+        clips, texts, left_out, faults = {}, {}, {}, {}
         bar = progress.add_task('encode', total=len(self.dataloader))
         for index, batch in enumerate(self.dataloader):
             self.runner.call_hook(f'before_{self.phase}_iter', batch_idx=index, data_batch=batch)
@@ -128,14 +132,18 @@ class TwoStageRetrieval:
                 samples = [data['data_samples'][i] for i in readable]
                 out = self.model(data['inputs'][readable], samples, mode='tensor')
                 owners = [sample.clip_id for sample in samples for _ in sample.texts]
+                faults.update(_faults(out, samples))
                 for i, clip in enumerate(out['clip_ids']):
                     clips[clip] = (out['features'][i].float().cpu(), out['frames'][i].float().cpu(),
-                                   out['tokens'][i].cpu())
+                                   label(samples[i]), out['tokens'][i].cpu())
                 for i, text in enumerate(out['text_ids']):
                     texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i])
             self.runner.call_hook(f'after_{self.phase}_iter', batch_idx=index, data_batch=batch, outputs=[])
             progress.advance(bar)
-        parts = all_gather_object(({clip: value[:2] for clip, value in clips.items()}, texts, left_out))
+        parts = all_gather_object(({clip: value[:3] for clip, value in clips.items()}, texts, left_out, faults))
+        faults = {clip: fault for part in parts for clip, fault in part[3].items()}
+        if faults:  # on every process, so that none waits for another
+            raise NonFiniteError(*faults[min(faults)])
         all_clips = {clip: value for part in parts for clip, value in part[0].items()}
         all_texts = {text: value for part in parts for text, value in part[1].items()}
         left_out = {name: reason for part in parts for name, reason in part[2].items()}
@@ -149,8 +157,9 @@ class TwoStageRetrieval:
             clip_order, text_order, torch.stack([all_clips[clip][0] for clip in clip_order]),
             torch.stack([all_clips[clip][1] for clip in clip_order]),
             torch.stack([all_texts[text][0] for text in text_order]), [all_texts[text][1] for text in text_order],
-            torch.tensor([position[all_texts[text][2]] for text in text_order]))
-        tokens = {position[clip]: value[2] for clip, value in clips.items() if owner[clip] == get_rank()}
+            torch.tensor([position[all_texts[text][2]] for text in text_order]),
+            [all_clips[clip][2] for clip in clip_order])
+        tokens = {position[clip]: value[3] for clip, value in clips.items() if owner[clip] == get_rank()}
         return gallery, tokens, left_out
 
     def _clamped(self, gallery_size: int, direction: str) -> int:
@@ -174,8 +183,10 @@ class TwoStageRetrieval:
                              self.texts_per_batch, device, lambda count: progress.advance(bar, count))
         parts = all_gather_object({clip: (pairs[clip], scores[clip]) for clip in pairs})
         matrix = torch.full(similarity.T.shape, UNSCORED)
-        for part in parts:
+        for part in parts:  # the same on every process
             for clip, (texts, logits) in part.items():
+                if not torch.isfinite(logits).all():
+                    raise NonFiniteError('match logits', gallery.clip_labels[clip])
                 matrix[clip, texts] = logits
         return chosen, (similarity.T if self.k_test == 0 else matrix)
 
@@ -217,6 +228,18 @@ class TwoStageRetrieval:
         of_clips = [clip * self.folds // len(self.dataloader.dataset) for clip in gallery.clip_ids]
         of_texts = [of_clips[clip] for clip in gallery.text_to_clip.tolist()]
         return dict(t2v=(of_texts, of_clips), v2t=(of_clips, of_texts))
+
+
+def _faults(out: Dict[str, Tensor], samples: List) -> Dict[int, tuple]:
+    """The first clip of a batch whose features or those of its texts are not finite, {clip_id: (what, whose)}."""
+    owners = [sample for sample in samples for _ in sample.texts]
+    for what, key, of in (('features of the clip', 'features', samples), ('features of its frames', 'frames', samples),
+                          ('features of its captions', 'text_features', owners)):
+        try:
+            check_finite(what, out[key])
+        except NonFiniteError as error:
+            return {of[error.sample].clip_id: (what, label(of[error.sample]))}
+    return {}
 
 
 @LOOPS.register_module()

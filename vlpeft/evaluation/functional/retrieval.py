@@ -2,10 +2,11 @@
 
 For query q with positives P(q) and scores s(q, g) over a gallery of G items, the rank of its best positive is
 
-    rank(q) = 1 + #{ g not in P(q) : not s(q, g) < max_{p in P(q)} s(q, p) }
+    rank(q) = 1 + #{ g not in P(q) : s(q, g) >= max_{p in P(q)} s(q, p) }
 
-Ties count against the query, and so does a score that is not a number: a model that gives every item the same
-score gets the worst rank there is, never R@1 = 100. A tie among the positives of one query costs nothing.
+Ties count against the query: a model that gives every item the same score gets the worst rank there is, never
+R@1 = 100. A tie among the positives of one query costs nothing. Scores that are not finite have no rank and are an
+error.
 """
 
 from typing import Dict, Sequence, Union
@@ -32,8 +33,8 @@ def best_positive_ranks(scores: Union[Tensor, np.ndarray],
         Tensor: (Q,) int64 on the CPU, from 1 to G.
 
     Raises:
-        ValueError: If ``scores`` is not 2-D, the number of queries differs, a query has no positive, or a positive
-            lies outside of the gallery.
+        ValueError: If ``scores`` is not 2-D, the number of queries differs, a query has no positive, a positive lies
+            outside of the gallery, or a score is not finite.
     """
     if scores.ndim != 2:
         raise ValueError(f'scores must be (queries, gallery), got shape {tuple(scores.shape)}')
@@ -45,9 +46,10 @@ def best_positive_ranks(scores: Union[Tensor, np.ndarray],
     for start in range(0, num_queries, rows_per_chunk):
         stop = min(start + rows_per_chunk, num_queries)
         chunk = torch.as_tensor(scores[start:stop])
+        _check_finite(chunk, start)
         is_positive = _positive_mask(positives[start:stop], start, gallery).to(chunk.device)
         best = chunk.masked_fill(~is_positive, -torch.inf).amax(dim=1, keepdim=True)
-        ahead = ~(chunk < best) & ~is_positive
+        ahead = (chunk >= best) & ~is_positive
         ranks[start:stop] = 1 + ahead.sum(dim=1).cpu()
     return ranks
 
@@ -80,6 +82,14 @@ def best_positive_ranks_in_folds(scores: Union[Tensor, np.ndarray], positives: S
         inside = [place[list(positives[query])] for query in queries]
         ranks[torch.from_numpy(queries)] = best_positive_ranks(scores[queries][:, items], inside)
     return ranks
+
+
+def _check_finite(chunk: Tensor, first_query: int) -> None:
+    wrong = ~torch.isfinite(chunk)
+    if wrong.any():
+        query, item = wrong.nonzero()[0].tolist()
+        raise ValueError(f'query {first_query + query} has the score {float(chunk[query, item])} for item {item}; '
+                         'scores must be finite numbers')
 
 
 def _positive_mask(positives: Sequence[Sequence[int]], first_query: int, gallery: int) -> Tensor:

@@ -4,7 +4,9 @@ MMEngine's own collection interleaves the ranks' lists and cuts the end off, whi
 holds the same number of results in sampler order. Here results carry a key and are merged by it.
 """
 
-from typing import Any, Dict, List, Optional, Tuple
+import math
+from numbers import Real
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
@@ -38,7 +40,8 @@ class ExactlyOnceMetric(BaseMetric):
             dict: ``{'<prefix>/<name>': value}``, the same on every rank.
 
         Raises:
-            ValueError: If two results of one sample differ, or the number of samples is not ``size``; on every rank.
+            ValueError: If two results of one sample differ, or the number of samples is not ``size``, on every rank; or
+                a metric is not finite.
         """
         parts = all_gather_object(self.results)
         self.results = []
@@ -46,9 +49,17 @@ class ExactlyOnceMetric(BaseMetric):
         payload = [None]
         if is_main_process():
             metrics = self.compute_metrics(self.predictions)
+            self._check_finite(metrics)
             payload = [{f'{self.prefix}/{name}' if self.prefix else name: value for name, value in metrics.items()}]
         broadcast_object_list(payload)
         return payload[0]
+
+    def _check_finite(self, metrics: Mapping[str, Any]) -> None:
+        wrong = [f'{key}={value}' for key, value in metrics.items() if isinstance(value, Real) and
+                 not math.isfinite(value)]
+        if wrong:
+            raise ValueError(f"{type(self).__name__}: {', '.join(wrong)} of {len(self.predictions)} samples, the first "
+                             f'of them {self.predictions[0]}; a metric must be a finite number')
 
     def _merge(self, parts: List[List[dict]], size: int) -> List[dict]:
         name = type(self).__name__

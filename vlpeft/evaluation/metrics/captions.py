@@ -10,6 +10,8 @@ from vlpeft.registry import METRICS
 from .base import ExactlyOnceMetric
 
 REFERENCES = ('joint', 'separate')
+# Document frequencies of fewer items say little: CIDEr of one item is 0, whatever the caption.
+FEW_FOR_CIDER = 50
 
 
 @METRICS.register_module()
@@ -18,7 +20,8 @@ class CaptionMetric(ExactlyOnceMetric):
 
     A result is ``dict(sample_id, pred_caption, references)``. The metrics are ``BLEU-1`` to ``BLEU-4``, ``METEOR``
     (with Java), ``ROUGE-L``, ``CIDEr`` and ``SPICE`` (if asked for); ``tokenizer``, a text, says which one made the
-    tokens. Captions whose clip could not be read (``unreadable``) are left out, and ``left_out`` says how many.
+    tokens. CIDEr of fewer than 50 captions is reported with a warning. Captions whose clip could not be read
+    (``unreadable``) are left out, and ``left_out`` says how many.
 
     Args:
         references (str): ``'joint'``: a caption is compared with all its references together, as for COCO.
@@ -87,6 +90,9 @@ class CaptionMetric(ExactlyOnceMetric):
         report = caption_scores(*zip(*pairs), tokenizer=self.tokenizer, spice=self.spice)
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(pairs):,} captions scored on tokens of the {report.tokenizer} tokenizer')
+        if len(pairs) < FEW_FOR_CIDER:
+            logger.warning(f'CIDEr of only {len(pairs)} captions: it weighs words by how rare they are in the references '
+                           f'of the evaluated set, which says little below {FEW_FOR_CIDER}; do not compare it')
         metrics = dict(report.scores, tokenizer=report.tokenizer)
         if len(scored) < len(results):
             metrics['left_out'] = len(results) - len(scored)

@@ -1,5 +1,6 @@
 """Mean score of answered questions: overall, per question type and per answer type."""
 
+import math
 import re
 from typing import Any, Dict, List, Sequence
 
@@ -38,7 +39,7 @@ class QuestionMetric(ExactlyOnceMetric):
             data_samples (Sequence[dict]): Results as in the class docstring; further keys are ignored.
 
         Raises:
-            ValueError: A question lacks ``truth_field``.
+            ValueError: A question lacks ``truth_field``, or its score is not finite.
         """
         for sample in data_samples:
             result = dict(question_id=sample['question_id'], answer=sample['pred_answer'])
@@ -51,6 +52,9 @@ class QuestionMetric(ExactlyOnceMetric):
                                  '(VQASubmission, GQASubmission, NLVR2Submission, VALUESubmission)')
             else:
                 result['score'] = self.score(sample['pred_answer'], sample[self.truth_field])
+                if not math.isfinite(result['score']):
+                    raise ValueError(f"{type(self).__name__}: the score of question {sample['question_id']!r} is "
+                                     f"{result['score']}; look at its '{self.truth_field}'")
             self.results.append(result)
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:

@@ -1,5 +1,6 @@
 """Text-video (or text-image) retrieval, both directions, from the rank of every query."""
 
+import math
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -38,7 +39,7 @@ class RetrievalMetric(ExactlyOnceMetric):
                 ``top``, the best gallery items with their scores, are kept if there, further keys are ignored.
 
         Raises:
-            ValueError: If a direction is unknown or a rank is smaller than 1.
+            ValueError: If a direction is unknown, a rank is smaller than 1, or a score under ``top`` is not finite.
         """
         for sample in data_samples:
             result = dict(
@@ -47,6 +48,9 @@ class RetrievalMetric(ExactlyOnceMetric):
                 raise ValueError(f'unknown retrieval direction in {result}, valid: {", ".join(DIRECTIONS)}')
             if result['rank'] < 1:
                 raise ValueError(f'ranks start at 1, got {result}')
+            if not all(math.isfinite(score) for _, score in sample.get('top', ())):
+                raise ValueError(f"{result['direction']} query {result['query_id']} has scores that are not finite: "
+                                 f"{sample['top']}")
             result.update({key: sample[key] for key in ('fold', 'fold_rank', 'top') if key in sample})
             self.results.append(result)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vlpeft.models.backbones import BlipTextDecoder, KeyValue, SelfCache
+from vlpeft.models.finite import check_finite
 
 
 class AnswerBank(NamedTuple):
@@ -48,17 +49,23 @@ def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start
         shortlist: k, at most A are kept. Equal first tokens keep the order of the list.
         smoothing: Label smoothing of the score.
         pairs_per_batch: Bounds memory.
+
+    Raises:
+        NonFiniteError: A question's scores are NaN or infinite.
     """
     device, count = questions.mask.device, len(questions.mask)
     rows = torch.arange(count, device=device)
     prefix = SelfCache()
     start = torch.full((count, 1), start_id, device=device)
     first_logits = decoder(start, torch.ones_like(start), questions.take(rows), prefix)[:, 0]
+    check_finite('logits of the first token', first_logits)
     first_ids = torch.tensor([ids[1] for ids in answers.ids], device=device)
     likely = first_logits[:, first_ids].sort(dim=1, descending=True, stable=True).indices[:, :shortlist]
     first = torch.stack([token_scores(first_logits, first_ids[chosen], smoothing) for chosen in likely.T], 1)
     rest = _continuations(decoder, questions, answers, likely.cpu(), prefix, smoothing, pairs_per_batch)
-    scores, order = (first.cpu() + rest.to(first.dtype)).sort(dim=1, descending=True, stable=True)
+    scores = first.cpu() + rest.to(first.dtype)
+    check_finite('log-likelihoods of the answers', scores)
+    scores, order = scores.sort(dim=1, descending=True, stable=True)
     return Ranking(likely.cpu().gather(1, order), scores)
 
 

@@ -18,6 +18,7 @@ from vlpeft.models.backbones import build_causal_lm, cls_levels
 from vlpeft.models.backbones.slotted_lm import Lead, SlottedLM
 from vlpeft.models.continuation import Continuation
 from vlpeft.models.decoding import beam_search
+from vlpeft.models.finite import naming
 from vlpeft.models.tokenizer import CausalTokenizer, Tokens
 from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError
@@ -139,6 +140,7 @@ class PerceptualLM(AdaptedModel):
 
         Raises:
             ValueError: Another mode, or a batch of several or unknown tasks.
+            NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
         vectors = self.perceive(inputs)
@@ -150,7 +152,9 @@ class PerceptualLM(AdaptedModel):
             return self.logits(vectors, prompts)
         if mode != 'predict':
             raise ValueError(f"PerceptualLM has modes 'loss', 'predict' and 'tensor', not {mode!r}")
-        for sample, text in zip(data_samples, self.answer(vectors, prompts, self.tasks[task])):
+        with naming(data_samples):
+            texts = self.answer(vectors, prompts, self.tasks[task])
+        for sample, text in zip(data_samples, texts):
             sample.set_field(text, self.tasks[task].output)
         return data_samples
 

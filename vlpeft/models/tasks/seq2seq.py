@@ -8,7 +8,7 @@ Cho et al., "Unifying Vision-and-Language Tasks via Text Generation", ICML 2021 
 Notation: B samples, I images of N cells each, F width of their features, L text and S vision tokens, D width.
 """
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlpeft.models.backbones import AppendedVision, VisualEmbedding, build_seq2seq_lm, to_cells
+from vlpeft.models.finite import check_finite, check_next_token, naming
 from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
 from vlpeft.registry import MODELS
 
@@ -121,6 +122,7 @@ class VLSeq2Seq(AdaptedModel):
 
         Raises:
             ValueError: Another mode, or a batch of several or unknown tasks.
+            NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
         encoded = self.read(self.features(inputs), self.tokens([sample.text for sample in data_samples],
@@ -131,7 +133,9 @@ class VLSeq2Seq(AdaptedModel):
             return {f'loss_{task}': self.loss(encoded, data_samples, self.tasks[task])}
         if mode != 'predict':
             raise ValueError(f"VLSeq2Seq has modes 'loss', 'predict' and 'tensor', not {mode!r}")
-        for sample, text in zip(data_samples, self.answer(encoded, self.tasks[task])):
+        with naming(data_samples):
+            texts = self.answer(encoded, self.tasks[task])
+        for sample, text in zip(data_samples, texts):
             sample.set_field(text, self.tasks[task].output)
         return data_samples
 
@@ -182,6 +186,7 @@ class VLSeq2Seq(AdaptedModel):
         from transformers.modeling_outputs import BaseModelOutput
         found = self.lm.generate(
             encoder_outputs=BaseModelOutput(encoded.states), attention_mask=encoded.mask,
+            logits_processor=[_only_numbers(len(encoded.states))],
             generation_config=GenerationConfig(**{**self._special_tokens(), **task.generation}))
         return [text.strip() for text in self.tokenizer.texts(found)]
 
@@ -196,5 +201,16 @@ class VLSeq2Seq(AdaptedModel):
         firsts = [self.tokenizer.tokenizer(text, add_special_tokens=False)['input_ids'][0] for text in choices]
         prefix = [self.lm.config.decoder_start_token_id, *with_special[:with_special.index(firsts[0])]]
         ids = torch.tensor(prefix, device=encoded.states.device).expand(len(encoded.states), -1)
-        best = self.logits(encoded, ids)[:, -1, firsts].argmax(1)
-        return [choices[index] for index in best.tolist()]
+        scores = self.logits(encoded, ids)[:, -1, firsts]
+        check_finite('logits of the choices', scores)
+        return [choices[index] for index in scores.argmax(1).tolist()]
+
+
+def _only_numbers(count: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """A step of transformers' generation for ``count`` samples, which refuses scores that are not finite."""
+
+    def check(ids: Tensor, scores: Tensor) -> Tensor:
+        check_next_token(scores, len(scores) // count)
+        return scores
+
+    return check

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache, check_vision_tower
 from vlpeft.models.decoding import BEAM_RULES, beam_search
+from vlpeft.models.finite import naming
 from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
 from vlpeft.registry import MODELS
 
@@ -142,6 +143,7 @@ class GenerativeVQA(AdaptedModel):
 
         Raises:
             ValueError: Another mode.
+            NonFiniteError: In ``'predict'``: a question's scores are NaN or infinite.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
@@ -150,7 +152,8 @@ class GenerativeVQA(AdaptedModel):
             return self.encode_question(inputs, tokens)
         if mode != 'predict':
             raise ValueError(f"GenerativeVQA has modes 'loss', 'predict' and 'tensor', not {mode!r}")
-        answers = self.answer(self.encode_question(inputs, tokens))
+        with naming(data_samples):
+            answers = self.answer(self.encode_question(inputs, tokens))
         for sample, answer in zip(data_samples, answers):
             sample.pred_answer = answer
         return data_samples
