@@ -22,7 +22,7 @@ METRICS = _child('metric', parent.METRICS, 'vlpeft.evaluation.metrics')
 HOOKS = _child('hook', parent.HOOKS, 'vlpeft.engine.hooks')
 LOOPS = _child('loop', parent.LOOPS, 'vlpeft.engine.loops')
 OPTIM_WRAPPERS = _child('optim wrapper', parent.OPTIM_WRAPPERS, 'vlpeft.engine.optim')
-
+OPTIMIZERS = _child('optimizer', parent.OPTIMIZERS, 'vlpeft.engine.optim')
 PARAM_SCHEDULERS = _child('parameter scheduler', parent.PARAM_SCHEDULERS, 'vlpeft.engine.optim')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS,
                                     'vlpeft.engine.optim')
@@ -34,10 +34,10 @@ READERS = Registry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
 DIALECTS = Registry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
 
 ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
-       PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, FUNCTIONS, DIALECTS)
+       OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, FUNCTIONS, DIALECTS)
 
 # Rooms without parts of ours yet: they let MMEngine search under our default scope without a warning.
-for _registry in (parent.OPTIMIZERS, parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS, parent.VISBACKENDS,
+for _registry in (parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS, parent.VISBACKENDS,
                   parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS, parent.WEIGHT_INITIALIZERS, parent.INFERENCERS,
                   parent.TASK_UTILS):
     _child(_registry.name, _registry)

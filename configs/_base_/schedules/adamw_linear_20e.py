@@ -1,14 +1,12 @@
-# VL-PET's: the rate rises over the first tenth of the steps and falls to zero. Norm weights are decayed, as released.
+# VL-PET's: the rate rises over the first tenth of the steps and falls to zero at the end of the run, whatever its length.
+# Norm weights are decayed, as released.
 optim_wrapper = dict(
     type='OptimWrapper',
     constructor='TrainableOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01),
     clip_grad=dict(max_norm=5),
     paramwise_cfg=dict(bias_decay_mult=0.))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-8, begin=0, end=2, by_epoch=True, convert_to_iter_based=True),
-    dict(type='LinearLR', start_factor=1, end_factor=0, begin=2, end=20, by_epoch=True, convert_to_iter_based=True)
-]
+param_scheduler = dict(type='WarmupLinear', warmup_ratio=0.1, by_epoch=True, convert_to_iter_based=True)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=20, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

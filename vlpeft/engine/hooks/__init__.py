@@ -7,9 +7,10 @@ from .epoch_seed import EpochSeedHook
 from .feature_cache import FeatureCacheHook
 from .freeze_report import FreezeReportHook
 from .memory_report import MemoryReportHook
+from .schedule_check import ScheduleCheckHook
 from .whole_cycles import WholeCyclesHook
 
 __all__ = [
     'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FreezeReportHook',
-    'MemoryReportHook', 'WholeCyclesHook'
+    'MemoryReportHook', 'ScheduleCheckHook', 'WholeCyclesHook'
 ]

@@ -60,6 +60,11 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         """Build from a configuration that counts epochs."""
         return cls(*args, **kwargs)
 
+    @property
+    def full_rate_at(self) -> int:
+        """First iteration that has the groups' own rates, if the first epoch goes on to it."""
+        return 1 + self.warmup_steps * self.warmup_interval
+
     def _get_value(self) -> List[float]:
         return [
             self._rate(base) if group.get('scheduled', True) else base
