@@ -55,7 +55,7 @@ class SlowBlip:
     """Vision and text passes of one clip or text at a time."""
 
     def __init__(self, model) -> None:
-        self.state = {key: value for key, value in model.named_parameters()}
+        self.state = dict(model.named_parameters(remove_duplicate=False))
         self.depth, self.heads = len(model.vision.layers), model.text.encoder.layer[0].attention.heads
         self.patch = model.vision.patch_embed.projection.kernel_size[0]
         self.adapter = SlowUniAdapter(self.state)

@@ -82,11 +82,12 @@ def bert():
 
 
 def decoder():
-    """BLIP's text decoder: ``ours`` and ``blip``, which names the last bias twice."""
+    """BLIP's text decoder: ``ours`` and ``blip``, which names the last bias twice; its weight is the word embeddings."""
     tails = {f'bert.{tail}': tensor for tail, tensor in bert().items()}
     affine([(dict(out='cls.predictions.transform.dense'), (WIDTH, WIDTH)),
             (dict(out='cls.predictions.transform.LayerNorm'), (WIDTH, )),
             (dict(out='cls.predictions.decoder'), (VOCABULARY, WIDTH))], dict(out=tails))
+    tails['cls.predictions.decoder.weight'] = tails['bert.embeddings.word_embeddings.weight']
     blip = {f'text_decoder.{tail}': tensor for tail, tensor in tails.items()}
     blip['text_decoder.cls.predictions.bias'] = tails['cls.predictions.decoder.bias']
     return dict(ours={f'decoder.{tail}': tensor for tail, tensor in tails.items()}, blip=blip)

@@ -1,5 +1,7 @@
 """Files with the released code's own list of keys, into real models and back."""
 
+import re
+
 import fabricated
 import pytest
 import released_uniadapter
@@ -7,12 +9,16 @@ import tiny_retriever
 import torch
 from fabricated import DEPTH, FRAMES, HIDDEN, POSITIONS, VOCABULARY, WIDTH, assert_same
 
-from vlpeft.checkpoint.dialects import get_dialect
-from vlpeft.checkpoint.load import load_into
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.dialects import get_dialect, weights_of
+from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
+from vlpeft.checkpoint.load import load_into, unique_state
 from vlpeft.registry import MODELS
 
 TABLE = 'text_encoder.encoder.time_embed'
 DECODER_TABLE = 'text_decoder.bert.encoder.time_embed'
+WORDS = 'text_decoder.bert.embeddings.word_embeddings.weight'
+PROJECTION = 'text_decoder.cls.predictions.decoder.weight'
 QUEUES = ('image_queue', 'text_queue', 'idx_queue', 'ptr_queue')
 
 
@@ -26,13 +32,13 @@ def build_retriever(**changes):
         adapter=tiny_retriever.ADAPTER, **dict(dict(temporal_frames=FRAMES), **changes)))
 
 
-def build_vqa(**changes):
+def build_vqa(tied=True, **changes):
     retriever = tiny_retriever.config()
     bert = dict(vocab_size=VOCABULARY, width=WIDTH, depth=DEPTH, heads=2, hidden=HIDDEN, context_width=WIDTH,
                 max_positions=POSITIONS)
     return MODELS.build(dict(
         dict(type='GenerativeVQA', vision=retriever['vision'], text=retriever['text'],
-             decoder=dict(type='BlipTextDecoder', **bert), adapter=tiny_retriever.ADAPTER, temporal_frames=FRAMES),
+             decoder=dict(type='BlipTextDecoder', tie_word_embeddings=tied, **bert), adapter=tiny_retriever.ADAPTER, temporal_frames=FRAMES),
         **changes))
 
 
@@ -72,6 +78,52 @@ def test_a_question_answerer_takes_every_tensor_and_writes_the_same_file():
     assert torch.equal(model.temporal_embedding.table, weights[TABLE])
     written = get_dialect('uniadapter').from_vlpeft(model.state_dict())['model']
     assert_same(written, {key: value for key, value in weights.items() if not key.startswith('adapters_dec.')})
+
+
+@pytest.mark.parametrize('name', [WORDS, PROJECTION])
+def test_one_name_of_the_tied_tensor_is_enough(name):
+    model, weights = build_vqa(), released_uniadapter.vqa()
+    table = weights.pop(name)
+    report = load_into(model, wrapped(weights), strict_parts=('decoder', ))
+    assert report.missing == [] and report.unexpected == []
+    assert torch.equal(model.decoder.bert.embeddings.word_embeddings.weight, table)
+    assert model.decoder.cls['predictions'].decoder.weight is model.decoder.bert.embeddings.word_embeddings.weight
+
+
+def test_tied_names_with_two_values_need_an_untied_model(tmp_path):
+    weights = released_uniadapter.vqa()
+    weights[PROJECTION] = weights[PROJECTION] + 1
+    model = build_vqa()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    ours = [name.replace('text_decoder', 'decoder') for name in (WORDS, PROJECTION)]
+    with pytest.raises(CheckpointError, match=f'old.pth: {re.escape(ours[0])} and {re.escape(ours[1])} are one tensor in '
+                                              'the model, .* tie_word_embeddings=False keeps both'):
+        load_into(model, wrapped(weights), origin='old.pth')
+    assert_same(model.state_dict(), before)
+    untied = build_vqa(tied=False)
+    assert load_into(untied, wrapped(weights)).missing == []
+    assert torch.equal(untied.decoder.bert.embeddings.word_embeddings.weight, weights[WORDS])
+    assert torch.equal(untied.decoder.cls['predictions'].decoder.weight, weights[PROJECTION])
+    for layout in ('blip', 'uniadapter', 'mmpretrain'):
+        with pytest.raises(CheckpointError, match=f'the {layout} layout has one tensor for .*word_embeddings'):
+            get_dialect(layout).from_vlpeft(untied.state_dict())
+    write_safetensors(untied.state_dict(), tmp_path / 'a.safetensors')
+    again = build_vqa(tied=False)
+    load_into(again, read_checkpoint(tmp_path / 'a.safetensors'))
+    assert_same(again.state_dict(), untied.state_dict())
+
+
+def test_every_layout_of_blip_holds_the_tied_tensor_under_both_names():
+    model = build_vqa(adapter=None, temporal_frames=None)
+    for layout, prefix in (('blip', 'text_decoder'), ('mmpretrain', 'vqa_head.decoder')):
+        written = get_dialect(layout).from_vlpeft(unique_state(model))
+        weights = weights_of(written)
+        names = [name.replace('text_decoder', prefix) for name in (WORDS, PROJECTION)]
+        assert torch.equal(*(weights[name] for name in names))
+        again = build_vqa(adapter=None, temporal_frames=None)
+        report = load_into(again, written)
+        assert report.missing == [] and report.unexpected == []
+        assert_same(again.state_dict(), model.state_dict())
 
 
 def test_the_decoders_own_table_is_left_in_the_file():

@@ -28,13 +28,17 @@ def workspace(tmp_path_factory):
     (root / 'answers.json').write_text(json.dumps(answers))
     write_vocabulary(root / 'vocabulary')
     for name, model in (('Retriever', build_retriever(torch.float32)), ('GenerativeVQA', build_vqa(torch.float32))):
-        torch.save(dict(state_dict=dict(model.named_parameters())), root / f'{name}.pth')
+        state = dict(model.named_parameters(remove_duplicate=False))
+        torch.save(dict(state_dict=state), root / f'{name}.pth')
     return root
 
 
 def shrink_model(model, root):
     tiny = dict(Retriever=retriever_config, GenerativeVQA=vqa_config)[model.type]()
+    tied = model.get('decoder', {}).get('tie_word_embeddings')
     model.update({name: tiny[name] for name in TOWERS if name in model})
+    if tied is not None:
+        model.decoder.tie_word_embeddings = tied
     model.update(vocabulary=str(root / 'vocabulary'), base_checkpoint=dict(source=str(root / f'{model.type}.pth')))
     if 'max_text_length' in model:
         model.max_text_length = 35

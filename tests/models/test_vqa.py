@@ -4,10 +4,13 @@ import itertools
 
 import pytest
 import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
 from tests.slow_blip import SlowBlip
-from tests.tiny import WIDTH, build_vqa, random_questions, write_vocabulary
+from tests.tiny import VOCAB_SIZE, WIDTH, build_vqa, random_questions, vqa_config, write_vocabulary
+from vlpeft.models import count_parameters
 from vlpeft.models.tasks.answer_ranking import rank_answers
 from vlpeft.registry import MODELS
 
@@ -169,14 +172,46 @@ def test_what_trains():
     model = build_vqa(**CASES[3])
     trained = {name.split('.')[0] for name in model.declared}
     assert trained == {'adapter', 'temporal_embedding'}
-    model = build_vqa(train_lm_head=True)
+    untied = dict(vqa_config()['decoder'], tie_word_embeddings=False)
+    model = build_vqa(train_lm_head=True, decoder=untied)
     assert {name.rpartition('.predictions')[0] for name in model.declared} == {'decoder.cls'}
     assert {model.role_of(name) for name in model.declared} == {'head'}
+
+
+def test_word_embeddings_and_vocabulary_projection_are_one_tensor(vocabulary):
+    embeddings, projection = 'decoder.bert.embeddings.word_embeddings.weight', 'decoder.cls.predictions.decoder.weight'
+    options = dict(vocabulary=vocabulary, adapter=None, trainable='all')
+    tied = build_vqa(**options)
+    untied = build_vqa(decoder=dict(vqa_config()['decoder'], tie_word_embeddings=False), **options)
+    counts = [count_parameters(model) for model in (tied, untied)]
+    assert counts[1]['total'] - counts[0]['total'] == counts[1]['trainable'] - counts[0]['trainable'] == (
+        VOCAB_SIZE * WIDTH)
+    untied.load_state_dict(tied.state_dict())
+    clips, samples = random_questions()
+    losses = [model(clips, samples, mode='loss')['loss_vqa'] for model in (tied, untied)]
+    torch.testing.assert_close(*losses, rtol=0, atol=0)
+    sum(losses).backward()
+    parts = [untied.get_parameter(name).grad for name in (embeddings, projection)]
+    assert all(part.abs().max() > 0 for part in parts)
+    torch.testing.assert_close(tied.get_parameter(embeddings).grad, sum(parts))
+    # An optimiser steps it once, and it stays one.
+    with DefaultScope.overwrite_default_scope('vlpeft'):
+        wrapper = build_optim_wrapper(tied, dict(
+            optimizer=dict(type='SGD', lr=0.5, weight_decay=0.), constructor='TrainableOptimWrapperConstructor',
+            paramwise_cfg=dict(norm_decay_mult=0.)))
+    params = [id(param) for group in wrapper.optimizer.param_groups for param in group['params'] if param.requires_grad]
+    assert len(params) == len(set(params)) == len(tied.declared) == len(untied.declared) - 1
+    expected = tied.get_parameter(embeddings).detach() - 0.5 * sum(parts)
+    wrapper.step()
+    torch.testing.assert_close(tied.get_parameter(embeddings).detach(), expected)
+    assert tied.get_parameter(projection) is tied.get_parameter(embeddings)
 
 
 def test_errors(vocabulary):
     with pytest.raises(ValueError, match="inference='beam'; choose from"):
         MODELS.build(dict(type='GenerativeVQA', vision={}, text={}, decoder={}, inference='beam'))
+    with pytest.raises(ValueError, match='also train the word embeddings.*set decoder.tie_word_embeddings=False'):
+        build_vqa(train_lm_head=True)
     model = build_vqa(vocabulary=vocabulary)
     clips, samples = random_questions(batch=1)
     with pytest.raises(ValueError, match='needs a closed answer list'):

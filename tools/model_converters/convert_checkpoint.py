@@ -19,6 +19,7 @@ from vlpeft.checkpoint.identity import base_identity, check_base
 from vlpeft.checkpoint.load import fit, unique_state
 from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
+from vlpeft.checkpoint.tied import tied_names
 
 SAFETENSORS = 'safetensors'
 OURS = ('vlpeft', SAFETENSORS)
@@ -62,9 +63,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def model_state(config: str, options: Dict) -> Tuple[Dict[str, Tensor], Tuple[str, ...]]:
-    """State dict of the config's model on the meta device: keys and shapes, no memory, no weights; and the names of the
-    parts that a base fills."""
+def model_state(config: str, options: Dict) -> Tuple[Dict[str, Tensor], Tuple[str, ...], Dict[str, str]]:
+    """State dict of the config's model on the meta device: keys and shapes, no memory, no weights; the names of the
+    parts that a base fills; and further names of tied tensors."""
     from vlpeft.registry import MODELS
 
     cfg = Config.fromfile(config)
@@ -73,11 +74,11 @@ def model_state(config: str, options: Dict) -> Tuple[Dict[str, Tensor], Tuple[st
     init_default_scope('vlpeft')
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
-    return unique_state(model), model.backbones
+    return unique_state(model), model.backbones, tied_names(model)
 
 
-def gather(src: str, target: Mapping[str, Tensor], backbones: Tuple[str, ...], source_format: Optional[str],
-           base: Optional[str]) -> Tuple[Dict[str, Tensor], Dict]:
+def gather(src: str, target: Mapping[str, Tensor], backbones: Tuple[str, ...], tied: Mapping[str, str],
+           source_format: Optional[str], base: Optional[str]) -> Tuple[Dict[str, Tensor], Dict]:
     """State dict in our keys from SRC, filled up from the base; and the meta that our own layouts record."""
     checkpoint = read_checkpoint(fetch(src))
     recorded = checkpoint.get('meta', {}).get('base')
@@ -85,10 +86,10 @@ def gather(src: str, target: Mapping[str, Tensor], backbones: Tuple[str, ...], s
         check_base(recorded, base_identity(base), src)
     state = {}
     if base:
-        state, report = fit(fetch(base), target, strict_parts=backbones)
+        state, report = fit(fetch(base), target, strict_parts=backbones, tied=tied)
         print(report)
         checkpoint = {**checkpoint, 'state_dict': join_new_rows(weights_of(checkpoint), state, src)}
-    fitted, report = fit(checkpoint, target, origin=src,
+    fitted, report = fit(checkpoint, target, origin=src, tied=tied,
                          dialect='vlpeft' if source_format == SAFETENSORS else source_format)
     print(report)
     state.update(fitted)
@@ -123,8 +124,8 @@ def main(argv=None) -> int:
     try:
         if args.dst.exists() and not args.force:
             raise CheckpointError(f'{args.dst} exists; give --force to overwrite it')
-        target, backbones = model_state(args.config, args.cfg_options)
-        state, meta = gather(args.src, target, backbones, args.source_format, args.base)
+        target, backbones, tied = model_state(args.config, args.cfg_options)
+        state, meta = gather(args.src, target, backbones, tied, args.source_format, args.base)
         write(state, args.dst, args.to, meta, target, backbones)
     except (CheckpointError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)

@@ -10,6 +10,7 @@ from .download import fetch
 from .errors import CheckpointError
 from .identity import base_identity
 from .load import fit, load_into
+from .tied import tied_names
 
 
 class Base(NamedTuple):
@@ -66,7 +67,7 @@ def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] =
     path = fetch(source, sha256=sha256)
     # Buffers of towers are constants of their geometry, which some files hold for another one.
     target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
-    state, report = fit(path, target, strict_parts=(part, ))
+    state, report = fit(path, target, strict_parts=(part, ), tied=tied_names(model))
     model.load_state_dict(state, strict=False)
     print_log(str(report), 'current')
     return Base(base_identity(path), frozenset(report.loaded), report.grown)

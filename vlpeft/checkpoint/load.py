@@ -1,6 +1,7 @@
 """Loading a checkpoint of any dialect into a model: convert, resize, refuse what cannot be right, report the rest."""
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from .files import read_checkpoint
 from .identity import base_identity, check_base
 from .report import LoadReport, shorten
 from .resize import grow_words, resize_embedding
+from .tied import join_tied, tied_names, unique_state
 
 __all__ = ['base_identity', 'check_base', 'fit', 'load_into', 'unique_state']
 
@@ -37,24 +39,20 @@ def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]],
         CheckpointError: Unknown layout, nothing to fill, another geometry, or a strict part left incomplete. The
             model is then unchanged.
     """
-    state, report = fit(checkpoint, unique_state(model), dialect=dialect, strict_parts=strict_parts, origin=origin)
+    state, report = fit(checkpoint, unique_state(model), dialect=dialect, strict_parts=strict_parts, origin=origin,
+                        tied=tied_names(model))
     model.load_state_dict(state, strict=False)
     if stale := {key.removeprefix(MOMENTUM) for key in report.missing if key.startswith(MOMENTUM)}:
         model.momentum.copy_from(model, stale)
     return report
 
 
-def unique_state(model: nn.Module) -> Dict[str, Tensor]:
-    """The state dict with every tied parameter under its first name only."""
-    first = {name for name, _ in model.named_parameters()}
-    tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - first
-    return {key: value for key, value in model.state_dict().items() if key not in tied}
-
-
 def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Tensor], *,
-        dialect: Optional[str] = None, strict_parts: Sequence[str] = (), origin: Optional[str] = None
-        ) -> Tuple[Dict[str, Tensor], LoadReport]:
+        dialect: Optional[str] = None, strict_parts: Sequence[str] = (), origin: Optional[str] = None,
+        tied: Mapping[str, str] = MappingProxyType({})) -> Tuple[Dict[str, Tensor], LoadReport]:
     """What a checkpoint offers to a model with the state dict ``target``. Arguments and errors as ``load_into``.
+
+    ``tied`` are further names of the target's tensors (:func:`~vlpeft.checkpoint.tied.tied_names`). Defaults to none.
 
     Returns:
         tuple: State dict in our keys, a subset of ``target``'s in its shapes; and the report.
@@ -67,7 +65,7 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     if not layout.matches(checkpoint):
         raise CheckpointError(f'{origin} is not in the {dialect} layout; its first keys: '
                               + shorten(list(weights_of(checkpoint))))
-    source = layout.to_vlpeft(checkpoint)
+    source = join_tied(layout.to_vlpeft(checkpoint), tied, origin)
     report = LoadReport(origin, layout.name, ignored=layout.ignored_keys(checkpoint))
     fitted, misfits = {}, []
     for key, wanted in target.items():

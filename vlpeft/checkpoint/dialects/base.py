@@ -63,6 +63,8 @@ class RenamingDialect(Dialect):
     keymap: KeyMap
     #: (name, alias): the alias holds the same tensor; read, compared and written.
     aliases: KeyMap = KeyMap([])
+    #: (name, other): one tensor in the foreign model, perhaps two in ours; each is read as it is, and both are written.
+    ties: Sequence[Tuple[str, str]] = ()
     #: (name, other spelling): read only.
     synonyms: KeyMap = KeyMap([])
     #: Foreign prefixes of the text towers, each with a constant table of position ids.
@@ -93,12 +95,16 @@ class RenamingDialect(Dialect):
         """A checkpoint of this layout from a state dict in our keys.
 
         Raises:
-            CheckpointError: A key has no name in this layout.
+            CheckpointError: As :meth:`rename`.
         """
         return self.wrap(self.rename(state))
 
     def rename(self, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-        """Foreign names, aliases and position ids included; declared keys left out."""
+        """Foreign names; aliases, tied names and position ids included; declared keys left out.
+
+        Raises:
+            CheckpointError: A key has no name in this layout, or tensors that it ties differ.
+        """
         kept = [key for key in state if not _reason(self.dropped, key)]
         names = {key: self.keymap.to_theirs(key) for key in kept}
         unknown = [key for key, name in names.items() if name is None]
@@ -111,6 +117,10 @@ class RenamingDialect(Dialect):
             for alias in self.aliases.renames:
                 if other := alias.to_theirs(name):
                     weights[other] = state[key]
+        for name, other in self.ties:
+            if name in weights and not torch.equal(weights.setdefault(other, weights[name]), weights[name]):
+                raise CheckpointError(f'the {self.name} layout has one tensor for {name} and {other}, but their values '
+                                      'differ in the model')
         for text in self.texts:
             positions = weights.get(f'{text}.embeddings.position_embeddings.weight')
             if positions is not None:

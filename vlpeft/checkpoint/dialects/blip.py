@@ -13,6 +13,7 @@ BLIP_NAMES = [*under('vision', 'visual_encoder', VISION), *under('text', 'text_e
               *under('decoder', 'text_decoder', same(DECODER)), *HEADS]
 # The bias of the vocabulary projection has two names.
 BLIP_ALIASES = [('text_decoder.cls.predictions.decoder.bias', 'text_decoder.cls.predictions.bias')]
+BLIP_TIES = [('text_decoder.bert.embeddings.word_embeddings.weight', 'text_decoder.cls.predictions.decoder.weight')]
 BLIP_TEXTS = ('text_encoder', 'text_decoder.bert')
 BLIP_IGNORED = [
     (r'(visual_encoder|text_encoder|vision_proj|text_proj|adapters)_m\.',
@@ -35,6 +36,7 @@ class BlipDialect(RenamingDialect):
     texts = BLIP_TEXTS
     keymap = KeyMap(BLIP_NAMES)
     aliases = KeyMap(BLIP_ALIASES)
+    ties = BLIP_TIES
     optional_parts = TASK_PARTS
     ignored = BLIP_IGNORED
     dropped = [(r'(adapter\.|temporal_embedding\.)', 'BLIP\'s own layout holds no adapter'), *TRAINING_ONLY]

@@ -24,6 +24,8 @@ class MMPretrainDialect(RenamingDialect):
                      *under('decoder', 'vqa_head.decoder', same(DECODER)), *MMPRETRAIN_HEADS])
     aliases = KeyMap([('temp', 'head.temp'),
                       ('vqa_head.decoder.cls.predictions.decoder.bias', 'vqa_head.decoder.cls.predictions.bias')])
+    ties = [('vqa_head.decoder.bert.embeddings.word_embeddings.weight',
+             'vqa_head.decoder.cls.predictions.decoder.weight')]
     optional_parts = TASK_PARTS
     # BlipVQA calls the text tower by this name.
     synonyms = KeyMap([('text_backbone.{rest}', 'multimodal_backbone.{rest}')])

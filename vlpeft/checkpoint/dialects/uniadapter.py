@@ -8,7 +8,7 @@ from torch import Tensor
 from ...registry import DIALECTS
 from ..errors import CheckpointError
 from .base import RenamingDialect, weights_of
-from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_TEXTS, TASK_PARTS
+from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_TEXTS, BLIP_TIES, TASK_PARTS
 from .keymap import KeyMap
 from .names import UNIADAPTER, UNIADAPTER_ALIASES, UNIADAPTER_DECODER_ALIASES, UNIADAPTER_TIME
 
@@ -28,6 +28,7 @@ class UniAdapterDialect(RenamingDialect):
     texts = BLIP_TEXTS
     keymap = KeyMap([*BLIP_NAMES, *UNIADAPTER])
     aliases = KeyMap([*_SHARED, *BLIP_ALIASES])
+    ties = BLIP_TIES
     adapter_aliases = KeyMap(_SHARED)
     optional_parts = TASK_PARTS
     ignored = [*BLIP_IGNORED, (r'(.+\.)?adapters_dec\.', 'dead in the released code: built and never used'),

@@ -41,13 +41,18 @@ class BlipTextDecoder(BaseModule):
     """BLIP's causal text decoder: the same blocks under a causal mask, with a language-model head.
 
     Args:
+        tie_word_embeddings: Whether word embeddings and vocabulary projection are one tensor, as in BLIP. Defaults to
+            True.
         **encoder: Arguments of :class:`BlipTextEncoder`.
     """
 
-    def __init__(self, **encoder) -> None:
+    def __init__(self, tie_word_embeddings: bool = True, **encoder) -> None:
         super().__init__()
+        self.tie_word_embeddings = tie_word_embeddings
         self.bert = BlipTextEncoder(**encoder)
         self.cls = nn.ModuleDict(dict(predictions=LMPredictionHead(self.bert.width, self.bert.vocab_size)))
+        if tie_word_embeddings:
+            self.cls['predictions'].decoder.weight = self.bert.embeddings.word_embeddings.weight
 
     def init_weights(self) -> None:
         self.bert.init_weights()

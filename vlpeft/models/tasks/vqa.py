@@ -48,7 +48,8 @@ class GenerativeVQA(AdaptedModel):
         adapter: Method, list of methods, or None. Defaults to None.
         trainable: ``'heads'`` (adapter, and the LM head if ``train_lm_head``) or ``'all'``. Defaults to ``'heads'``.
         train_lm_head: Whether the decoder's vocabulary projection is trained; methods leave it frozen as released, the
-            heads-only baseline has nothing else. Defaults to False.
+            heads-only baseline has nothing else. It needs a decoder with ``tie_word_embeddings=False``. Defaults to
+            False.
         frame_head: :class:`ITCHead` whose frozen projections, from the base, compare question and frames for
             frame-aware attention. Defaults to None, no such weights.
         temporal_frames: Size of a learned temporal embedding of the vision tokens. Defaults to None, none.
@@ -73,7 +74,8 @@ class GenerativeVQA(AdaptedModel):
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
 
     Raises:
-        ValueError: Unknown ``inference`` or ``beam_rule``, a number too small, or the vision tower does not return all tokens with CLS first.
+        ValueError: Unknown ``inference`` or ``beam_rule``; a number too small; the vision tower does not return all
+            tokens with CLS first; or ``train_lm_head`` with a tied decoder, whose word embeddings would train too.
     """
     own_roles = dict(temporal_embedding='temporal')
 
@@ -110,6 +112,9 @@ class GenerativeVQA(AdaptedModel):
         check_vision_tower(self.vision)
         self.text = MODELS.build(text)
         self.decoder = MODELS.build(decoder)
+        if train_lm_head and self.decoder.tie_word_embeddings:
+            raise ValueError('GenerativeVQA: train_lm_head=True would also train the word embeddings, which are the '
+                             'same tensor; set decoder.tie_word_embeddings=False')
         self.itc_head = None if frame_head is None else MODELS.build(frame_head)
         self.temporal_embedding = (None if temporal_frames is None else
                                    TemporalEmbedding(temporal_frames, self.vision.embed_dims))
