@@ -126,6 +126,21 @@ def test_sets_of_several_tasks_join_in_one_config(tmp_path, tasks, suffix):
         assert item['data_samples'].text == (RELEASED if suffix == '_released' else TEXTS)[task]
 
 
+def test_full_fine_tuning_reads_no_task_prompts():
+    config = Config.fromfile(CONFIGS.parents[1] / 'baselines/bart-base_image_full.py')
+    bare = dict(vqa='How many dogs?', gqa='What is it?', nlvr2='Both are red.', caption='')
+    for sets in (config.train_dataloader.dataset.tasks,
+                 {task: loader.dataset for task, loader in config.val_dataloader.items()},
+                 {task: loader.dataset for task, loader in config.test_dataloader.items()}):
+        assert sets.keys() == bare.keys()
+        for task, text in bare.items():
+            dataset = DATASETS.build(sets[task])
+            items = [dataset[index] for index in range(len(dataset))]
+            assert text in {item['data_samples'].text for item in items}
+            assert not any(item['data_samples'].text.startswith(TEXTS[task].split(':')[0] + ':') for item in items)
+            assert {item['data_samples'].task for item in items} == {task}
+
+
 def evaluate(config, part):
     """Right answers and first references, or 'a1' where they are not public, through the config's metric."""
     samples = [sample.to_dict() for sample in first_batch(config, part)['data_samples']]
