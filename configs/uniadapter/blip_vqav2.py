@@ -6,7 +6,7 @@ _base_ = [
 base = 'https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_base_vqa_capfilt_large.pth'
 model = dict(
     vision=dict(img_size=480),
-    adapter=dict(type='UniAdapter', bottleneck=512, kv_bottleneck=64),
+    adapter=dict(type='UniAdapter', bottleneck=512, kv_bottleneck=64, init='normal'),
     base_checkpoint=dict(source=base))
 val_cfg = None
 default_hooks = dict(checkpoint=dict(save_best=None))

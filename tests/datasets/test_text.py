@@ -14,6 +14,15 @@ from vlpeft.registry import TRANSFORMS
     ('  two   blanks \n', 'two blanks'),
     ('Été à la MER', 'été à la mer'),
     ('a ... b', 'a b'),
+    ('a\tb c', 'a\tb c'),
+    ('a\t\tb\t c \nd', 'a b c d'),
+    ('a\nb', 'a\nb'),
+    ('a.\tb', 'a b'),
+    ('\ta', '\ta'),
+    ('a\t', 'a\t'),
+    ('a\n', 'a'),
+    ('a b.\n', 'a b'),
+    ('', ''),
 ])
 def test_punctuation_case_and_blanks(text, cleaned):
     assert clean_caption(text) == cleaned
@@ -21,8 +30,11 @@ def test_punctuation_case_and_blanks(text, cleaned):
 
 
 def test_only_the_first_words_are_kept():
-    words = [f'w{number}' for number in range(40)]
-    assert clean_caption(' '.join(words)) == ' '.join(words[:30])
+    words = [f'w{number}' for number in range(60)]
+    assert clean_caption(' '.join(words)) == ' '.join(words[:50])
+    assert clean_caption(' '.join(words[:50])) == ' '.join(words[:50])
+    assert clean_caption('a\tb c d', max_words=2) == 'a\tb c'
+    assert TRANSFORMS.build(dict(type='CleanText'))(dict(text=' '.join(words)))['text'] == ' '.join(words[:30])
     assert clean_caption('a; b c d', max_words=3) == 'a b c'
 
 

@@ -50,12 +50,16 @@ def test_k_above_the_gallery_is_clamped_with_a_note_and_changes_nothing(config):
     assert metrics[0] == metrics[1]
 
 
-def test_two_stage_ranks_equal_a_naive_loop_over_queries(config):
+@pytest.mark.parametrize('beta', [None, 0., 0.7, 30.])
+def test_two_stage_ranks_equal_a_naive_loop_over_queries(config, beta):
     """Features, top-k and matching query by query, each pair computed on its own."""
     config.test_cfg.k_test = 3
+    if beta is not None:
+        config.test_cfg.beta = beta
     runner = Runner.from_cfg(config)
     runner.test()
-    found = {(row['direction'], row['query_id']): row['rank'] for row in runner.test_evaluator.metrics[0].predictions}
+    rows = {(row['direction'], row['query_id']): row for row in runner.test_evaluator.metrics[0].predictions}
+    found = {key: row['rank'] for key, row in rows.items()}
     model, dataset = runner.model, runner.test_dataloader.dataset
     clips, texts = [], []
     with torch.no_grad():
@@ -81,9 +85,12 @@ def test_two_stage_ranks_equal_a_naive_loop_over_queries(config):
         for query, row in enumerate(table):
             scores = torch.full_like(row, -100)
             for item in row.topk(3).indices.tolist():
-                scores[item] = match(*((item, query) if direction == 't2v' else (query, item)))
+                pair = (item, query) if direction == 't2v' else (query, item)
+                scores[item] = match(*pair) + (beta or 0) * row[item]
             right = [owners[query]] if direction == 't2v' else [i for i, owner in enumerate(owners) if owner == query]
             best = max(float(scores[i]) for i in right)
+            assert [score for _, score in rows[direction, query]['top']][:3] == pytest.approx(
+                sorted(scores.tolist(), reverse=True)[:3], abs=2e-4)
             expected[direction, query] = 1 + sum(float(s) >= best for i, s in enumerate(scores) if i not in right)
     assert found == expected
 
@@ -91,6 +98,9 @@ def test_two_stage_ranks_equal_a_naive_loop_over_queries(config):
 def test_features_alone_rank_with_k_0(config):
     config.test_cfg.k_test = 0
     assert 0 <= Runner.from_cfg(config).test()['retrieval/mean_R'] <= 100
+    config.test_cfg.beta, config.experiment_name = 0.5, f'{config.work_dir} beta'
+    with pytest.raises(ValueError, match='beta=0.5 weighs the features in re-ranking, which test_cfg.k_test=0 leaves'):
+        Runner.from_cfg(config).test()
 
 
 def test_clips_left_out_are_counted_beside_the_metrics(config, tmp_path):

@@ -26,7 +26,7 @@ VISION = 'vision'
 # What each term reads: kind and tap of a sub-layer.
 SOURCES = dict(vision=('ffn', 'x'), text=('self_attn', 'y'), multimodal=('cross_attn', 'y'))
 KV_OPTION = 'UniAdapter with kv_bottleneck'
-INITS = ('released', 'identity')
+INITS = ('zero_text', 'normal', 'identity')
 SHARING = ('towers', 'none')
 
 
@@ -43,9 +43,11 @@ class UniAdapter(Adapter):
             each tower has modules of its own (text and fusion still share theirs). Defaults to ``'towers'``.
         modalities: Terms that are added, of ``'vision'``, ``'text'`` and ``'multimodal'``. What only the others use is
             not built. Defaults to all.
-        init: ``'released'``: only Up_t starts at zero, so the model starts near the base but not at it;
-            ``'identity'``: Up_t, Up_v and LN_cross's gain start at zero and the model starts exactly at the base
-            (but for key/value adapters). Defaults to ``'released'``.
+        init: ``'zero_text'``, that of the released retrieval: Up_t starts at zero, Up_v and Up_m as N(0, 0.02), W_down
+            kaiming-uniform with a = √5, so the model starts near the base but not at it; ``'normal'``, that of the
+            released question answering: all four maps start as N(0, 0.02); ``'identity'``: as ``'zero_text'``, but Up_v
+            and LN_cross's gain start at zero too and the model starts exactly at the base (but for key/value
+            adapters). Biases start at zero. Defaults to ``'zero_text'``.
         train_cross_norm: Whether LN_cross is trained; the released code froze it by accident. Defaults to True.
         scale: s. Defaults to 0.1.
         learn_scale: Whether s is trained, one for each module. Defaults to False.
@@ -63,7 +65,7 @@ class UniAdapter(Adapter):
                  kv_bottleneck: Optional[int] = None,
                  share: str = 'towers',
                  modalities: Sequence[str] = MODALITIES,
-                 init: str = 'released',
+                 init: str = 'zero_text',
                  train_cross_norm: bool = True,
                  scale: float = 0.1,
                  learn_scale: bool = False,
@@ -100,6 +102,9 @@ class UniAdapter(Adapter):
 
     @staticmethod
     def _check(init: str, share: str, modalities: Sequence[str], train_cross_norm: bool) -> None:
+        if init == 'released':
+            raise ValueError("UniAdapter: init='released' differs by task; the release starts retrieval with "
+                             "init='zero_text' and question answering with init='normal'")
         for option, value, choices in (('init', init, INITS), ('share', share, SHARING)):
             if value not in choices:
                 raise ValueError(f'UniAdapter: {option}={value!r}; choose from {choices}')

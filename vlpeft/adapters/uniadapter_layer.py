@@ -45,9 +45,12 @@ class UniAdapterLayer(nn.Module):
 
     def reset(self, init: str) -> None:
         """Draws the weights; ``init`` as in :class:`vlpeft.adapters.UniAdapter`."""
-        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
+        if init == 'normal':
+            nn.init.normal_(self.down.weight, std=0.02)
+        else:
+            nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
         nn.init.zeros_(self.down.bias)
-        zeroed = ('up_text', ) if init == 'released' else ('up_text', 'up_vision')
+        zeroed = dict(zero_text=('up_text', ), normal=(), identity=('up_text', 'up_vision'))[init]
         for name in self.ups:
             up = self.get_submodule(name)
             nn.init.normal_(up.weight, std=0.02)

@@ -7,19 +7,24 @@ from mmcv.transforms import BaseTransform
 from ...registry import TRANSFORMS
 
 PUNCTUATION = re.compile(r'[.!"()*#:;~]')
+WIDE_SPACE = re.compile(r'\s{2,}')
 
 
-def clean_caption(text: str, max_words: int = 30) -> str:
-    """Replace ``.!"()*#:;~`` by blanks, lower-case, squeeze white space and keep the first words.
+def clean_caption(text: str, max_words: int = 50) -> str:
+    """Replace ``.!"()*#:;~`` by blanks, lower-case, make white space of two or more characters one blank, remove blanks
+    from both ends and a line break from the end, and keep the first words.
+
+    A tab or line break that stands alone stays inside its word.
 
     Args:
         text (str): Caption.
-        max_words (int): Words kept. Defaults to 30.
+        max_words (int): Words kept; words are what stands between blanks. Defaults to 50.
 
     Returns:
         str: Cleaned caption.
     """
-    return ' '.join(PUNCTUATION.sub(' ', text.lower()).split()[:max_words])
+    text = WIDE_SPACE.sub(' ', PUNCTUATION.sub(' ', text.lower())).rstrip('\n').strip(' ')
+    return ' '.join(text.split(' ')[:max_words])
 
 
 @TRANSFORMS.register_module()
@@ -27,7 +32,7 @@ class CleanText(BaseTransform):
     """Clean the caption (``text``) or captions (``texts``) of a sample, see :func:`clean_caption`.
 
     Args:
-        max_words (int): Words kept of each caption. Defaults to 30.
+        max_words (int): Words kept of each caption. Defaults to 30, as in BLIP's retrieval sets.
     """
 
     def __init__(self, max_words: int = 30) -> None:

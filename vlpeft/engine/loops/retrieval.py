@@ -2,7 +2,7 @@
 
 Each process encodes and scores its own clips; features and pair scores are shared, and each process ranks its share of
 the queries, so that every query counts once on any number of processes. A pair that both directions want is scored
-once. Pairs outside of a query's top-k score -100.
+once. A pair's score is match logit + beta · similarity of the features; pairs outside of a query's top-k score -100.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Union
@@ -59,12 +59,13 @@ class TwoStageRetrieval:
         clips_per_chunk: Clips whose keys and values are held at a time. Defaults to 8.
         texts_per_batch: Texts of one clip scored in a pass. Defaults to 64.
         amp: Whether to compute under bfloat16 autocast. Defaults to False.
+        beta: Weight of the features' cosine similarity, which is added to the match logit. Defaults to 0.
         folds: Also rank within each of this many folds of the set's clips, in their order, by the same scores; 5 gives
             COCO's 1k figures. A query's candidates in its fold are those of its k_test candidates that belong to it.
             Defaults to None.
 
     Raises:
-        ValueError: ``k_test`` is not 0, but the model has no matching head.
+        ValueError: ``k_test`` is not 0, but the model has no matching head; or it is 0 and ``beta`` is not.
     """
 
     def __init__(self,
@@ -75,13 +76,17 @@ class TwoStageRetrieval:
                  clips_per_chunk: int = 8,
                  texts_per_batch: int = 64,
                  amp: bool = False,
+                 beta: float = 0.,
                  folds: Optional[int] = None) -> None:
         super().__init__(runner, dataloader, evaluator)
         self.k_test, self.clips_per_chunk, self.texts_per_batch = k_test, clips_per_chunk, texts_per_batch
-        self.amp, self.folds = amp, folds
+        self.amp, self.beta, self.folds = amp, beta, folds
         if k_test and not self.model.matches:
             raise ValueError(f'k_test={k_test} re-ranks by matching, for which a model with itm_head=None has no head; '
                              f'set {self.phase}_cfg.k_test=0 to rank by features')
+        if beta and not k_test:
+            raise ValueError(f'beta={beta} weighs the features in re-ranking, which {self.phase}_cfg.k_test=0 leaves '
+                             'out')
 
     @property
     def model(self):
@@ -187,7 +192,7 @@ class TwoStageRetrieval:
             for clip, (texts, logits) in part.items():
                 if not torch.isfinite(logits).all():
                     raise NonFiniteError('match logits', gallery.clip_labels[clip])
-                matrix[clip, texts] = logits
+                matrix[clip, texts] = logits + self.beta * similarity[texts, clip]
         return chosen, (similarity.T if self.k_test == 0 else matrix)
 
     def _rank(self, gallery: Gallery, chosen: Dict[str, Tensor], matrix: Tensor) -> None:
