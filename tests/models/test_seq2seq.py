@@ -5,9 +5,10 @@ import copy
 import pytest
 import torch
 
+from tests.slow_decoding import slow_search
 from tests.slow_vl import SlowVL, check_gradients
 from tests.tiny_seq2seq import KeepDouble
-from tests.tiny_vl import EXTRA, VOCAB, build_vl, random_samples, write_tokenizer
+from tests.tiny_vl import EXTRA, LETTERS, LM, VOCAB, WIDTH, build_vl, random_samples, write_tokenizer
 from vlpeft.models.backbones.visual_embedding import pool_grid
 from vlpeft.models.tasks.seq2seq_task import Seq2SeqTask
 
@@ -151,6 +152,117 @@ def test_the_end_token_is_forced_in_beam_search_only(vocabularies):
         model.tokenizer.texts = lambda ids: (last.update({name: ids[:, -1].tolist()}), original(ids))[1]
         model.answer(encoded, Seq2SeqTask(generation=dict(max_length=6, **settings)))
     assert set(last['beam']) == {end} and end not in last['greedy']
+
+
+def endless(family, vocabulary):
+    """A model and its inputs; the end token never comes by itself."""
+    model = build_vl(family, vocabulary)
+    end = model.lm.config.eos_token_id
+
+    def forbid(module, args, logits):
+        logits[..., end] = -1e4
+        return logits
+
+    model.lm.get_output_embeddings().register_forward_hook(forbid)
+    return model, model(*random_samples())
+
+
+def lengths(model, encoded, **generation):
+    """Tokens of the sequences found, the start token included, and how often the decoder ran."""
+    seen, passes = [], []
+    handle = model.towers['decoder'].module.register_forward_hook(lambda *_: passes.append(1))
+    original = model.tokenizer.texts
+    model.tokenizer.texts = lambda ids: (seen.append(ids.shape[1]), original(ids))[1]
+    model.answer(encoded, Seq2SeqTask(generation=generation))
+    handle.remove()
+    model.tokenizer.texts = original
+    return seen, len(passes)
+
+
+def lively(model):
+    """Texts that differ and end, which those of an untrained head do not."""
+    end, vocabulary = model.lm.config.eos_token_id, model.lm.config.vocab_size
+    table = torch.randn(WIDTH, vocabulary, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    table[:, 4 + len(LETTERS):] = 0
+    bonus = 4. * (torch.arange(vocabulary) == end) - 9. * (torch.arange(vocabulary) >= 4 + len(LETTERS))
+    model.lm.get_output_embeddings().register_forward_hook(
+        lambda module, args, logits: torch.sin(5 * args[0] / args[0].std(-1, keepdim=True)) @ table + bonus)
+    return model
+
+
+# 20 is the library's default, which it takes for "not set" inside a GenerationConfig.
+@pytest.mark.parametrize('beams', [1, 3])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_an_answer_is_as_long_as_asked(vocabularies, family, beams):
+    model, encoded = endless(family, vocabularies[family])
+    for length in range(15, 26):
+        assert lengths(model, encoded, num_beams=beams, max_length=length) == ([length], length - 1)
+        assert lengths(model, encoded, num_beams=beams, max_new_tokens=length) == ([1 + length], length)
+    assert lengths(model, encoded) == ([20], 19)
+
+
+# Settings that equal the library's defaults, which the language model's own settings must not replace.
+DEFAULTS = dict(num_beams=1, max_length=20, min_length=0, length_penalty=1.0, early_stopping=False,
+                no_repeat_ngram_size=0, repetition_penalty=1.0, forced_bos_token_id=None, forced_eos_token_id=None,
+                suppress_tokens=None, do_sample=False)
+OTHERS = dict(num_beams=4, max_length=9, min_length=8, length_penalty=3.0, early_stopping=True, no_repeat_ngram_size=1,
+              repetition_penalty=5.0, forced_bos_token_id=7, forced_eos_token_id=8, suppress_tokens=list(range(3, 60)),
+              do_sample=True)
+
+
+@pytest.mark.parametrize('beams', [1, 3])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_nothing_is_taken_from_the_settings_of_a_base(vocabularies, family, beams):
+    """Whether a setting is left open or says the library's default, a base's own one changes neither text nor score."""
+    model = lively(build_vl(family, vocabularies[family]))
+    encoded = model(*random_samples(batch=12))
+    tasks = [Seq2SeqTask(generation=dict(num_beams=beams)),
+             Seq2SeqTask(generation=dict(DEFAULTS, num_beams=beams)),
+             Seq2SeqTask(generation=dict(num_beams=beams, max_length=20))]
+    expected = model.candidates(encoded, tasks[0])
+    assert all(model.candidates(encoded, task) == expected for task in tasks)
+    # Each of the other settings does something when a task asks for it.
+    effective = ['min_length', 'no_repeat_ngram_size', 'repetition_penalty', 'forced_bos_token_id', 'suppress_tokens']
+    for name in effective + ['length_penalty'] * (beams > 1):
+        assert model.candidates(encoded, Seq2SeqTask(generation={'num_beams': beams, name: OTHERS[name]})) != expected
+    model.lm.generation_config.update(**OTHERS)
+    assert all(model.candidates(encoded, task) == expected for task in tasks)
+    # The same in the geometry, where files of BART have them.
+    told = lively(build_vl(family, vocabularies[family], lm=dict(LM[family], **OTHERS)))
+    assert all(told.candidates(encoded, task) == expected for task in tasks)
+
+
+@pytest.mark.parametrize('beams', [1, 2, 3])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_candidates_equal_a_slow_search(vocabularies, family, beams):
+    model = lively(build_vl(family, vocabularies[family]))
+    encoded = model(*random_samples(batch=12))
+    task = Seq2SeqTask(generation=dict(num_beams=beams, max_length=8))
+    start, end = model.lm.config.decoder_start_token_id, model.lm.config.eos_token_id
+    candidates, sizes = model.candidates(encoded, task), set()
+    assert [found[0].text for found in candidates] == model.answer(encoded, task)
+    for row, found in enumerate(candidates):
+        alone = type(encoded)(*(part[row:row + 1] for part in encoded))
+        expected = slow_search(
+            lambda new: model.logits(alone, torch.tensor([[start, *new]]))[0, -1].log_softmax(-1).tolist(), beams, end,
+            7, 'default', 1)
+        sizes |= {len(ids) for ids, _ in expected}
+        assert [text for text, _ in found] == [text.strip() for text in model.tokenizer.texts(
+            [ids for ids, _ in expected])]
+        assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-4)
+    assert 7 in sizes and len(sizes) > 2  # finished and unfinished ones
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(num_beam=3), "generation has no 'num_beam'; did you mean 'num_beams'"),
+    (dict(num_return_sequences=2), "generation has no 'num_return_sequences'"),
+    (dict(max_length=1), 'max_length=1; it is an integer of at least 2'),
+    (dict(max_length=None), 'max_length=None; it is an integer of at least 2'),
+    (dict(max_new_tokens=0), 'max_new_tokens=0; it is an integer of at least 1'),
+    (dict(num_beams=0), 'num_beams=0; it is an integer of at least 1')])
+def test_settings_of_generation_that_cannot_be_meant_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Seq2SeqTask(generation=settings)
 
 
 @pytest.mark.parametrize('family', FAMILIES)

@@ -13,8 +13,8 @@ sequence scores at least the best …     / n                          or not, /
 ======================================  ===========================  ==================================
 
 A query can end only when it keeps as many finished sequences as it has beams. ``'default'`` is the rule of
-transformers 4.57, ``'released'`` that of 4.24, with which the releases of eP-ALM and UniAdapter decode. Under the
-latter a long prompt makes long answers cheap, and unfinished ones too.
+transformers 4.57, ``'released'`` that of 4.24, with which the releases of eP-ALM and UniAdapter decode. Beside a
+long prompt the latter's divisors hardly differ, so that nearly the sums are compared: short answers win more often.
 """
 
 from typing import Callable, List, NamedTuple, Optional

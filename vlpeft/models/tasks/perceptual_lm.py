@@ -91,9 +91,9 @@ class PerceptualLM(AdaptedModel):
             raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
         self.visual_row, self.lm_loss_weight, self.padding = visual_row, lm_loss_weight, padding
         self.released_dropout = released_dropout
+        self.tasks = {name: PerceptualTask(**settings) for name, settings in tasks.items()}
         self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
         self.encoder = MODELS.build(encoder)
-        self.tasks = {name: PerceptualTask(**settings) for name, settings in tasks.items()}
         self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size)
         self.assemble(dict(lm='lm', encoder='encoder'), (), adapter, trainable, base_checkpoint, gradient_checkpointing)
 

@@ -8,7 +8,7 @@ Cho et al., "Unifying Vision-and-Language Tasks via Text Generation", ICML 2021 
 Notation: B samples, I images of N cells each, F width of their features, L text and S vision tokens, D width.
 """
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -21,6 +21,7 @@ from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
 from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
+from .candidates import Candidate
 from .seq2seq_task import Seq2SeqTask, only_task
 
 TOWERS = dict(
@@ -80,13 +81,13 @@ class VLSeq2Seq(AdaptedModel):
         super().__init__(data_preprocessor or dict(type=default))
         if grid**2 > ORDER_TOKENS:
             raise ValueError(f'grid={grid} makes {grid**2} tokens per image, but there are {ORDER_TOKENS} order tokens')
+        self.tasks = {name: Seq2SeqTask(**settings) for name, settings in tasks.items()}
         self.lm = build_seq2seq_lm(lm, vocab_size)
         geometry = self.lm.config
         self.visual_embedding = VisualEmbedding(
             feature_width, geometry.d_model, geometry.model_type, getattr(geometry, 'layer_norm_epsilon', 1e-5), grid)
         self.vision = None if vision is None else MODELS.build(vision)
         self.encode = AppendedVision(self.lm)
-        self.tasks = {name: Seq2SeqTask(**settings) for name, settings in tasks.items()}
         self.tokenizer = Seq2SeqTokenizer(vocabulary, None, vocab_size)
         towers = dict(TOWERS[geometry.model_type], **({} if vision is None else dict(vision='vision')))
         self.no_grad_parts = () if vision is None else ('vision', )
@@ -181,29 +182,64 @@ class VLSeq2Seq(AdaptedModel):
     def answer(self, encoded: Encoded, task: Seq2SeqTask) -> List[str]:
         """One text per sample."""
         if task.choices is not None:
+            return [found[0].text for found in self._choose(encoded, task.choices)]
+        return [text.strip() for text in self.tokenizer.texts(self._generate(encoded, task).sequences)]
+
+    @torch.no_grad()
+    def candidates(self, encoded: Encoded, task: Seq2SeqTask) -> List[List[Candidate]]:
+        """The texts found for each sample, best first, with their scores.
+
+        Returns:
+            Of ``choices`` all, with log p of their first tokens; else one text per beam, with the scores of
+            transformers' beam search; of greedy search one, with the mean of log p of its tokens.
+        """
+        if task.choices is not None:
             return self._choose(encoded, task.choices)
+        beams = task.decoding['num_beams']
+        if beams > 1:
+            found = self._generate(encoded, task, num_return_sequences=beams, output_scores=True)
+            scores = found.sequences_scores
+        else:
+            found = self._generate(encoded, task, output_logits=True)
+            scores = self._mean_log_probs(found, task)
+        kept = [Candidate(text.strip(), score)
+                for text, score in zip(self.tokenizer.texts(found.sequences), scores.tolist())]
+        return [kept[i:i + beams] for i in range(0, len(kept), beams)]
+
+    def _generate(self, encoded: Encoded, task: Seq2SeqTask, **asked):
+        """transformers' ``generate``; what a task leaves open is not taken from the language model's own settings."""
         from transformers import GenerationConfig
         from transformers.modeling_outputs import BaseModelOutput
-        found = self.lm.generate(
+        return self.lm.generate(
             encoder_outputs=BaseModelOutput(encoded.states), attention_mask=encoded.mask,
-            logits_processor=[_only_numbers(len(encoded.states))],
-            generation_config=GenerationConfig(**{**self._special_tokens(), **task.generation}))
-        return [text.strip() for text in self.tokenizer.texts(found)]
+            logits_processor=[_only_numbers(len(encoded.states))], generation_config=GenerationConfig(),
+            use_model_defaults=False, return_dict_in_generate=True, **self._settings(task), **asked)
 
-    def _special_tokens(self) -> Dict[str, int]:
+    def _settings(self, task: Seq2SeqTask) -> Dict[str, Any]:
         config = self.lm.generation_config
-        return {name: getattr(config, name) for name in
-                ('decoder_start_token_id', 'bos_token_id', 'eos_token_id', 'pad_token_id')}
+        names = ('decoder_start_token_id', 'bos_token_id', 'eos_token_id', 'pad_token_id')
+        return {**{name: getattr(config, name) for name in names}, **task.decoding}
 
-    def _choose(self, encoded: Encoded, choices: Sequence[str]) -> List[str]:
+    def _mean_log_probs(self, found, task: Seq2SeqTask) -> Tensor:
+        """(B,) of sequences found by greedy search, their end tokens included."""
+        log_probs = self.lm.compute_transition_scores(found.sequences, found.logits, normalize_logits=True)
+        end = torch.tensor(self._settings(task)['eos_token_id'], device=log_probs.device)
+        ends = torch.isin(found.sequences[:, -log_probs.shape[1]:], end).long()
+        padding = ends.cumsum(1) > ends
+        return log_probs.masked_fill(padding, 0).sum(1) / (~padding).sum(1)
+
+    def _choose(self, encoded: Encoded, choices: Sequence[str]) -> List[List[Candidate]]:
         """Compares the first tokens of the choices, after the special tokens that start every target."""
         with_special = self.tokenizer.ids(choices)[0]
         firsts = [self.tokenizer.tokenizer(text, add_special_tokens=False)['input_ids'][0] for text in choices]
         prefix = [self.lm.config.decoder_start_token_id, *with_special[:with_special.index(firsts[0])]]
         ids = torch.tensor(prefix, device=encoded.states.device).expand(len(encoded.states), -1)
-        scores = self.logits(encoded, ids)[:, -1, firsts]
-        check_finite('logits of the choices', scores)
-        return [choices[index] for index in scores.argmax(1).tolist()]
+        logits = self.logits(encoded, ids)[:, -1]
+        log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)[:, firsts]
+        check_finite('logits of the choices', log_probs)
+        scores, order = log_probs.sort(dim=1, descending=True, stable=True)
+        return [[Candidate(choices[index], score) for index, score in zip(*row)]
+                for row in zip(order.tolist(), scores.tolist())]
 
 
 def _only_numbers(count: int) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,10 +1,14 @@
 """What one task asks of a sequence-to-sequence model: lengths, loss, and how it answers."""
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Sequence, Tuple
+from difflib import get_close_matches
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 LOSSES = ('sample', 'token')
 OUTPUTS = ('pred_answer', 'pred_caption')
+#: Settings of generation that say what comes back, not how texts are found.
+NOT_OF_A_TASK = ('num_return_sequences', 'return_dict_in_generate', 'output_scores', 'output_logits',
+                 'output_attentions', 'output_hidden_states', 'transformers_version')
 
 
 def check_settings(**options: Tuple[str, Sequence[str]]) -> None:
@@ -50,7 +54,8 @@ class Seq2SeqTask:
             included), ``early_stopping``, … Defaults to none: greedy, 20 tokens.
 
     Raises:
-        ValueError: Unknown ``loss`` or ``output``, or fewer than two choices.
+        ValueError: Unknown ``loss``, ``output`` or setting of ``generation``, fewer than two choices, or a length that
+            leaves no token to write.
     """
     max_text: Optional[int] = None
     max_target: Optional[int] = None
@@ -63,3 +68,28 @@ class Seq2SeqTask:
         check_settings(loss=(self.loss, LOSSES), output=(self.output, OUTPUTS))
         if self.choices is not None and len(self.choices) < 2:
             raise ValueError(f'task setting choices={self.choices!r} leaves nothing to choose')
+        self._check_generation()
+
+    @property
+    def decoding(self) -> Dict[str, Any]:
+        """All that :attr:`generation` says and what it leaves open: greedy, 20 tokens, the start token included.
+
+        These are arguments of ``generate``: inside a ``GenerationConfig`` a value that equals the library's default,
+        such as ``max_length=20``, reads as not set.
+        """
+        length = {} if 'max_new_tokens' in self.generation else dict(max_length=20)
+        return {**dict(num_beams=1, do_sample=False), **length, **self.generation}
+
+    def _check_generation(self) -> None:
+        if not self.generation:
+            return
+        from transformers import GenerationConfig
+        known = sorted(name for name in GenerationConfig().to_dict() if name not in NOT_OF_A_TASK)
+        for name in self.generation:
+            if name not in known:
+                near = get_close_matches(name, known, n=1)
+                raise ValueError(f'task setting generation has no {name!r}; '
+                                 + (f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}'))
+        asked = self.decoding
+        least = dict(max_length=2, max_new_tokens=1, num_beams=1)
+        check_counts(**{name: (asked[name], least[name]) for name in least if name in asked})
