@@ -73,6 +73,49 @@ def write_video(path, frames, fps=10, codec: str = 'libx264', audio: bool = Fals
     return str(path)
 
 
+def write_tracks(path, frames=(), cover: str = '', sound: str = '', disposition: int | None = None,
+                 matrix: list[int] | None = None, size: tuple[int, int] = (640, 480), options: dict | None = None) -> str:
+    """A file with up to three tracks, in this order: a single grey picture, a video at 10 fps, a silent second of sound.
+
+    Args:
+        path (str | Path): File to write.
+        frames (np.ndarray): uint8 (N, H, W, 3) of the video, H.264; none by default.
+        cover (str): Encoder of the single picture; none by default.
+        sound (str): Encoder of the sound; none by default.
+        disposition (int, optional): Marks of the single picture, for example ``av.stream.Disposition.attached_pic``.
+        matrix (list[int], optional): Display matrix of the video, 9 numbers.
+        size (tuple[int, int]): Width and height of the single picture. Defaults to (640, 480).
+        options (dict, optional): Options of the container.
+    """
+    with av.open(str(path), 'w', options=options or {}) as container:
+        if cover:
+            picture = container.add_stream(cover, rate=10)
+            picture.width, picture.height, picture.pix_fmt = *size, 'yuvj420p'
+            picture.disposition = picture.disposition if disposition is None else disposition
+        if len(frames):
+            film = container.add_stream('libx264', rate=10, options=dict(g='12'))
+            film.height, film.width, film.pix_fmt = *frames.shape[1:3], 'yuv420p'
+            if matrix is not None:
+                film.set_display_matrix(matrix)
+        if sound:
+            track = container.add_stream(sound, rate=16000, layout='mono')
+        if cover:
+            still = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 200, np.uint8), format='rgb24')
+            still.pts = 0
+            container.mux([*picture.encode(still), *picture.encode()])
+        for array in frames:
+            container.mux(film.encode(av.VideoFrame.from_ndarray(array, format='rgb24')))
+        if len(frames):
+            container.mux(film.encode())
+        for start in range(0, 16000 if sound else 0, 1152):
+            piece = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.float32), format='fltp', layout='mono')
+            piece.sample_rate, piece.pts = 16000, start
+            container.mux(track.encode(piece))
+        if sound:
+            container.mux(track.encode())
+    return str(path)
+
+
 def write_audio_only(path, seconds: float = 0.5) -> str:
     """An mp4 with an audio track and no video track."""
     with av.open(str(path), 'w') as container:

@@ -73,13 +73,14 @@ def test_every_reader_returns_exactly_the_frames_asked_for(tmp_path, kind):
 def test_ordinary_h264_goes_through_decord_and_odd_files_do_not(tmp_path):
     exact = {kind: DecordReader().index(make(tmp_path, kind)[0]).decord_exact for kind in KINDS}
     assert [kind for kind in KINDS if exact[kind]] == [
-        'h264', 'h264 short gops, audio', 'h264 variable rate', 'h264 ntsc, mkv', 'one frame']
+        'h264', 'h264 short gops, audio', 'h264 variable rate', 'one frame']
 
 
 @pytest.mark.parametrize('reader', READER_TYPES)
 def test_probe_gives_the_frame_rate(tmp_path, reader):
     path = media.write_video(tmp_path / 'a.mp4', FRAMES[:12], fps=25)
-    assert READERS.build(dict(type=reader)).probe(path) == ClipInfo(num_frames=12, fps=25.0)
+    info = READERS.build(dict(type=reader)).probe(path)
+    assert (info.num_frames, info.fps, info.duration) == (12, pytest.approx(25.0), pytest.approx(12 / 25))
 
 
 @pytest.mark.parametrize('degrees', [90, 180, -90])
@@ -126,7 +127,7 @@ def broken(folder, kind):
     ('truncated', 'truncated'),
     ('truncated, index lost', 'truncated'),
     ('zero frames', 'no video frames'),
-    ('audio only', 'no video track'),
+    ('audio only', 'audio-only, no video track'),
 ])
 def test_a_broken_file_is_a_clip_error_with_path_and_reason(tmp_path, reader, kind, reason):
     path = broken(tmp_path, kind)

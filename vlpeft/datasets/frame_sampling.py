@@ -1,17 +1,52 @@
 """Which frames of a clip a model sees: one from each of T equal segments."""
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 
+# Containers round times to milliseconds: seconds that are as near to a frame's time mean it.
+ROUNDING = 0.5e-3 + 1e-6
+
+
+def timed_range(times: Sequence[float], duration: float, start: float | None = None,
+                end: float | None = None) -> tuple[int, int]:
+    """Frames shown in a range of seconds, by their time stamps; the rate may vary.
+
+    Frame k is shown from ``times[k]`` until the next one appears, the last until the clip ends; it belongs to the range
+    if it is shown at some moment in it.
+
+    Args:
+        times (Sequence[float]): Second at which each frame appears, ascending from 0.
+        duration (float): Seconds to the end of the last frame.
+        start (float, optional): First second. Defaults to None (the beginning).
+        end (float, optional): Last second, cut to the clip's end. Defaults to None (the clip's end).
+
+    Returns:
+        tuple[int, int]: First frame and the frame after the last; never empty.
+
+    Raises:
+        ValueError: The range is empty or lies outside the clip.
+    """
+    if start is None and end is None:
+        return 0, len(times)
+    begin = 0.0 if start is None else start
+    if not 0 <= begin < duration or not (end is None or begin < end):
+        raise ValueError(_no_frames(start, end, duration))
+    # Of frames that share their time all belong.
+    first = bisect_left(times, times[bisect_right(times, begin + ROUNDING) - 1])
+    return first, len(times) if end is None else max(bisect_left(times, end - ROUNDING), first + 1)
+
+
 def frame_range(num_frames: int, fps: float, start: float | None = None, end: float | None = None) -> tuple[int, int]:
-    """Frames shown in a range of seconds.
+    """Frames (or samples of a sound) in a range of seconds, at a constant rate.
 
     Args:
         num_frames (int): Frames of the clip.
-        fps (float): Average frames per second of the clip.
+        fps (float): Frames per second of the clip.
         start (float, optional): First second. Defaults to None (the beginning).
         end (float, optional): Last second, cut to the clip's end. Defaults to None (the clip's end).
 
@@ -28,8 +63,12 @@ def frame_range(num_frames: int, fps: float, start: float | None = None, end: fl
     first = 0 if start is None else math.floor(start * fps + 1e-6)
     stop = num_frames if end is None else min(math.ceil(end * fps - 1e-6), num_frames)
     if not 0 <= first < stop:
-        raise ValueError(f'no frames between start={start} s and end={end} s: the clip lasts {num_frames / fps:.2f} s')
+        raise ValueError(_no_frames(start, end, num_frames / fps))
     return first, stop
+
+
+def _no_frames(start: float | None, end: float | None, duration: float) -> str:
+    return f'no frames between start={start} s and end={end} s: the clip lasts {duration:.2f} s'
 
 
 def middle_indices(start: int, end: int, num_frames: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """What a reader is: ``probe`` a media file for its length, ``read`` the frames of given indices exactly."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +33,15 @@ class ClipInfo:
     Args:
         num_frames (int): Frames, at least 1.
         fps (float): Average frames per second; 0 for an image.
+        times (tuple[float, ...], optional): Second at which each frame appears, from the first frame on; the rate may
+            vary. Defaults to None, an image or a file without time stamps.
+        duration (float): Seconds from the first frame to the end of the last one. Defaults to 0.
     """
 
     num_frames: int
     fps: float
+    times: tuple[float, ...] | None = None
+    duration: float = 0.0
 
 
 class BaseReader(ABC):
@@ -65,6 +71,36 @@ class BaseReader(ABC):
             ClipError: As ``probe``, or a wanted frame cannot be decoded.
             IndexError: An index outside the clip.
         """
+
+
+@contextmanager
+def decoding(path: str, problem: str) -> Iterator[None]:
+    """The one place where exceptions of decoders become unreadable samples.
+
+    Libraries raise whatever they like on damaged files (``KeyError``, ``MemoryError``, ``UnicodeDecodeError``, …), so
+    every exception of the block is a :class:`ClipError` of ``path``, but for one that is already, and a missing
+    library.
+
+    Args:
+        path (str): The file that is being decoded.
+        problem (str): What is then said of it.
+    """
+    try:
+        yield
+    except (ClipError, ImportError):
+        raise
+    except Exception as error:
+        detail = ' '.join(str(getattr(error, 'strerror', None) or error).split()) or type(error).__name__
+        if not isinstance(error, (OSError, ValueError, RuntimeError)):
+            detail = f'{type(error).__name__}: {detail}'
+        raise ClipError(path, f'{problem} ({detail[:300]})') from error
+
+
+def check_finite(path: str, values: np.ndarray, what: str) -> None:
+    """Raise :class:`ClipError` if there is NaN or Inf among ``values``."""
+    if not np.isfinite(values).all():
+        wrong = int(np.size(values) - np.isfinite(values).sum())
+        raise ClipError(path, f'{wrong:,} of {np.size(values):,} {what} are NaN or infinite')
 
 
 def check_file(path: str) -> None:

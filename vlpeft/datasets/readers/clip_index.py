@@ -1,16 +1,26 @@
-"""The frame index of a video file: which frames it holds and where decoding can start, read without decoding.
+"""The frame index of a video file: which frames it holds, when they appear and where decoding can start.
 
-Readers share it, so they agree on the number of frames, on their numbers and on what a broken file is. It costs about
-as much as opening the file (milliseconds).
+It is read without decoding more than one frame. Readers share it, so they agree on the number of frames, on their
+numbers and on what a broken file is. It costs about as much as opening the file (milliseconds).
 """
 
+import struct
+from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 
-from .base import ClipError, check_file
+from .base import ClipError, ClipInfo
+from .container import open_media, video_track
+from .display import changes_pictures, display_matrix
 
-# Seeking in decord 0.6 returns wrong frames outside these (MPEG-4 part 2 with B-frames, AVI, transport streams).
-DECORD_CODECS = ('h264', 'hevc', 'vp8', 'vp9')
-DECORD_FORMATS = ('mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm')
+MP4, MATROSKA = 'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm'
+# Seeking in decord 0.6 returns wrong frames in others (MPEG-4 part 2 with B-frames, AVI, transport streams), and on a
+# damaged WebM it may end the whole process.
+DECORD_CODECS = ('h264', 'hevc')
+# Containers that say in their head how long they last; a writer that is cut off leaves it out.
+DECLARING = (MATROSKA, 'flv', 'avi')
 
 
 @dataclass(frozen=True)
@@ -18,23 +28,25 @@ class ClipIndex:
     """Frames of a video file in presentation order.
 
     Args:
-        times (tuple[int | None, ...]): Presentation time of each frame in units of the stream's time base; None in
-            files without time stamps, which can only be decoded from their start.
+        track (int): Number of the video track among all tracks.
+        times (tuple[int | None, ...]): Presentation time of each frame in units of the track's time base, ascending;
+            None in files without time stamps, which can only be decoded from their start. Frames may share a time.
         keys (tuple[int, ...]): Ascending numbers of the frames where decoding can start.
-        fps (float): Average frames per second; 0 when the file does not say.
+        info (ClipInfo): The same in seconds.
         size (tuple[int, int]): Coded height and width.
-        decord_exact (bool): decord's seeking is exact for this file.
+        decord_exact (bool): decord is safe and exact for this file.
     """
 
+    track: int
     times: tuple
     keys: tuple
-    fps: float
+    info: ClipInfo
     size: tuple
     decord_exact: bool
 
 
 def index_clip(path: str) -> ClipIndex:
-    """Index the first video track of a file.
+    """Index the video track of a file.
 
     Args:
         path (str): The file.
@@ -45,37 +57,91 @@ def index_clip(path: str) -> ClipIndex:
     Raises:
         ClipError: The file is missing, empty, damaged, truncated, audio-only, or its video track has no frame.
     """
-    import av
-    check_file(path)
-    try:
-        with av.open(path) as container:
-            if not container.streams.video:
-                raise ClipError(path, 'no video track')
-            stream = container.streams.video[0]
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            return _index(path, container.format.name, stream, packets)
-    except av.error.FFmpegError as error:
-        raise ClipError(path, f'not a readable video, or truncated ({error.strerror})') from error
+    with open_media(path, 'not a readable video, or truncated') as container:
+        if container.format.name == MP4 and _ends_inside_moov(path):
+            raise ClipError(path, 'truncated: the file ends inside its table of contents')
+        track = video_track(path, container)
+        track.thread_type = 'NONE'  # the loader's workers are the parallelism
+        wanted = container.streams if container.format.name in DECLARING else [track]
+        packets = [packet for packet in container.demux(*wanted) if packet.size]
+        _check_whole(path, container, track, packets)
+        return _index(path, container, track, [packet for packet in packets if packet.stream_index == track.index])
 
 
-def _index(path: str, container_format: str, stream, packets: list) -> ClipIndex:
-    whole = container_format != DECORD_FORMATS[0] or len(packets) >= stream.frames
-    if not whole or any(packet.is_corrupt for packet in packets):
-        raise ClipError(path, f'truncated or damaged: {len(packets)} of {stream.frames or "?"} frames are there')
+def _check_whole(path: str, container, track, packets: list) -> None:
+    """Raise :class:`ClipError` if the file ends before what its head promises, or the demuxer met damage."""
+    count = sum(packet.stream_index == track.index for packet in packets)
+    few = container.format.name == MP4 and count < track.frames
+    if few or any(packet.is_corrupt for packet in packets):
+        raise ClipError(path, f'truncated or damaged: {count} of {track.frames or "?"} frames are there')
+    if container.format.name == 'mpegts' and _ends_inside_a_packet(path):
+        raise ClipError(path, 'truncated: the transport stream ends inside a packet')
+    if container.format.name in DECLARING and container.duration:
+        begins = [(packet, packet.dts if packet.pts is None else packet.pts) for packet in packets]
+        declared = Fraction(container.duration, 1_000_000)
+        last = max(((begin + (packet.duration or 0)) * packet.time_base for packet, begin in begins
+                    if begin is not None), default=declared)
+        # The last frame may lack its duration, and writers round.
+        if last + 1 / (track.average_rate or 10) + Fraction(1, 10) < declared:
+            raise ClipError(path, f'truncated: {float(last):.2f} s of {float(declared):.2f} s are there')
+
+
+def _ends_inside_moov(path: str) -> bool:
+    """Whether an MP4 file ends inside the box that lists its tracks; the first tracks may be there."""
+    size, start = Path(path).stat().st_size, 0
+    with open(path, 'rb') as file:
+        while start + 16 <= size:
+            file.seek(start)
+            length, name, long = struct.unpack('>I4sQ', file.read(16))
+            length = {0: size - start, 1: long}.get(length, length)
+            if name == b'moov':
+                return start + length > size
+            start += max(length, 8)
+    return False
+
+
+def _ends_inside_a_packet(path: str, size: int = 188) -> bool:
+    with open(path, 'rb') as file:
+        head = file.read(size + 1)
+    return len(head) > size and head[0] == head[size] == 0x47 and Path(path).stat().st_size % size != 0
+
+
+def _index(path: str, container, track, packets: list) -> ClipIndex:
     # Frames before an edit list's start are decoded but not shown.
     shown = [packet for packet in packets if not packet.is_discard]
     if not shown:
         raise ClipError(path, 'no video frames')
-    fps = float(stream.average_rate or 0)
-    size = (stream.codec_context.height, stream.codec_context.width)
+    size = (track.codec_context.height, track.codec_context.width)
     if any(packet.pts is None for packet in shown):
-        return ClipIndex((None, ) * len(shown), (0, ), fps, size, decord_exact=False)
-    times = sorted(packet.pts for packet in shown)
-    number = {time: index for index, time in enumerate(times)}
-    keys = sorted({0, *(number[packet.pts] for packet in shown if packet.is_keyframe)})
-    exact = (container_format in DECORD_FORMATS and stream.codec_context.name in DECORD_CODECS
-             and len(shown) == len(packets) and _gops_closed(shown))
-    return ClipIndex(tuple(times), tuple(keys), fps, size, exact)
+        info = ClipInfo(len(shown), float(track.average_rate or 0))
+        return ClipIndex(track.index, (None, ) * len(shown), (0, ), info, size, decord_exact=False)
+    times = tuple(sorted(packet.pts for packet in shown))
+    together = Counter(times)
+    starts = [packet.pts for packet in shown if packet.is_keyframe and together[packet.pts] == 1]
+    keys = tuple(sorted({0, *(bisect_left(times, pts) for pts in starts)}))
+    exact = (container.format.name == MP4 and track.codec_context.name in DECORD_CODECS
+             and len(container.streams.video) == 1 and len(together) == len(packets) and _gops_closed(shown)
+             and _first_is_plain(track, packets[0]))
+    return ClipIndex(track.index, times, keys, _in_seconds(track, times, shown), size, exact)
+
+
+def _in_seconds(track, times: tuple, shown: list) -> ClipInfo:
+    seconds = tuple(float((time - times[0]) * track.time_base) for time in times)
+    last = float(max(packet.duration or 0 for packet in shown if packet.pts == times[-1]) * track.time_base)
+    if not last:  # unknown: as long as the others
+        last = seconds[-1] / max(len(times) - 1, 1) or float(1 / track.average_rate if track.average_rate else 0)
+    duration = seconds[-1] + last
+    return ClipInfo(len(times), len(times) / duration if duration else 0.0, seconds, duration)
+
+
+def _first_is_plain(track, packet) -> bool:
+    """Whether the first frame can be decoded and is neither turned nor mirrored, which decord ignores or does wrong."""
+    import av
+    try:
+        frames = [*track.codec_context.decode(packet), *track.codec_context.decode(None)]
+    except av.error.FFmpegError:
+        return False
+    return bool(frames) and not changes_pictures(display_matrix(frames[0]))
 
 
 def _gops_closed(packets: list) -> bool:

@@ -11,7 +11,8 @@ from .pyav_reader import PyAVReader
 
 @READERS.register_module()
 class DecordReader(PyAVReader):
-    """Default frame reader on decord; files whose frames decord would mix up are decoded by PyAV."""
+    """Default frame reader on decord; files whose frames decord would mix up, or on which it may end the process, are
+    decoded by PyAV."""
 
     def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
         index = self.index(path)
@@ -22,9 +23,8 @@ class DecordReader(PyAVReader):
         wanted, inverse = np.unique(indices, return_inverse=True)  # decord is exact going forward only
         try:
             frames = decord.VideoReader(path, num_threads=1).get_batch(wanted.tolist()).asnumpy()
-        except (decord.DECORDError, RuntimeError):  # its FFmpeg is old: PyAV decodes the file or says why not
+        except Exception:  # its FFmpeg is old: PyAV decodes the file or says why not
             return super().read(path, indices)
-        # decord 0.6 returns four channels for turned (phone) clips.
         if frames.shape[1:] != (*index.size, 3):
             return super().read(path, indices)
         return frames[inverse]

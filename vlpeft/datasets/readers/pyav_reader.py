@@ -1,6 +1,7 @@
 """PyAV reader: whatever FFmpeg decodes, AV1 and unusual containers included."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ import numpy as np
 from ...registry import READERS
 from .base import BaseReader, ClipError, ClipInfo, check_indices
 from .clip_index import ClipIndex, index_clip
+from .container import open_media
+from .display import display_matrix, upright
 
 
 @READERS.register_module()
@@ -25,8 +28,7 @@ class PyAVReader(BaseReader):
 
     def probe(self, path: str) -> ClipInfo:
         self._last = ('', None)  # the file may have changed since it was read
-        index = self.index(path)
-        return ClipInfo(len(index.times), index.fps)
+        return self.index(path).info
 
     def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
         index = self.index(path)
@@ -42,27 +44,23 @@ class PyAVReader(BaseReader):
 
     def _decode(self, path: str, index: ClipIndex, wanted: list[int], keys: tuple) -> dict[int, np.ndarray]:
         """Frames by number, decoding forward and jumping over groups of pictures without a wanted frame."""
-        import av
         found = {}
-        try:
-            with av.open(path) as container:
-                stream = container.streams.video[0]
-                stream.thread_type = 'NONE'  # the loader's workers are the parallelism
-                frames, position = _numbered(container, stream, index), 0
-                for target in wanted:
-                    key = keys[bisect_right(keys, target) - 1]
-                    if key > position:
-                        container.seek(index.times[key], stream=stream)
-                        frames = _numbered(container, stream, index)
-                    for position, frame in frames:
-                        if position >= target:
-                            break
-                    else:
+        with open_media(path, 'damaged or truncated') as container:
+            stream = container.streams[index.track]
+            stream.thread_type = 'NONE'  # the loader's workers are the parallelism
+            frames, position = _numbered(container, stream, index), 0
+            for target in wanted:
+                key = keys[bisect_right(keys, target) - 1]
+                if key > position:
+                    container.seek(index.times[key], stream=stream)
+                    frames = _numbered(container, stream, index)
+                for position, frame in frames:
+                    if position >= target:
                         break
-                    if position == target:
-                        found[target] = _to_rgb(frame)
-        except av.error.FFmpegError as error:
-            raise ClipError(path, f'damaged or truncated ({error.strerror})') from error
+                else:
+                    break
+                if position == target:
+                    found[target] = upright(frame.to_ndarray(format='rgb24'), display_matrix(frame))
         return found
 
 
@@ -71,13 +69,9 @@ def _numbered(container, stream, index: ClipIndex) -> Iterator[tuple]:
     if index.times[0] is None:
         yield from enumerate(container.decode(stream))
         return
-    number = {time: position for position, time in enumerate(index.times)}
+    seen = Counter()  # frames that share their time come one after the other
     for frame in container.decode(stream):
-        if frame.pts in number:
-            yield number[frame.pts], frame
-
-
-def _to_rgb(frame) -> np.ndarray:
-    """uint8 (H, W, 3), turned upright as the file's display matrix says."""
-    pixels = frame.to_ndarray(format='rgb24')
-    return np.ascontiguousarray(np.rot90(pixels, frame.rotation // 90)) if frame.rotation else pixels
+        position = bisect_left(index.times, frame.pts) + seen[frame.pts]
+        if position < len(index.times) and index.times[position] == frame.pts:
+            seen[frame.pts] += 1
+            yield position, frame

@@ -4,8 +4,8 @@ import torch
 from mmcv.transforms import BaseTransform
 
 from ...registry import READERS, TRANSFORMS
-from ..frame_sampling import frame_range, middle_indices, random_indices
-from ..readers import ClipError
+from ..frame_sampling import frame_range, middle_indices, random_indices, timed_range
+from ..readers import ClipError, ClipInfo
 
 SAMPLINGS = dict(random=random_indices, middle=middle_indices)
 
@@ -43,7 +43,7 @@ class LoadClip(BaseTransform):
         if results['media'] == 'video':
             info = reader.probe(path)
             try:
-                start, end = frame_range(info.num_frames, info.fps, results.get('start'), results.get('end'))
+                start, end = _range(info, results.get('start'), results.get('end'))
             except ValueError as error:
                 raise ClipError(path, str(error)) from error
             indices = self.sample(start, end, self.num_frames).tolist()
@@ -51,3 +51,9 @@ class LoadClip(BaseTransform):
         results['clip'] = torch.from_numpy(frames).permute(0, 3, 1, 2)
         results['frame_indices'] = indices
         return results
+
+
+def _range(info: ClipInfo, start: float | None, end: float | None) -> tuple[int, int]:
+    if info.times is None:
+        return frame_range(info.num_frames, info.fps, start, end)
+    return timed_range(info.times, info.duration, start, end)

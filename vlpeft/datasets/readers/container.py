@@ -1,0 +1,52 @@
+"""Opening a media container with FFmpeg, and which of its tracks is the video."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .base import ClipError, check_file, decoding
+
+
+@contextmanager
+def open_media(path: str, problem: str) -> Iterator:
+    """Open a file with PyAV; everything that goes wrong in the block is a :class:`ClipError`.
+
+    Args:
+        path (str): The file.
+        problem (str): What is said of a file that FFmpeg cannot read.
+
+    Yields:
+        av.container.InputContainer: The container.
+    """
+    import av
+    check_file(path)
+    _refuse_animated_webp(path)
+    # A title in another encoding is no reason to refuse a film.
+    with decoding(path, problem), av.open(path, metadata_errors='replace') as container:
+        yield container
+
+
+def video_track(path: str, container):
+    """The track that is the video, as FFmpeg chooses: of those that are no cover art, thumbnail or still, the one marked
+    as default, then the one with more frames at its beginning; without such a mark the larger picture.
+
+    Raises:
+        ClipError: There is none; the reason says what there is instead.
+    """
+    from av.stream import Disposition
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails
+    films = [track for track in container.streams.video if not track.disposition & pictures]
+    films = [track for track in films if not track.disposition & Disposition.still_image] or films
+    if films:
+        best = container.streams.best('video')
+        return best if best in films else max(
+            films, key=lambda track: (bool(track.disposition & Disposition.default), track.width * track.height))
+    only = 'audio-only, ' if container.streams.audio else ''
+    cover = '; its picture is cover art or a thumbnail' if container.streams.video else ''
+    raise ClipError(path, f'{only}no video track{cover}')
+
+
+def _refuse_animated_webp(path: str) -> None:
+    with open(path, 'rb') as file:
+        head = file.read(21)
+    if head[:4] == b'RIFF' and head[8:16] == b'WEBPVP8X' and head[20] & 2:
+        raise ClipError(path, 'animated WebP is not supported as a video; convert it to MP4')
