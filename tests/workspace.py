@@ -10,6 +10,7 @@ from tests.media import write_video
 from tests.tiny import SIZE, WORDS, retriever_config, write_vocabulary
 
 ROOT = Path(__file__).parents[1]
+LORA = dict(type='LoRA', rank=2, targets=dict(kinds=['self_attn'], linears=['q', 'v']))
 COLOURS = dict(red=(220, 30, 30), green=(30, 200, 40), blue=(30, 40, 220))
 
 CONFIG = '''
@@ -71,4 +72,10 @@ def write_workspace(folder: Path, sampling: str = 'random', **model) -> Path:
     bases = ', '.join(repr(str(ROOT / 'configs/_base_' / f'{base}.py')) for base in bases)
     path = folder / 'config.py'
     path.write_text(CONFIG.format(bases=bases, size=SIZE, data=str(data), model=config, sampling=sampling))
+    return path
+
+
+def write_child(path: Path, parent: Path, **model) -> Path:
+    """A config that inherits ``parent``; its settings of the model take the place of the parent's."""
+    path.write_text(f'_base_ = [{str(parent)!r}]\nmodel = {model!r}\n')
     return path

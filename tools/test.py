@@ -32,6 +32,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='checkpoint file or URL; "none" loads nothing and evaluates the base model')
     add_run_arguments(parser)
     parser.add_argument('--amp', action='store_true', help='run the model under autocast')
+    parser.add_argument('--allow-random', action='store_true', help='test although parts of the model come from no file '
+                        'and have their initial values (default: an error that names them)')
     parser.add_argument('--out', metavar='FILE.json', type=json_path,
                         help='write metrics, and the predictions of metrics that keep them, to this file')
     return parser.parse_args(argv)
@@ -46,6 +48,9 @@ def main(argv: Optional[List[str]] = None) -> None:
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
     if args.amp:
         enable_eval_amp(cfg.test_cfg)
+    hook = cfg.get('default_hooks', {}).get('checkpoint')
+    if hook is not None and hook.type == 'AdapterCheckpointHook':
+        hook.allow_random = args.allow_random
     runner = build_runner(cfg)
     metrics = runner.test()
     if args.out and is_main_process():

@@ -18,7 +18,8 @@ def publish(zoo, capsys):
     """Publishes a trained model and pastes what the tool prints into the metafile; returns the model."""
     folder, config, server = zoo
     model = write_trained(config, folder / 'work/epoch_2.pth')
-    assert publish_model.main([str(folder / 'work/epoch_2.pth'), str(folder / f'{NAME}.pth')]) == 0
+    assert publish_model.main([str(folder / 'work/epoch_2.pth'), str(folder / f'{NAME}.pth'), '--config',
+                               str(config)]) == 0
     entry = capsys.readouterr().out.split('for the metafile:\n')[1].replace('<URL of the folder>', server.url)
     write_metafile(folder, entry)
     shutil.rmtree(folder.parent / 'cache')
@@ -92,7 +93,7 @@ def test_errors(zoo, tmp_path):
     checkpoint = torch.load(tmp_path / 'whole.pth')
     del checkpoint['state_dict']['itm_head.classifier.bias']
     torch.save(checkpoint, tmp_path / 'part.pth')
-    with pytest.raises(CheckpointError, match='part.pth leaves 1 parameters .*: itm_head.classifier.bias'):
+    with pytest.raises(CheckpointError, match='part.pth holds .* leaves 1 parameters unfilled: itm_head .1.: itm_head.classifier.bias'):
         vlpeft.get_model(NAME, tmp_path / 'part.pth')
     (folder / 'work/base.pth').write_bytes((folder / 'work/base.pth').read_bytes() + b'.')
     with pytest.raises(CheckpointError, match='trained on another base'):

@@ -31,7 +31,8 @@ def place(tmp_path):
                                   base_checkpoint=dict(source='https://example.invalid/never_fetched.pth'))
     (tmp_path / 'cfg.py').write_text(f'model = {model!r}\n')
     torch.save(dict(model={**base['blip'], **fabricated.official_leftovers(base['blip'])}), tmp_path / 'base.pth')
-    trained = {**adapters['ours'], 'itm_head.classifier.bias': torch.randn(2)}
+    heads = {key: value + 1 for key, value in base['ours'].items() if key.startswith(('itc_head.', 'itm_head.'))}
+    trained = {**adapters['ours'], **heads}
     torch.save(dict(state_dict=trained, meta=dict(epoch=1, base=base_identity(tmp_path / 'base.pth'))),
                tmp_path / 'task.pth')
     return tmp_path, base, adapters, trained

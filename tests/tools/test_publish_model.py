@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from tests.apis.tiny_zoo import write_trained
-from tests.workspace import ROOT, write_workspace
+from tests.workspace import LORA, ROOT, write_child, write_workspace
 from tools.model_converters.publish_model import main, publish
 from vlpeft.checkpoint.files import read_checkpoint
 
@@ -19,15 +19,16 @@ SECRET = b'someone'
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-    """(checkpoint of a run, its model)."""
+    """(checkpoint of a run, its model, its config)."""
     folder = tmp_path_factory.mktemp('run')
-    return folder / 'epoch_2.pth', write_trained(write_workspace(folder / 'work'), folder / 'epoch_2.pth')
+    config = write_workspace(folder / 'work')
+    return folder / 'epoch_2.pth', write_trained(config, folder / 'epoch_2.pth'), config
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_only_what_was_trained_is_published(run, tmp_path, capsys, suffix):
-    src, model = run
-    path = publish(src, tmp_path / f'tiny{suffix}')
+    src, model, _ = run
+    path = publish(src, tmp_path / f'tiny{suffix}', model)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert path.name == f'tiny-{digest[:8]}{suffix}'
     assert path.stat().st_mode & 0o044 == 0o044, 'others may read it'
@@ -37,8 +38,9 @@ def test_only_what_was_trained_is_published(run, tmp_path, capsys, suffix):
     for key, value in checkpoint['state_dict'].items():
         assert torch.equal(value, model.get_parameter(key)), key
     meta = checkpoint['meta']
-    assert meta['base'] == model.base and meta['epoch'] == 2 and set(meta) == {'base', 'epoch', 'iter',
+    assert meta['base'] == model.base and meta['epoch'] == 2 and set(meta) == {'base', 'epoch', 'iter', 'method',
                                                                               'vlpeft_version'}
+    assert meta['method'] == 'UniAdapter of a Retriever'
     assert SECRET in src.read_bytes() and SECRET not in path.read_bytes()
     entry = yaml.safe_load(capsys.readouterr().out.split('for the metafile:\n')[1])
     assert entry['Weights'].endswith(path.name)
@@ -47,28 +49,29 @@ def test_only_what_was_trained_is_published(run, tmp_path, capsys, suffix):
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
 def test_publishing_again_changes_nothing(run, tmp_path, capsys, suffix):
-    path = publish(run[0], tmp_path / f'tiny{suffix}')
+    path = publish(run[0], tmp_path / f'tiny{suffix}', run[1])
     stamp = path.stat().st_mtime_ns
     shutil.copy(run[0], tmp_path / 'copy.pth')
     for _ in range(12):
-        assert publish(tmp_path / 'copy.pth', tmp_path / f'tiny{suffix}') == path
+        assert publish(tmp_path / 'copy.pth', tmp_path / f'tiny{suffix}', run[1]) == path
         assert f'{path} is there already' in capsys.readouterr().out
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / 'copy.pth', path])
     assert path.stat().st_mtime_ns == stamp
-    assert publish(run[0], tmp_path / f'elsewhere/tiny{suffix}').read_bytes() == path.read_bytes()
+    assert publish(run[0], tmp_path / f'elsewhere/tiny{suffix}', run[1]).read_bytes() == path.read_bytes()
 
 
 def test_command_line(run, tmp_path):
-    command = [sys.executable, 'tools/model_converters/publish_model.py', run[0], tmp_path / 'tiny.pth']
+    command = [sys.executable, 'tools/model_converters/publish_model.py', run[0], tmp_path / 'tiny.pth',
+               '--config', run[2]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     path, = tmp_path.iterdir()
-    assert f'wrote {path}' in done.stdout and publish(run[0], tmp_path / 'tiny.pth') == path
+    assert f'wrote {path}' in done.stdout and publish(run[0], tmp_path / 'tiny.pth', run[1]) == path
 
 
 def test_a_damaged_file_of_that_name_is_not_overwritten(run, tmp_path, capsys):
-    path = publish(run[0], tmp_path / 'tiny.pth')
+    path = publish(run[0], tmp_path / 'tiny.pth', run[1])
     path.write_bytes(b'damaged')
-    assert main([str(run[0]), str(tmp_path / 'tiny.pth')]) == 1
+    assert main([str(run[0]), str(tmp_path / 'tiny.pth'), '--config', str(run[2])]) == 1
     assert 'holds something else' in capsys.readouterr().err and path.read_bytes() == b'damaged'
 
 
@@ -78,9 +81,22 @@ def test_refusals(run, tmp_path, capsys):
     torch.save(dict(state_dict={'momentum.x': torch.ones(1)}), tmp_path / 'empty.pth')
     for name, message in (('blip.pth', 'is in the blip layout; convert it first'), ('empty.pth', 'no trained weights'),
                           ('nowhere.pth', 'nowhere.pth')):
-        assert main([str(tmp_path / name), str(tmp_path / 'out.pth')]) == 1
+        assert main([str(tmp_path / name), str(tmp_path / 'out.pth'), '--config', str(run[2])]) == 1
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        main([str(run[0]), str(tmp_path / 'out')])
+        main([str(run[0]), str(tmp_path / 'out'), '--config', str(run[2])])
     assert 'must end in .pth' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ['blip.pth', 'empty.pth']
+
+
+def test_a_checkpoint_that_does_not_fit_its_config_is_not_published(run, tmp_path, capsys):
+    config = write_child(tmp_path / 'lora.py', run[2], adapter=dict(LORA, _delete_=True))
+    assert main([str(run[0]), str(tmp_path / 'out.pth'), '--config', str(config)]) == 1
+    error = capsys.readouterr().err
+    assert 'a method that it does not name, the config is LoRA of a Retriever' in error and 'adapter.layers' in error
+    checkpoint = torch.load(run[0])
+    del checkpoint['state_dict']['adapter.layers.1.down.bias']
+    torch.save(checkpoint, tmp_path / 'part.pth')
+    assert main([str(tmp_path / 'part.pth'), str(tmp_path / 'out.pth'), '--config', str(run[2])]) == 1
+    assert 'leaves 1 parameters unfilled: adapter (1): adapter.layers.1.down.bias' in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['lora.py', 'part.pth']

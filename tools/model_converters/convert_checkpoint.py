@@ -3,23 +3,23 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
-import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
-from torch import Tensor
+from mmengine.config import DictAction
+from torch import Tensor, nn
 
+from vlpeft.apis.build import empty_model
 from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.coverage import check_load, is_base, meta_of, weight_names
 from vlpeft.checkpoint.dialects import dialect_names, get_dialect, weights_of
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import (SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_checkpoint,
                                      write_safetensors)
 from vlpeft.checkpoint.identity import base_identity, check_base
-from vlpeft.checkpoint.load import fit, unique_state
+from vlpeft.checkpoint.load import fit
 from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
-from vlpeft.checkpoint.tied import tied_names
+from vlpeft.checkpoint.tied import tied_names, unique_state
 
 SAFETENSORS = 'safetensors'
 OURS = ('vlpeft', SAFETENSORS)
@@ -63,47 +63,46 @@ def parse_args(argv=None) -> argparse.Namespace:
     return args
 
 
-def model_state(config: str, options: Dict) -> Tuple[Dict[str, Tensor], Tuple[str, ...], Dict[str, str]]:
-    """State dict of the config's model on the meta device: keys and shapes, no memory, no weights; the names of the
-    parts that a base fills; and further names of tied tensors."""
-    from vlpeft.registry import MODELS
+def gather(src: str, model: nn.Module, source_format: Optional[str], base: Optional[str]
+           ) -> Tuple[Dict[str, Tensor], Dict]:
+    """State dict in our keys from SRC, filled up from the base; and the meta that our own layouts record.
 
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict(options)
-    cfg.model.base_checkpoint = None
-    init_default_scope('vlpeft')
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
-    return unique_state(model), model.backbones, tied_names(model)
-
-
-def gather(src: str, target: Mapping[str, Tensor], backbones: Tuple[str, ...], tied: Mapping[str, str],
-           source_format: Optional[str], base: Optional[str]) -> Tuple[Dict[str, Tensor], Dict]:
-    """State dict in our keys from SRC, filled up from the base; and the meta that our own layouts record."""
+    Raises:
+        CheckpointError: SRC does not fit the model (:mod:`vlpeft.checkpoint.coverage`); a base, which holds nothing of
+            a method, may leave the method unfilled.
+    """
+    target, tied = unique_state(model), tied_names(model)
     checkpoint = read_checkpoint(fetch(src))
-    recorded = checkpoint.get('meta', {}).get('base')
+    recorded = meta_of(checkpoint).get('base')
     if recorded and base:
         check_base(recorded, base_identity(base), src)
     state = {}
     if base:
-        state, report = fit(fetch(base), target, strict_parts=backbones, tied=tied)
+        state, report = fit(fetch(base), target, strict_parts=model.backbones, tied=tied)
+        report.settle(())
         print(report)
         checkpoint = {**checkpoint, 'state_dict': join_new_rows(weights_of(checkpoint), state, src)}
     fitted, report = fit(checkpoint, target, origin=src, tied=tied,
                          dialect='vlpeft' if source_format == SAFETENSORS else source_format)
+    # Without --base, the base is taken to hold what is frozen.
+    given = state or set(weight_names(model)) - model.declared
+    plain = is_base(checkpoint, report)
+    check_load(model, report, checkpoint, given, allow_random=plain)
+    report.settle(set(weight_names(model)) - set(given))
     print(report)
     state.update(fitted)
     state.update(stored_rows(weights_of(checkpoint)))
     meta = dict(converted_from=base_identity(src))
+    if not plain:
+        meta['method'] = model.method
     if recorded and not base:
         meta['base'] = recorded
     return state, meta
 
 
-def write(state: Dict[str, Tensor], dst: Path, to: str, meta: Dict, target: Mapping[str, Tensor],
-          backbones: Tuple[str, ...]) -> None:
+def write(state: Dict[str, Tensor], dst: Path, to: str, meta: Dict, model: nn.Module) -> None:
     """Write a state dict in a layout; refuses a whole-model layout without the whole backbone."""
-    absent = [key for key in target if key.partition('.')[0] in backbones and key not in state]
+    absent = [key for key in unique_state(model) if key.partition('.')[0] in model.backbones and key not in state]
     if to not in OURS and absent:
         raise CheckpointError(f'the {to} layout holds whole models, and {len(absent)} backbone keys are missing '
                               f'({shorten(absent)}); name the base with --base')
@@ -124,9 +123,9 @@ def main(argv=None) -> int:
     try:
         if args.dst.exists() and not args.force:
             raise CheckpointError(f'{args.dst} exists; give --force to overwrite it')
-        target, backbones, tied = model_state(args.config, args.cfg_options)
-        state, meta = gather(args.src, target, backbones, tied, args.source_format, args.base)
-        write(state, args.dst, args.to, meta, target, backbones)
+        model = empty_model(args.config, args.cfg_options)
+        state, meta = gather(args.src, model, args.source_format, args.base)
+        write(state, args.dst, args.to, meta, model)
     except (CheckpointError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

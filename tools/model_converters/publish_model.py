@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import torch
+from mmengine.config import DictAction
+from torch import nn
 
 import vlpeft
+from vlpeft.apis.build import empty_model
 from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.coverage import check_load, meta_of, weight_names
 from vlpeft.checkpoint.dialects import detect, weights_of
 from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_safetensors
-from vlpeft.checkpoint.trained import TRAINING_ONLY
+from vlpeft.checkpoint.load import TRAINING_ONLY, fit
+from vlpeft.checkpoint.tied import tied_names, unique_state
 
 KEPT_META = ('base', 'epoch', 'iter')
 EPILOG = """example:
   python tools/model_converters/publish_model.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth \\
-      published/uniadapter_blip_msrvtt.pth
+      published/uniadapter_blip_msrvtt.pth --config configs/uniadapter/blip_msrvtt.py
 writes published/uniadapter_blip_msrvtt-1a2b3c4d.pth and prints what to paste into the metafile (docs/zoo.md)."""
 
 
@@ -31,17 +36,20 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument('src', type=Path, help='checkpoint of a run')
     parser.add_argument('dst', type=Path, help='STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put '
                         'between stem and suffix')
+    parser.add_argument('--config', required=True, help='config that the checkpoint must fit wholly')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
+                        help='override config entries, such as model.adapter.bottleneck=512')
     args = parser.parse_args(argv)
     if args.dst.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
         parser.error(f'{args.dst}: the name must end in {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
     return args
 
 
-def strip(path: Path) -> Dict[str, Any]:
+def strip(path: Path, model: nn.Module) -> Dict[str, Any]:
     """State dict and meta of a checkpoint as they are published.
 
     Raises:
-        CheckpointError: It is not a checkpoint of ours, or holds nothing but training state.
+        CheckpointError: It is not a checkpoint of ours, holds nothing but training state, or does not fit the model.
     """
     checkpoint = read_checkpoint(path)
     layout = detect(checkpoint, str(path)).name
@@ -50,8 +58,11 @@ def strip(path: Path) -> Dict[str, Any]:
     weights = {key: value for key, value in weights_of(checkpoint).items() if not key.startswith(TRAINING_ONLY)}
     if not weights:
         raise CheckpointError(f'{path} holds no trained weights')
-    recorded = checkpoint.get('meta', {})
+    recorded = meta_of(checkpoint)
     meta = {key: recorded[key] for key in KEPT_META if recorded.get(key) is not None}
+    _, report = fit(checkpoint, unique_state(model), origin=str(path), tied=tied_names(model))
+    check_load(model, report, checkpoint, set(weight_names(model)) - model.declared if 'base' in meta else ())
+    meta['method'] = model.method
     return dict(state_dict=weights, meta=dict(meta, vlpeft_version=vlpeft.__version__))
 
 
@@ -72,13 +83,13 @@ def to_bytes(checkpoint: Dict[str, Any], draft: Path) -> bytes:
     return len(header).to_bytes(8, 'little') + header + data[8 + size:]
 
 
-def publish(src: Path, dst: Path) -> Path:
-    """Writes the published file; does nothing if it is there.
+def publish(src: Path, dst: Path, model: nn.Module) -> Path:
+    """Writes the published file; does nothing if it is there. ``model`` is what it must fit, on any device.
 
     Raises:
-        CheckpointError: A file of that name holds something else.
+        CheckpointError: As :func:`strip`, or a file of that name holds something else.
     """
-    checkpoint = strip(src)
+    checkpoint = strip(src, model)
     dst.parent.mkdir(parents=True, exist_ok=True)
     draft = dst.with_name(f'.{dst.stem}.{os.getpid()}{dst.suffix}')
     try:
@@ -104,7 +115,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Publish, or say why not."""
     args = parse_args(argv)
     try:
-        publish(args.src, args.dst)
+        publish(args.src, args.dst, empty_model(args.config, args.cfg_options))
     except (CheckpointError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -4,14 +4,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Mapping, Optional, Tuple, Union
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.coverage import warn_of_random_parts
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint
-from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.registry import MODELS, SCOPE
 
@@ -118,18 +118,26 @@ def build_model(cfg: Config, trained: Optional[Path], with_base: bool, device: s
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build(cfg.model)
     if trained is not None:
-        _load_wholly(model, trained)
+        load_trained(model, read_checkpoint(trained), str(trained))
+    if with_base:
+        warn_of_random_parts(model)
     model.to(device)
     model.eval()
     return model
 
 
-def _load_wholly(model: nn.Module, path: Path) -> None:
-    missing = set(load_trained(model, read_checkpoint(path), str(path)).missing)
-    wanted = model.declared if model.base else {key for key, _ in model.named_parameters()}
-    if absent := sorted(missing & wanted):
-        raise CheckpointError(f'{path} leaves {len(absent)} parameters of the model at random values: '
-                              + shorten(absent))
+def empty_model(config: Union[str, Path], options: Optional[Mapping[str, Any]] = None) -> nn.Module:
+    """The model of a config file on the meta device: keys, shapes and what trains, but no weights and no memory.
+
+    Args:
+        config (str | Path): Config file.
+        options (dict, optional): Dotted keys of the config and their values. Defaults to None.
+    """
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(dict(options or {}))
+    cfg.model.base_checkpoint = None
+    with DefaultScope.overwrite_default_scope(SCOPE), torch.device('meta'):
+        return MODELS.build(cfg.model)
 
 
 def _relative(config: Path) -> str:

@@ -1,16 +1,21 @@
 """The base: the pretrained weights under an adapter, loaded the same way in every run."""
 
 import hashlib
+import logging
+from pathlib import Path
 from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional
 
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
+from .coverage import by_part, unread_keys, weight_names
 from .download import fetch
 from .errors import CheckpointError
+from .files import read_checkpoint
 from .identity import base_identity
-from .load import fit, load_into
-from .tied import tied_names
+from .load import fit, put
+from .report import LoadReport
+from .tied import tied_names, unique_state
 
 
 class Base(NamedTuple):
@@ -25,10 +30,11 @@ def load_base(model: nn.Module,
               source: Optional[str] = None,
               sha256: Optional[str] = None,
               **parts: Mapping[str, str]) -> Base:
-    """Loads a base of any dialect into a model whose method is not attached yet: one file, or one for each part.
+    """Loads a base of any dialect into a new model: one file, or one for each part.
 
     Args:
-        model: Its backbones must be filled wholly; what is missing elsewhere stays as initialised and is reported.
+        model: Its backbones must be filled wholly. Heads and method are filled where the file has them, and are left to
+            a checkpoint or to training where it has not.
         source: Path or URL of one file for the whole model. Defaults to None, for ``parts``.
         sha256: Expected hash of that file. Defaults to None, unchecked.
         **parts: ``vision=dict(source=…, sha256=…)``, one for each backbone and any head. Only the parameters of the
@@ -45,9 +51,13 @@ def load_base(model: nn.Module,
         if parts:
             raise CheckpointError(f'base_checkpoint has a source of its own and also {", ".join(parts)}; choose one')
         path = fetch(source, sha256=sha256)
-        report = load_into(model, path, strict_parts=model.backbones)
-        print_log(str(report), 'current')
-        return Base(base_identity(path), frozenset(report.loaded), report.grown)
+        checkpoint = read_checkpoint(path)
+        state, report = fit(checkpoint, unique_state(model), strict_parts=model.backbones, origin=str(path),
+                            tied=tied_names(model))
+        if unread := unread_keys(model, report, checkpoint):
+            print_log(f'the base {path} holds {len(unread)} keys that {model.method} does not read: {by_part(unread)}',
+                      'current', logging.WARNING)
+        return _put(model, state, report, path)
     there = [*model.backbones, *model.heads]
     unknown = [name for name in parts if name not in there]
     bare = [name for name in model.backbones if name not in parts]
@@ -65,9 +75,19 @@ def load_base(model: nn.Module,
 
 def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Base:
     path = fetch(source, sha256=sha256)
-    # Buffers of towers are constants of their geometry, which some files hold for another one.
-    target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
+    # Other buffers of towers are constants of their geometry, which some files hold for another one.
+    names = [name for name in weight_names(model) if name.startswith(f'{part}.')]
+    target = {name: value for name, value in unique_state(model).items() if name in names}
     state, report = fit(path, target, strict_parts=(part, ), tied=tied_names(model))
-    model.load_state_dict(state, strict=False)
+    for name in [name for name in report.parts if name != part]:
+        if keys := report.parts.pop(name).unexpected:
+            report.ignored.setdefault(f'only {part} is taken from this file', []).extend(keys)
+    return _put(model, state, report, path)
+
+
+def _put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport, path: Path) -> Base:
+    put(model, state, report)
+    # What the base lacks is no fault yet: a checkpoint may fill it, and what then stays random is said.
+    report.settle(())
     print_log(str(report), 'current')
     return Base(base_identity(path), frozenset(report.loaded), report.grown)

@@ -14,10 +14,12 @@ from .report import LoadReport, shorten
 from .resize import grow_words, resize_embedding
 from .tied import join_tied, tied_names, unique_state
 
-__all__ = ['base_identity', 'check_base', 'fit', 'load_into', 'unique_state']
+__all__ = ['base_identity', 'check_base', 'fit', 'load_into', 'put', 'unique_state']
 
 #: Averages of the trained weights; a file without them leaves them to start from the weights it gave.
 MOMENTUM = 'momentum.'
+#: Parts that only training needs.
+TRAINING_ONLY = (MOMENTUM, 'queue.')
 
 
 def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]], *, dialect: Optional[str] = None,
@@ -41,10 +43,15 @@ def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]],
     """
     state, report = fit(checkpoint, unique_state(model), dialect=dialect, strict_parts=strict_parts, origin=origin,
                         tied=tied_names(model))
+    put(model, state, report)
+    return report
+
+
+def put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport) -> None:
+    """Puts what :func:`fit` returned into the model, and the same into momentum copies that the file lacks."""
     model.load_state_dict(state, strict=False)
     if stale := {key.removeprefix(MOMENTUM) for key in report.missing if key.startswith(MOMENTUM)}:
         model.momentum.copy_from(model, stale)
-    return report
 
 
 def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Tensor], *,
@@ -65,7 +72,10 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     if not layout.matches(checkpoint):
         raise CheckpointError(f'{origin} is not in the {dialect} layout; its first keys: '
                               + shorten(list(weights_of(checkpoint))))
-    source = join_tied(layout.to_vlpeft(checkpoint), tied, origin)
+    try:
+        source = join_tied(layout.to_vlpeft(checkpoint), tied, origin)
+    except KeyError as error:
+        raise CheckpointError(f'{origin} ({layout.name} layout) lacks the key {error}') from error
     report = LoadReport(origin, layout.name, ignored=layout.ignored_keys(checkpoint))
     fitted, misfits = {}, []
     for key, wanted in target.items():
@@ -92,9 +102,13 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     parts = {key.partition('.')[0] for key in target}
     for key in source:
         name = key.partition('.')[0]
-        if name in layout.optional_parts and name not in parts:
+        if key in target:
+            continue
+        if name not in parts and name in layout.optional_parts:
             report.ignored.setdefault(f'the model has no {name}', []).append(key)
-        elif key not in target:
+        elif key.startswith(TRAINING_ONLY):
+            report.ignored.setdefault('state of another training', []).append(key)
+        else:
             report.part(key).unexpected.append(key)
     _refuse(report, misfits, strict_parts, weights_of(checkpoint), target)
     return fitted, report
@@ -104,11 +118,10 @@ def _refuse(report: LoadReport, misfits: Sequence[str], strict_parts: Sequence[s
             target: Mapping[str, Tensor]) -> None:
     if misfits:
         raise CheckpointError(f'{report.origin} ({report.dialect} layout) has another geometry than the model; '
-                              f'{len(misfits)} shapes (file -> model) differ:\n  ' + '\n  '.join(misfits[:8]))
+                              f'{len(misfits)} shapes (file -> model) differ: ' + ', '.join(misfits[:8]))
     if not report.loaded:
-        raise CheckpointError(f'{report.origin} ({report.dialect} layout) fills nothing of the model.\n'
-                              f'  first keys of the file:  {shorten(list(source))}\n'
-                              f'  first keys of the model: {shorten(list(target))}')
+        raise CheckpointError(f'{report.origin} ({report.dialect} layout) fills nothing of the model; first keys of the '
+                              f'file: {shorten(list(source))}; of the model: {shorten(list(target))}')
     for name in strict_parts:
         if name not in report.parts:
             raise CheckpointError(f'{name!r} is not a part of the model; its parts: {", ".join(report.parts)}')

@@ -1,7 +1,7 @@
 """What loading a checkpoint did, part by part."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List
+from typing import Container, Dict, List
 
 _SHOWN = 4
 
@@ -63,6 +63,11 @@ class LoadReport:
     def resized(self) -> Dict[str, str]:
         """All resized keys with old and new shape."""
         return {key: note for part in self.parts.values() for key, note in part.resized.items()}
+
+    def settle(self, open_keys: Container[str]) -> None:
+        """Leaves among the missing ones only those that nothing else has filled."""
+        for part in self.parts.values():
+            part.missing = [key for key in part.missing if key in open_keys]
 
     def __str__(self) -> str:
         width = max(map(len, ('part', *self.parts)))

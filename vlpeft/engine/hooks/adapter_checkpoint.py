@@ -2,17 +2,20 @@
 
 import os
 import tempfile
+from typing import Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import FlexibleRunner
+from mmengine.runner import BaseLoop, FlexibleRunner
 
-from vlpeft.checkpoint.load import unique_state
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.coverage import by_part, random_parts, warn_of_random_parts
+from vlpeft.checkpoint.load import TRAINING_ONLY, unique_state
 from vlpeft.checkpoint.new_rows import new_rows
 from vlpeft.checkpoint.scheme import SCHEME
-from vlpeft.checkpoint.trained import TRAINING_ONLY, load_trained
+from vlpeft.checkpoint.trained import load_trained
 from vlpeft.registry import HOOKS
 
 #: Arguments of MMEngine's file functions for writing whole files or none.
@@ -44,13 +47,18 @@ class AdapterCheckpointHook(CheckpointHook):
 
     Args:
         save_base: Writes the frozen weights too. Defaults to False.
+        allow_random: Whether a model is tested of which parts come from no file and so are random. True: with a
+            warning; False: not; None: with a warning if there is no checkpoint, not if one leaves parts unfilled.
+            Defaults to None.
         **kwargs: Of MMEngine's ``CheckpointHook``.
     """
 
-    def __init__(self, save_base: bool = False, **kwargs) -> None:
+    def __init__(self, save_base: bool = False, allow_random: Optional[bool] = None, **kwargs) -> None:
         super().__init__(backend_args=ATOMIC, **kwargs)
         self.save_base = save_base
+        self.allow_random = allow_random
         self.in_training = False
+        self.has_trained = False
 
     @staticmethod
     def _model(runner):
@@ -59,7 +67,7 @@ class AdapterCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out frozen weights, and from best checkpoints, which hold no optimiser, what only training needs."""
         model = self._model(runner)
-        checkpoint['meta']['base'] = model.base
+        checkpoint['meta'].update(base=model.base, method=model.method)
         if isinstance(runner, FlexibleRunner):
             # After a validation it counts one epoch or iteration too many, which a resumed run would skip.
             ahead = dict(epoch=self.by_epoch and self.in_training, iter=not self.by_epoch and self.in_training)
@@ -82,8 +90,36 @@ class AdapterCheckpointHook(CheckpointHook):
         """
         model = self._model(runner)
         origin = str(runner._load_from or 'the resumed checkpoint').removeprefix(SCHEME)
-        load_trained(model, checkpoint, origin)
+        start = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        load_trained(model, checkpoint, origin, start, bool(self.allow_random))
         checkpoint['state_dict'] = model.state_dict()
+
+    def before_train(self, runner) -> None:
+        """Says what starts from its initial values."""
+        super().before_train(runner)
+        warn_of_random_parts(self._model(runner))
+        self.has_trained = True
+
+    def before_val(self, runner) -> None:
+        """As :meth:`before_test`, outside of training."""
+        self.before_test(runner)
+
+    def before_test(self, runner) -> None:
+        """Says what is random.
+
+        Raises:
+            CheckpointError: Something is, and ``allow_random`` is False.
+        """
+        if self.has_trained:
+            return
+        model = self._model(runner)
+        names = random_parts(model)
+        if names and self.allow_random is False:
+            raise CheckpointError(
+                f'{len(names)} parameters of {model.method} come from no file and would be tested at their initial '
+                f'values: {by_part(names)}; give a checkpoint that holds them, set model.adapter=None for the base '
+                'alone, or allow it with --allow-random')
+        warn_of_random_parts(model)
 
     def _save_checkpoint(self, runner) -> None:
         """MMEngine's, called before the runner counts the epoch or iteration that ends."""

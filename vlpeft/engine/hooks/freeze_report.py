@@ -5,6 +5,7 @@ from typing import Iterable
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
+from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.models.parameters import count_parameters
 from vlpeft.registry import HOOKS
 
@@ -46,7 +47,9 @@ class FreezeReportHook(Hook):
                 if names:
                     raise RuntimeError(f'{len(names)} parameters {what} differently from the declaration ({fault}): '
                                        f'{_shorten(names)}')
-        if model.base is None and model.trainable != 'all':
-            raise RuntimeError('the backbone is frozen but has random weights: set '
-                               "model.base_checkpoint=dict(source=…), or model.trainable='all' to train from scratch")
+        random = [name for name in random_parts(model) if name.partition('.')[0] in model.backbones]
+        if model.trainable != 'all' and (random := [name for name in random if name not in model.declared]):
+            raise RuntimeError(f'the backbone is frozen but has random weights ({_shorten(random)}): set '
+                               'model.base_checkpoint=dict(source=…), give a whole checkpoint as load_from, or '
+                               "model.trainable='all' to train from scratch")
         runner.logger.info('parameters\n' + report(count_parameters(model)))

@@ -1,4 +1,4 @@
-"""The life of an adapted model: build towers and heads, load the base, attach the method, freeze, check."""
+"""The life of an adapted model: build towers and heads, build the method, load the base, freeze, attach, check."""
 
 import functools
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
@@ -30,6 +30,7 @@ class AdaptedModel(BaseModel):
         base: Name and hash of the loaded base, or None.
         base_keys: State-dict keys that it filled.
         grown: Those of which it has the first rows only, and how many.
+        filled: State-dict keys that a file has filled, the base or a checkpoint.
         declared: Names of the parameters that train.
         own_roles: Roles of parameters that belong to the task model itself.
         trained_parts: Module paths inside towers that train as heads do.
@@ -51,6 +52,7 @@ class AdaptedModel(BaseModel):
         self.base: Optional[dict] = None
         self.base_keys: FrozenSet[str] = frozenset()
         self.grown: Mapping[str, int] = {}
+        self.filled: Set[str] = set()
 
     def assemble(self,
                  towers: Mapping[str, str],
@@ -60,7 +62,7 @@ class AdaptedModel(BaseModel):
                  base_checkpoint: Optional[dict],
                  gradient_checkpointing: Sequence[str] = (),
                  train_norms: Sequence[str] = ()) -> None:
-        """Initialises, loads, attaches, freezes and probes.
+        """Initialises, builds the method, loads, freezes, attaches and probes.
 
         Args:
             towers: Names of the backbones for methods, and where each is in the model.
@@ -86,9 +88,10 @@ class AdaptedModel(BaseModel):
                 for name in self.backbones:
                     getattr(self, name).init_weights()
         self.trainable = trainable
+        self.adapter = self._build_adapter(adapter)
         if base_checkpoint is not None:
             self.base, self.base_keys, self.grown = load_base(self, **base_checkpoint)
-        self.adapter = self._build_adapter(adapter)
+            self.filled = set(self.base_keys)
         freeze(self, trainable)
         self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
         if self.adapter is not None:
@@ -116,6 +119,16 @@ class AdaptedModel(BaseModel):
                          for path in self.towers[tower].declared_norms('train_norms')
                          for name, _ in self.towers[tower].module.get_submodule(path).named_parameters())
 
+    @property
+    def method(self) -> str:
+        """What trains, as checkpoints record it and messages name it, such as ``'UniAdapter of a Retriever'``."""
+        composed = isinstance(self.adapter, ComposedAdapter)
+        parts = self.adapter.parts if composed else [] if self.adapter is None else [self.adapter]
+        names = [type(part).__name__ for part in parts]
+        if self.trainable == 'all':
+            names.append('all weights')
+        return f'{" + ".join(names) or "heads"} of a {type(self).__name__}'
+
     def init_weights(self) -> None:
         """Everything was initialised in the constructor, before the base was loaded."""
 
@@ -140,16 +153,14 @@ class AdaptedModel(BaseModel):
                             f'as {", ".join(missed[:3])}')
 
     def frozen_keys(self) -> Set[str]:
-        """State-dict keys of the parameters that never change and that the base gave, which checkpoints leave out.
-
-        Without a base these are all frozen ones: nothing could bring them back, so such a checkpoint says so.
-        """
+        """State-dict keys of the parameters that never change and that the base brings back, which checkpoints leave
+        out."""
         names: Dict[int, Set[str]] = {}
         for name, param in self.named_parameters(remove_duplicate=False):
             names.setdefault(id(param), set()).add(name)
         return {
             name
-            for same in names.values() if not same & self.declared and (self.base is None or same & self.base_keys)
+            for same in names.values() if not same & self.declared and same & self.base_keys
             for name in same
         }
 

@@ -1,0 +1,123 @@
+"""What a load must fill and must have read: one rule for everything that takes a checkpoint.
+
+A *whole* load (testing, resuming, ``get_model``, inferencers, converting, publishing) fills every parameter that trains
+and every other one that the base does not give, and reads every key of the file. A *start* (``load_from`` in training)
+may fill less, and may leave out heads that the model does not have.
+"""
+
+import logging
+from typing import Any, Collection, Dict, List, Mapping
+
+from mmengine.logging import print_log
+from torch import nn
+
+from .dialects import detect, weights_of
+from .errors import CheckpointError
+from .new_rows import stored_rows
+from .report import LoadReport, shorten
+
+OURS, METHOD_PART = 'vlpeft', 'adapter'
+STATISTICS = ('running_mean', 'running_var')
+
+
+def meta_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+    """What a checkpoint says about itself; empty in most foreign layouts."""
+    meta = checkpoint.get('meta')
+    return dict(meta) if isinstance(meta, Mapping) else {}
+
+
+def weight_names(model: nn.Module) -> List[str]:
+    """Keys of what a file has to give: parameters, tied ones once, and the statistics of batch norms."""
+    return [*(name for name, _ in model.named_parameters()),
+            *(name for name, _ in model.named_buffers() if name.endswith(STATISTICS))]
+
+
+def random_parts(model: nn.Module) -> List[str]:
+    """Those of :func:`weight_names` that no file has filled: they are as they were initialised."""
+    return [name for name in weight_names(model) if name not in model.filled]
+
+
+def warn_of_random_parts(model: nn.Module) -> None:
+    """Names, in a warning, what no file has filled; silent if there is nothing."""
+    if names := random_parts(model):
+        print_log(f'{len(names)} parameters of {model.method} come from no file and have their initial values: '
+                  + by_part(names), 'current', logging.WARNING)
+
+
+def by_part(keys: Collection[str]) -> str:
+    """The first keys of each part."""
+    parts: Dict[str, List[str]] = {}
+    for key in keys:
+        parts.setdefault(key.partition('.')[0], []).append(key)
+    return '; '.join(f'{part} ({len(names)}): {shorten(names)}' for part, names in parts.items())
+
+
+def held_method(checkpoint: Mapping[str, Any], origin: str) -> str:
+    """What was trained into a checkpoint, as it says itself or as its layout tells."""
+    if method := meta_of(checkpoint).get('method'):
+        return str(method)
+    layout = detect(checkpoint, origin).name
+    return 'a method that it does not name' if layout == OURS else f'the {layout} layout'
+
+
+def is_base(checkpoint: Mapping[str, Any], report: LoadReport) -> bool:
+    """Whether a checkpoint is no result of training a method: it records no base and no method, and holds none."""
+    trained = [key for key in (*report.loaded, *report.unexpected) if key.startswith(f'{METHOD_PART}.')]
+    return not trained and not meta_of(checkpoint).keys() & {'base', 'method'}
+
+
+def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, Any]) -> List[str]:
+    """Keys of the file, in our names, that the model has no place for. Those that a foreign layout does not know
+    either keep their names; they are warned of, and are not among them."""
+    source = weights_of(checkpoint)
+    there = {*model.state_dict(), *stored_rows(source)}
+    unknown = [key for key in report.unexpected if key not in there]
+    foreign = [key for key in unknown if report.dialect != OURS and key in source]
+    if foreign:
+        print_log(f'{report.origin}: {len(foreign)} keys are unknown to the {report.dialect} layout and are not read: '
+                  + by_part(foreign), 'current', logging.WARNING)
+    return [key for key in unknown if key not in foreign]
+
+
+def check_load(model: nn.Module,
+               report: LoadReport,
+               checkpoint: Mapping[str, Any],
+               given: Collection[str],
+               start: bool = False,
+               allow_random: bool = False) -> None:
+    """Holds a load to the rule, before anything of it is in the model.
+
+    Args:
+        model (nn.Module): An :class:`AdaptedModel`.
+        report (LoadReport): Of ``fit``.
+        checkpoint (dict): What ``read_checkpoint`` returned.
+        given (Collection[str]): Keys that the base gives.
+        start (bool): Whether training starts from it. Defaults to False.
+        allow_random (bool): Whether parameters may be left unfilled. Defaults to False.
+
+    Raises:
+        CheckpointError: Parameters would stay unfilled or keys unread; names the file's method and the model's.
+    """
+    loaded = set(report.loaded)
+    must = [name for name in weight_names(model) if name in model.declared or name not in given]
+    unfilled = [] if start or allow_random else [name for name in must if name not in loaded]
+    unread = unread_keys(model, report, checkpoint)
+    if start:
+        parts = {key.partition('.')[0] for key in model.state_dict()} | {METHOD_PART}
+        elsewhere = [key for key in unread if key.partition('.')[0] not in parts]
+        unread = [key for key in unread if key not in elsewhere]
+        if elsewhere:
+            print_log(f'{report.origin}: parts that {model.method} does not have are left out: {by_part(elsewhere)}',
+                      'current', logging.WARNING)
+    faults = []
+    if unfilled:
+        faults.append(f'it leaves {len(unfilled)} parameters unfilled: {by_part(unfilled)}')
+    if unread:
+        faults.append(f'{len(unread)} of its keys would not be read: {by_part(unread)}')
+    if faults:
+        raise CheckpointError(misfit(model, checkpoint, report.origin) + '; '.join(faults))
+
+
+def misfit(model: nn.Module, checkpoint: Mapping[str, Any], origin: str) -> str:
+    """How every message about a checkpoint that does not fit begins: the file, its method and the model's."""
+    return f'{origin} holds {held_method(checkpoint, origin)}, the config is {model.method}: '
