@@ -52,6 +52,8 @@ def put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport) -> No
     model.load_state_dict(state, strict=False)
     if stale := {key.removeprefix(MOMENTUM) for key in report.missing if key.startswith(MOMENTUM)}:
         model.momentum.copy_from(model, stale)
+    if hasattr(model, 'filled'):
+        model.filled |= set(state)
 
 
 def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Tensor], *,

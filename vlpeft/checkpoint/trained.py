@@ -46,7 +46,6 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], origin: str, s
     check_load(model, report, checkpoint, model.base_keys, start, allow_random)
     _forget_replaced(model, state)
     put(model, state, report)
-    model.filled |= set(state)
     report.settle(random_parts(model))
     print_log(str(report), 'current')
     if recorded is not None and rest:

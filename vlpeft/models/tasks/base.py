@@ -91,7 +91,6 @@ class AdaptedModel(BaseModel):
         self.adapter = self._build_adapter(adapter)
         if base_checkpoint is not None:
             self.base, self.base_keys, self.grown = load_base(self, **base_checkpoint)
-            self.filled = set(self.base_keys)
         freeze(self, trainable)
         self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
         if self.adapter is not None:
