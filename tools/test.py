@@ -12,7 +12,7 @@ from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply
 
 EPILOG = """examples:
   python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
-  python tools/test.py configs/uniadapter/blip_msrvtt.py none      # the base model, nothing trained
+  python tools/test.py configs/baselines/blip_msrvtt_heads.py none      # the base model, nothing trained
   bash tools/dist_test.sh configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth 8"""
 
 
