@@ -36,6 +36,14 @@ def test_other_words_are_spelt(tokenizer):
     assert tokenizer.tokenize('Zebra 7') == ['z', '##e', '##b', '##r', '##a', '7']
 
 
+def test_captions_may_be_texts_and_the_file_a_list(tmp_path):
+    """A text was read as its letters."""
+    (tmp_path / 'own.json').write_text(json.dumps([dict(image='a', caption='zebra'), dict(image='b', caption=['yak'])]))
+    done = run_tool('build_vocab.py', tmp_path, tmp_path / 'own.json')
+    assert done.returncode == 0, done.stderr
+    assert {'zebra', 'yak'} <= set((tmp_path / 'vocab.txt').read_text().split())
+
+
 def test_too_many_words(quickstart_data, tmp_path):
     done = run_tool('build_vocab.py', tmp_path, quickstart_data / 'clips/train.jsonl', '--size', 120)
     assert done.returncode != 0 and '--size is 120' in done.stderr

@@ -9,12 +9,15 @@ import json
 import string
 from pathlib import Path
 
+from vlpeft.datasets.jsonl import captions_of
+from vlpeft.datasets.records import read_records
+
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 
 
 def read_captions(files: list[Path]) -> list[str]:
-    """All captions of JSONL files whose ``caption`` is a list."""
-    return [text for file in files for line in file.read_text().splitlines() for text in json.loads(line)['caption']]
+    """All captions of files of own data."""
+    return [text for file in files for where, record in read_records(str(file)) for text in captions_of(where, record)]
 
 
 def make_tokens(captions: list[str], size: int) -> list[str]:
@@ -34,7 +37,7 @@ def make_tokens(captions: list[str], size: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, e.g. data/quickstart/vocab')
-    parser.add_argument('annotations', type=Path, nargs='+', help='JSONL files')
+    parser.add_argument('annotations', type=Path, nargs='+', help='JSON lines or lists with captions')
     parser.add_argument('--size', type=int, default=254, help='tokens, so that configs can rely on it: with [DEC] and '
                         '[ENC] the model has SIZE + 2 word embeddings; default 254')
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Writes a retrieval gallery (HTML) from a result of tools/test.py and the annotation file that was tested."""
+"""Writes a retrieval gallery (HTML) from a result of tools/test.py and the set that was tested."""
 
 import argparse
 import json
@@ -6,10 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
-from vlpeft.datasets.readers import PyAVReader
 from vlpeft.visualization import ClipQuery, TextQuery, write_gallery
 
 FRAMES = 8
+
+
+def read_records(source: str) -> list[dict]:
+    """Clips of a test set as the set itself numbers them, with ``name``, ``texts``, ``clip_id`` and ``text_ids``.
+
+    Args:
+        source (str): A config (``.py``), whose ``test_dataloader`` says which set it is, or a file of own data, media
+            beside it.
+    """
+    from mmengine.config import Config
+
+    import vlpeft  # noqa: F401
+    from vlpeft.registry import DATASETS
+    data = (Config.fromfile(source).test_dataloader.dataset if source.endswith('.py') else
+            dict(type='JSONLRetrieval', ann_file=source, test_mode=True))
+    dataset = DATASETS.build(dict(data, pipeline=[]))
+    return [dataset.get_data_info(number) for number in range(len(dataset))]
 
 
 def evenly(items: list, count: int) -> list:
@@ -17,56 +33,68 @@ def evenly(items: list, count: int) -> list:
     return [items[round(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
-def read_queries(result: dict, lines: list[dict], count: int) -> tuple[list[TextQuery], list[ClipQuery]]:
+def read_queries(result: dict, records: list[dict], count: int) -> tuple[list[TextQuery], list[ClipQuery]]:
     """Queries of a result.
 
     Args:
         result (dict): What ``tools/test.py --out`` wrote.
-        lines (list[dict]): Annotations, one clip a line; captions are numbered in their order.
+        records (list[dict]): See :func:`read_records`.
         count (int): Queries of each direction to keep.
+
+    Raises:
+        ValueError: The result is of a set with other clips.
     """
-    clips = [line['video'] for line in lines]
-    texts = [(text, line['video']) for line in lines for text in line['caption']]
-    chosen = {
-        direction: evenly([p for p in result['predictions']['retrieval'] if p['direction'] == direction], count)
-        for direction in ('t2v', 'v2t')
-    }
+    clips = {record['clip_id']: record for record in records}
+    texts = {number: (text, record['name']) for record in records
+             for number, text in zip(record['text_ids'], record['texts'])}
+    predictions = result['predictions']['retrieval']
+    known = dict(t2v=texts, v2t=clips)
+    other = [p for p in predictions if p['query_id'] not in known[p['direction']]]
+    if other:
+        raise ValueError(f"the result has the {other[0]['direction']} query {other[0]['query_id']}, which is not in "
+                         f'the set of {len(clips)} clips and {len(texts)} captions: was another set tested?')
+    chosen = {direction: evenly([p for p in predictions if p['direction'] == direction], count) for direction in known}
     text_queries = [
-        TextQuery(*texts[p['query_id']], p['rank'], [(clips[item], score) for item, score in p['top']])
+        TextQuery(*texts[p['query_id']], p['rank'], [(clips[item]['name'], score) for item, score in p['top']])
         for p in chosen['t2v']
     ]
     clip_queries = [
-        ClipQuery(clips[p['query_id']], lines[p['query_id']]['caption'], p['rank'],
+        ClipQuery(clips[p['query_id']]['name'], clips[p['query_id']]['texts'], p['rank'],
                   [(texts[item][0], score) for item, score in p['top']]) for p in chosen['v2t']
     ]
     return text_queries, clip_queries
 
 
+def frame_loader(records: list[dict]):
+    """A function from the name of a clip to its frames, uint8 (T, H, W, 3); an image twice, because a page plays at
+    least two."""
+    from vlpeft.datasets.transforms import LoadClip
+    load, by_name = LoadClip(FRAMES, reader=dict(type='PyAVReader')), {record['name']: record for record in records}
+
+    def load_frames(name: str) -> np.ndarray:
+        frames = load.transform(dict(by_name[name]))['clip'].permute(0, 2, 3, 1).numpy()
+        return frames if len(frames) > 1 else np.repeat(frames, 2, axis=0)
+
+    return load_frames
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('result', type=Path, help='JSON file written by tools/test.py --out')
-    parser.add_argument('annotations', type=Path, help='JSONL file of the test set')
+    parser.add_argument('source', help='own data that was tested (JSON lines or list, media beside it), or the config')
     parser.add_argument('out', help='HTML file to write')
     parser.add_argument('--title', default='What the model finds', help='heading of the page')
     parser.add_argument('--queries', type=int, default=12, help='queries of each direction, default 12')
     args = parser.parse_args()
-    result = json.loads(args.result.read_text())
-    lines = [json.loads(line) for line in args.annotations.read_text().splitlines()]
-    reader = PyAVReader()
-
-    def load_frames(clip: str) -> np.ndarray:
-        path = str(args.annotations.parent / clip)
-        indices = np.linspace(0, reader.probe(path).num_frames - 1, FRAMES).round().astype(int)
-        return reader.read(path, indices.tolist())
-
-    text_queries, clip_queries = read_queries(result, lines, args.queries)
+    result, records = json.loads(args.result.read_text()), read_records(args.source)
+    text_queries, clip_queries = read_queries(result, records, args.queries)
     recalls = ', '.join(f'{name} {result["metrics"][key]:.1f}' for name, key in (
         ('text-to-clip R@1', 'retrieval/t2v_R@1'), ('clip-to-text R@1', 'retrieval/v2t_R@1')))
     write_gallery(
-        args.out, args.title, text_queries, clip_queries, load_frames,
-        captions={line['video']: line['caption'][0] for line in lines},
-        note=f'{len(lines)} test clips: {recalls}. The queries are taken at even distances from the test set. '
-             'Scores are matching logits.')
+        args.out, args.title, text_queries, clip_queries, frame_loader(records),
+        captions={record['name']: record['texts'][0] for record in records},
+        note=f'{len(records)} test clips: {recalls}. The queries are taken at even distances from the test set. '
+             'Scores are matching logits, or similarities where the model does not match.')
     print(f'gallery: {args.out}')
 
 
