@@ -129,10 +129,10 @@ def test_a_wav_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
     np.testing.assert_allclose(samples, NOISE[:5000], rtol=0, atol=2**-15)
 
 
-def test_without_soundfile_the_extra_is_named_and_nothing_else_needs_it(tmp_path):
+def test_without_soundfile_the_package_is_named_and_nothing_else_needs_it(tmp_path):
     path = write_sound(tmp_path / 'a.wav', NOISE)
     code = ("import sys; sys.modules['soundfile'] = None\n"
             'from vlpeft.datasets.readers import AudioReader\n'
             f'try:\n    AudioReader().read({path!r})\nexcept ImportError as error:\n    print(error)')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert 'pip install vlpeft[audio]' in done.stdout
+    assert 'pip install soundfile' in done.stdout

@@ -148,7 +148,7 @@ def test_errors_of_a_packed_file(tmp_path):
 
 def test_without_h5py_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'h5py', None)
-    with pytest.raises(ImportError, match=r'pip install vlpeft\[features\]'):
+    with pytest.raises(ImportError, match=r'pip install h5py'):
         HDF5Reader(str(tmp_path)).read('a')
 
 

@@ -30,7 +30,7 @@ def open_hdf5(path: str | Path, mode: str = 'r', **kwargs):
     try:
         import h5py
     except ImportError as error:
-        raise ImportError('HDF5 features need h5py: pip install vlpeft[features]') from error
+        raise ImportError('HDF5 features need h5py: pip install h5py') from error
     return h5py.File(path, mode, locking=False if mode == 'r' else None, **kwargs)
 
 

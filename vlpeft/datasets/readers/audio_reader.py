@@ -73,7 +73,7 @@ def _read(path: str, start: float | None, end: float | None) -> tuple[np.ndarray
     try:
         import soundfile
     except ImportError as error:
-        raise ImportError('audio needs soundfile: pip install vlpeft[audio]') from error
+        raise ImportError('audio needs soundfile: pip install soundfile') from error
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError:  # not one of its formats

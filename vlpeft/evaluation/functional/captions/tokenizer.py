@@ -8,7 +8,7 @@ from typing import List, Sequence
 from .ptb import ptb_tokens
 
 TOKENIZERS = ('auto', 'java', 'python')
-INSTALL = "pip install 'vlpeft[captions]'"
+INSTALL = 'pip install pycocoevalcap'
 
 
 def choose_tokenizer(tokenizer: str = 'auto') -> str:

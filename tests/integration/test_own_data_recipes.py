@@ -1,0 +1,74 @@
+"""The recipes for own data at tiny geometry, on the two files that docs/data.md asks for: train, validate, test."""
+
+import json
+import math
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from tests import tiny_epalm
+from tests.media import write_image
+from tests.vl_workspace import shrink_vl_model, write_vl_workspace
+from tests.workspace import ROOT
+from vlpeft.engine.run_config import RunConfig
+
+RECIPES = sorted(path.name for path in (ROOT / 'configs/own_data').glob('*.py'))
+
+
+@pytest.fixture(scope='module')
+def workspace(tmp_path_factory):
+    root = write_vl_workspace(tmp_path_factory.mktemp('own'))
+    folder = root / 'data/own'
+    folder.mkdir(parents=True)
+    lines = [dict(image=f'{i}.png', caption=['a red car', 'a car'], question='which colour?', answer='red', id=i)
+             for i in range(4)]
+    for i in range(4):
+        write_image(folder / f'{i}.png', seed=i)
+    (folder / 'train.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    (folder / 'test.jsonl').write_text(json.dumps(lines, indent=2))
+    tiny_epalm.write_vocabulary(root / 'opt')
+    model = tiny_epalm.build_perceptual(torch.float32)
+    for part in ('lm', 'encoder'):
+        prefix = 'encoder.' if part == 'encoder' else ''
+        state = {prefix + key: value for key, value in getattr(model, part).state_dict().items()}
+        torch.save(state, root / f'opt_{part}.pth')
+    return root
+
+
+def shrink_model(model, root):
+    if model.type == 'VLSeq2Seq':
+        return shrink_vl_model(model, root)
+    tiny = tiny_epalm.perceptual_config('opt', str(root / 'opt'))
+    model.update({key: tiny[key] for key in ('lm', 'vocab_size', 'vocabulary', 'encoder')})
+    model.adapter.update(start=1, end=tiny_epalm.LAYERS - 1)
+    model.base_checkpoint = {part: dict(source=str(root / f'opt_{part}.pth')) for part in ('lm', 'encoder')}
+    for task in model.tasks.values():
+        task.max_new_tokens = 4
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(workspace)
+    cfg = RunConfig.read(ROOT / 'configs/own_data' / recipe)
+    shrink_model(cfg.model, workspace)
+    size = (cfg.model.get('vision') or cfg.model.get('encoder')).img_size
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False, pin_memory=False, batch_size=2)
+        for step in loader.dataset.pipeline:
+            if 'size' in step:
+                step.size = size
+    if cfg.test_evaluator.type == 'CaptionMetric':
+        cfg.val_evaluator.tokenizer = cfg.test_evaluator.tokenizer = 'python'
+    cfg.train_cfg.max_epochs = 1
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), f'own_{recipe}'.removesuffix('.py')
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    assert runner.iter == (4 if 'captions' in recipe else 2)
+    assert list(tmp_path.glob('best_*.pth'))
+    metrics = runner.test()
+    figures = [value for value in metrics.values() if not isinstance(value, str)]
+    assert figures and all(math.isfinite(value) for value in figures)
+    found = runner.test_evaluator.metrics[0].predictions
+    assert [row.get('question_id', row.get('sample_id')) for row in found] == (
+        [f'{i}.png' for i in range(4)] if 'captions' in recipe else [0, 1, 2, 3])
