@@ -91,7 +91,7 @@ def test_questions_without_a_listed_answer_are_counted_in_the_log(root, caplog, 
 ])
 def test_malformed_answer_lists(root, content, message):
     write_json(root / 'list.json', content)
-    with pytest.raises(AnnotationError, match=f'list.json: {message}'):
+    with pytest.raises(AnnotationError, match=f'list.json:1: {message}'):
         build(root, answer_file='list.json')
 
 
@@ -119,7 +119,7 @@ def test_ids_of_a_test_set_are_unique_and_of_one_kind(root, ids, message):
 
 
 @pytest.mark.parametrize('line, message', [
-    (dict(video='a.mp4', qestion='x'), "unknown key 'qestion'; valid: video, image, question, answer, question_id"),
+    (dict(video='a.mp4', qestion='x'), "unknown key 'qestion', is 'question' meant"),
     (dict(question='x', answer='y'), "expected one of 'video' and 'image'"),
     (dict(video='a.mp4', answer='y'), "'question' must be a text"),
     (dict(video='a.mp4', question=' ', answer='y'), "'question' must be a text"),

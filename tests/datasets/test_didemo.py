@@ -65,12 +65,12 @@ def test_paragraphs_are_cleaned_whole(root):
 
 
 @pytest.mark.parametrize('content, message', [
-    ('{"video": "a"}', 'own.json: expected a list of objects'),
+    ('{"video": "a"}', 'own.json:1: expected a list of objects'),
     ('[]', 'own.json holds no annotations'),
-    ('[{"video": "a_1.mov", "description": "x"},\n {"video": "a_1.mov"}]', r"own.json: .*\[1\]: 'description' must be"),
-    ('[{"video": 3, "description": "x"}]', r"own.json: .*\[0\]: 'video' must be a text"),
+    ('[{"video": "a_1.mov", "description": "x"},\n {"video": "a_1.mov"}]', r"own.json:2: .*\[1\]: 'description' must"),
+    ('[{"video": 3, "description": "x"}]', r"own.json:\d+: .*\[0\]: 'video' must be a text"),
     ('[{"video": "../x.mov", "description": "x"}, {"video": "../../x.mov", "description": "x"}]',
-     r"own.json: .*\[1\]: '\.\./\.\./x.mov' lies outside the data root"),
+     r"own.json:\d+: .*\[1\]: '\.\./\.\./x.mov' lies outside the data root"),
     ('[{"video":', 'own.json:1: not valid JSON'),
 ])
 def test_broken_files_are_named(root, content, message):

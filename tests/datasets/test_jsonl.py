@@ -110,7 +110,7 @@ def test_blank_lines_and_a_byte_order_mark_are_no_samples(root):
 @pytest.mark.parametrize('line, message', [
     ('{"video": "a.mp4", "caption": "x"', 'own.jsonl:3: not valid JSON'),
     ('[1, 2]', 'own.jsonl:3: expected a JSON object'),
-    (dict(video='a.mp4', captoin='x'), "own.jsonl:3: unknown key 'captoin'; valid: video, image, caption, start, end"),
+    (dict(video='a.mp4', captoin='x'), "own.jsonl:3: unknown key 'captoin', is 'caption' meant"),
     (dict(caption='x'), "own.jsonl:3: expected one of 'video' and 'image'"),
     (dict(video='a.mp4', image='c.png', caption='x'), "own.jsonl:3: expected one of 'video' and 'image'"),
     (dict(video=7, caption='x'), "own.jsonl:3: expected one of"),

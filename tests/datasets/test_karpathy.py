@@ -96,20 +96,20 @@ IMAGE = dict(filename='a.jpg', split='val', sentences=[dict(raw='x')])
 
 
 @pytest.mark.parametrize('content, split, message', [
-    ([dict(image='a.jpg', caption='x')], 'val', "own.json is one split by itself; set split=None instead of 'val'"),
-    (dict(images=[IMAGE]), None, 'own.json holds all splits; set split to one of train, val, test'),
+    ([dict(image='a.jpg', caption='x')], 'val', "own.json:1: is one split by itself; set split=None instead of 'val'"),
+    (dict(images=[IMAGE]), None, 'own.json:1: holds all splits; set split to one of train, val, test'),
     (dict(images=[IMAGE]), 'test', 'holds no annotations'),
-    (dict(annotations=[]), 'val', "own.json: expected a list 'images'"),
-    ('text', None, 'own.json: expected a list of objects'),
-    ([dict(image='a.jpg', caption='x'), dict(caption='x')], None, r"own.json: entry\[1\]: 'image' must be a text"),
-    ([dict(image='a.jpg', caption=[])], None, r'own.json: entry\[0\]: expected a caption'),
-    ([dict(image='a.jpg', caption=['x', 3])], None, r'own.json: entry\[0\]: expected a caption'),
-    ([dict(image='a.jpg', captions='x')], None, r'own.json: entry\[0\]: expected a caption'),
-    ([dict(image='../a.jpg', caption='x')], None, r"own.json: entry\[0\]: '\.\./a.jpg' lies outside the data root"),
-    (dict(images=[IMAGE, dict(split='val')]), 'val', r"own.json: images\[1\]: 'filename' must be a text"),
-    (dict(images=[dict(IMAGE, sentences=None)]), 'val', r"own.json: images\[0\]: expected a list 'sentences'"),
-    (dict(images=[dict(IMAGE, sentences=[{}])]), 'val', r'own.json: images\[0\]: expected a caption'),
-    (dict(images=[dict(IMAGE, filepath='../..')]), 'val', r'own.json: images\[0\]: .* lies outside the data root'),
+    (dict(annotations=[]), 'val', "own.json:1: expected a list 'images'"),
+    ('text', None, 'own.json:1: expected a list of objects'),
+    ([dict(image='a.jpg', caption='x'), dict(caption='x')], None, r"own.json:\d+: entry\[1\]: 'image' must be a text"),
+    ([dict(image='a.jpg', caption=[])], None, r'own.json:\d+: entry\[0\]: expected a caption'),
+    ([dict(image='a.jpg', caption=['x', 3])], None, r'own.json:\d+: entry\[0\]: expected a caption'),
+    ([dict(image='a.jpg', captions='x')], None, r'own.json:\d+: entry\[0\]: expected a caption'),
+    ([dict(image='../a.jpg', caption='x')], None, r"own.json:\d+: entry\[0\]: '\.\./a.jpg' lies outside the data root"),
+    (dict(images=[IMAGE, dict(split='val')]), 'val', r"own.json:\d+: images\[1\]: 'filename' must be a text"),
+    (dict(images=[dict(IMAGE, sentences=None)]), 'val', r"own.json:\d+: images\[0\]: expected a list 'sentences'"),
+    (dict(images=[dict(IMAGE, sentences=[{}])]), 'val', r'own.json:\d+: images\[0\]: expected a caption'),
+    (dict(images=[dict(IMAGE, filepath='../..')]), 'val', r'own.json:\d+: images\[0\]: .* lies outside the data root'),
 ])
 def test_broken_files_are_named(tmp_path, content, split, message):
     (tmp_path / 'own.json').write_text(json.dumps(content))

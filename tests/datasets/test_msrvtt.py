@@ -103,7 +103,7 @@ def test_wrong_splits(layout, arguments, message):
     ('MSRVTT_JSFUSION_test.csv', 'video_id,sentence\n../../x,hello\n', 'test_1ka', 'csv:2: .*outside the data root'),
     ('MSRVTT_data.json', None, 'train_full', 'MSRVTT_data.json does not exist'),
     ('MSRVTT_data.json', '{"videos": [\n oops', 'train_full', 'MSRVTT_data.json:2: not valid JSON'),
-    ('MSRVTT_data.json', '{"videos": []}', 'train_full', "no list 'sentences'"),
+    ('MSRVTT_data.json', '{"videos": []}', 'train_full', "json:1: expected a list 'sentences'"),
     ('MSRVTT_data.json', '{"videos": [{"video_id": "a"}]}', 'train_full', r"videos\[0\]: 'split' must be a text"),
     ('few.jsonl', '', None, 'few.jsonl holds no annotations'),
     ('few.jsonl', '{"clip_name": "a", "caption": "x"}\n{"clip": "a"}\n', None, "few.jsonl:2: 'clip_name' must be a"),

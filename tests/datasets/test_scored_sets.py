@@ -127,5 +127,5 @@ def test_pixels_of_both_images_are_stacked(tmp_path):
 ])
 def test_broken_records_are_named_by_file_and_entry(tmp_path, kind, change, message):
     good = dict(VQAv2=QUESTION, GQA=GQA, NLVR2=STATEMENT)[kind]
-    with pytest.raises(AnnotationError, match=rf'own.json: entry\[1\]: .*{message}'):
+    with pytest.raises(AnnotationError, match=rf'own.json:\d+: entry\[1\]: .*{message}'):
         build(kind, tmp_path, [good, dict(good, **change)])

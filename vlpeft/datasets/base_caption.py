@@ -17,8 +17,8 @@ class BaseCaption(BaseClips):
         """Yield (place for messages, clip, captions).
 
         A clip is a dict of ``name``, ``path``, ``media``, ``start`` and ``end`` (see :class:`BaseClips`), ``sample_id``
-        (int or str) and what else a pipeline needs. Equal ids are the same clip. No captions mean that they are not
-        public.
+        (int or str) and what else a pipeline needs. Equal ids are the same clip, and two files of one id
+        an error. No captions mean that they are not public.
         """
         raise NotImplementedError
 
@@ -35,8 +35,13 @@ class BaseCaption(BaseClips):
 
     def _test_samples(self) -> list[dict]:
         samples: dict[int | str, dict] = {}
-        for _, clip, captions in self.load_captions():
+        places: dict[int | str, str] = {}
+        for where, clip, captions in self.load_captions():
             sample = samples.setdefault(clip['sample_id'], clip)
+            first = places.setdefault(clip['sample_id'], where)
+            if any(sample.get(key) != clip.get(key) for key in ('path', 'paths')):
+                raise AnnotationError(f"{where}: sample_id {clip['sample_id']!r} was already used at {first} for "
+                                      f"{sample.get('path', sample.get('paths'))}")
             if captions:
                 sample.setdefault('references', []).extend(captions)
         return list(samples.values())

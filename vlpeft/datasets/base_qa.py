@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from mmengine.dataset import force_full_init
 from mmengine.logging import print_log
 
-from .annotations import AnnotationError, read_json
+from .annotations import AnnotationError, read_json, type_name
 from .base_clips import BaseClips
 
 QUESTION_TYPES = ('what', 'who', 'how', 'when', 'where')
@@ -84,11 +84,16 @@ class BaseQA(BaseClips):
         if self.answer_file is not None:
             path = self.resolve(self.answer_file)
             answers = read_json(path)
-            if not isinstance(answers, list) or not answers or not all(isinstance(text, str) for text in answers):
-                raise AnnotationError(f'{path}: expected a list of answers (texts), not empty')
-            if len(set(answers)) < len(answers):
-                raise AnnotationError(f'{path}: {Counter(answers).most_common(1)[0][0]!r} is listed more than once')
-            return answers
+            if not isinstance(answers, list) or not answers:
+                raise AnnotationError(f'{path}:1: expected a list of answers (texts), not empty')
+            seen = set()
+            for line, answer in zip(answers.lines, answers):
+                if not isinstance(answer, str):
+                    raise AnnotationError(f'{path}:{line}: expected a list of answers (texts), got {type_name(answer)}')
+                if answer in seen:
+                    raise AnnotationError(f'{path}:{line}: {answer!r} is listed more than once')
+                seen.add(answer)
+            return list(answers)
         if self.answers_from is not None:
             path = self.resolve(self.answers_from)
             answers = most_frequent_answers(self.load_questions(path), self.answers_top)
@@ -103,9 +108,11 @@ class BaseQA(BaseClips):
             number = question['question_id']
             if number in seen:
                 raise AnnotationError(f'{where}: question_id {number!r} was already used at {seen[number]}')
+            first = next(iter(seen), number)
+            if type(first) is not type(number):
+                raise AnnotationError(f'{where}: question_id {number!r} beside {first!r} at {seen[first]}: they must '
+                                      'be all integers or all texts (or all left out)')
             seen[number] = where
-        if len({type(number) for number in seen}) > 1:
-            raise AnnotationError(f'{self.ann_file}: question_ids must be all integers or all texts (or all left out)')
 
     def _report_outside(self, samples: list[dict]) -> None:
         known = [sample['gold'] for sample in samples if 'gold' in sample]

@@ -1,22 +1,24 @@
-"""Retrieval on own data: one JSON object a line."""
+"""Retrieval on own data: JSON lines or one JSON list."""
 
 from collections.abc import Iterator, Sequence
 
 from ..registry import DATASETS
-from .annotations import AnnotationError, read_jsonl
+from .annotations import AnnotationError
 from .base_retrieval import BaseRetrieval
-from .own_clips import is_text, read_clip
+from .own_clips import is_text, read_own
 
-KEYS = ('video', 'image', 'caption', 'start', 'end')
+KEYS = ('video', 'image', 'caption', 'id', 'start', 'end')
 
 
 @DATASETS.register_module()
 class JSONLRetrieval(BaseRetrieval):
-    """Retrieval on own data: JSON lines ``{"video" or "image": path, "caption": str or list, "start", "end"}``.
+    """Retrieval on own data: objects ``{"video" or "image": path, "caption": str or list, "start", "end"}``.
 
-    Paths are relative to the media folder (``data_prefix=dict(media=…)``, by default ``data_root``, by default the
-    folder of the file). ``start`` and ``end``, in seconds, are optional and restrict a video. Lines with equal path
-    and range are captions of the same clip. Arguments and errors: :class:`BaseRetrieval`.
+    The file holds an object a line or one JSON list of them, or conversations (:mod:`.chat_records`), whose target is
+    the caption; an ``id`` is allowed, other unknown keys are passed over with a line in the log. Paths are
+    relative to the media folder (``data_prefix=dict(media=…)``, by default ``data_root``, by default the folder of the
+    file). ``start`` and ``end``, in seconds, are optional and restrict a video. Objects with equal path and range are
+    captions of the same clip. Arguments and errors: :class:`BaseRetrieval`.
     """
 
     def load_pairs(self) -> Iterator[tuple[dict, str]]:
@@ -26,14 +28,15 @@ class JSONLRetrieval(BaseRetrieval):
 
 
 def read_captioned(path: str, folder: str, root: str,
-                   keys: Sequence[str] = KEYS) -> Iterator[tuple[str, dict, list[str]]]:
-    """Clips with captions, line by line.
+                   keys: Sequence[str] = KEYS, several: bool = False) -> Iterator[tuple[str, dict, list[str]]]:
+    """Clips with captions, record by record.
 
     Args:
-        path (str): File of JSON lines as in :class:`JSONLRetrieval`.
+        path (str): File as in :class:`JSONLRetrieval`.
         folder (str): Media folder.
         root (str): Data root, which a clip must not leave.
-        keys (Sequence[str]): All keys that a line may have. Defaults to those of :class:`JSONLRetrieval`.
+        keys (Sequence[str]): All keys that are read. Defaults to those of :class:`JSONLRetrieval`.
+        several (bool): Whether a record may show several images. Defaults to False.
 
     Yields:
         tuple[str, dict, list[str]]: 'file:line' for messages, clip (see :func:`read_clip`), captions.
@@ -41,8 +44,8 @@ def read_captioned(path: str, folder: str, root: str,
     Raises:
         AnnotationError: The file is missing or a line is malformed.
     """
-    for where, record in read_jsonl(path):
-        yield where, read_clip(where, record, folder, (root, folder), keys), captions_of(where, record)
+    for where, record, clip, chat in read_own(path, folder, root, keys, several):
+        yield where, clip, captions_of(where, record) if chat is None else [chat.target]
 
 
 def captions_of(where: str, record: dict) -> list[str]:

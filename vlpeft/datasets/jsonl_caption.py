@@ -1,4 +1,4 @@
-"""Captioning of own data: one JSON object a line."""
+"""Captioning of own data: JSON lines or one JSON list."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,18 +7,25 @@ from ..registry import DATASETS
 from .base_caption import BaseCaption
 from .jsonl import read_captioned
 
-KEYS = ('video', 'image', 'audio', 'caption', 'start', 'end')
+KEYS = ('video', 'image', 'audio', 'caption', 'id', 'start', 'end')
 
 
 @DATASETS.register_module()
 class JSONLCaption(BaseCaption):
-    """Own data to be described: JSON lines ``{"video", "image" or "audio": path, "caption": …}``.
+    """Own data to be described: objects ``{"video", "image" or "audio": path, "caption": …}``.
 
-    Lines are as :class:`JSONLRetrieval`'s, also of sounds, of which ``start`` and ``end`` restrict the range, too.
-    ``sample_id`` is the path, with the range if there is one; ``name`` is the file's name without its suffix, by which
-    stored features are found. Arguments and errors: :class:`BaseCaption`.
+    They are as :class:`JSONLRetrieval`'s, also of sounds, of which ``start`` and ``end`` restrict the range, too, and
+    of several images (``"image": [path, path]``). ``sample_id`` is the path, with the range if there is one; ``name``
+    is the file's name without its suffix, by which stored features are found. Arguments and errors:
+    :class:`BaseCaption`.
     """
 
     def load_captions(self) -> Iterator[tuple[str, dict, list[str]]]:
-        for where, clip, captions in read_captioned(self.ann_file, self.data_prefix['media'], self.data_root, KEYS):
-            yield where, dict(clip, sample_id=clip['name'], name=Path(clip['path']).stem), captions
+        folder = self.data_prefix['media']
+        for where, clip, captions in read_captioned(self.ann_file, folder, self.data_root, KEYS, several=True):
+            sample_id = clip['name']
+            if 'paths' in clip:
+                clip['names'] = [Path(path).stem for path in clip['paths']]
+            else:
+                clip['name'] = Path(clip['path']).stem
+            yield where, dict(clip, sample_id=sample_id), captions

@@ -73,9 +73,9 @@ def read_images(ann_file: str, split: str | None = None) -> Iterator[tuple[str, 
     data = read_json(ann_file)
     single = isinstance(data, dict)
     if single and split is None:
-        raise AnnotationError(f"{ann_file} holds all splits; set split to one of {', '.join(SPLITS)}")
+        raise AnnotationError(f"{ann_file}:1: holds all splits; set split to one of {', '.join(SPLITS)}")
     if not single and split is not None:
-        raise AnnotationError(f"{ann_file} is one split by itself; set split=None instead of '{split}'")
+        raise AnnotationError(f"{ann_file}:1: is one split by itself; set split=None instead of '{split}'")
     return _from_karpathy(ann_file, data, split) if single else _from_blip(ann_file, data)
 
 

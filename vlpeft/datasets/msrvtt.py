@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..registry import DATASETS
-from .annotations import AnnotationError, locate, read_csv, read_json, read_jsonl
+from .annotations import AnnotationError, locate, read_csv, read_json
 from .base_retrieval import BaseRetrieval
+from .records import entries, field, read_records
 
 # Name: (file with the clip ids beside MSRVTT_data.json, or value of its "split" field; clips; captions)
 SPLITS = dict(
@@ -56,11 +57,8 @@ class MSRVTTRetrieval(BaseRetrieval):
 
 def read_lines(path: str) -> Iterator[tuple[str, str, str]]:
     """Captions of a JSON-lines file as ('file:line', clip name, caption)."""
-    for where, record in read_jsonl(path):
-        for key in ('clip_name', 'caption'):
-            if not isinstance(record.get(key), str) or not record[key]:
-                raise AnnotationError(f"{where}: '{key}' must be a text; keys found: {', '.join(record) or 'none'}")
-        yield where, record['clip_name'], record['caption']
+    for where, record in read_records(path):
+        yield where, field(where, record, 'clip_name', str), field(where, record, 'caption', str)
 
 
 def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, str]]:
@@ -102,13 +100,10 @@ def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, str]]:
             yield where, name, caption
 
 
-def _entries(ann_file: str, data: object, key: str, *fields: str) -> Iterator[tuple[str, dict]]:
-    """Entries of one of the lists of ``MSRVTT_data.json``, each with its place."""
-    if not isinstance(data, dict) or not isinstance(data.get(key), list):
-        raise AnnotationError(f"{ann_file}: no list '{key}'; expected an object with 'videos' and 'sentences'")
-    for number, entry in enumerate(data[key]):
-        where = f'{ann_file}: {key}[{number}]'
-        for field in fields:
-            if not isinstance(entry, dict) or not isinstance(entry.get(field), str):
-                raise AnnotationError(f"{where}: '{field}' must be a text")
+def _entries(ann_file: str, data: object, key: str, *keys: str) -> Iterator[tuple[str, dict]]:
+    """Entries of one of the lists of ``MSRVTT_data.json``, each with its place and texts under ``keys``."""
+    for where, entry in entries(ann_file, data, key):
+        for name in keys:
+            if not isinstance(entry.get(name), str):
+                raise AnnotationError(f"{where}: '{name}' must be a text")
         yield where, entry

@@ -66,7 +66,7 @@ def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, list[str]]
         if not captions.get(name):
             raise AnnotationError(f"{where}: clip '{name}' has no caption in {ann_file}")
         if not _is_list(captions[name], lambda tokens: _is_list(tokens, lambda token: isinstance(token, str))):
-            raise AnnotationError(f"{ann_file}: captions of '{name}' must be a list of lists of tokens")
+            raise AnnotationError(f"{where}: captions of '{name}' in {ann_file} must be a list of lists of tokens")
         yield where, name, [' '.join(tokens) for tokens in captions[name]]
 
 

@@ -2,27 +2,35 @@
 
 from collections.abc import Iterator
 
-from .annotations import AnnotationError, read_json, read_jsonl
+from .annotations import AnnotationError, read_json, read_jsonl, read_list, type_name
+from .json_lines import JSONError, parse_plain
 
 
 def read_records(path: str) -> Iterator[tuple[str, dict]]:
-    """Objects of a file of JSON lines (``.jsonl``) or of one JSON list (any other name).
+    """Objects of a file of JSON lines or of one JSON list; what the file holds decides, not its name.
 
     Yields:
         tuple[str, dict]: Place for messages, and the object.
 
     Raises:
-        AnnotationError: The file is missing, not JSON, not a list, or an entry is not an object.
+        AnnotationError: The file is missing, neither of both, or an entry is not an object.
     """
-    return read_jsonl(path) if path.endswith('.jsonl') else entries(path, read_json(path))
+    first = next((line for _, line in read_list(path)), '{}')
+    if not first.startswith('{'):
+        return entries(path, read_json(path))
+    try:
+        parse_plain(first)
+    except JSONError:
+        _refuse_single_object(path)
+    return read_jsonl(path)
 
 
 def entries(path: str, content: object, key: str | None = None) -> Iterator[tuple[str, dict]]:
     """Objects of a list in a JSON file.
 
     Args:
-        path (str): The file, for messages.
-        content (object): What the file holds.
+        path (str): The file, or the place of ``content`` in it, for messages.
+        content (object): What the file, or the place, holds.
         key (str, optional): Key of the list in ``content``. Defaults to None, ``content`` is the list.
 
     Yields:
@@ -33,12 +41,31 @@ def entries(path: str, content: object, key: str | None = None) -> Iterator[tupl
     """
     listed = content if key is None else content.get(key) if isinstance(content, dict) else None
     if not isinstance(listed, list):
-        raise AnnotationError(f'{path}: expected ' + ('a list of objects' if key is None else f"a list '{key}'"))
+        wanted = 'a list of objects' if key is None else f"a list '{key}'"
+        # An object within the file has its place already.
+        where = path if key and type(content) is dict else f"{path}:{getattr(content, 'line', 1)}"
+        raise AnnotationError(f'{where}: expected {wanted}, got {_described(content)}')
+    lines = getattr(listed, 'lines', None)
     for number, entry in enumerate(listed):
-        where = f'{path}: {key or "entry"}[{number}]'
+        where = f'{path}: {key or "entry"}[{number}]' if lines is None else (
+            f'{path}:{lines[number]}: {key or "entry"}[{number}]')
         if not isinstance(entry, dict):
-            raise AnnotationError(f'{where}: expected an object {{…}}, got {type(entry).__name__}')
+            raise AnnotationError(f'{where}: expected an object {{…}}, got {type_name(entry)}')
         yield where, entry
+
+
+def _refuse_single_object(path: str) -> None:
+    """One object over several lines is neither a list nor JSON lines; a broken first line is left to the caller."""
+    try:
+        content = read_json(path)
+    except AnnotationError:
+        return
+    raise AnnotationError(f'{path}:1: expected a list of objects, or an object a line; got {_described(content)}')
+
+
+def _described(content: object) -> str:
+    is_object = isinstance(content, dict) and content
+    return f"an object with the keys {', '.join(map(str, content))}" if is_object else type_name(content)
 
 
 def field(where: str, record: dict, key: str, *types: type):

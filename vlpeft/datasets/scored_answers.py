@@ -1,9 +1,7 @@
 """Questions with scored answers, in the layout that VL-T5 took over from LXMERT."""
 
-import math
-from numbers import Real
-
 from .annotations import AnnotationError
+from .own_clips import is_number
 from .records import field
 
 
@@ -41,6 +39,7 @@ def read_label(where: str, record: dict) -> dict[str, float]:
     """
     label = field(where, record, 'label', dict)
     for answer, score in label.items():
-        if not isinstance(score, Real) or isinstance(score, bool) or not 0 <= score < math.inf:
-            raise AnnotationError(f"{where}: 'label': the score of '{answer}' must be a number from 0, got {score!r}")
+        if not is_number(score) or score < 0:
+            raise AnnotationError(f"{where}: 'label': the score of '{answer}' must be a number from 0, got "
+                                  f'{score!r:.40}')
     return label

@@ -5,8 +5,8 @@ import os
 
 from mmengine.logging import print_log
 
-from .annotations import AnnotationError, read_jsonl
-from .records import entries, field
+from .annotations import AnnotationError
+from .records import entries, field, read_records
 
 
 class WithSubtitles:
@@ -55,7 +55,7 @@ def read_subtitles(path: str) -> dict[str, str]:
         AnnotationError: The file is missing or a line is malformed.
     """
     found = {}
-    for where, record in read_jsonl(path):
+    for where, record in read_records(path):
         texts = [part.get('text') for _, part in entries(where, record, 'sub')]
         if not all(isinstance(text, str) for text in texts):
             raise AnnotationError(f"{where}: every entry of 'sub' must have a 'text', which is a text")

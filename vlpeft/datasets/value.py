@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from numbers import Real
 
 from ..registry import DATASETS
-from .annotations import AnnotationError, locate, read_jsonl
+from .annotations import AnnotationError, locate
 from .base_caption import BaseCaption
 from .base_qa import BaseQA
-from .records import entries, field
+from .records import entries, field, read_records
 from .subtitles import WithSubtitles
 from .video_folder import VideoFolder
 
@@ -38,7 +38,7 @@ class VALUEQuestions(WithSubtitles, BaseQA):
     def load_questions(self, path: str) -> Iterator[tuple[str, dict]]:
         folder = self.data_prefix['media']
         files = VideoFolder(folder)
-        for where, record in read_jsonl(path):
+        for where, record in read_records(path):
             question = read_question(where, record, self.num_choices)
             full = locate(files.find(f"{question['name']}.mp4"), folder, (self.data_root, folder), where)
             yield where, dict(question, path=full, media='video')
@@ -65,7 +65,7 @@ class VALUECaptions(WithSubtitles, BaseCaption):
     def load_captions(self) -> Iterator[tuple[str, dict, list[str]]]:
         folder = self.data_prefix['media']
         files = VideoFolder(folder)
-        for where, record in read_jsonl(self.ann_file):
+        for where, record in read_records(self.ann_file):
             clip, captions = read_descriptions(where, record)
             path = locate(files.find(f"{clip['name']}.mp4"), folder, (self.data_root, folder), where)
             yield where, dict(clip, path=path, media='video'), captions

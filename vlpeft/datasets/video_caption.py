@@ -7,7 +7,7 @@ from .annotations import locate
 from .base_caption import BaseCaption
 from .jsonl import captions_of
 from .records import field, read_records
-from .video_folder import VideoFolder
+from .video_folder import VideoFolder, clip_name
 
 
 @DATASETS.register_module()
@@ -15,7 +15,7 @@ class VideoCaption(BaseCaption):
     """Video captioning from a JSON list, or JSON lines (``.jsonl``), of ``{"video": file, "caption": str or list}``.
 
     Training has a sample for each caption; a test has one for each video, with all its captions, also of several
-    records. ``name`` and ``sample_id`` are the file's name up to the first dot; the file may have another suffix, see
+    records. ``name`` and ``sample_id`` are the file's name without its suffix; the file may have another one, see
     :class:`VideoFolder`. ``tools/dataset_converters/msrvtt_caption.py`` makes the lists from MSR-VTT's own file.
 
     Args:
@@ -33,5 +33,5 @@ class VideoCaption(BaseCaption):
         for where, record in read_records(self.ann_file):
             video = field(where, record, 'video', str)
             path = locate(files.find(video), folder, (self.data_root, folder), where)
-            name = video.partition('.')[0]
+            name = clip_name(video)
             yield where, dict(name=name, path=path, media='video', sample_id=name), captions_of(where, record)

@@ -5,8 +5,18 @@ import os
 SUFFIXES = frozenset('.3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .webm .wmv'.split())
 
 
+def clip_name(file: str) -> str:
+    """A file's name without the suffixes of videos at its end: 'a' of ``a.mov.mp4``, 'talk.part1' of
+    ``talk.part1.mp4``."""
+    while True:
+        stem, suffix = os.path.splitext(file)
+        if suffix.lower() not in SUFFIXES:
+            return file
+        file = stem
+
+
 class VideoFolder:
-    """Finds the file of a clip by its name up to the first dot.
+    """Finds the file of a clip by its name without the suffixes of videos (:func:`clip_name`).
 
     Clips get re-encoded (``a.mov`` becomes ``a.mp4``), and DiDeMo's download script turns ``a.mov`` into
     ``a.mov.mp4``. Files that are no videos by their suffix (sound tracks, half downloads) are passed over.
@@ -17,10 +27,10 @@ class VideoFolder:
 
     def __init__(self, folder: str) -> None:
         self._names = frozenset(os.listdir(folder) if os.path.isdir(folder) else ())
-        self._by_stem: dict[str, str] = {}
-        for name in sorted(self._names):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
-                self._by_stem.setdefault(name.partition('.')[0], name)
+        self._by_name: dict[str, str] = {}
+        for file in sorted(self._names):
+            if os.path.splitext(file)[1].lower() in SUFFIXES:
+                self._by_name.setdefault(clip_name(file), file)
 
     def find(self, name: str) -> str:
         """File name of a clip.
@@ -29,7 +39,7 @@ class VideoFolder:
             name (str): As the annotation has it.
 
         Returns:
-            str: ``name`` itself if there is such a file; else the first in alphabetical order that differs from the
-            first dot on; else ``name``, for the reader to report.
+            str: ``name`` itself if there is such a file; else the first in alphabetical order that differs in its
+            suffixes alone; else ``name``, for the reader to report.
         """
-        return name if name in self._names else self._by_stem.get(name.partition('.')[0], name)
+        return name if name in self._names else self._by_name.get(clip_name(name), name)

@@ -7,7 +7,7 @@ from .annotations import AnnotationError, locate, read_list
 from .base_qa import BaseQA, question_type
 from .records import field, read_records
 from .scored_answers import read_scored_question
-from .video_folder import VideoFolder
+from .video_folder import VideoFolder, clip_name
 
 
 @DATASETS.register_module()
@@ -39,7 +39,7 @@ class VideoQA(BaseQA):
         files = VideoFolder(folder)
         for where, video, question in read_questions(path, self.mapping and self.resolve(self.mapping)):
             full = locate(files.find(video), folder, (self.data_root, folder), where)
-            yield where, dict(question, name=video.partition('.')[0], path=full, media='video',
+            yield where, dict(question, name=clip_name(video), path=full, media='video',
                               question_type=question_type(question['question']))
 
 

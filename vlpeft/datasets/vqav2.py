@@ -98,7 +98,7 @@ def read_questions(path: str) -> Iterator[tuple[str, str, dict]]:
 
 def _official(path: str, content: dict) -> Iterator[tuple[str, str, dict]]:
     # Both test splits, test2015 and test-dev2015, are about the images of test2015.
-    subset = field(path, content, 'data_subtype', str).replace('-dev', '')
+    subset = field(f'{path}:1', content, 'data_subtype', str).replace('-dev', '')
     for where, record in entries(path, content, 'questions'):
         image = f"{subset}/COCO_{subset}_{field(where, record, 'image_id', int):012d}.jpg"
         yield where, image, _question(where, record, 'question')

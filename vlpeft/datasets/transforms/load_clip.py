@@ -38,6 +38,8 @@ class LoadClip(BaseTransform):
         self.readers = dict(video=READERS.build(reader), image=READERS.build(dict(type='ImageReader')))
 
     def transform(self, results: dict) -> dict:
+        if 'paths' in results:
+            raise ClipError(', '.join(results['paths']), 'LoadClip reads one file; several images take LoadImages')
         path, reader = results['path'], self.readers[results['media']]
         indices = [0]
         if results['media'] == 'video':
