@@ -1,5 +1,6 @@
 """Files of UniAdapter's released code at a tiny geometry, from its list of keys, which is written out here in full."""
 
+import tiny_retriever
 import torch
 from fabricated import BOTTLENECK, DEPTH, EMBED, FRAMES, HIDDEN, KV_BOTTLENECK, PATCH, POSITIONS, VOCABULARY, WIDTH
 
@@ -87,6 +88,17 @@ def vqa() -> dict:
     weights[f'{head}.bias'] = weights[f'{head}.decoder.bias'] = torch.randn(VOCABULARY)
     weights['text_decoder.bert.encoder.time_embed'] = weights['text_encoder.encoder.time_embed']
     return {**weights, **_adapters(('adapters_dec.{i}', ))}
+
+
+def vqa_config(tied: bool = True, **changes) -> dict:
+    """Config of the question answerer that :func:`vqa` belongs to."""
+    retriever = tiny_retriever.config()
+    bert = dict(vocab_size=VOCABULARY, width=WIDTH, depth=DEPTH, heads=2, hidden=HIDDEN, context_width=WIDTH,
+                max_positions=POSITIONS)
+    return dict(
+        dict(type='GenerativeVQA', vision=retriever['vision'], text=retriever['text'],
+             decoder=dict(type='BlipTextDecoder', tie_word_embeddings=tied, **bert), adapter=tiny_retriever.ADAPTER,
+             temporal_frames=FRAMES), **changes)
 
 
 def _towers(*texts: str) -> dict:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fabricated
 import pytest
+import released_uniadapter
 import tiny_retriever
 import torch
 from fabricated import assert_same
@@ -66,6 +67,22 @@ def test_adapters_with_their_base_to_the_released_layout(place, capsys):
     assert_same(read_checkpoint(place / 'again.safetensors')['state_dict'], expected)
     assert convert(place, 'released.pth', 'plain.pth', '--to', 'blip') == 0
     assert 'not written, BLIP\'s own layout holds no adapter: ' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('tied', [True, False])
+def test_a_released_question_answerer_through_our_layouts_and_back(tmp_path, tied):
+    torch.manual_seed(0)
+    released = released_uniadapter.vqa()
+    torch.save(dict(model=released), tmp_path / 'released.pth')
+    (tmp_path / 'cfg.py').write_text(f'model = {released_uniadapter.vqa_config(tied)!r}\n')
+    for src, dst, to in (('released.pth', 'ours.safetensors', 'safetensors'), ('ours.safetensors', 'ours.pth', 'vlpeft'),
+                         ('ours.pth', 'back.pth', 'uniadapter')):
+        assert convert(tmp_path, src, dst, '--to', to) == 0
+    tables = [key for key in read_checkpoint(tmp_path / 'ours.pth')['state_dict']
+              if key.startswith('decoder.') and key.endswith(('word_embeddings.weight', 'decoder.weight'))]
+    assert len(tables) == (1 if tied else 2)
+    assert_same(read_checkpoint(tmp_path / 'back.pth')['model'],
+                {key: value for key, value in released.items() if not key.startswith('adapters_dec.')})
 
 
 def test_adapter_only_keeps_its_base_record(place):
