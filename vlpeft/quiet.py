@@ -25,6 +25,9 @@ def no_info_logs() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
+        # MMEngine's loggers remember what was disabled; setting any level makes all of them forget.
+        logger = MMLogger.get_current_instance()
+        logger.setLevel(logger.level)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """A base of several files: each fills its own part, and what is left open or misnamed is an error."""
 
 import hashlib
+import logging
 
 import pytest
 import torch
+from mmengine.logging import MMLogger
 
 from tests.tiny import SIZE, build_retriever, retriever_config
 from tests.towers import ARCH, VISION, build
@@ -85,3 +87,18 @@ def test_a_vision_backbone_is_read_and_written_as_mmpretrain_names_it():
 def test_clips_layout_is_read_only():
     with pytest.raises(CheckpointError, match='read only'):
         get_dialect('clip').from_vlpeft({})
+
+
+def test_reports_name_only_what_is_missing_or_unread(files):
+    class Lines(logging.Handler):
+        def emit(self, record):
+            lines.append(record.getMessage())
+
+    lines, logger = [], MMLogger.get_current_instance()
+    logger.addHandler(handler := Lines())
+    base = {name: dict(source=files[0]['text']) for name in ('vision', 'text')}
+    MODELS.build(retriever_config(adapter=ADAPTER, base_checkpoint=base))
+    logger.removeHandler(handler)
+    text = '\n'.join(lines)
+    assert 'missing in' not in text and 'unexpected in' not in text
+    assert 'not read, only text is taken from this file: vision.cls_token' in text

@@ -4,10 +4,13 @@ import pytest
 import torch
 
 from tests.slow_vl import SlowVL, check_gradients
+from tests.tiny_epalm import build_perceptual
 from tests.tiny_seq2seq import KeepDouble
 from tests.tiny_vl import DEPTH, FEATURES, GRID, VOCAB, WIDTH, build_vl, random_samples, vl_config, write_tokenizer
+from tools.model_converters import convert_checkpoint
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.dialects import detect, get_dialect
+from vlpeft.checkpoint.identity import base_identity
 from vlpeft.checkpoint.load import load_into
 from vlpeft.registry import MODELS
 
@@ -118,16 +121,55 @@ def test_released_checkpoints_load_compute_and_are_saved_back(vocabularies, fami
     assert all(torch.equal(saved[key], value) for key, value in state.items())
 
 
+@pytest.mark.parametrize('train_norms', [['encoder'], []])
 @pytest.mark.parametrize('family', ['bart', 't5'])
-def test_the_trained_part_alone_comes_back(family):
-    model = build_vl(family, adapter=adapter_config('small'), train_norms=['encoder'])
+def test_the_trained_part_alone_comes_back(family, train_norms):
+    model = build_vl(family, adapter=adapter_config('small'), train_norms=train_norms)
     trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
-    file = get_dialect('vl_pet').from_vlpeft(trained)
+    file = get_dialect('vl_pet').of_model(model).from_vlpeft(trained)
     assert not any('embed_tokens' in key or 'fc1' in key for key in file)
-    other = build_vl(family, adapter=adapter_config('small'), train_norms=['encoder'], seed=1)
+    # The names of the release, typed out above, and no other family's.
+    names = set(released(family, 'small', TASKS['vl_pet'])[0])
+    assert set(file) <= names and f'module.{ENCODER[family]}.visual_embedding.feat_embedding.0.weight' in file
+    other = build_vl(family, adapter=adapter_config('small'), train_norms=train_norms, seed=1)
     report = load_into(other, file)
     assert set(report.loaded) == model.declared and not report.unexpected
     assert all(torch.equal(other.get_parameter(name), value) for name, value in trained.items())
+
+
+def test_the_family_is_that_of_the_model_and_never_guessed():
+    model = build_vl('bart', adapter=adapter_config('large'))
+    trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
+    with pytest.raises(CheckpointError, match='do not tell which it is: call of_model'):
+        get_dialect('vl_pet').from_vlpeft(trained)
+    for other, name in ((torch.nn.Linear(1, 1), 'Linear'), (build_perceptual(), 'opt')):
+        with pytest.raises(CheckpointError, match=f'vl_pet layout holds models of bart and t5, not of {name}'):
+            get_dialect('vl_pet').of_model(other)
+
+
+@pytest.mark.parametrize('lost', ['gate.linear.weight', 'bottleneck.up.weight'])
+def test_a_gate_without_its_branch_is_an_error_that_names_it(lost):
+    model = build_vl('t5', adapter=adapter_config('small'))
+    trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
+    key = next(name for name in trained if name.endswith(lost))
+    del trained[key]
+    with pytest.raises(CheckpointError, match=f'the state has no {key}'):
+        get_dialect('vl_pet').of_model(model).from_vlpeft(trained)
+
+
+@pytest.mark.parametrize('family', ['bart', 't5'])
+def test_the_converter_writes_the_family_of_its_config(tmp_path, family):
+    model = build_vl(family, adapter=adapter_config('large'))
+    trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
+    base = get_dialect('transformers_seq2seq').from_vlpeft(dict(model.named_parameters()))
+    torch.save({key: value.detach() for key, value in base.items()}, tmp_path / 'base.bin')
+    config = vl_config(family, adapter=adapter_config('large'))
+    (tmp_path / 'cfg.py').write_text(f'model = {config!r}\n')
+    torch.save(dict(state_dict=trained, meta=dict(base=base_identity(tmp_path / 'base.bin'))), tmp_path / 'epoch.pth')
+    command = [str(tmp_path / 'epoch.pth'), str(tmp_path / 'out.pth'), '--config', str(tmp_path / 'cfg.py'), '--to',
+               'vl_pet', '--base', str(tmp_path / 'base.bin')]
+    assert convert_checkpoint.main(command) == 0
+    assert set(torch.load(tmp_path / 'out.pth')) == set(released(family, 'large', TASKS['vl_pet'])[0])
 
 
 def test_disagreeing_tasks_missing_heads_and_odd_widths_are_errors():

@@ -96,3 +96,19 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
     assert runner.iter and moved == runner.model.declared
     metrics = runner.test()
     assert metrics and all(isinstance(value, str) or math.isfinite(value) for value in metrics.values())
+
+
+def test_without_a_base_the_frozen_encoder_is_saved(workspace, tmp_path, monkeypatch):
+    """It is neither trained nor brought back by a base, and another seed draws another one."""
+    monkeypatch.chdir(workspace)
+    recipe, alone = 'epalm/epalm_opt-2.7b_vit-b_gqa.py', {'model.trainable': 'all', 'model.base_checkpoint': None}
+    runner = make_runner(workspace, tmp_path, recipe, alone)
+    runner.train()
+    model = runner.model
+    assert not any(name.startswith('encoder.') for name in model.declared) and model.frozen_keys() == set()
+    saved = next(tmp_path.glob('epoch_*.pth'))
+    other = make_runner(workspace, tmp_path, recipe, dict(alone, load_from=str(saved), **{'randomness.seed': 7}))
+    assert not other.model.encoder.layers[0].attn.qkv.weight.equal(model.encoder.layers[0].attn.qkv.weight)
+    other.load_or_resume()
+    for name, param in model.named_parameters():
+        assert other.model.get_parameter(name).equal(param), name

@@ -109,7 +109,7 @@ def write(state: Dict[str, Tensor], dst: Path, to: str, meta: Dict, model: nn.Mo
     if to == SAFETENSORS:
         write_safetensors(state, dst, meta)
         return
-    layout = get_dialect(to)
+    layout = get_dialect(to).of_model(model)
     checkpoint = layout.from_vlpeft(state)
     if to in OURS:
         checkpoint['meta'] = meta

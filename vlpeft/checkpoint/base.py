@@ -8,7 +8,7 @@ from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .coverage import by_part, unread_keys, weight_names
+from .coverage import by_part, unread_keys
 from .download import fetch
 from .errors import CheckpointError
 from .files import read_checkpoint
@@ -75,9 +75,8 @@ def load_base(model: nn.Module,
 
 def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Base:
     path = fetch(source, sha256=sha256)
-    # Other buffers of towers are constants of their geometry, which some files hold for another one.
-    names = [name for name in weight_names(model) if name.startswith(f'{part}.')]
-    target = {name: value for name, value in unique_state(model).items() if name in names}
+    # Buffers of towers are constants of their geometry, which some files hold for another one.
+    target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
     state, report = fit(path, target, strict_parts=(part, ), tied=tied_names(model))
     for name in [name for name in report.parts if name != part]:
         if keys := report.parts.pop(name).unexpected:

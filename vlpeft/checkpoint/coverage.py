@@ -17,7 +17,6 @@ from .new_rows import stored_rows
 from .report import LoadReport, shorten
 
 OURS, METHOD_PART = 'vlpeft', 'adapter'
-STATISTICS = ('running_mean', 'running_var')
 
 
 def meta_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
@@ -27,9 +26,8 @@ def meta_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def weight_names(model: nn.Module) -> List[str]:
-    """Keys of what a file has to give: parameters, tied ones once, and the statistics of batch norms."""
-    return [*(name for name, _ in model.named_parameters()),
-            *(name for name, _ in model.named_buffers() if name.endswith(STATISTICS))]
+    """Keys of what a file has to give: the parameters, tied ones once."""
+    return [name for name, _ in model.named_parameters()]
 
 
 def random_parts(model: nn.Module) -> List[str]:

@@ -4,7 +4,7 @@ import re
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from .keymap import KeyMap
@@ -47,6 +47,14 @@ class Dialect:
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
         """A checkpoint of this layout from a state dict in our keys."""
         raise NotImplementedError
+
+    def of_model(self, model: nn.Module) -> 'Dialect':
+        """The layout as it is written for a model, where the keys alone do not tell.
+
+        Raises:
+            CheckpointError: The layout is not for such a model.
+        """
+        return self
 
     def ignored_keys(self, checkpoint: Mapping[str, Any]) -> Dict[str, List[str]]:
         """Reason -> foreign keys that ``to_vlpeft`` leaves out."""

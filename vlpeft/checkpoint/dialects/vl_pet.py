@@ -6,10 +6,10 @@ them.
 """
 
 import re
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
@@ -76,6 +76,14 @@ class VLPETDialect(RenamingDialect):
     tasks: Tuple[str, ...] = ('vqa', 'gqa', 'nlvr', 'caption')
     texts = ()
     ignored = [(r'(module\.)?final_logits_bias$', 'a constant')]
+    #: ``'bart'`` or ``'t5'``: whose names are written.
+    family: Optional[str] = None
+
+    def of_model(self, model: nn.Module) -> 'VLPETDialect':
+        """With the names of the model's family: a trained part alone does not tell it."""
+        family = getattr(getattr(getattr(model, 'lm', None), 'config', None), 'model_type', type(model).__name__)
+        self._use(family)
+        return self
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """A value adapter of one of the tasks."""
@@ -95,12 +103,22 @@ class VLPETDialect(RenamingDialect):
         return {key.replace(_SMALL, 'gate.linear'): value for key, value in state.items()}
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
-        """A checkpoint of this layout. Arguments and errors: :class:`RenamingDialect`."""
-        family = 'bart' if any(key.startswith(f'{PREFIX}model.') for key in state) else 't5'
-        self._use(family)
+        """A checkpoint of this layout. Arguments: :class:`RenamingDialect`.
+
+        Raises:
+            CheckpointError: As there; or :meth:`of_model` was not called and the keys do not tell the family.
+        """
+        if self.family is None:
+            of_lm = [key for key in state if key.startswith(PREFIX)]
+            if not of_lm:
+                raise CheckpointError(f'the {self.name} layout names BART and T5 differently, and keys without any of '
+                                      'the language model do not tell which it is: call of_model(model) first')
+            self._use('bart' if any(key.startswith(f'{PREFIX}model.') for key in of_lm) else 't5')
         return super().from_vlpeft({_mark_small(key, state): value for key, value in state.items()})
 
     def _use(self, family: str) -> None:
+        if family not in _PLACES:
+            raise CheckpointError(f'the {self.name} layout holds models of {" and ".join(_PLACES)}, not of {family}')
         self.family = family
         self.keymap = KeyMap(_names(family))
         self.aliases = KeyMap(_aliases(family, self.tasks))
@@ -133,7 +151,11 @@ def _mark_small(key: str, state: Mapping[str, Tensor]) -> str:
     stem, found, rest = key.partition('.gate.linear.')
     if not found:
         return key
-    of_gate, of_branch = state[f'{stem}.gate.linear.weight'], state[f'{stem}.bottleneck.up.weight']
+    needed = [f'{stem}.gate.linear.weight', f'{stem}.bottleneck.up.weight']
+    if absent := [name for name in needed if name not in state]:
+        raise CheckpointError(f'{key} is the gate of a branch whose width tells its released name, but the state has '
+                              f'no {" and no ".join(absent)}')
+    of_gate, of_branch = (state[name] for name in needed)
     return f'{stem}.{_SMALL}.{rest}' if of_gate.shape[1] == 2 * len(of_branch) else key
 
 

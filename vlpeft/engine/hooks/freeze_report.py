@@ -47,8 +47,10 @@ class FreezeReportHook(Hook):
                 if names:
                     raise RuntimeError(f'{len(names)} parameters {what} differently from the declaration ({fault}): '
                                        f'{_shorten(names)}')
-        random = [name for name in random_parts(model) if name.partition('.')[0] in model.backbones]
-        if model.trainable != 'all' and (random := [name for name in random if name not in model.declared]):
+        # A base fills its backbones, but for what its layout declares as new, which is warned of.
+        random = [name for name in random_parts(model)
+                  if name.partition('.')[0] in model.backbones and name not in model.declared]
+        if model.base is None and model.trainable != 'all' and random:
             raise RuntimeError(f'the backbone is frozen but has random weights ({_shorten(random)}): set '
                                'model.base_checkpoint=dict(source=…), give a whole checkpoint as load_from, or '
                                "model.trainable='all' to train from scratch")
