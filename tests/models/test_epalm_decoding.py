@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny_epalm import END, LAYERS, VOCAB, build_perceptual, random_texts, random_vectors
+from tests.slow_decoding import slow_search
+from tests.tiny_epalm import END, LAYERS, VOCAB, build_perceptual, random_texts, random_vectors, write_vocabulary
 from vlpeft.models.continuation import Continuation
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.tokenizer import Tokens
@@ -104,6 +105,35 @@ def test_greedy_search_by_its_definition():
             new = model.logits(vectors[row:row + 1], Tokens(ids, torch.ones_like(ids)))[0, -1].argmax()
             assert int(new) == expected
             ids = torch.cat([ids, new.view(1, 1)], 1)
+
+
+@pytest.mark.parametrize('left', [True, False])
+@pytest.mark.parametrize('beams', [1, 2, 3])
+def test_the_padded_prompt_is_what_the_released_rule_counts(tmp_path, beams, left):
+    """Both rules against a slow search over full passes; with right padding it stands before the answer."""
+    vocabulary = write_vocabulary(tmp_path)
+    found = {}
+    for rule in ('default', 'released'):
+        task = dict(num_beams=beams, max_new_tokens=NEW, beam_rule=rule)
+        model = build(vocabulary=vocabulary, visual_row='full', tasks=dict(vqa=task))
+        table = model.lm.get_output_embeddings().table
+        table[:, 12:] = 0  # texts of few tokens end now and then
+        tokens, vectors = random_texts((6, 4, 3, 5, 6, 2), left), random_vectors(model, 6)
+        length, sizes = tokens.ids.shape[1], set()
+        found[rule] = model.candidates(vectors, tokens, model.tasks['vqa'])
+        for row, kept in enumerate(found[rule]):
+            def log_probs(new, row=row):
+                ids, mask = (torch.cat([part[row:row + 1], fill], 1) for part, fill in zip(
+                    tokens, (torch.tensor([new], dtype=torch.long), torch.ones(1, len(new), dtype=torch.long))))
+                return model.logits(vectors[row:row + 1], Tokens(ids, mask))[0, -1].log_softmax(-1).tolist()
+
+            expected = slow_search(log_probs, beams, END, NEW, rule, length)
+            assert [text for text, _ in kept] == [model.tokenizer.text(ids).strip() for ids, _ in expected]
+            assert [score for _, score in kept] == pytest.approx([score for _, score in expected], rel=1e-9)
+            sizes |= {len(ids) for ids, _ in expected}
+        assert NEW in sizes and len(sizes) > 1
+        assert model.answer(vectors, tokens, model.tasks['vqa']) == [kept[0].text for kept in found[rule]]
+    assert beams == 1 or found['default'] != found['released']
 
 
 def change_of_earlier_logits(model):

@@ -9,9 +9,9 @@ from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
 from tests.slow_blip import SlowBlip
+from tests.slow_decoding import slow_search
 from tests.tiny import VOCAB_SIZE, WIDTH, build_vqa, random_questions, vqa_config, write_vocabulary
 from vlpeft.models import count_parameters
-from vlpeft.models.tasks.answer_ranking import rank_answers
 from vlpeft.registry import MODELS
 
 FRAME_HEAD = dict(type='ITCHead', vision_width=WIDTH, text_width=WIDTH, embed_width=8)
@@ -109,25 +109,18 @@ def test_ranking_equals_the_naive_computation(vocabulary, shortlist, smoothing):
     assert (scores.std(0) > 1e-3).all()
 
 
-def test_ranking_scores_equal_the_naive_ones(vocabulary, monkeypatch):
-    from vlpeft.models.tasks import answer_ranking
-    model = build_vqa(vocabulary=vocabulary, **CASES[3])
+@pytest.mark.parametrize('shortlist', [5, 100])
+def test_candidates_of_a_ranking_are_the_shortlist_with_its_likelihoods(vocabulary, shortlist):
+    model = build_vqa(vocabulary=vocabulary, shortlist=shortlist, pairs_per_batch=6, **CASES[3])
     clips, samples = random_questions(batch=2)
     model.set_answer_list(ANSWERS)
-    seen = []
-    original = answer_ranking._continuations
-
-    def keep(*args):
-        seen.append((args[3], original(*args)))
-        return seen[-1][1]
-
-    monkeypatch.setattr(answer_ranking, '_continuations', keep)
     with torch.no_grad():
-        questions = model(clips, samples, mode='tensor')
-        rank_answers(model.decoder, questions, model.answers, model.tokenizer.decode_id, 100, 0., 6)
+        found = model.candidates(model(clips, samples))
         scores, first = naive_scores(model, clips, samples, ANSWERS)
-    likely, rest = seen[0]
-    torch.testing.assert_close(rest.double(), (scores - first).gather(1, likely), rtol=1e-5, atol=1e-5)
+    for row, starts, kept in zip(scores, first, found):
+        likely = sorted(range(len(ANSWERS)), key=lambda i: (-round(float(starts[i]), 9), i))[:shortlist]
+        assert dict(kept) == pytest.approx({ANSWERS[i]: float(row[i]) for i in likely}, rel=1e-5)
+        assert kept == sorted(kept, key=lambda candidate: -candidate.score)
 
 
 def test_padding_of_questions_and_company_do_not_change_answers(vocabulary):
@@ -166,6 +159,32 @@ def test_greedy_generation_equals_the_slow_restatement(vocabulary):
                                         False)
             ids.append(int(logits[-1].argmax()))
         assert found.pred_answer == tokenizer.text(ids[1:])
+
+
+@pytest.mark.parametrize('beams', [1, 2, 3])
+def test_beam_rules_equal_their_slow_restatements(vocabulary, beams):
+    """The decoder starts from one token, which the released rule counts for unfinished answers."""
+    clips, samples = random_questions(batch=4)
+    found, sizes = {}, set()
+    for rule in ('default', 'released'):
+        model = build_vqa(vocabulary=vocabulary, inference='generate', beams=beams, beam_rule=rule, max_answer_length=5,
+                          **CASES[1])
+        slow, tokenizer = SlowBlip(model), model.tokenizer
+        with torch.no_grad():
+            found[rule] = model.candidates(model(clips, samples))
+            for clip, sample, kept in zip(clips, samples, found[rule]):
+                question = torch.tensor(tokenizer.ids([sample.question])[0])
+
+                def log_probs(new, clip=clip, question=question):
+                    ids = torch.tensor([tokenizer.decode_id, *new])
+                    logits = slow.answer_logits(clip, question, ids, tokenizer.encode_id, tokenizer.decode_id, False)
+                    return logits[-1].log_softmax(-1).tolist()
+
+                expected = slow_search(log_probs, beams, tokenizer.end_id, 4, rule, 1)
+                assert [text for text, _ in kept] == [tokenizer.text(ids) for ids, _ in expected]
+                assert [score for _, score in kept] == pytest.approx([score for _, score in expected], rel=1e-6)
+                sizes |= {len(ids) for ids, _ in expected}
+    assert found['default'] != found['released'], sizes
 
 
 def test_what_trains():
@@ -208,8 +227,12 @@ def test_word_embeddings_and_vocabulary_projection_are_one_tensor(vocabulary):
 
 
 def test_errors(vocabulary):
-    with pytest.raises(ValueError, match="inference='beam'; choose from"):
-        MODELS.build(dict(type='GenerativeVQA', vision={}, text={}, decoder={}, inference='beam'))
+    for settings, message in ((dict(inference='beam'), "inference='beam'; choose from"),
+                              (dict(beam_rule='old'), "beam_rule='old'; choose from .*'released'"),
+                              (dict(max_answer_length=1), 'max_answer_length=1; it is an integer of at least 2'),
+                              (dict(beams=0), 'beams=0; it is an integer of at least 1')):
+        with pytest.raises(ValueError, match=message):
+            MODELS.build(dict(type='GenerativeVQA', vision={}, text={}, decoder={}, **settings))
     with pytest.raises(ValueError, match='also train the word embeddings.*set decoder.tie_word_embeddings=False'):
         build_vqa(train_lm_head=True)
     model = build_vqa(vocabulary=vocabulary)

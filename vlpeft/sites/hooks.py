@@ -23,9 +23,9 @@ class Binding:
     """What a method does at one place.
 
     ``unit.<method>(value, *reads)`` receives the tensor at ``write`` and those at ``reads`` (None where the pass did
-    not reach them) and returns the new value, of the same shape: anything else is a :class:`SiteError` in that pass,
-    which the probe of a task model runs at once. It is not called in a pass that reaches none of its reads, such as
-    those at a cross-attention in a text-only pass.
+    not reach them) and returns the new value, of the same shape (but for its rows, where ``changes_rows`` says so):
+    anything else is a :class:`SiteError` in that pass, which the probe of a task model runs at once. It is not called
+    in a pass that reaches none of its reads, such as those at a cross-attention in a text-only pass.
 
     Attributes:
         tower: The tower's name.
@@ -34,6 +34,8 @@ class Binding:
         write: The tap whose tensor is replaced.
         unit: The adapter's module.
         method: Name of its method.
+        changes_rows: Whether the new value may have another number of rows, its last dimension but one. Defaults to
+            False.
     """
     tower: str
     depth: int
@@ -41,6 +43,7 @@ class Binding:
     write: Tap
     unit: nn.Module
     method: str
+    changes_rows: bool = False
 
     @property
     def site(self) -> str:
@@ -101,7 +104,7 @@ class _Edit(_AtTap):
     def __init__(self, binding: Binding, captures: List[_Capture], switch: AdapterSwitch, name: str) -> None:
         super().__init__(binding.write)
         self.site, self.tower = binding.site, binding.tower
-        self.unit, self.method = binding.unit, binding.method
+        self.unit, self.method, self.changes_rows = binding.unit, binding.method, binding.changes_rows
         self.captures, self.switch, self.name = captures, switch, name
         self.hits = 0
 
@@ -136,9 +139,12 @@ class _Edit(_AtTap):
             self.hits += 1
         seen = self.see(whole)
         value = getattr(self.unit, self.method)(seen, *reads)
-        if not isinstance(value, Tensor) or value.shape != seen.shape:
+        if not isinstance(value, Tensor) or self._fixed(value.shape) != self._fixed(seen.shape):
             raise SiteError(self._refusal(seen, value))
         return self.put(whole, value)
+
+    def _fixed(self, shape: torch.Size) -> Tuple[int, ...]:
+        return (*shape[:-2], *shape[-1:]) if self.changes_rows else tuple(shape)
 
     def _refusal(self, seen: Tensor, value: Any) -> str:
         """A forward hook that returns None leaves the tensor as it is: nothing would be adapted, without a word."""

@@ -82,9 +82,10 @@ def _bindings(tower: Tower, start: Optional[int], late: Optional[int]) -> Iterat
         is_late = late is not None and block.depth >= late
         masks = (SLOT_MASK, LATE_MASK) if is_late else (SLOT_MASK, )
         reads = tuple(block.mask.beside(mask) for mask in masks)
-        yield Binding(tower.name, block.depth, reads, block.mask, edits, 'mask')
+        yield Binding(tower.name, block.depth, reads, block.mask, edits, 'mask', changes_rows=is_late)
         if block.depth == late:
-            yield Binding(tower.name, late, (block.input.beside(LATE_ROW), ), block.input, edits, 'prepend')
+            row = block.input.beside(LATE_ROW)
+            yield Binding(tower.name, late, (row, ), block.input, edits, 'prepend', changes_rows=True)
 
 
 class SlottedLM:
