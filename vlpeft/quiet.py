@@ -19,15 +19,20 @@ def import_mmpretrain() -> None:
 
 @contextlib.contextmanager
 def no_info_logs() -> Iterator[None]:
-    """MMEngine logs every parameter it initialises, which says nothing about weights that a base then replaces."""
-    logging.disable(logging.INFO)
+    """MMEngine logs every parameter it initialises, which says nothing about weights that a base then replaces.
+
+    Its logger remembers which levels are on and does not hear of ``logging.disable``, hence a filter.
+    """
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(_above_info)
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
-        # MMEngine's loggers remember what was disabled; setting any level makes all of them forget.
-        logger = MMLogger.get_current_instance()
-        logger.setLevel(logger.level)
+        logger.removeFilter(_above_info)
+
+
+def _above_info(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO
 
 
 @contextlib.contextmanager

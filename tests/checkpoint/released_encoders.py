@@ -74,7 +74,10 @@ def slow_vit(state, images, stride=PATCH, extra=('cls_token', )):
     """Normalised tokens (B, N, D) of timm's ViT from its own names."""
     patches = F.conv2d(images, state['patch_embed.proj.weight'], state['patch_embed.proj.bias'], stride)
     patches = patches.flatten(2).transpose(1, 2)
-    x = torch.cat([*(state[name].expand(len(images), -1, -1) for name in extra), patches], 1) + state['pos_embed']
+    if state['pos_embed'].shape[1] == patches.shape[1]:  # DeiT-III: the class token has no position.
+        x = torch.cat([state['cls_token'].expand(len(images), -1, -1), patches + state['pos_embed']], 1)
+    else:
+        x = torch.cat([*(state[name].expand(len(images), -1, -1) for name in extra), patches], 1) + state['pos_embed']
 
     def linear(x, name):
         return x @ state[f'{name}.weight'].T + state[f'{name}.bias']
@@ -89,6 +92,8 @@ def slow_vit(state, images, stride=PATCH, extra=('cls_token', )):
         q, k, v = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2)
                    for part in linear(norm(x, f'{block}.norm1'), f'{block}.attn.qkv').chunk(3, -1))
         weights = (q @ k.transpose(-1, -2) / (WIDTH // HEADS)**0.5).softmax(-1)
-        x = x + linear((weights @ v).transpose(1, 2).flatten(2), f'{block}.attn.proj')
-        x = x + linear(F.gelu(linear(norm(x, f'{block}.norm2'), f'{block}.mlp.fc1')), f'{block}.mlp.fc2')
+        gains = [state.get(f'{block}.ls{n}.gamma', 1) for n in (1, 2)]
+        x = x + gains[0] * linear((weights @ v).transpose(1, 2).flatten(2), f'{block}.attn.proj')
+        hidden = F.gelu(linear(norm(x, f'{block}.norm2'), f'{block}.mlp.fc1'))
+        x = x + gains[1] * linear(hidden, f'{block}.mlp.fc2')
     return norm(x, 'norm')

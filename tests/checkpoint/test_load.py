@@ -96,8 +96,9 @@ def test_unexpected_keys_are_reported(base):
     checkpoint = official(base)
     checkpoint['model'].update({'cls_head.weight': torch.zeros(2), 'text_encoder.pooler.dense.weight': torch.zeros(2)})
     _, report = fit(checkpoint, base['ours'])
-    assert report.unexpected == ['cls_head.weight', 'text_encoder.pooler.dense.weight']
+    assert report.unexpected == ['text.pooler.dense.weight', 'cls_head.weight']
     assert 'unexpected in cls_head: cls_head.weight' in str(report)
+    assert 'unexpected in text: text.pooler.dense.weight' in str(report)
 
 
 def test_incomplete_base_is_refused(base):

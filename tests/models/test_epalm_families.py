@@ -144,3 +144,14 @@ def test_a_directory_gives_the_geometry(tmp_path):
     assert len(lm.get_input_embeddings().weight) == VOCAB + 3
     with pytest.raises(ValueError, match=r"lm.model_type='bart'; choose from \('opt', 'gpt2', 'llama'\)"):
         MODELS.build(dict(perceptual_config(), lm=dict(model_type='bart')))
+
+
+@pytest.mark.parametrize('lm', LMS)
+def test_a_model_on_the_meta_device_has_the_shapes_and_sites_of_a_real_one(lm):
+    config = perceptual_config(lm)
+    with torch.device('meta'):
+        shapes = MODELS.build(config)
+    real = MODELS.build(config)
+    assert {key: value.shape for key, value in shapes.state_dict().items()} == {
+        key: value.shape for key, value in real.state_dict().items()}
+    assert shapes.declared == real.declared and all(param.is_meta for param in shapes.parameters())

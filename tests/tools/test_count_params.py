@@ -84,3 +84,18 @@ def test_epalm():
     assert counts['trainable_by_role'] == dict(connector=11_811_840, soft_prompt=13_137_920)
     counts = count('configs/epalm/epalm-ptl_opt-6.7b_vit-l_vqav2.py')
     assert (counts['trainable'], counts['total']) == (4_239_360, 6_966_014_976)
+
+
+def test_a_llama_has_rotary_positions_on_the_meta_device_too(tmp_path):
+    config = tmp_path / 'smollm2.py'
+    config.write_text(f"""
+_base_ = [{str(ROOT / 'configs/epalm/epalm_opt-2.7b_vit-b_vqav2.py')!r}]
+model = dict(
+    lm=dict(_delete_=True, model_type='llama', hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+            num_attention_heads=9, num_key_value_heads=3, max_position_embeddings=2048, tie_word_embeddings=True),
+    vocab_size=49_152, adapter=dict(start=19, end=29))
+""")
+    counts = count(str(config))
+    # SmolLM2-135M's published size; the encoder is ViT-B/16's without classifier.
+    assert counts['by_role']['backbone'] == 134_515_008 + 85_798_656
+    assert counts['trainable'] == sum(counts['trainable_by_role'].values())

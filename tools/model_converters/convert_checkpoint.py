@@ -20,6 +20,7 @@ from vlpeft.checkpoint.load import fit
 from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.tied import tied_names, unique_state
+from vlpeft.checkpoint.unread import check_read
 
 SAFETENSORS = 'safetensors'
 OURS = ('vlpeft', SAFETENSORS)
@@ -79,6 +80,7 @@ def gather(src: str, model: nn.Module, source_format: Optional[str], base: Optio
     state = {}
     if base:
         state, report = fit(fetch(base), target, strict_parts=model.backbones, tied=tied)
+        check_read(report, {name for name, _ in model.named_buffers(remove_duplicate=False)}, model.backbones)
         report.settle(())
         print(report)
         checkpoint = {**checkpoint, 'state_dict': join_new_rows(weights_of(checkpoint), state, src)}

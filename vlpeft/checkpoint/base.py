@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from pathlib import Path
-from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional
+from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from .identity import base_identity
 from .load import fit, put
 from .report import LoadReport
 from .tied import tied_names, unique_state
+from .unread import check_read
 
 
 class Base(NamedTuple):
@@ -29,6 +30,7 @@ class Base(NamedTuple):
 def load_base(model: nn.Module,
               source: Optional[str] = None,
               sha256: Optional[str] = None,
+              unused: Sequence[str] = (),
               **parts: Mapping[str, str]) -> Base:
     """Loads a base of any dialect into a new model: one file, or one for each part.
 
@@ -37,15 +39,18 @@ def load_base(model: nn.Module,
             a checkpoint or to training where it has not.
         source: Path or URL of one file for the whole model. Defaults to None, for ``parts``.
         sha256: Expected hash of that file. Defaults to None, unchecked.
-        **parts: ``vision=dict(source=…, sha256=…)``, one for each backbone and any head. Only the parameters of the
-            named part are taken from its file, and all of them must be in it. The other heads stay as initialised.
+        unused: Keys of the file inside backbones, by our names and with ``*``, that may stay unread. Defaults to ().
+        **parts: ``vision=dict(source=…, sha256=…, unused=…)``, one for each backbone and any head. Only the parameters
+            of the named part are taken from its file, and all of them must be in it. The other heads stay as
+            initialised.
 
     Returns:
         The base; of several files the names joined by ``+`` and the hash of their hashes, each once, in the order of
         the model's parts.
 
     Raises:
-        CheckpointError: Another hash, geometry or layout; both forms at once; or a backbone without a source.
+        CheckpointError: Another hash, geometry or layout; both forms at once; a backbone without a source; or keys
+            inside a named part (of one file, a backbone) that the model has no place for.
     """
     if source is not None:
         if parts:
@@ -54,10 +59,14 @@ def load_base(model: nn.Module,
         checkpoint = read_checkpoint(path)
         state, report = fit(checkpoint, unique_state(model), strict_parts=model.backbones, origin=str(path),
                             tied=tied_names(model))
+        check_read(report, _buffers(model), model.backbones, unused, 'base_checkpoint.unused')
         if unread := unread_keys(model, report, checkpoint):
             print_log(f'the base {path} holds {len(unread)} keys that {model.method} does not read: {by_part(unread)}',
                       'current', logging.WARNING)
         return _put(model, state, report, path)
+    if unused:
+        raise CheckpointError('base_checkpoint.unused goes with base_checkpoint.source; of a part it is, for instance, '
+                              'base_checkpoint.vision.unused')
     there = [*model.backbones, *model.heads]
     unknown = [name for name in parts if name not in there]
     bare = [name for name in model.backbones if name not in parts]
@@ -73,11 +82,13 @@ def load_base(model: nn.Module,
     return Base(dict(name=' + '.join(files.values()), sha256=sha256), keys, grown)
 
 
-def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None) -> Base:
+def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None,
+               unused: Sequence[str] = ()) -> Base:
     path = fetch(source, sha256=sha256)
     # Buffers of towers are constants of their geometry, which some files hold for another one.
     target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
     state, report = fit(path, target, strict_parts=(part, ), tied=tied_names(model))
+    check_read(report, _buffers(model), (part, ), unused, f'base_checkpoint.{part}.unused')
     for name in [name for name in report.parts if name != part]:
         if keys := report.parts.pop(name).unexpected:
             report.ignored.setdefault(f'only {part} is taken from this file', []).extend(keys)
@@ -88,5 +99,9 @@ def _put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport, path
     put(model, state, report)
     # What the base lacks is no fault yet: a checkpoint may fill it, and what then stays random is said.
     report.settle(())
-    print_log(str(report), 'current')
+    print_log(str(report), 'current', logging.WARNING if report.new else logging.INFO)
     return Base(base_identity(path), frozenset(report.loaded), report.grown)
+
+
+def _buffers(model: nn.Module) -> FrozenSet[str]:
+    return frozenset(name for name, _ in model.named_buffers(remove_duplicate=False))

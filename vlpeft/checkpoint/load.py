@@ -13,6 +13,7 @@ from .identity import base_identity, check_base
 from .report import LoadReport, shorten
 from .resize import grow_words, resize_embedding
 from .tied import join_tied, tied_names, unique_state
+from .unread import advice
 
 __all__ = ['base_identity', 'check_base', 'fit', 'load_into', 'put', 'unique_state']
 
@@ -74,8 +75,9 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     if not layout.matches(checkpoint):
         raise CheckpointError(f'{origin} is not in the {dialect} layout; its first keys: '
                               + shorten(list(weights_of(checkpoint))))
+    parts = {key.partition('.')[0] for key in target}
     try:
-        source = join_tied(layout.to_vlpeft(checkpoint), tied, origin)
+        source = join_tied(layout.at_home(layout.to_vlpeft(checkpoint), parts), tied, origin)
     except KeyError as error:
         raise CheckpointError(f'{origin} ({layout.name} layout) lacks the key {error}') from error
     report = LoadReport(origin, layout.name, ignored=layout.ignored_keys(checkpoint))
@@ -83,7 +85,7 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     for key, wanted in target.items():
         part = report.part(key)
         if key not in source:
-            part.missing.append(key)
+            (report.new if layout.is_new(key) else part.missing).append(key)
             continue
         tensor = source[key]
         if tensor.shape != wanted.shape:
@@ -91,7 +93,7 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
             rows = len(tensor)
             resized = resize_embedding(key, tensor, wanted)
             if resized is None:
-                resized = grow_words(key, tensor, wanted)
+                resized = grow_words(key, tensor, wanted, layout.new_rows.get(key, 0))
                 if resized is not None:
                     report.grown[key] = rows
             tensor = resized
@@ -101,7 +103,6 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
             part.resized[key] = shapes
         part.loaded.append(key)
         fitted[key] = tensor
-    parts = {key.partition('.')[0] for key in target}
     for key in source:
         name = key.partition('.')[0]
         if key in target:
@@ -127,6 +128,8 @@ def _refuse(report: LoadReport, misfits: Sequence[str], strict_parts: Sequence[s
     for name in strict_parts:
         if name not in report.parts:
             raise CheckpointError(f'{name!r} is not a part of the model; its parts: {", ".join(report.parts)}')
-        if missing := report.parts[name].missing:
+        part = report.parts[name]
+        if missing := part.missing:
             raise CheckpointError(f'{report.origin} ({report.dialect} layout) leaves {len(missing)} keys of {name} '
-                                  f'unfilled: {shorten(missing)}\n{report}')
+                                  f'unfilled: {shorten(missing)}. '
+                                  f'{advice(name, part.unexpected, missing, part.loaded)}\n{report}')

@@ -33,12 +33,14 @@ class LoadReport:
         ignored (dict[str, list[str]]): Reason -> keys of the file that the dialect leaves out on purpose.
         grown (dict[str, int]): Tables of which the file holds the first rows only -> how many; the others are as they
             were in the model.
+        new (list[str]): Keys that no file of this layout has; the model keeps its random values.
     """
     origin: str
     dialect: str
     parts: Dict[str, PartReport] = field(default_factory=dict)
     ignored: Dict[str, List[str]] = field(default_factory=dict)
     grown: Dict[str, int] = field(default_factory=dict)
+    new: List[str] = field(default_factory=list)
 
     def part(self, key: str) -> PartReport:
         """The report of the part that a key belongs to; made if new."""
@@ -81,6 +83,8 @@ class LoadReport:
             for name, part in self.parts.items():
                 if keys := getattr(part, kind):
                     lines.append(f'  {kind} in {name}: {shorten(keys)}')
+        if self.new:
+            lines.append(f'  new, of random values: {shorten(self.new)}')
         lines += [f'  not read, {reason}: {shorten(keys)}' for reason, keys in self.ignored.items()]
         return '\n'.join(lines)
 

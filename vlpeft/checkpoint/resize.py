@@ -11,20 +11,21 @@ from torch import Tensor
 WORDS = ('shared.weight', 'embed_tokens.weight', 'wte.weight', 'lm_head.weight')
 
 
-def grow_words(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
+def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Optional[Tensor]:
     """Word embeddings (V, D) of a vocabulary that was added to: the file's rows, then the model's own.
 
     Args:
         key (str): Our key.
         source (Tensor): The table of the checkpoint.
         target (Tensor): The model's.
+        added (int): Rows that a table of another kind may have more than the checkpoint's. Defaults to 0.
 
     Returns:
         Tensor | None: In the shape of ``target``; None if this key is no such table or it would shrink.
     """
-    if not key.startswith('lm.') or not key.endswith(WORDS) or source.shape[1:] != target.shape[1:]:
-        return None
-    if len(source) > len(target):
+    more = len(target) - len(source)
+    grows = more >= 0 if key.startswith('lm.') and key.endswith(WORDS) else 0 < more == added
+    if not grows or source.shape[1:] != target.shape[1:]:
         return None
     # On the meta device there are shapes only: what the file lacks is zero.
     rest = torch.zeros_like(target[len(source):], device='cpu') if target.is_meta else target[len(source):]

@@ -1,6 +1,6 @@
 """Parameters with several names: the first one counts, and a file may hold any of them, with one value."""
 
-from typing import Dict, Mapping
+from typing import Dict, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,3 +38,12 @@ def join_tied(source: Mapping[str, Tensor], tied: Mapping[str, str], origin: str
             raise CheckpointError(f'{origin}: {first} and {name} are one tensor in the model, but their values in the '
                                   'file differ; a model with tie_word_embeddings=False keeps both')
     return joined
+
+
+def without_shared(state: Mapping[str, Tensor], table: str, keys: Iterable[str]) -> Dict[str, Tensor]:
+    """``state`` without those of ``keys`` that are the very memory of ``table``.
+
+    A tensor that holds the same values only is kept: a model whose head is not tied has to find it.
+    """
+    shared = {key for key in keys if key in state and state[key].data_ptr() == state[table].data_ptr()}
+    return {key: value for key, value in state.items() if key not in shared}

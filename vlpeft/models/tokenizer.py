@@ -1,8 +1,11 @@
 """Texts to token ids, the way of each language model. Loaded on first use: building a model needs no vocabulary."""
 
-from typing import List, NamedTuple, Optional, Sequence
+import logging
+from types import MappingProxyType
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor
 
 
@@ -23,9 +26,11 @@ class TextTokenizer:
         vocabulary: Hub name or local directory of the tokenizer.
         max_length: Longest text in tokens, the rest is cut; None cuts nothing.
         vocab_size: Rows of the model's word embeddings, checked on first use.
+        trained: ``bos_token_id`` and ``eos_token_id`` of the base, as transformers' configs hold them; on first use
+            a warning says where the tokenizer has others. Defaults to {}, unknown.
 
     Raises:
-        ValueError: On first use, if the vocabulary does not fit the model.
+        ValueError: On first use, if the vocabulary does not fit the model, or lacks a token of ``needed``.
     """
     #: What the vocabulary's size includes, for the message.
     extra = ''
@@ -33,9 +38,13 @@ class TextTokenizer:
     option = 'text.vocab_size'
     #: Whether the model may have more rows than there are tokens.
     spare_rows = False
+    #: Special tokens without which no text can be written.
+    needed: Sequence[str] = ()
 
-    def __init__(self, vocabulary: str, max_length: Optional[int], vocab_size: int) -> None:
+    def __init__(self, vocabulary: str, max_length: Optional[int], vocab_size: int,
+                 trained: Mapping[str, object] = MappingProxyType({})) -> None:
         self.vocabulary, self.max_length, self.vocab_size = vocabulary, max_length, vocab_size
+        self.trained = trained
         self._tokenizer = None
 
     def load(self):
@@ -49,8 +58,25 @@ class TextTokenizer:
             if len(tokenizer) > self.vocab_size or not self.spare_rows and len(tokenizer) != self.vocab_size:
                 raise ValueError(f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens{self.extra}, '
                                  f'the text model {self.vocab_size} ({self.option})')
+            if lacking := [name for name in self.needed if name not in tokenizer.special_tokens_map]:
+                raise ValueError(f'vocabulary {self.vocabulary!r} has no {" and no ".join(lacking)}')
+            for fault in self._odd_ends(tokenizer):
+                print_log(f'vocabulary {self.vocabulary!r} {fault}', 'current', logging.WARNING)
             self._tokenizer = tokenizer
         return self._tokenizer
+
+    def _odd_ends(self, tokenizer) -> Iterator[str]:
+        """What is unusual about the tokens that begin and end a text."""
+        tokens = {name: tokenizer.special_tokens_map.get(f'{name}_token') for name in ('bos', 'eos')}
+        known = {name: _ids(self.trained.get(f'{name}_token_id'), self.vocab_size) for name in tokens}
+        if tokens['bos'] == tokens['eos'] is not None and not (known['bos'] and known['bos'] == known['eos']):
+            yield (f'begins and ends a text with one token, {tokens["eos"]!r}; it is not known that the base was trained '
+                   'so, and one that was not cannot tell a beginning from an end')
+        for name, verb in (('bos', 'begins'), ('eos', 'ends')):
+            token = None if tokens[name] is None else tokenizer.convert_tokens_to_ids(tokens[name])
+            if token is not None and known[name] and token not in known[name]:
+                yield (f'{verb} a text with {tokens[name]!r}, token {token}; the base was trained with token '
+                       f'{" or ".join(map(str, known[name]))} (lm.{name}_token_id)')
 
     def ids(self, texts: Sequence[str]) -> List[List[int]]:
         """Unpadded token ids of each text, start and end token included."""
@@ -129,6 +155,7 @@ class CausalTokenizer(TextTokenizer):
     extra = f' with {ANSWER}'
     option = 'vocab_size'
     spare_rows = True
+    needed = ('bos_token', 'eos_token')
 
     def load(self):
         from transformers import AutoTokenizer
@@ -157,6 +184,12 @@ class CausalTokenizer(TextTokenizer):
         """Padded on the right or the ``left`` with the padding token or, of models without one, the end token."""
         value = self.tokenizer.pad_token_id
         return pad([torch.tensor(row) for row in ids], device, value=self.end_id if value is None else value, left=left)
+
+
+def _ids(trained: object, rows: int) -> Sequence[int]:
+    """Token ids of a config's entry, which holds one, several or None; a default of larger vocabularies says nothing."""
+    several = trained if isinstance(trained, (list, tuple)) else [trained]
+    return [token for token in several if token is not None and token < rows]
 
 
 def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0, value: int = 0, left: bool = False) -> Tokens:

@@ -3,6 +3,7 @@
 from .audio_spectrogram_transformer import ASTDialect
 from .augreg import AugRegDialect
 from .base import Dialect, weights_of
+from .bert import BertDialect
 from .blip import BlipDialect
 from .clip import ClipDialect
 from .detect import detect, dialect_names, get_dialect
@@ -13,13 +14,14 @@ from .timesformer import TimeSformerDialect
 from .timm_vit import TimmViTDialect
 from .transformers_causal_lm import TransformersCausalLMDialect
 from .transformers_seq2seq import TransformersSeq2SeqDialect
+from .transformers_vit import TransformersViTDialect
 from .uniadapter import UniAdapterDialect
 from .vl_pet import VLPETDialect, VLPETVideoDialect
 from .vlpeft import VlpeftDialect
 
 __all__ = [
-    'ASTDialect', 'AugRegDialect', 'BlipDialect', 'ClipDialect', 'Dialect', 'EPALMDialect', 'MMPretrainBackboneDialect',
-    'MMPretrainDialect', 'TimeSformerDialect', 'TimmViTDialect', 'TransformersCausalLMDialect',
-    'TransformersSeq2SeqDialect', 'UniAdapterDialect', 'VLPETDialect', 'VLPETVideoDialect', 'VlpeftDialect', 'detect',
-    'dialect_names', 'get_dialect', 'weights_of'
+    'ASTDialect', 'AugRegDialect', 'BertDialect', 'BlipDialect', 'ClipDialect', 'Dialect', 'EPALMDialect',
+    'MMPretrainBackboneDialect', 'MMPretrainDialect', 'TimeSformerDialect', 'TimmViTDialect',
+    'TransformersCausalLMDialect', 'TransformersSeq2SeqDialect', 'TransformersViTDialect', 'UniAdapterDialect',
+    'VLPETDialect', 'VLPETVideoDialect', 'VlpeftDialect', 'detect', 'dialect_names', 'get_dialect', 'weights_of'
 ]

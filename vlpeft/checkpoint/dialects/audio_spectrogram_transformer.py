@@ -17,6 +17,7 @@ class ASTDialect(RenamingDialect):
 
     name = 'ast'
     texts = ()
+    places = [('module.v.', 'encoder.')]
     keymap = KeyMap(under('encoder', 'module.v', [*VISION, ('dist_token', 'dist_token')]))
     ignored = [(r'module\.mlp_head\.', 'the classifier of sounds'),
                (r'module\.v\.head(_dist)?\.', 'DeiT\'s classifiers of images, unused in AST')]

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...registry import DIALECTS
 from ..errors import CheckpointError
 from .base import Dialect, weights_of
+from .names import VISION_HOMES
 
 _BLOCK = 'Transformer/encoderblock_{i}'
 _ATTENTION = f'{_BLOCK}/MultiHeadDotProductAttention_1'
@@ -20,6 +21,7 @@ class AugRegDialect(Dialect):
     """Google's ViT of "How to train your ViT?" (.npz); the encoder alone, read only."""
 
     name = 'augreg'
+    homes = VISION_HOMES
     ignored = [(r'(head|pre_logits)/', 'the classifier of images')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:

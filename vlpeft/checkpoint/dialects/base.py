@@ -35,6 +35,12 @@ class Dialect:
     dropped: Rules = ()
     #: Parts of our models that belong to some tasks only: a model that lacks one whole leaves it in the file.
     optional_parts: Sequence[str] = ()
+    #: Of a layout with one tower, the names that our models give to it; the first is that of ``to_vlpeft``.
+    homes: Sequence[str] = ()
+    #: Regular expressions of our keys that a network of this layout does not have: they are new in the model.
+    new: Sequence[str] = ()
+    #: Our tables below which a model may have new rows, and how many.
+    new_rows: Mapping[str, int] = {}
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """Whether a checkpoint has this layout."""
@@ -60,6 +66,17 @@ class Dialect:
         """Reason -> foreign keys that ``to_vlpeft`` leaves out."""
         return _by_reason(self.ignored, weights_of(checkpoint))
 
+    def at_home(self, state: Mapping[str, Tensor], parts: Iterable[str]) -> Dict[str, Tensor]:
+        """``state`` with its only tower under the name by which a model of these ``parts`` has it."""
+        home = next((name for name in self.homes if name in parts), None)
+        moved = {f'{name}.': f'{home}.' for name in self.homes if home not in (None, name)}
+        return {next((moved[old] + key[len(old):] for old in moved if key.startswith(old)), key): value
+                for key, value in state.items()}
+
+    def is_new(self, key: str) -> bool:
+        """Whether a network of this layout does not have our ``key``."""
+        return any(re.match(pattern, key) for pattern in self.new)
+
     def dropped_keys(self, state: Mapping[str, Tensor]) -> Dict[str, List[str]]:
         """Reason -> our keys that ``from_vlpeft`` leaves out."""
         return _by_reason(self.dropped, state)
@@ -75,11 +92,13 @@ class RenamingDialect(Dialect):
     ties: Sequence[Tuple[str, str]] = ()
     #: (name, other spelling): read only.
     synonyms: KeyMap = KeyMap([])
+    #: (foreign prefix, ours): to which part a key belongs that the table does not know.
+    places: Sequence[Tuple[str, str]] = ()
     #: Foreign prefixes of the text towers, each with a constant table of position ids.
     texts: Sequence[str]
 
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
-        """The state dict in our keys; keys unknown to the dialect keep their names.
+        """The state dict in our keys; keys unknown to the dialect keep their names, below those of their parts.
 
         Raises:
             CheckpointError: Two names of one tensor hold different values.
@@ -97,7 +116,10 @@ class RenamingDialect(Dialect):
             raise CheckpointError(
                 f'{self.name} checkpoint: names of one shared tensor disagree ({len(conflicts)}): '
                 + ', '.join(conflicts[:5]))
-        return {self.keymap.to_ours(name) or name: tensor for name, (_, tensor) in found.items()}
+        return {self.keymap.to_ours(name) or self._place(name): tensor for name, (_, tensor) in found.items()}
+
+    def _place(self, name: str) -> str:
+        return next((ours + name[len(theirs):] for theirs, ours in self.places if name.startswith(theirs)), name)
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
         """A checkpoint of this layout from a state dict in our keys.
@@ -113,17 +135,21 @@ class RenamingDialect(Dialect):
         Raises:
             CheckpointError: A key has no name in this layout, or tensors that it ties differ.
         """
+        state = self.at_home(state, self.homes[:1])
         kept = [key for key in state if not _reason(self.dropped, key)]
         names = {key: self.keymap.to_theirs(key) for key in kept}
         unknown = [key for key, name in names.items() if name is None]
         if unknown:
             raise CheckpointError(f'the {self.name} layout has no place for {len(unknown)} keys: '
                                   + ', '.join(unknown[:5]))
-        weights = {}
+        weights = {name: state[key] for key, name in names.items()}
         for key, name in names.items():
-            weights[name] = state[key]
             for alias in self.aliases.renames:
-                if other := alias.to_theirs(name):
+                other = alias.to_theirs(name)
+                if other in weights and not torch.equal(weights[other], state[key]):
+                    raise CheckpointError(f'the {self.name} layout has one tensor for {name} and {other}, but their '
+                                          'values differ in the model')
+                if other:
                     weights[other] = state[key]
         for name, other in self.ties:
             if name in weights and not torch.equal(weights.setdefault(other, weights[name]), weights[name]):

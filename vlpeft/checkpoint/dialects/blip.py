@@ -14,6 +14,7 @@ BLIP_NAMES = [*under('vision', 'visual_encoder', VISION), *under('text', 'text_e
 # The bias of the vocabulary projection has two names.
 BLIP_ALIASES = [('text_decoder.cls.predictions.decoder.bias', 'text_decoder.cls.predictions.bias')]
 BLIP_TIES = [('text_decoder.bert.embeddings.word_embeddings.weight', 'text_decoder.cls.predictions.decoder.weight')]
+BLIP_PLACES = [('visual_encoder.', 'vision.'), ('text_encoder.', 'text.'), ('text_decoder.', 'decoder.')]
 BLIP_TEXTS = ('text_encoder', 'text_decoder.bert')
 BLIP_IGNORED = [
     (r'(visual_encoder|text_encoder|vision_proj|text_proj|adapters)_m\.',
@@ -34,6 +35,7 @@ class BlipDialect(RenamingDialect):
 
     name = 'blip'
     texts = BLIP_TEXTS
+    places = BLIP_PLACES
     keymap = KeyMap(BLIP_NAMES)
     aliases = KeyMap(BLIP_ALIASES)
     ties = BLIP_TIES

@@ -48,7 +48,7 @@ class ClipDialect(Dialect):
         for key, tensor in weights.items():
             if key in skipped or (key.startswith('vision_model.') and ('.k_proj.' in key or '.v_proj.' in key)):
                 continue
-            ours = _KEYMAP.to_ours(key) or key
+            ours = _KEYMAP.to_ours(key) or key.replace('vision_model.', 'vision.', 1)
             if key.startswith('vision_model.') and '.q_proj.' in key:
                 tensor = torch.cat([weights[key.replace('q_proj', f'{role}_proj')] for role in 'qkv'])
             elif ours in ('vision.cls_token', 'vision.pos_embed'):

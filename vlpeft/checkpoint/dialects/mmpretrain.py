@@ -19,6 +19,7 @@ class MMPretrainDialect(RenamingDialect):
 
     name = 'mmpretrain'
     texts = ('text_backbone', 'vqa_head.decoder.bert')
+    places = [('vision_backbone.', 'vision.'), ('text_backbone.', 'text.'), ('vqa_head.decoder.', 'decoder.')]
     keymap = KeyMap([*under('vision', 'vision_backbone', same(ours for ours, _ in VISION)),
                      *under('text', 'text_backbone', same(TEXT)),
                      *under('decoder', 'vqa_head.decoder', same(DECODER)), *MMPRETRAIN_HEADS])

@@ -1,5 +1,8 @@
 """The names of BLIP's and UniAdapter's parts: (ours, released), written once and used in both directions."""
 
+#: How our models call their vision tower; layouts of one tower fill either.
+VISION_HOMES = ('encoder', 'vision')
+
 VISION = [
     ('cls_token', 'cls_token'),
     ('pos_embed', 'pos_embed'),
@@ -11,6 +14,13 @@ VISION = [
     ('layers.{i}.ffn.layers.0.0.{wb}', 'blocks.{i}.mlp.fc1.{wb}'),
     ('layers.{i}.ffn.layers.1.{wb}', 'blocks.{i}.mlp.fc2.{wb}'),
     ('ln1.{wb}', 'norm.{wb}'),
+]
+
+# What some vision towers have besides: LayerScale, a norm before the blocks.
+VISION_EXTRAS = [
+    ('layers.{i}.attn.gamma1.weight', 'blocks.{i}.ls1.gamma'),
+    ('layers.{i}.ffn.gamma2.weight', 'blocks.{i}.ls2.gamma'),
+    ('pre_norm.{wb}', 'norm_pre.{wb}'),
 ]
 
 # Our text tower keeps the released names below its prefix.

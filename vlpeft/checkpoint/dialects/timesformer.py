@@ -25,6 +25,7 @@ class TimeSformerDialect(RenamingDialect):
 
     name = 'timesformer'
     texts = ()
+    places = [('model.', 'encoder.')]
     keymap = KeyMap(under('encoder', 'model', [*VISION, *_TEMPORAL]))
     ignored = [(r'model\.head\.', 'the classifier of Kinetics\' actions')]
     dropped = [*ENCODER_ONLY, (r'encoder\.head\.', 'the classifier is not read either')]

@@ -1,11 +1,11 @@
 """OPT, GPT-2 and Llama as transformers saves them, with or without the head's prefix, tied head repeated or not."""
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Mapping
 
-import torch
 from torch import Tensor
 
 from ...registry import DIALECTS
+from ..tied import without_shared
 from .base import Dialect, weights_of
 
 PREFIX = 'lm.'
@@ -37,13 +37,6 @@ class TransformersCausalLMDialect(Dialect):
         return (any(table in weights for table in TABLES)
                 and not any(key.startswith(('encoder.', 'model.encoder.')) for key in weights))
 
-    def ignored_keys(self, checkpoint: Mapping[str, Any]) -> Dict[str, List[str]]:
-        """Reason -> foreign keys that ``to_vlpeft`` leaves out: constants, a head that repeats the embeddings."""
-        ignored = super().ignored_keys(checkpoint)
-        if _head_is_tied(weights_of(checkpoint)):
-            ignored['tied to the word embeddings'] = [HEAD]
-        return ignored
-
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
         """The state dict in our keys: a bare model gets its prefix."""
         weights = weights_of(checkpoint)
@@ -55,14 +48,8 @@ class TransformersCausalLMDialect(Dialect):
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
         """As ``from_pretrained`` reads it, a tied head left out."""
         weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-        if _head_is_tied(weights):
-            del weights[HEAD]
-        return weights
+        return without_shared(weights, _table(weights), [HEAD])
 
 
 def _table(weights: Mapping[str, Tensor]) -> str:
     return next(table for table in TABLES if table in weights)
-
-
-def _head_is_tied(weights: Mapping[str, Tensor]) -> bool:
-    return HEAD in weights and torch.equal(weights[HEAD], weights[_table(weights)])

@@ -5,12 +5,15 @@ from typing import Any, Dict, Mapping
 from torch import Tensor
 
 from ...registry import DIALECTS
+from ..tied import without_shared
 from .base import Dialect, weights_of
 
 PREFIX = 'lm.'
 # Every checkpoint has one of these: BART with its language model head, and T5 or bare BART.
 TABLES = ('model.shared.weight', 'shared.weight')
-TIED = ('encoder.embed_tokens.weight', 'decoder.embed_tokens.weight', 'lm_head.weight')
+HEAD = 'lm_head.weight'
+# Where a table may be repeated. T5 v1.1's head is one of its own.
+TIED = ('encoder.embed_tokens.weight', 'decoder.embed_tokens.weight', HEAD)
 
 
 @DIALECTS.register_module(name='transformers_seq2seq')
@@ -19,7 +22,7 @@ class TransformersSeq2SeqDialect(Dialect):
 
     name = 'transformers_seq2seq'
     ignored = [(r'final_logits_bias$', 'a constant'),
-               (r'(model\.)?(encoder|decoder)\.embed_tokens\.weight$|lm_head\.weight$', 'tied to the word embeddings'),
+               (r'(model\.)?(encoder|decoder)\.version$', 'a constant'),
                (r'decoder\..+\.EncDecAttention\.relative_attention_bias\.weight$', 'unused in T5')]
     dropped = [(r'(?!lm\.)', 'the layout holds a language model only')]
 
@@ -34,10 +37,11 @@ class TransformersSeq2SeqDialect(Dialect):
         left_out = {key for keys in self.ignored_keys(checkpoint).values() for key in keys}
         bare = 'shared.weight' in weights and any(key.startswith('encoder.layers.') for key in weights)
         prefix = f'{PREFIX}model.' if bare else PREFIX
-        return {prefix + key: value for key, value in weights.items() if key not in left_out}
+        return {(PREFIX if key == HEAD else prefix) + key: value for key, value in weights.items()
+                if key not in left_out}
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
         """As ``from_pretrained`` reads it, tied tables once."""
-        dropped = {key for keys in self.dropped_keys(state).values() for key in keys}
-        return {key.removeprefix(PREFIX): value for key, value in state.items()
-                if key not in dropped and not key.endswith(TIED)}
+        weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
+        table = next(table for table in TABLES if table in weights)
+        return without_shared(weights, table, [key for key in weights if key.endswith(TIED)])

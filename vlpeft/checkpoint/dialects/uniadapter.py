@@ -8,7 +8,7 @@ from torch import Tensor
 from ...registry import DIALECTS
 from ..errors import CheckpointError
 from .base import RenamingDialect, weights_of
-from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_TEXTS, BLIP_TIES, TASK_PARTS
+from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_PLACES, BLIP_TEXTS, BLIP_TIES, TASK_PARTS
 from .keymap import KeyMap
 from .names import UNIADAPTER, UNIADAPTER_ALIASES, UNIADAPTER_DECODER_ALIASES, UNIADAPTER_TIME
 
@@ -26,6 +26,7 @@ class UniAdapterDialect(RenamingDialect):
 
     name = 'uniadapter'
     texts = BLIP_TEXTS
+    places = BLIP_PLACES
     keymap = KeyMap([*BLIP_NAMES, *UNIADAPTER])
     aliases = KeyMap([*_SHARED, *BLIP_ALIASES])
     ties = BLIP_TIES

@@ -1,9 +1,9 @@
 """OPT, GPT-2 and Llama of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
 
-from typing import Union
+from typing import Tuple, Union
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .lm_config import lm_config
 
@@ -26,6 +26,21 @@ def build_causal_lm(config: Union[str, dict], vocab_size: int, dtype: str = 'flo
         ValueError: Another model type.
     """
     from transformers import AutoModelForCausalLM
+    geometry = lm_config(config, vocab_size, FAMILIES)
     # Masks are given layer by layer; GPT-2's eager attention would add a causal one of its own.
-    return AutoModelForCausalLM.from_config(
-        lm_config(config, vocab_size, FAMILIES), attn_implementation='sdpa', dtype=getattr(torch, dtype))
+    lm = AutoModelForCausalLM.from_config(geometry, attn_implementation='sdpa', dtype=getattr(torch, dtype))
+    if geometry.model_type == 'llama' and torch.empty(0).is_meta:
+        lm.model.rotary_emb = _RotaryShapes(lm.model.layers[0].self_attn.head_dim)
+    return lm
+
+
+class _RotaryShapes(nn.Module):
+    """Shapes of rotary positions. transformers computes them outside autocast, which the meta device does not have."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, hidden: Tensor, position_ids: Tensor) -> Tuple[Tensor, Tensor]:
+        angles = hidden.new_empty(*position_ids.shape, self.width)
+        return angles, angles

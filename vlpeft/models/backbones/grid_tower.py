@@ -11,6 +11,7 @@ from vlpeft.checkpoint.dialects import weights_of
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.load import fit
 from vlpeft.checkpoint.report import LoadReport
+from vlpeft.checkpoint.unread import check_read
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
 
@@ -49,15 +50,17 @@ class GridTower(nn.Module):
         any dialect that has a vision tower.
 
         Raises:
-            CheckpointError: The layout is unknown, or the backbone would not be filled whole.
+            CheckpointError: The layout is unknown, the backbone would not be filled whole, or it has no place for keys
+                of its file.
         """
         # Other buffers are constants of the geometry, which some files hold for another one.
-        constants = {name for name, _ in self.named_buffers() if not name.endswith(STATISTICS)}
+        constants = {name for name, _ in self.named_buffers(remove_duplicate=False) if not name.endswith(STATISTICS)}
         target = {name: value for name, value in self.state_dict().items() if name not in constants}
         checkpoint = read_checkpoint(path)
         own = _under_one_prefix(weights_of(checkpoint), [name.partition('.')[2] for name in target])
         state, report = fit(own or checkpoint, target, strict_parts=('vision', ), origin=str(path),
                             dialect='mmpretrain_backbone' if own else None)
+        check_read(report, constants, ('vision', ))
         self.load_state_dict(state, strict=False)
         return report
 
@@ -89,9 +92,14 @@ def to_cells(output: Union[Tensor, Sequence[Tensor]], backbone: nn.Module) -> Te
 
 
 def _under_one_prefix(weights: Mapping[str, Tensor], names: Sequence[str]) -> Dict[str, Tensor]:
-    """The weights of ``names`` in mmpretrain's layout of a backbone, if all share a prefix in the file; else empty."""
+    """The weights of a backbone in mmpretrain's layout, if all of ``names`` share a prefix in the file; else empty.
+
+    What the file has besides inside the same modules is among them.
+    """
     prefixes = {key[:-len(names[0])] for key in weights if key.endswith(names[0])}
+    modules = {name.partition('.')[0] for name in names}
     for prefix in sorted(prefixes, key=len):
         if all(prefix + name in weights for name in names):
-            return {f'backbone.{name}': weights[prefix + name] for name in names}
+            below = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+            return {f'backbone.{key}': value for key, value in below.items() if key.partition('.')[0] in modules}
     return {}

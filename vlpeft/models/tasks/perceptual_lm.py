@@ -94,7 +94,7 @@ class PerceptualLM(AdaptedModel):
         self.tasks = {name: PerceptualTask(**settings) for name, settings in tasks.items()}
         self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
         self.encoder = MODELS.build(encoder)
-        self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size)
+        self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size, self.lm.config.to_dict())
         self.assemble(dict(lm='lm', encoder='encoder'), (), adapter, trainable, base_checkpoint, gradient_checkpointing)
 
     def _build_adapter(self, config: Union[dict, Sequence[dict]]) -> Adapter:

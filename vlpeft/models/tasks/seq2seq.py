@@ -88,7 +88,7 @@ class VLSeq2Seq(AdaptedModel):
             feature_width, geometry.d_model, geometry.model_type, getattr(geometry, 'layer_norm_epsilon', 1e-5), grid)
         self.vision = None if vision is None else MODELS.build(vision)
         self.encode = AppendedVision(self.lm)
-        self.tokenizer = Seq2SeqTokenizer(vocabulary, None, vocab_size)
+        self.tokenizer = Seq2SeqTokenizer(vocabulary, None, vocab_size, geometry.to_dict())
         towers = dict(TOWERS[geometry.model_type], **({} if vision is None else dict(vision='vision')))
         self.no_grad_parts = () if vision is None else ('vision', )
         self.assemble(towers, ('visual_embedding', ), adapter, trainable, base_checkpoint, gradient_checkpointing,
