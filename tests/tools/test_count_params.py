@@ -46,6 +46,23 @@ def test_other_backbones(config, role, expected):
     assert count_here(str(ROOT / f'configs/uniadapter/{config}_msrvtt.py'), {})['by_role'][role] == expected
 
 
+def test_question_answering_counts_the_words_of_the_decoder_once():
+    d, words = 768, 30524
+    norm, attention, ffn = 2 * d, 4 * (d * d + d), 8 * d * d + 5 * d
+    vision = (3 * 16 * 16 + 1) * d + (1 + 1 + 30 * 30) * d + 12 * (2 * norm + attention + ffn) + norm
+    text = words * d + 512 * d + norm + 12 * (3 * norm + 2 * attention + ffn)
+    # The head: a linear map, a norm and a bias for each word; its table is the word embeddings.
+    head = d * d + d + norm + words
+    adapters = 12 * (2 * norm + d * 512 + 512 + 3 * (512 * d + d)) + 2 * 2 * (2 * d * 64 + 64 + d + 1)
+    from tools.analysis_tools.count_params import count as count_here
+    for config, extra, trainable in (('uniadapter/blip_vqav2', adapters, adapters),
+                                     ('baselines/blip_vqav2_full', 0, vision + 2 * text + head),
+                                     ('baselines/blip_vqav2_heads', words * d, words * d + head)):
+        counts = count_here(str(ROOT / f'configs/{config}.py'), {})
+        assert (counts['trainable'], counts['total']) == (trainable, vision + 2 * text + head + extra)
+        assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == counts['total']
+
+
 @pytest.mark.parametrize('backbone, tasks, granularity, trainable, total', [
     ('bart', 'image', 'large', 6_052_416, 145_606_464), ('bart', 'image', 'middlex', 4_281_804, 143_835_852),
     ('bart', 'image', 'middley', 4_281_792, 143_835_840), ('bart', 'image', 'small', 4_291_020, 143_845_068),
