@@ -18,6 +18,7 @@ SIDE, THING, RUNS = ('Which side is the dog on??</a>', 'What is it??</a>', 'what
 TASKS = dict(
     epalm_vqav2=('vqa', 64, 64, 1, SIDE), epalm_vqav2_standard=('vqa', 64, 64, 1, SIDE),
     epalm_vqav2_released=('vqa', 64, 64, 1, SIDE), epalm_vqav2_few_shot=('vqa', 64, 64, 1, SIDE),
+    epalm_vqav2_standard_released=('vqa', 64, 64, 1, SIDE),
     epalm_vqav2_one_mark=('vqa', 64, 64, 1, SIDE.replace('??', '?')), epalm_gqa=('gqa', 64, 128, 1, THING),
     epalm_gqa_released=('gqa', 64, 128, 1, THING), epalm_coco_caption=('caption', 16, 64, 1, ''),
     epalm_coco_caption_released=('caption', 16, 64, 1, ''), epalm_nocaps=('caption', 16, 64, 1, ''),
@@ -166,6 +167,22 @@ def test_nocaps_is_scored_against_its_captions_and_its_test_is_a_file_for_the_se
     assert evaluate(config, 'test', 'a cat') == {'caption_submission/captions': 2}
     assert json.loads((tmp_path / 'captions.json').read_text()) == [
         dict(image_id=0, caption='a cat'), dict(image_id=1, caption='a cat')]
+
+
+def test_ptl_is_trained_and_tested_on_the_released_splits():
+    config = read('epalm_vqav2_standard_released')
+    files = [config[f'{part}_dataloader'].dataset.ann_file for part in ('train', 'val', 'test')]
+    assert files == ['vqa/train_standard.json', 'vqa/karpathy_val.json', 'vqa/karpathy_val.json']
+    assert config.train_dataloader.dataset.keep_unanswered
+
+
+@pytest.mark.parametrize('name', ['epalm_msrvtt_qa_released', 'epalm_msvd_qa_released',
+                                  'epalm_msrvtt_caption_released'])
+def test_released_frames_leave_out_the_last_of_every_segment(name):
+    config = read(name)
+    for part in ('train', 'val', 'test'):
+        load = config[f'{part}_dataloader'].dataset.pipeline[0]
+        assert (load.sampling, load.num_frames) == ('released_random', 16 if 'caption' in name else 8)
 
 
 def test_few_shot_and_the_shorter_validation_are_declared():

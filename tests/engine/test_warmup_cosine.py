@@ -53,6 +53,11 @@ class Rates(Hook):
         self.found.append((rates['adapter.connector.0.weight'], rates['adapter.prompt.table']))
 
 
+def on_any_device(config: Config) -> None:
+    if config.optim_wrapper.get('dtype') == 'float16':
+        config.optim_wrapper.dtype = 'bfloat16'
+
+
 class Run:
     """A schedule's configuration, built as the runner builds it."""
 
@@ -60,6 +65,7 @@ class Run:
         self.config = Config.fromfile(SCHEDULES / f'{name}.py', format_python_code=False)
         self.model = Model()
         self.epochs, self.length = self.config.train_cfg.max_epochs, length
+        on_any_device(self.config)
         with DefaultScope.overwrite_default_scope('vlpeft'):
             self.wrapper = build_optim_wrapper(self.model, self.config.optim_wrapper)
             self.scheduler = PARAM_SCHEDULERS.build(
@@ -189,6 +195,7 @@ def train(config, work_dir, epochs, resume=False):
 
 def test_a_real_run_and_its_resumption_train_with_these_rates(tmp_path):
     config = Config.fromfile(SCHEDULES / 'epalm_8e_qa_released.py', format_python_code=False)
+    on_any_device(config)
     found = train(config, tmp_path / 'whole', 4)
     warmed = [1e-5] * 3 + [1.25e-5] * 2 + [1.5e-5] * 2 + [1.75e-5] * 2 + [2e-5] * 4
     cosine = [1e-6 + 0.5 * 1.9e-5 * (1 + math.cos(math.pi * epoch / 4)) for epoch in (1, 2, 3) for _ in range(13)]

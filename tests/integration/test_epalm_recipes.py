@@ -62,6 +62,9 @@ def make_runner(workspace, work_dir, recipe, options=()):
         if 'bottleneck' in adapter:
             adapter.bottleneck = 4
     shrink_data(cfg)
+    if 'dtype' in cfg.optim_wrapper:
+        # CPUs have no float16 to train in.
+        cfg.optim_wrapper.dtype = model.lm_dtype = 'bfloat16'
     cfg.train_cfg.max_epochs = 1
     cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
     cfg.merge_from_dict(dict(options))
@@ -84,6 +87,48 @@ def shrink_data(cfg):
         for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
             if evaluator.type == 'CaptionMetric':
                 evaluator.tokenizer = 'python'
+
+
+RELEASED = [recipe for recipe in RECIPES if recipe.endswith('_released.py')]
+
+
+def test_every_task_is_there_as_released_in_both_sizes():
+    tasks = ('vit-{}_vqav2', 'vit-{}_gqa', 'vit-{}_coco-caption', 'timesformer_msrvtt-qa', 'timesformer_msvd-qa',
+             'timesformer_msrvtt-caption', 'ast_audiocaps')
+    sizes = dict(b='epalm_opt-2.7b', l='epalm-ptl_opt-6.7b')
+    assert set(RELEASED) == {
+        f'epalm/{size}_{task.format(letter)}_released.py' for letter, size in sizes.items() for task in tasks}
+
+
+@pytest.mark.parametrize('recipe', RELEASED)
+def test_released_recipes_have_the_release_s_ways(recipe):
+    cfg = RunConfig.read(ROOT / 'configs' / recipe)
+    model = cfg.model
+    assert (model.visual_row, model.padding, model.released_dropout, model.lm_dtype) == ('full', 'right', True,
+                                                                                       'float16')
+    for task in model.tasks.values():
+        assert task.count_prompt and task.beam_rule == 'released'
+    assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('MixedPrecisionOptimWrapper', 'float16')
+    assert cfg.val_cfg.fp16 and cfg.test_cfg.fp16
+    large, captions = 'ptl' in recipe, 'caption' in recipe or 'audiocaps' in recipe
+    keys = cfg.optim_wrapper.paramwise_cfg.custom_keys
+    assert set(keys) == ({'weight', 'table', 'bias'} if captions else {'prompt'})
+    assert captions or keys.prompt == dict(lr_mult=5 if large else 0.5, scheduled=False)
+    assert cfg.optim_wrapper.optimizer == dict(
+        type='AdamW', lr=2e-4 if large else 2e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.02)
+    schedule = cfg.param_scheduler
+    assert (schedule.warmup_lr, schedule.min_lr) == ((1e-4, 1e-5) if large else (1e-5, 1e-6))
+    video = 'timesformer' in recipe
+    epochs = 26 if video else 30 if 'ast' in recipe else 35 if large else 8
+    assert schedule.end == cfg.train_cfg.max_epochs == epochs
+    assert model.encoder.type != 'TimeSformer' or model.encoder.num_frames == (16 if captions else 8)
+    if video:
+        model.lm, model.vocab_size, model.base_checkpoint = LMS['opt'], VOCAB, None
+        model.adapter.update(start=1, end=LAYERS - 1)
+        model.encoder.update(ENCODERS['TimeSformer'])
+        built = MODELS.build(model).train()
+        rates = [layer.attn.out_drop.drop_prob for layer in built.encoder.layers]
+        assert rates == pytest.approx([0.1 * depth / 5 for depth in range(6)]) and built.encoder.layers[5].training
 
 
 @pytest.mark.parametrize('recipe', RECIPES)

@@ -133,7 +133,7 @@ def test_an_image_is_a_clip_of_itself():
     torch.testing.assert_close(model(images), model(still), rtol=1e-12, atol=1e-12)
 
 
-def test_blocks_after_the_first_begin_without_time_and_nothing_is_dropped_by_default():
+def test_blocks_after_the_first_begin_without_time_and_paths_are_dropped_in_training_alone():
     model = TimeSformer(**TINY)
     assert model.layers[0].temporal_fc.weight.abs().min() > 0
     for block in model.layers[1:]:
@@ -141,7 +141,11 @@ def test_blocks_after_the_first_begin_without_time_and_nothing_is_dropped_by_def
     clips = draw(2, FRAMES, 3, SIZE, SIZE).float()
     model.eval()
     calm = model(clips)
-    assert torch.equal(model.train()(clips), calm)
+    assert torch.equal(model(clips), calm)
+    assert [layer.attn.out_drop.drop_prob for layer in model.layers] == pytest.approx([0, 0.05, 0.1])
+    still = TimeSformer(**TINY, drop_path_rate=0.)
+    still.load_state_dict(model.state_dict())
+    assert torch.equal(still.train()(clips), calm)
     dropping = TimeSformer(**TINY, drop_path_rate=0.9).train()
     assert not torch.equal(dropping(clips), dropping(clips))
     assert [layer.attn.out_drop.drop_prob for layer in dropping.layers] == pytest.approx([0, 0.45, 0.9])

@@ -87,7 +87,7 @@ def middle_indices(start: int, end: int, num_frames: int) -> np.ndarray:
     Raises:
         ValueError: T < 1 or an empty range.
     """
-    _check(start, end, num_frames)
+    check_range(start, end, num_frames)
     return start + (2 * np.arange(num_frames) + 1) * (end - start) // (2 * num_frames)
 
 
@@ -97,12 +97,13 @@ def random_indices(start: int, end: int, num_frames: int) -> np.ndarray:
     Draws come from torch's global generator, which every loader worker has seeded for itself.
     Arguments, result and errors are those of :func:`middle_indices`.
     """
-    _check(start, end, num_frames)
+    check_range(start, end, num_frames)
     place = (np.arange(num_frames) + torch.rand(num_frames, dtype=torch.float64).numpy()) / num_frames
     return start + np.minimum((place * (end - start)).astype(np.int64), end - start - 1)
 
 
-def _check(start: int, end: int, num_frames: int) -> None:
+def check_range(start: int, end: int, num_frames: int) -> None:
+    """Refuses T < 1 and an empty range of frames, with a ValueError."""
     if num_frames < 1:
         raise ValueError(f'num_frames must be at least 1, got {num_frames}')
     if not 0 <= start < end:

@@ -1,5 +1,14 @@
 # eP-ALM: OPT-2.7B perceives images through ViT-B/16 (AugReg, ImageNet-21k, then ImageNet-1k), its layers 19 to 30 in
 # turn the last six class tokens. Beams and length as released.
+as_released = dict(count_prompt=True, beam_rule='released')
+# What released recipes add: a slot that sees everything, prompts padded on the right, dropout and drop-path in the
+# frozen parts, a language model in half precision, lengths that count the prompt, and the old scores of beams.
+released = dict(
+    visual_row='full',
+    padding='right',
+    released_dropout=True,
+    lm_dtype='float16',
+    tasks=dict(vqa=as_released, gqa=as_released, video_qa=as_released, caption=as_released))
 model = dict(
     type='PerceptualLM',
     lm=dict(model_type='opt', hidden_size=2560, word_embed_proj_dim=2560, num_hidden_layers=32, num_attention_heads=32,

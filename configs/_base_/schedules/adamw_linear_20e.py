@@ -1,4 +1,4 @@
-# VL-PET's: the rate rises over the first tenth of the steps and falls to zero at the end of the run, whatever its length.
+# VL-PET's: the rate rises over the first tenth of the steps and falls to zero at the end of the run, however long.
 # Norm weights are decayed, as released.
 optim_wrapper = dict(
     type='OptimWrapper',

@@ -6,8 +6,10 @@ from mmcv.transforms import BaseTransform
 from ...registry import READERS, TRANSFORMS
 from ..frame_sampling import frame_range, middle_indices, random_indices, timed_range
 from ..readers import ClipError, ClipInfo
+from ..released_sampling import released_middle_indices, released_random_indices
 
-SAMPLINGS = dict(random=random_indices, middle=middle_indices)
+SAMPLINGS = dict(random=random_indices, middle=middle_indices, released_random=released_random_indices,
+                 released_middle=released_middle_indices)
 
 
 @TRANSFORMS.register_module()
@@ -19,8 +21,8 @@ class LoadClip(BaseTransform):
 
     Args:
         num_frames (int): Frames T of a video; an image always has one. Defaults to 8.
-        sampling (str): 'random' draws one frame per segment (training), 'middle' takes segment middles (test).
-            Defaults to 'middle'.
+        sampling (str): 'random' draws one frame per segment (training), 'middle' takes segment middles (test);
+            'released_random' and 'released_middle' do so as eP-ALM's release. Defaults to 'middle'.
         reader (dict): Config of the video reader. Defaults to dict(type='DecordReader').
 
     Raises:

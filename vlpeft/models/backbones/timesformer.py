@@ -84,8 +84,7 @@ class TimeSformer(BaseModule):
         embed_dims: D. Defaults to 768.
         num_layers: Defaults to 12.
         num_heads: Defaults to 12.
-        drop_path_rate: That of the last block, growing linearly from 0 (the released models trained with 0.1).
-            Defaults to 0.
+        drop_path_rate: That of the last block, growing linearly from 0; in training mode only. Defaults to 0.1.
     """
 
     def __init__(self,
@@ -95,7 +94,7 @@ class TimeSformer(BaseModule):
                  embed_dims: int = 768,
                  num_layers: int = 12,
                  num_heads: int = 12,
-                 drop_path_rate: float = 0.) -> None:
+                 drop_path_rate: float = 0.1) -> None:
         super().__init__()
         self.num_frames, self.embed_dims, self.num_layers = num_frames, embed_dims, num_layers
         self.patch_embed = PatchEmbed(
