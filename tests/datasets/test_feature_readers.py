@@ -113,7 +113,8 @@ def test_errors_of_videos(tmp_path):
     whole = (tmp_path / '2370799.npz').read_bytes()
     (tmp_path / 'cut.npz').write_bytes(whole[:60])
     (tmp_path / 'damaged.npz').write_bytes(whole[:70] + bytes(40) + whole[110:])
-    for name in ('pickled', 'text', 'cut', 'damaged'):
+    fails(NPZReader(str(tmp_path)), 'pickled', 'type object, expected floats')
+    for name in ('text', 'cut', 'damaged'):
         fails(NPZReader(str(tmp_path)), name, 'not a readable *.npz file')
     fails(NPZReader(str(tmp_path)), 'empty', 'the file is empty')
 

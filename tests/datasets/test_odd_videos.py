@@ -208,6 +208,17 @@ def test_a_title_in_another_encoding_does_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize('reader', READERS)
+def test_pictures_that_change_their_size_are_refused(tmp_path, reader):
+    """Two streams in one file, as recorders write that start again."""
+    parts = [media.write_video(tmp_path / f'{size[0]}.h264', media.numbered_frames(6, size))
+             for size in ((48, 80), (96, 160))]
+    path = tmp_path / 'a.h264'
+    path.write_bytes(b''.join(Path(part).read_bytes() for part in parts))
+    with pytest.raises(ClipError, match=r'pictures change their size, from \(48, 80\) to \(96, 160\)'):
+        reader().read(str(path), range(reader().probe(str(path)).num_frames))
+
+
+@pytest.mark.parametrize('reader', READERS)
 def test_animated_webp_says_what_to_do(tmp_path, reader):
     pictures = [Image.fromarray(frame) for frame in FRAMES[:4]]
     pictures[0].save(tmp_path / 'a.webp', save_all=True, append_images=pictures[1:], duration=100)

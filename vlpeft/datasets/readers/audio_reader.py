@@ -4,7 +4,8 @@ import numpy as np
 
 from ...registry import READERS
 from ..frame_sampling import frame_range
-from .base import ClipError, check_file
+from .base import ClipError, check_file, check_finite, decoding
+from .container import open_media
 
 
 @READERS.register_module()
@@ -34,18 +35,18 @@ class AudioReader:
             tuple[np.ndarray, int]: Waveform, float32 (N,) in [-1, 1], and its samples per second.
 
         Raises:
-            ClipError: The file is missing, no sound file, damaged or empty, or it ends before ``start``.
+            ClipError: The file is missing, no sound file, damaged or empty, it ends before ``start``, or samples are NaN
+                or infinite.
             ImportError: soundfile is not installed.
         """
         check_file(path)
-        try:
-            samples, rate = _read(path, start, end)
-        except ValueError as error:
-            raise ClipError(path, str(error)) from error
+        samples, rate = _read(path, start, end)
         if not len(samples):
             raise ClipError(path, 'no sound in it')
+        check_finite(path, samples, 'samples')
         if self.sample_rate not in (None, rate):
-            samples, rate = resample(samples, rate, self.sample_rate), self.sample_rate
+            with decoding(path, f'cannot be resampled from {rate} samples a second'):
+                samples, rate = resample(samples, rate, self.sample_rate), self.sample_rate
         return samples, rate
 
 
@@ -69,36 +70,39 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
 
 
 def _read(path: str, start: float | None, end: float | None) -> tuple[np.ndarray, int]:
-    """Waveform and rate; ValueError if the file has nothing between ``start`` and ``end``."""
+    """Waveform and rate between ``start`` and ``end``."""
     try:
         import soundfile
     except ImportError as error:
         raise ImportError('audio needs soundfile: pip install soundfile') from error
     try:
         file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError:  # not one of its formats
+    except Exception:  # not one of its formats, or damaged: FFmpeg says what it is
         samples, rate = _decode(path)
-        first, stop = frame_range(len(samples), rate, start, end)
+        first, stop = _samples_between(path, len(samples), rate, start, end)
         return samples[first:stop], rate
     with file:
-        first, stop = frame_range(file.frames, file.samplerate, start, end)
-        try:
+        first, stop = _samples_between(path, file.frames, file.samplerate, start, end)
+        with decoding(path, 'damaged or truncated'):
             file.seek(first)
             samples = file.read(stop - first, dtype='float32', always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise ClipError(path, f'damaged or truncated ({error.error_string})') from error
     return np.ascontiguousarray(samples[:, 0]), file.samplerate
 
 
-def _decode(path: str) -> tuple[np.ndarray, int]:
-    """First channel and rate of the first audio track of whatever FFmpeg decodes."""
-    import av
+def _samples_between(path: str, count: int, rate: int, start: float | None, end: float | None) -> tuple[int, int]:
     try:
-        with av.open(path) as container:
-            if not container.streams.audio:
-                raise ClipError(path, 'no audio track')
-            stream, as_float = container.streams.audio[0], av.AudioResampler(format='fltp')
-            pieces = [piece.to_ndarray()[0] for frame in container.decode(stream) for piece in as_float.resample(frame)]
-            return np.concatenate([np.empty(0, np.float32), *pieces]), stream.rate
-    except av.error.FFmpegError as error:
-        raise ClipError(path, f'not a readable sound file, or damaged ({error.strerror})') from error
+        return frame_range(count, rate, start, end)
+    except ValueError as error:
+        raise ClipError(path, str(error)) from error
+
+
+def _decode(path: str) -> tuple[np.ndarray, int]:
+    """First channel and rate of the audio track, chosen as FFmpeg does, of whatever FFmpeg decodes."""
+    import av
+    with open_media(path, 'not a readable sound file, or damaged') as container:
+        stream = container.streams.best('audio')
+        if stream is None:
+            raise ClipError(path, 'no audio track')
+        as_float = av.AudioResampler(format='fltp')
+        pieces = [piece.to_ndarray()[0] for frame in container.decode(stream) for piece in as_float.resample(frame)]
+        return np.concatenate([np.empty(0, np.float32), *pieces]), stream.rate

@@ -97,10 +97,11 @@ def decoding(path: str, problem: str) -> Iterator[None]:
 
 
 def check_finite(path: str, values: np.ndarray, what: str) -> None:
-    """Raise :class:`ClipError` if there is NaN or Inf among ``values``."""
-    if not np.isfinite(values).all():
-        wrong = int(np.size(values) - np.isfinite(values).sum())
-        raise ClipError(path, f'{wrong:,} of {np.size(values):,} {what} are NaN or infinite')
+    """Raise :class:`ClipError` if there is NaN or Inf among ``values``, in this machine's byte order."""
+    # NumPy's test of half floats is slow; NaN and Inf are those whose exponent is all ones.
+    wrong = (values.view(np.uint16) & 0x7C00) == 0x7C00 if values.dtype == np.float16 else ~np.isfinite(values)
+    if wrong.any():
+        raise ClipError(path, f'{int(wrong.sum()):,} of {wrong.size:,} {what} are NaN or infinite')
 
 
 def check_file(path: str) -> None:

@@ -1,12 +1,15 @@
 """What a reader of stored visual features is: an array of cells for a name."""
 
+import math
 import os
 from abc import ABC, abstractmethod
 from itertools import islice
 
 import numpy as np
 
-from .base import ClipError, check_file
+from .base import ClipError, check_file, check_finite, decoding
+
+LARGEST = 1 << 30  # bytes; a damaged or hostile head may claim any size
 
 
 class FeatureReader(ABC):
@@ -27,19 +30,29 @@ class FeatureReader(ABC):
             name (str): Its name (id).
 
         Returns:
-            np.ndarray: (N, F) in the stored float type.
+            np.ndarray: (N, F) in the stored float type, in the byte order of this machine.
 
         Raises:
-            ClipError: There are none, they cannot be read, or they have another shape.
+            ClipError: There are none, they cannot be read, they have another shape, or hold NaN or Inf.
         """
 
     def check_shape(self, path: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        """Raise :class:`ClipError` unless features are floats of the expected shape."""
+        """Raise :class:`ClipError` unless features are floats of the expected shape and of at most 1 GiB."""
         fits = len(shape) == 2 and all(want in (None, got) for want, got in zip(self.shape, shape))
-        if not fits or 0 in shape or not np.issubdtype(dtype, np.floating):
+        if not fits or 0 in shape or not (np.issubdtype(dtype, np.floating) and dtype.itemsize <= 8):
             cells, dims = ('any' if size is None else size for size in self.shape)
             raise ClipError(path, f'features have shape {tuple(shape)} and type {dtype}, expected floats '
                                   f'({cells} cells, {dims} dims)')
+        if math.prod(map(int, shape)) * dtype.itemsize > LARGEST:
+            raise ClipError(path, f'features claim {math.prod(map(int, shape)) * dtype.itemsize / 2**30:,.1f} GiB, more '
+                                  'than 1')
+
+
+def checked(path: str, features: np.ndarray) -> np.ndarray:
+    """Stored features in the byte order of this machine; :class:`ClipError` if there is NaN or Inf among them."""
+    features = features.astype(features.dtype.newbyteorder('='), copy=False)
+    check_finite(path, features, 'features')
+    return features
 
 
 class FeatureFolderReader(FeatureReader):
@@ -51,8 +64,6 @@ class FeatureFolderReader(FeatureReader):
     """
 
     suffix = ''
-    #: What :meth:`load` raises for a file of another kind or a damaged one.
-    broken: tuple[type[Exception], ...] = (OSError, )
 
     def __init__(self, root: str, shape: tuple[int | None, int | None] = (None, None)) -> None:
         super().__init__(shape)
@@ -60,10 +71,11 @@ class FeatureFolderReader(FeatureReader):
 
     @abstractmethod
     def load(self, path: str, name: str) -> np.ndarray:
-        """The array in the file of ``name``.
+        """The array in the file of ``name``; a subclass checks what it claims to be (:meth:`check_shape`) before it
+        takes memory for it. Any exception means a file of another kind or a damaged one.
 
         Raises:
-            ClipError: The file holds no features.
+            ClipError: The file holds no features, or others.
         """
 
     def read(self, name: str) -> np.ndarray:
@@ -71,12 +83,12 @@ class FeatureFolderReader(FeatureReader):
         if os.path.basename(name) != name:  # annotations come from others: no way out of the folder
             raise ClipError(path, f"'{name}' is a path, expected the name of a file in {self.root}")
         try:
-            features = self.load(path, name)
-        except self.broken as error:
+            with decoding(path, f'not a readable *{self.suffix} file, or truncated'):
+                features = self.load(path, name)
+        except ClipError:
             self._check_there(path)
-            raise ClipError(path, f'not a readable *{self.suffix} file, or truncated ({error})') from error
-        self.check_shape(path, features.shape, features.dtype)
-        return features
+            raise
+        return checked(path, features)
 
     def _check_there(self, path: str) -> None:
         try:

@@ -22,8 +22,9 @@ class HDF5Reader(FeatureFolderReader):
 
     def load(self, path: str, name: str) -> np.ndarray:
         with open_hdf5(path) as file:
-            try:
-                return file[f'{name}/features'][()]
-            except KeyError as error:
-                groups = ', '.join(f'{group}/{key}' for group in file for key in file[group]) or 'nothing'
-                raise ClipError(path, f"no dataset '{name}/features'; the file holds {groups}") from error
+            stored = file.get(f'{name}/features')
+            if not hasattr(stored, 'dtype'):
+                groups = ', '.join(f'{group}/{key}' for group in file for key in getattr(file[group], 'keys', tuple)())
+                raise ClipError(path, f"no dataset '{name}/features'; the file holds {groups or 'nothing'}")
+            self.check_shape(path, stored.shape, stored.dtype)
+            return stored[()]

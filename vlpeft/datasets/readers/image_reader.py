@@ -3,26 +3,45 @@
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ...registry import READERS
-from .base import BaseReader, ClipError, ClipInfo, check_file, check_indices
+from .base import BaseReader, ClipInfo, check_file, check_indices, decoding
+from .colours import stored_type, to_rgb
 
 
 @READERS.register_module()
 class ImageReader(BaseReader):
-    """Still images (JPEG, PNG, …) by PIL as clips of one frame, turned upright as their EXIF data say."""
+    """Still images (JPEG, PNG, …) by PIL as clips of one frame, turned upright as their EXIF data say.
+
+    Of a file with several pictures (animated GIF, PNG and WebP; TIFF with pages) it is the first one. Integers of 12, 16
+    and 32 bits and floats are scaled by their type (see :func:`~vlpeft.datasets.readers.colours.to_rgb`).
+
+    Args:
+        background (Sequence[int], optional): Colour behind transparent pixels, (R, G, B) from 0 to 255. None drops the
+            transparency, as PIL's ``convert('RGB')`` and the releases do: what then appears is whatever colour the file
+            keeps there. Defaults to (255, 255, 255), white, as browsers show pictures.
+
+    Raises:
+        ValueError: ``background`` is no colour.
+    """
+
+    def __init__(self, background: Sequence[int] | None = (255, 255, 255)) -> None:
+        if background is not None:
+            whole = all(isinstance(value, int) and 0 <= value <= 255 for value in background)
+            if not whole or len(background) != 3:
+                raise ValueError(f'background must be None or three integers from 0 to 255, got {background}')
+            background = tuple(background)
+        self.background = background
 
     def probe(self, path: str) -> ClipInfo:
         check_file(path)
         return ClipInfo(num_frames=1, fps=0.0)
 
     def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
+        from PIL import Image, ImageOps
         check_file(path)
         check_indices(path, indices, 1)
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise ClipError(path, f'not a readable image, or truncated ({error})') from error
+        with decoding(path, 'not a readable image, or truncated'), Image.open(path) as image:
+            stored = stored_type(image)
+            pixels = to_rgb(path, ImageOps.exif_transpose(image), stored, self.background)
         return np.stack([pixels] * len(indices))

@@ -7,8 +7,8 @@ import numpy as np
 
 from ...registry import READERS
 from ..features_file import open_hdf5, read_names
-from .base import ClipError, check_file
-from .features import FeatureReader
+from .base import ClipError, check_file, decoding
+from .features import FeatureReader, checked
 
 DATASETS = ('features', 'names', 'done')
 
@@ -64,16 +64,13 @@ class PackedHDF5Reader(FeatureReader):
         # A read at an offset: processes that share the file do not move each other's position.
         if os.preadv(opened.file.fileno(), [features], opened.offset + row * features.nbytes) < features.nbytes:
             raise ClipError(path, 'truncated: the file ends before')
-        return features
+        return checked(path, features)
 
     def _open(self) -> Opened:
         if self._opened is None:
             check_file(self.file)
-            try:
-                with open_hdf5(self.file) as file:
-                    self._opened = self._read_structure(file)
-            except OSError as error:
-                raise ClipError(self.file, f'not a readable HDF5 file, or truncated ({error})') from error
+            with decoding(self.file, 'not a readable HDF5 file, or truncated'), open_hdf5(self.file) as file:
+                self._opened = self._read_structure(file)
         return self._opened
 
     def _read_structure(self, file) -> Opened:

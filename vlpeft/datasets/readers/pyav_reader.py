@@ -40,6 +40,9 @@ class PyAVReader(BaseReader):
         lost = [number for number in wanted if number not in frames]
         if lost:
             raise ClipError(path, f'frame {lost[0]} of {len(index.times)} cannot be decoded')
+        sizes = sorted({picture.shape[:2] for picture in frames.values()})
+        if len(sizes) > 1:
+            raise ClipError(path, f'its pictures change their size, from {sizes[0]} to {sizes[1]}')
         return np.stack([frames[number] for number in indices])
 
     def _decode(self, path: str, index: ClipIndex, wanted: list[int], keys: tuple) -> dict[int, np.ndarray]:

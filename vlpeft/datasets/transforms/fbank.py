@@ -83,7 +83,7 @@ class Fbank(BaseTransform):
         bins (int): Mel filters. Defaults to 128.
 
     Raises:
-        ClipError: On use, when the sound is shorter than 25 ms.
+        ClipError: On use, when the sound is shorter than 25 ms, or so loud that its energies overflow.
     """
 
     def __init__(self, length: int = 1024, bins: int = 128) -> None:
@@ -95,6 +95,8 @@ class Fbank(BaseTransform):
             energies = fbank(waveform - waveform.mean(), results['sample_rate'], self.bins, self.length)
         except ValueError as error:
             raise ClipError(results['path'], str(error)) from error
+        if not energies.isfinite().all():
+            raise ClipError(results['path'], f'its samples reach {float(waveform.abs().max()):.3g}, the energies overflow')
         results['features'] = F.pad(energies, (0, 0, 0, self.length - len(energies)))[None]
         return results
 

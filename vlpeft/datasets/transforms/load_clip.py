@@ -24,20 +24,23 @@ class LoadClip(BaseTransform):
         sampling (str): 'random' draws one frame per segment (training), 'middle' takes segment middles (test);
             'released_random' and 'released_middle' do so as eP-ALM's release. Defaults to 'middle'.
         reader (dict): Config of the video reader. Defaults to dict(type='DecordReader').
+        image_reader (dict): Config of the image reader. Defaults to dict(type='ImageReader'): transparent pixels are
+            white.
 
     Raises:
         ValueError: Unknown ``sampling`` or ``num_frames`` < 1.
         ClipError: On use, when the file cannot be read or has no frame between ``start`` and ``end``.
     """
 
-    def __init__(self, num_frames: int = 8, sampling: str = 'middle', reader: dict = dict(type='DecordReader')):
+    def __init__(self, num_frames: int = 8, sampling: str = 'middle', reader: dict = dict(type='DecordReader'),
+                 image_reader: dict = dict(type='ImageReader')) -> None:
         if sampling not in SAMPLINGS:
             raise ValueError(f"unknown sampling '{sampling}'; valid: {', '.join(SAMPLINGS)}")
         if num_frames < 1:
             raise ValueError(f'num_frames must be at least 1, got {num_frames}')
         self.num_frames = num_frames
         self.sample = SAMPLINGS[sampling]
-        self.readers = dict(video=READERS.build(reader), image=READERS.build(dict(type='ImageReader')))
+        self.readers = dict(video=READERS.build(reader), image=READERS.build(image_reader))
 
     def transform(self, results: dict) -> dict:
         if 'paths' in results:

@@ -16,14 +16,15 @@ class LoadImages(BaseTransform):
 
     Args:
         size (int): Side of the square in pixels. Defaults to 224.
+        reader (dict): Config of the image reader. Defaults to dict(type='ImageReader'): transparent pixels are white.
 
     Raises:
         ClipError: On use, when a file cannot be read.
     """
 
-    def __init__(self, size: int = 224) -> None:
+    def __init__(self, size: int = 224, reader: dict = dict(type='ImageReader')) -> None:
         self.resize = ClipResize(size)
-        self.reader = READERS.build(dict(type='ImageReader'))
+        self.reader = READERS.build(reader)
 
     def transform(self, results: dict) -> dict:
         paths = results['paths'] if 'paths' in results else [results['path']]
