@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
+from vlpeft.datasets.in_progress import naming_dead_workers
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
                                   enable_eval_amp, end_process_group, existing_checkpoint, load_config)
 
@@ -52,7 +53,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     if hook is not None and hook.type == 'AdapterCheckpointHook':
         hook.allow_random = args.allow_random
     runner = build_runner(cfg)
-    metrics = runner.test()
+    with naming_dead_workers():
+        metrics = runner.test()
     if args.out and is_main_process():
         predictions = {metric.prefix: metric.predictions for metric in runner.test_evaluator.metrics
                        if hasattr(metric, 'predictions')}

@@ -4,6 +4,7 @@ import argparse
 from typing import List, Optional
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
+from vlpeft.datasets.in_progress import naming_dead_workers
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
                                   enable_eval_amp, end_process_group, existing_checkpoint, load_config)
 
@@ -49,7 +50,8 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
-    build_runner(cfg).train()
+    with naming_dead_workers():
+        build_runner(cfg).train()
     end_process_group()
 
 

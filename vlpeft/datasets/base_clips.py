@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from ..registry import TRANSFORMS
 from .annotations import AnnotationError
 from .few_shot import FIRST, check_fraction, take_fraction
+from .in_progress import note_clip
 from .readers import ClipError
 from .unreadable import MAX_ATTEMPTS, UnreadableClips, UnreadableClipsError
 
@@ -88,6 +89,13 @@ class BaseClips(BaseDataset):
         self.full_init()
         return self._fetch_test(idx) if self.test_mode else self._fetch_train(idx)
 
+    def prepare_data(self, idx: int) -> dict:
+        return self._run_pipeline(self.get_data_info(idx))
+
+    def _run_pipeline(self, sample: dict) -> dict:
+        note_clip(sample)
+        return self.pipeline(sample)
+
     def _fetch_train(self, idx: int) -> dict:
         self.unreadable.fetched += 1
         for attempt in range(MAX_ATTEMPTS):
@@ -116,7 +124,7 @@ class BaseClips(BaseDataset):
             stand_in = {key: value for key, value in info.items() if key not in SOURCE}
             stand_in.update({key: source[key] for key in SOURCE if key in source})
             try:
-                data = self.pipeline(stand_in)
+                data = self._run_pipeline(stand_in)
             except ClipError as error:
                 self.unreadable.note(error)
                 continue
