@@ -244,6 +244,9 @@ def test_state_dict_keys():
     (dict(padding='both'), ValueError, r"padding='both'; choose from \('left', 'right'\)"),
     (dict(tasks=dict(vqa=dict(loss_on='all'))), ValueError, r"loss_on='all'; choose from \('text', 'answer'\)"),
     (dict(tasks=dict(vqa=dict(output='x'))), ValueError, r"output='x'; choose from \('pred_answer', 'pred_caption'\)"),
+    (dict(tasks=dict(vqa=dict(beam_rule='x'))), ValueError, r"beam_rule='x'; choose from \('default', 'released'\)"),
+    (dict(tasks=dict(vqa=dict(num_beams=0))), ValueError, 'num_beams=0; it is an integer of at least 1'),
+    (dict(tasks=dict(vqa=dict(max_new_tokens=0))), ValueError, 'max_new_tokens=0; it is an integer of at least 1'),
     (dict(adapter=[dict(type='LoRA', targets=dict(towers=['lm']))]), ValueError, 'through one EPALM; .* has 0'),
     (dict(adapter=[dict(EPALM), dict(type='LoRA', targets=dict())]), SiteError, 'encoder runs without gradient'),
 ])

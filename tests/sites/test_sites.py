@@ -283,6 +283,28 @@ def test_what_a_method_returns_is_checked(tap, answer, found):
     assert f'instead of a tensor of shape (1, 2, {WIDTH})' in str(raised.value)
 
 
+def test_an_edit_of_rows_keeps_the_other_dimensions():
+    """It may add rows where its binding says so; a width that is not the tap's stays an error."""
+    towers = build_retriever().towers
+    x = towers['text'].blocks[1].sublayers['self_attn'].x
+
+    def run(answer, changes_rows):
+        binding = Binding('text', 1, (), x, Gain(answer).double(), 'change', changes_rows)
+        attachment = Attachment([binding], towers, AdapterSwitch())
+        try:
+            return attachment.edits[0]._edited(torch.ones(1, 2, WIDTH, dtype=torch.float64))
+        finally:
+            attachment.detach()
+
+    def doubled(value):
+        return torch.cat([value, value], 1)
+
+    assert run(doubled, True).shape == (1, 4, WIDTH)
+    for answer, changes_rows in ((doubled, False), (lambda value: value[..., :1], True), (lambda value: value[0], True)):
+        with pytest.raises(SiteError, match='instead of a tensor of shape'):
+            run(answer, changes_rows)
+
+
 def test_targets_select_by_tower_kind_depth_and_role():
     towers = build_retriever().towers
     chosen = list(Targets(towers=['text'], kinds=['cross_attn'], depths=[-1], linears=['k', 'v']).linears(towers, 'T'))
