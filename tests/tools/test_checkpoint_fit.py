@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 import vlpeft
@@ -31,12 +32,12 @@ def make_runner(config, folder, name, **options) -> Runner:
 
 
 class Notes(logging.Handler):
-    """Keeps what a runner logs, warnings apart."""
+    """Keeps what is logged, warnings apart."""
 
-    def __init__(self, runner):
+    def __init__(self, logger):
         super().__init__()
         self.lines, self.warnings = [], []
-        runner.logger.addHandler(self)
+        logger.addHandler(self)
 
     def emit(self, record):
         self.lines.append(record.getMessage())
@@ -112,7 +113,7 @@ def test_every_other_door_keeps_the_same_rule(place, tmp_path, capsys):
 def test_training_may_start_from_a_part_and_says_what_is_new(place, tmp_path):
     folder, configs, checkpoints, _ = place
     runner = make_runner(configs['uniadapter'], tmp_path, 'from heads', load_from=str(checkpoints['heads']))
-    notes = Notes(runner)
+    notes = Notes(runner.logger)
     runner.train()
     news = [line for line in notes.warnings if 'come from no file' in line]
     assert len(news) == 1 and '24 parameters of UniAdapter of a Retriever' in news[0] and 'adapter (24)' in news[0]
@@ -122,7 +123,7 @@ def test_training_may_start_from_a_part_and_says_what_is_new(place, tmp_path):
     cfg = write_child(tmp_path / 'features.py', configs['heads'], itm_head=None, frame_aware=False)
     cfg.write_text(cfg.read_text() + 'val_cfg = dict(k_test=0)\n')
     runner = make_runner(cfg, tmp_path, 'features', load_from=str(checkpoints['heads']))
-    notes = Notes(runner)
+    notes = Notes(runner.logger)
     runner.train()
     assert any('does not have are left out: itm_head (2)' in line for line in notes.warnings)
 
@@ -133,6 +134,12 @@ def test_a_released_file_as_base_fills_the_method(place):
     for key, value in wanted.named_parameters():
         assert model.get_parameter(key).equal(value), key
     assert model.base['name'] == 'released.pth'
+    notes = Notes(MMLogger.get_current_instance())
+    other = vlpeft.get_model(str(configs['lora']), 'base', base_checkpoint=dict(source=str(checkpoints['released'])))
+    assert other.vision.cls_token.equal(wanted.vision.cls_token)
+    unread, random = notes.warnings
+    assert re.search(r'released.pth holds 24 keys that LoRA of a Retriever does not read: adapter \(24\)', unread)
+    assert re.search(r'parameters of LoRA of a Retriever come from no file .*: adapter \(\d+\): adapter', random)
     for key, value in wanted.momentum.named_buffers():
         assert model.momentum.get_buffer(key).equal(value), key
 
@@ -147,7 +154,7 @@ def test_a_released_file_alone_is_enough(place, tmp_path):
     assert alone == metrics and 'missing in' not in text and 'unexpected in' not in text
     # Training starts from it, and what no base brings back is in the checkpoint.
     runner = make_runner(configs['bare'], tmp_path, 'alone', load_from=str(checkpoints['released']))
-    notes = Notes(runner)
+    notes = Notes(runner.logger)
     runner.train()
     assert not any('come from no file' in line or 'not read' in line for line in notes.warnings)
     saved = torch.load(tmp_path / 'alone/epoch_1.pth')
@@ -163,6 +170,9 @@ def test_what_is_random_is_an_error_of_the_test_tool_unless_allowed(place):
     assert '24 parameters of UniAdapter of a Retriever come from no file' in line and '--allow-random' in line
     code, metrics, text = run_test(place, 'uniadapter', 'none', '--allow-random')
     assert code == 0 and metrics
+    assert any('WARNING' in line and 'adapter (24)' in line for line in text.splitlines())
+    code, with_heads, text = run_test(place, 'uniadapter', 'heads', '--allow-random')
+    assert code == 0 and with_heads != metrics
     assert any('WARNING' in line and 'adapter (24)' in line for line in text.splitlines())
 
 

@@ -90,7 +90,8 @@ def gather(src: str, model: nn.Module, source_format: Optional[str], base: Optio
     given = state or set(weight_names(model)) - model.declared
     plain = is_base(checkpoint, report)
     check_load(model, report, checkpoint, given, allow_random=plain)
-    report.settle(set(weight_names(model)) - set(given))
+    # A part that SRC does not hold at all is not what it lacks.
+    report.settle([key for part in report.parts.values() if part.loaded for key in part.missing])
     print(report)
     state.update(fitted)
     state.update(stored_rows(weights_of(checkpoint)))
