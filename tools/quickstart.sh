@@ -67,7 +67,7 @@ heading 'Pre-training a small BLIP on the stills'
 BASE=$WORK/base.pth
 if ! done_already pretrain "${CODE[@]}" config:$CONFIGS/pretrain_stills.py || [ ! -f $BASE ]; then
     train_one pretrain_stills
-    cp "$(cat $WORK/pretrain_stills/last_checkpoint)" $BASE
+    cp "$WORK/pretrain_stills/$(cat $WORK/pretrain_stills/last_checkpoint)" $BASE
     finish
 fi
 
@@ -86,7 +86,7 @@ for NAME in base heads lora uniadapter full; do
             CHECKPOINT=none
         else
             train_one "$NAME"
-            CHECKPOINT=$(cat "$RUN"/last_checkpoint)
+            CHECKPOINT=$RUN/$(cat "$RUN"/last_checkpoint)
         fi
         $PY tools/test.py $CONFIGS/$NAME.py "$CHECKPOINT" --work-dir "$RUN" --out "$RUN"/result.json
         wait $!
@@ -94,7 +94,7 @@ for NAME in base heads lora uniadapter full; do
         finish
     fi
     CHECKPOINT=null
-    [ "$NAME" = base ] || CHECKPOINT="\"$(cat "$RUN"/last_checkpoint)\""
+    [ "$NAME" = base ] || CHECKPOINT="\"$RUN/$(cat "$RUN"/last_checkpoint)\""
     RUNS+="${RUNS:+, }{\"name\": \"${TITLES[$NAME]}\", \"metrics_file\": \"$RUN/result.json\","
     RUNS+=" \"count_file\": \"$RUN/counts.json\", \"checkpoint\": $CHECKPOINT, \"seconds\": $(cat "$RUN"/seconds)}"
 done

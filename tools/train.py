@@ -7,6 +7,7 @@ import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.datasets.in_progress import naming_dead_workers
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
                                   enable_eval_amp, end_process_group, existing_checkpoint, load_config)
+from vlpeft.engine.work_folder import enter, resumed_from
 
 EPILOG = """examples:
   python tools/train.py configs/uniadapter/blip_msrvtt.py
@@ -24,8 +25,8 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
     parser.add_argument(
         '--resume', nargs='?', const='auto', metavar='CKPT',
         type=lambda path: path if path == 'auto' else existing_checkpoint(path),
-        help='go on from this checkpoint; without a value (or with "auto") from the latest one in the work folder, '
-        'from scratch if there is none')
+        help='go on from this checkpoint; without a value (or with "auto") from the newest whole one in the work '
+        'folder, from scratch if there is none')
     parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 unless optim_wrapper.dtype says '
                         'otherwise), on CPUs too')
     parser.add_argument('--auto-scale-lr', action='store_true',
@@ -47,11 +48,14 @@ def main(argv: Optional[List[str]] = None) -> None:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr=dict(base_batch_size=…)')
         cfg.auto_scale_lr.enable = True
+    held = enter(cfg.work_dir)
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+        cfg.load_from = resumed_from(args.resume, cfg.work_dir)
+        cfg.resume = cfg.load_from is not None
     with naming_dead_workers():
         build_runner(cfg).train()
+    if held is not None:
+        held.release()
     end_process_group()
 
 

@@ -27,17 +27,16 @@ PARAM_SCHEDULERS = _child('parameter scheduler', parent.PARAM_SCHEDULERS, 'vlpef
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS,
                                     'vlpeft.engine.optim')
 STRATEGIES = _child('strategy', parent.STRATEGIES, 'vlpeft.engine.strategies')
-FUNCTIONS = _child('function', parent.FUNCTIONS, 'vlpeft.engine.functions')
 
 ADAPTERS = Registry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
 READERS = Registry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
 DIALECTS = Registry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
 
 ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
-       OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, FUNCTIONS, DIALECTS)
+       OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, DIALECTS)
 
 # Rooms without parts of ours yet: they let MMEngine search under our default scope without a warning.
 for _registry in (parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS, parent.VISBACKENDS,
                   parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS, parent.WEIGHT_INITIALIZERS, parent.INFERENCERS,
-                  parent.TASK_UTILS):
+                  parent.TASK_UTILS, parent.FUNCTIONS):
     _child(_registry.name, _registry)

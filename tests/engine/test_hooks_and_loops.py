@@ -12,7 +12,7 @@ import vlpeft  # noqa: F401
 from tests.tiny import build_retriever, write_vocabulary
 from tests.workspace import write_workspace
 from vlpeft.engine.hooks import AdapterCheckpointHook
-from vlpeft.engine.hooks.adapter_checkpoint import AtomicLocalBackend
+from vlpeft.engine.hooks.resumable_checkpoint import AtomicLocalBackend
 from vlpeft.models.heads import ITMHead
 from vlpeft.registry import MODELS
 

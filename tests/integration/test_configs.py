@@ -62,9 +62,7 @@ def shrink_data(loader, root, is_answering, is_test):
     loader.update(batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False)
 
 
-@pytest.mark.parametrize('recipe', RECIPES)
-def test_trains_and_evaluates(workspace, tmp_path, recipe, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def small_config(workspace, work_dir, recipe):
     cfg = RunConfig.read(ROOT / 'configs' / recipe)
     is_answering = cfg.model.type == 'GenerativeVQA'
     shrink_model(cfg.model, workspace)
@@ -78,8 +76,14 @@ def test_trains_and_evaluates(workspace, tmp_path, recipe, monkeypatch):
         cfg.val_evaluator = cfg.test_evaluator = dict(type='OpenEndedMetric')
     cfg.train_dataloader.dataset.indices = 8
     cfg.train_cfg.max_epochs = 1
-    cfg.work_dir, cfg.experiment_name = str(tmp_path), recipe.replace('/', '_').removesuffix('.py')
-    runner = Runner.from_cfg(cfg)
+    cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
+    return cfg
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_trains_and_evaluates(workspace, tmp_path, recipe, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runner = Runner.from_cfg(small_config(workspace, tmp_path, recipe))
     runner.train()
     assert runner.iter == 2 and len(runner.model.towers['vision'].blocks) == DEPTH
     assert runner.model.text.vocab_size == VOCAB_SIZE

@@ -43,7 +43,7 @@ def workspace(tmp_path_factory):
     return root
 
 
-def make_runner(workspace, work_dir, recipe, options=()):
+def small_config(workspace, work_dir, recipe, options=()):
     cfg = RunConfig.read(ROOT / 'configs' / recipe)
     model = cfg.model
     model.encoder.update(ENCODERS[model.encoder.type])
@@ -68,7 +68,11 @@ def make_runner(workspace, work_dir, recipe, options=()):
     cfg.train_cfg.max_epochs = 1
     cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
     cfg.merge_from_dict(dict(options))
-    return Runner.from_cfg(cfg)
+    return cfg
+
+
+def make_runner(workspace, work_dir, recipe, options=()):
+    return Runner.from_cfg(small_config(workspace, work_dir, recipe, options))
 
 
 def shrink_data(cfg):

@@ -23,7 +23,7 @@ def test_uniadapter_is_ten_points_above_heads_only(tmp_path, seed):
     def train(name):
         run('train.py', f'configs/quickstart/{name}.py', '--work-dir', str(work / name), '--cfg-options',
             f'randomness.seed={seed}')
-        return (work / name / 'last_checkpoint').read_text()
+        return str(work / name / (work / name / 'last_checkpoint').read_text())
 
     run('quickstart/make_clips.py', 'data/quickstart', '--seed', str(seed))
     run('quickstart/build_vocab.py', 'data/quickstart/vocab',

@@ -33,7 +33,7 @@ def loaders(cfg):
     return [cfg] if 'dataset' in cfg else list(cfg.values())
 
 
-def make_runner(workspace, work_dir, recipe, options=()):
+def small_config(workspace, work_dir, recipe, options=()):
     cfg = RunConfig.read(ROOT / 'configs' / recipe)
     shrink_vl_model(cfg.model, workspace)
     single = dict(num_workers=0, persistent_workers=False, pin_memory=False)
@@ -53,7 +53,11 @@ def make_runner(workspace, work_dir, recipe, options=()):
     cfg.train_cfg.max_epochs = 1
     cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
     cfg.merge_from_dict(dict(options))
-    return Runner.from_cfg(cfg)
+    return cfg
+
+
+def make_runner(workspace, work_dir, recipe, options=()):
+    return Runner.from_cfg(small_config(workspace, work_dir, recipe, options))
 
 
 def test_there_are_recipes_for_every_task_and_variant():

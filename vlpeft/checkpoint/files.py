@@ -1,7 +1,6 @@
 """Reading and writing checkpoint files: torch's (never executing what they hold), safetensors, numpy's (read only)."""
 
 import json
-import os
 import pickle
 import zipfile
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .errors import CheckpointError
+from .manifest import check_manifest, write_with_manifest
 from .shards import is_index, shard_names
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin', '.pyth')
@@ -23,7 +23,7 @@ _HEAD_BYTES = 64
 _EXPECTED = {SAFETENSORS_SUFFIX: 'a safetensors file', NUMPY_SUFFIX: 'a .npz file of numbers'}
 
 
-def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
+def read_checkpoint(path: Union[str, Path], checked: bool = True) -> Dict[str, Any]:
     """Read a checkpoint file onto the CPU.
 
     Torch files are read with ``weights_only=True`` and memory-mapped where the format allows it.
@@ -31,6 +31,8 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     Args:
         path (str | Path): A ``.pth``, ``.pt``, ``.bin``, ``.pyth``, ``.safetensors`` or ``.npz`` file, or an
             ``….index.json`` beside the files that it lists.
+        checked (bool): Compares the file with its manifest, if it has one, which takes reading it once more. Defaults
+            to True.
 
     Returns:
         dict: What a torch file holds; of a safetensors file ``state_dict`` and ``meta`` (dict); the arrays of a numpy
@@ -43,6 +45,8 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f'checkpoint file not found: {path}')
+    if checked:
+        check_manifest(path)
     if is_index(path):
         shards = [read_checkpoint(path.with_name(name)) for name in shard_names(path)]
         return {key: value for shard in shards for key, value in shard.get('state_dict', shard).items()}
@@ -64,7 +68,7 @@ def read_checkpoint(path: Union[str, Path]) -> Dict[str, Any]:
 
 def write_safetensors(state: Dict[str, Tensor], path: Union[str, Path], metadata: Optional[Dict[str, Any]] = None
                       ) -> None:
-    """Write a flat state dict atomically. Tied tensors are written once per key, so any reader finds every key.
+    """Write a flat state dict atomically, with a manifest. Tied tensors are written once per key, so any reader finds every key.
 
     Args:
         state (dict[str, Tensor]): The tensors.
@@ -82,30 +86,17 @@ def write_safetensors(state: Dict[str, Tensor], path: Union[str, Path], metadata
         storages.add(tensor.untyped_storage().data_ptr())
         owned[key] = tensor
     texts = {'format': 'pt', _META_KEY: json.dumps(metadata or {})}
-    _atomically(path, lambda part: save_file(owned, part, metadata=texts))
+    write_with_manifest(path, lambda part: save_file(owned, part, metadata=texts))
 
 
 def write_checkpoint(checkpoint: Dict[str, Any], path: Union[str, Path]) -> None:
-    """``torch.save`` by way of a temporary file and a rename: a reader never sees half a file.
+    """``torch.save`` with a manifest, by way of a temporary file and a rename: a reader never sees half a file.
 
     Args:
         checkpoint (dict): What to save.
         path (str | Path): Ends in ``.pth``, ``.pt`` or ``.bin``.
     """
-    _atomically(path, lambda part: torch.save(checkpoint, part))
-
-
-def _atomically(path: Union[str, Path], write: Callable[[str], None]) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    try:
-        write(str(part))
-        # safetensors makes files that only their owner can read.
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_with_manifest(path, lambda part: torch.save(checkpoint, part))
 
 
 def _read_safetensors(path: Path) -> Dict[str, Any]:

@@ -16,6 +16,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from .base_clips import BaseClips
 from .generators import seed_of, seeded, unchanged_generators
 from .readers import ClipError
+from .seeded_samples import SeededSamples
 from .transforms import ComposeText, DrawTarget, PackText
 from .vector_store import VectorStore
 
@@ -31,7 +32,9 @@ def clip_sets(dataset: Dataset) -> Iterator[BaseClips]:
     Raises:
         ValueError: One of them is not made of files.
     """
-    if isinstance(dataset, ConcatDataset):
+    if isinstance(dataset, SeededSamples):
+        yield from clip_sets(dataset.dataset)
+    elif isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
             yield from clip_sets(part)
     elif isinstance(dataset, BaseClips):

@@ -22,7 +22,6 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=8,
     num_workers=4,
-    worker_init_fn=dict(type='vlpeft.seed_workers_by_epoch'),
     pin_memory=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

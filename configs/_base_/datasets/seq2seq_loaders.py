@@ -1,7 +1,6 @@
 # Loaders of a single task for sequence-to-sequence models; <task>_single.py adds the sets.
 train_dataloader = dict(
     num_workers=4,
-    worker_init_fn=dict(type='vlpeft.seed_workers_by_epoch'),
     pin_memory=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='default_collate'))

@@ -8,9 +8,8 @@ from .feature_cache import FeatureCacheHook
 from .freeze_report import FreezeReportHook
 from .memory_report import MemoryReportHook
 from .schedule_check import ScheduleCheckHook
-from .whole_cycles import WholeCyclesHook
 
 __all__ = [
     'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FreezeReportHook',
-    'MemoryReportHook', 'ScheduleCheckHook', 'WholeCyclesHook'
+    'MemoryReportHook', 'ScheduleCheckHook'
 ]

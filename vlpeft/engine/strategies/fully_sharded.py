@@ -19,7 +19,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.utils._pytree import tree_map
 
-from vlpeft.engine.hooks.adapter_checkpoint import ATOMIC
+from vlpeft.engine.hooks.resumable_checkpoint import ATOMIC
 from vlpeft.registry import STRATEGIES
 from vlpeft.sites import checkpoint_blocks
 
