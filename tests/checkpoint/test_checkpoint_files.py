@@ -35,7 +35,7 @@ def test_safetensors_round_trip_with_tied_and_viewed_tensors(tmp_path):
     assert {key: value.dtype for key, value in read['state_dict'].items()} == {k: v.dtype for k, v in state.items()}
     for key, tensor in state.items():
         assert torch.equal(read['state_dict'][key], tensor), key
-    assert os.listdir(path.parent) == ['a.safetensors']
+    assert sorted(os.listdir(path.parent)) == ['a.safetensors', 'a.safetensors.manifest.json']
     assert path.stat().st_mode & 0o777 == 0o644
 
 
@@ -57,7 +57,7 @@ def test_failed_write_keeps_the_old_file(tmp_path):
     with pytest.raises(Exception):
         write_checkpoint(dict(broken=lambda: None), path)
     assert read_checkpoint(path)['epoch'] == 1
-    assert os.listdir(tmp_path) == ['a.pth']
+    assert sorted(os.listdir(tmp_path)) == ['a.pth', 'a.pth.manifest.json']
 
 
 @pytest.mark.parametrize('name, content, found', [

@@ -7,9 +7,10 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import Runner
 
 from tests import media
+from vlpeft.datasets.seeded_samples import seeded_loader
 from vlpeft.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
@@ -72,19 +73,27 @@ def test_the_test_loader_keeps_the_last_batch_order_and_frames(root):
         assert torch.equal(one['inputs'], two['inputs'])
 
 
-def test_training_draws_follow_the_epochs_seed_in_every_worker(root):
-    loader = Runner.build_dataloader(load(root, 'msrvtt_retrieval', 'train'), seed=0)
+@pytest.mark.parametrize('workers', [0, 2])
+def test_training_draws_follow_run_epoch_and_sample_alone(root, workers):
+    config = load(root, 'msrvtt_retrieval', 'train')
+    config.num_workers = workers
+    loader = seeded_loader(Runner.build_dataloader(config, seed=0), seed=0)
 
-    def epoch(seed):
-        set_random_seed(seed)  # as EpochSeedHook does before each epoch
-        return list(loader)
+    def epoch(number, done=0):
+        loader.batch_sampler.begin(number, done)
+        state = torch.get_rng_state()
+        return list(loader), torch.equal(state, torch.get_rng_state())
 
-    first, repeated, other = epoch(0), epoch(0), epoch(1)
+    (first, _), (repeated, _), (other, _) = epoch(0), epoch(0), epoch(1)
     for one, again, changed in zip(first, repeated, other):
         assert [s.name for s in one['data_samples']] == [s.name for s in changed['data_samples']]
         assert torch.equal(one['inputs'], again['inputs']) and not torch.equal(one['inputs'], changed['inputs'])
     draws = [[tuple(s.frame_indices) for s in batch['data_samples']] for batch in first]
-    assert draws[0] != draws[1]  # two workers, two streams of draws
+    assert draws[0] != draws[1]
+    rest, _ = epoch(0, done=1)
+    assert len(rest) == len(first) - 1 == len(loader) - 1
+    for one, again in zip(rest, first[1:]):
+        assert torch.equal(one['inputs'], again['inputs'])
 
 
 def test_configs_are_the_published_setting():

@@ -129,23 +129,23 @@ def test_a_random_step_is_refused_by_name(data):
 
 
 def test_views_are_fixed_and_seeded_and_all_are_drawn(data):
-    runner = train(cached_config(data, 'run', cache=dict(views=3), steps=[FLIP], epochs=1))
-    served, plain = runner.train_dataloader.dataset, DATASETS.build(dict(
+    runner = train(cached_config(data, 'run', cache=dict(views=8), steps=[FLIP], epochs=1))
+    served, plain = runner.train_dataloader.dataset.dataset, DATASETS.build(dict(
         type='JSONLCaption', ann_file=str(data / 'set.jsonl'), pipeline=[*LOAD, FLIP, *TEXT]))
     plain.full_init()
     model, wanted = runner.model.eval(), []
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (
         (122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.32316305)))
-    for view in range(3):
+    for view in range(8):
         torch.manual_seed(seed_of(f'{os.path.abspath(data / "4.png")}|-|{view}'))
         pixels = plain[8]['inputs']
         wanted.append(cls_levels(model.encoder, (pixels.float() - mean) / std, 3)[0])
     drawn = [served[8]['inputs'] for _ in range(40)]
     for vectors in drawn:
         assert any(torch.allclose(vectors, one, atol=1e-5) for one in wanted)
-    # Two of the three may be the same picture: there are two flips.
+    # There are two flips; which of them a view is depends on the file's path.
     different = {tuple(round(value, 3) for value in one.flatten().tolist()) for one in drawn}
-    assert len(different) == len({tuple(round(value, 3) for value in one.flatten().tolist()) for one in wanted}) == 2
+    assert len(different) == len({tuple(round(value, 3) for value in one.flatten().tolist()) for one in wanted})
 
 
 def test_an_unreadable_file_is_replaced_as_without_a_cache(data):

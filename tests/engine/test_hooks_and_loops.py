@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 import vlpeft  # noqa: F401
 from tests.tiny import build_retriever, write_vocabulary
 from tests.workspace import write_workspace
-from vlpeft.engine.hooks import AdapterCheckpointHook
+from vlpeft.checkpoint.manifest import check_manifest
+from vlpeft.engine.hooks import AdapterCheckpointHook, resumable_checkpoint
 from vlpeft.engine.hooks.resumable_checkpoint import AtomicLocalBackend
 from vlpeft.models.heads import ITMHead
 from vlpeft.registry import MODELS
@@ -156,13 +157,13 @@ def test_only_the_newest_checkpoints_stay_and_the_new_one_comes_first(config, mo
     config.train_cfg.max_epochs = 3
     config.default_hooks.checkpoint.update(max_keep_ckpts=1, save_best=None)
     present = []
-    original = AtomicLocalBackend.remove
+    original = resumable_checkpoint.remove_with_manifest
 
-    def remove(self, path):
+    def remove(path):
         present.append(sorted(p.name for p in (tmp_path / 'run').glob('epoch_*.pth')))
-        return original(self, path)
+        return original(path)
 
-    monkeypatch.setattr(AtomicLocalBackend, 'remove', remove)
+    monkeypatch.setattr(resumable_checkpoint, 'remove_with_manifest', remove)
     Runner.from_cfg(config).train()
     assert present == [['epoch_1.pth', 'epoch_2.pth'], ['epoch_2.pth', 'epoch_3.pth']]
     assert [p.name for p in (tmp_path / 'run').glob('epoch_*.pth')] == ['epoch_3.pth']
@@ -174,7 +175,8 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr('os.fsync', lambda fd: (_ for _ in ()).throw(OSError('disk full')))
     with pytest.raises(OSError, match='disk full'):
         backend.put(b'new', str(path))
-    assert path.read_bytes() == b'old' and [p.name for p in tmp_path.iterdir()] == ['a.pth']
+    assert path.read_bytes() == b'old' and check_manifest(path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['a.pth', 'a.pth.manifest.json']
 
 
 def test_heads_are_swapped_by_config(tmp_path):

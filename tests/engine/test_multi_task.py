@@ -45,8 +45,7 @@ def run_on_rank(rank, world, port, folder):
 
 RUNS = dict(
     plain={},
-    accumulated=dict(mixing=dict(mixing='balanced'), accumulate=2, clip=dict(max_norm=0.5),
-                     hooks=[dict(type='WholeCyclesHook')]))
+    accumulated=dict(mixing=dict(mixing='balanced'), accumulate=2, clip=dict(max_norm=0.5)))
 
 
 def test_two_processes_train_as_one_on_the_joined_batches(folder):
@@ -77,7 +76,7 @@ def train(config):
 def test_a_run_resumed_at_an_epoch_is_the_uninterrupted_one(folder, mixing):
     """5 (balanced: 4) batches an epoch and cycles of 2: without whole cycles, half a cycle would be lost."""
     options = dict(tasks=('vqa', 'gqa'), batch_size=4, epochs=3, accumulate=2, mixing=mixing,
-                   hooks=[dict(type='WholeCyclesHook'), dict(type='EpochSeedHook')],
+                   hooks=[dict(type='EpochSeedHook')],
                    default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)))
     whole = train(toy_config(folder, 'whole', **options))
     steps = len(whole.train_dataloader)

@@ -46,7 +46,7 @@ def test_two_half_batches_with_clipping_are_one_batch(wrapper):
 def test_a_run_on_half_batches_makes_the_updates_of_one_on_whole_batches(tmp_path, epochs):
     """10 samples: batches of 4, 4, 2; in halves 2+2, 2+2 and an incomplete cycle of one, in every epoch."""
     write_sets(tmp_path, vqa=10)
-    options = dict(tasks=('vqa', ), clip=dict(max_norm=LIMIT), epochs=epochs, hooks=[dict(type='WholeCyclesHook')])
+    options = dict(tasks=('vqa', ), clip=dict(max_norm=LIMIT), epochs=epochs)
     whole = noted(train(toy_config(tmp_path, 'whole', batch_size=4, **options)))
     halves = noted(train(toy_config(tmp_path, 'halves', batch_size=2, accumulate=2, **options)))
     assert len(whole) == len(halves) == 3 * epochs
@@ -62,7 +62,6 @@ def test_the_schedule_is_as_long_as_the_run(tmp_path):
     for accumulate, expected in ((1, range(10)), (2, (1, 3, 4, 6, 8, 9))):
         runner = train(toy_config(
             tmp_path, f'run{accumulate}', ('vqa', ), batch_size=2, accumulate=accumulate,
-            hooks=[dict(type='WholeCyclesHook')],
             param_scheduler=dict(type='LinearLR', start_factor=1, end_factor=0, begin=0, end=2, by_epoch=True,
                                  convert_to_iter_based=True)))
         rates = [rate for rate, _ in noted(runner)]

@@ -59,6 +59,12 @@ class SeededBatches(Sampler):
         """That of the batches; hooks tell it the epoch."""
         return self.batches.sampler
 
+    @property
+    def batch_size(self) -> int:
+        """Of one process; the largest where tasks differ."""
+        sizes = getattr(self.batches, 'batch_sizes', None)
+        return max(sizes.values()) if sizes else self.batches.batch_size
+
     def begin(self, epoch: int, done: int = 0) -> None:
         """What the next iteration gives: an epoch, but for its first ``done`` batches."""
         self.epoch, self.done = epoch, done

@@ -22,7 +22,7 @@ class Position(NamedTuple):
         validation_due: Whether the validation after this step was still to come.
         epoch_length: Batches of an epoch.
         world_size: Number of processes.
-        batch_size: Samples of a batch of one process, the largest where tasks differ.
+        batch_size: Samples of a batch of one process.
         samples: Size of the set.
         generators: :func:`generator_states` of each process.
     """
@@ -60,10 +60,8 @@ class Position(NamedTuple):
 def layout(runner) -> dict[str, int]:
     """How a run walks through its set."""
     loader = runner.train_loop.dataloader
-    batches = loader.batch_sampler.batches
-    sizes = getattr(batches, 'batch_sizes', None)
-    return dict(epoch_length=len(loader), world_size=get_world_size(),
-                batch_size=max(sizes.values()) if sizes else batches.batch_size, samples=len(loader.dataset))
+    return dict(epoch_length=len(loader), world_size=get_world_size(), batch_size=loader.batch_sampler.batch_size,
+                samples=len(loader.dataset))
 
 
 def require_resumable(checkpoint: Mapping[str, Any], origin: str) -> None:
