@@ -35,7 +35,7 @@ def build(root, content, kind='JSONLCaption', name='own.json', **kwargs):
     if not isinstance(content, bytes):
         content = (content if isinstance(content, str) else json.dumps(content)).encode()
     (root / name).write_bytes(content)
-    return DATASETS.build(dict(type=kind, ann_file=str(root / name), **kwargs))
+    return DATASETS.build(dict(type=kind, ann_file=str(root / name), serialize_data=False, **kwargs))
 
 
 def infos(dataset):
