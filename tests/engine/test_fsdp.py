@@ -15,6 +15,7 @@ from vlpeft.datasets.readers import PackedHDF5Reader
 from vlpeft.registry import MODELS
 
 FRAGMENT = 'configs/_base_/fsdp.py'
+REPLACED = 'lm.model.decoder.layers.1.fc1.weight'
 
 
 def strategy(**options) -> dict:
@@ -30,6 +31,8 @@ def runs(tmp_path_factory):
     towers = build_perceptual(torch.float32).named_parameters()
     torch.save(dict(state_dict={name: param.detach() for name, param in towers if 'adapter' not in name}), base)
     model = perceptual_config(vocabulary=vocabulary, base_checkpoint=dict(source=str(base)))
+    whole = MODELS.build(model).state_dict()
+    torch.save(dict(state_dict={**whole, REPLACED: whole[REPLACED] + 1}), folder / 'whole.pth')
 
     def build(name, batch_size, **options):
         return run_config(folder, name, batch_size, model, **options)
@@ -42,6 +45,7 @@ def runs(tmp_path_factory):
         two=build('two', 2, strategy=strategy()),
         moved=build('moved', 2, strategy=strategy(), **resume('one')),
         back=build('back', 4, strategy=strategy(), **resume('two')),
+        started=build('started', 2, epochs=1, strategy=strategy(), load_from=str(folder / 'whole.pth')),
         bf16=build('bf16', 2, strategy=dict(Config.fromfile(FRAGMENT).strategy)))
     pictures = write_pictures(folder / 'pictures')
     found.update(
@@ -49,7 +53,7 @@ def runs(tmp_path_factory):
         cached=cached_config(pictures, 'cached', {}, batch_size=2, strategy=strategy()))
     run(found['one'])
     run(found['plain'])
-    run_on_two([found['two'], found['moved'], found['bf16'], found['cached']])
+    run_on_two([found['two'], found['moved'], found['started'], found['bf16'], found['cached']])
     run(found['back'])
     return found
 
@@ -90,6 +94,13 @@ def test_answers_of_a_set_that_does_not_divide_are_those_of_one_process(runs):
 @pytest.mark.parametrize('name', ['moved', 'back'])
 def test_a_run_resumes_on_another_number_of_processes(runs, name):
     assert noted(runs[name])['losses'] == pytest.approx(noted(runs['one'])['losses'][5:], rel=1e-5)
+
+
+def test_frozen_weights_that_replace_the_base_s_are_saved_and_no_others(runs):
+    state, trained = (saved(runs[name], 1)['state_dict'] for name in ('started', 'two'))
+    assert set(state) == {REPLACED, *trained}
+    base = MODELS.build(runs['one'].model).get_parameter(REPLACED)
+    torch.testing.assert_close(state[REPLACED], base.detach() + 1)
 
 
 def test_a_sharded_run_s_checkpoint_loads_without_any_runner(runs):

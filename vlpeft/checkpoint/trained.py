@@ -56,7 +56,8 @@ def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], origin: str, s
 def _forget_replaced(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Frozen weights that differ from the base's are no longer its own, and checkpoints must hold them."""
     present = model.state_dict()
-    replaced = {key for key in model.base_keys & state.keys() - model.declared
+    # In one order in all processes, which gather split tensors together.
+    replaced = {key for key in sorted(model.base_keys & state.keys() - model.declared)
                 if not _equal(present[key], state[key], model.grown.get(key))}
     model.base_keys = model.base_keys - replaced
     model.grown = {key: rows for key, rows in model.grown.items() if key not in replaced}
