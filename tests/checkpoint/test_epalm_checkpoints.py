@@ -101,6 +101,9 @@ def test_the_original_arrays_of_a_vit(tmp_path):
     assert_same(model.state_dict(), ours)
     with pytest.raises(CheckpointError, match='read only; write timm_vit'):
         get_dialect('augreg').from_vlpeft(ours)
+    more = {key: torch.from_numpy(value) for key, value in {**arrays, 'block1/unit1/conv1/kernel': np.ones(2)}.items()}
+    report = load_into(holder(VIT), more, strict_parts=('encoder', ))
+    assert report.unexpected == ['encoder.block1/unit1/conv1/kernel']
 
 
 def test_timesformer(tmp_path):

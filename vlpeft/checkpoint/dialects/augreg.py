@@ -1,7 +1,7 @@
 """The original files of "How to train your ViT?" (augreg): flax arrays in a .npz."""
 
 import re
-from typing import Any, Dict, Mapping, Sequence
+from typing import Any, Dict, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -29,8 +29,11 @@ class AugRegDialect(Dialect):
         return any(_FIRST.fullmatch(key) for key in weights_of(checkpoint))
 
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
-        """The state dict in our keys: inputs last, heads joined, queries, keys and values fused."""
+        """The state dict in our keys: inputs last, heads joined, queries, keys and values fused; unknown ones as they are."""
         weights = weights_of(checkpoint)
+        for key in [key for keys in self.ignored_keys(weights).values() for key in keys]:
+            del weights[key]
+        unread = set(weights) - set(_known(weights))
         state = dict(cls_token=weights['cls'], pos_embed=weights['Transformer/posembed_input/pos_embedding'])
         state['patch_embed.projection.weight'] = weights['embedding/kernel'].permute(3, 2, 0, 1)
         state['patch_embed.projection.bias'] = weights['embedding/bias']
@@ -51,6 +54,7 @@ class AugRegDialect(Dialect):
             linear(f'layers.{i}.ffn.layers.0.0', f'{block}/MlpBlock_3/Dense_0')
             linear(f'layers.{i}.ffn.layers.1', f'{block}/MlpBlock_3/Dense_1')
         norm('ln1', 'Transformer/encoder_norm')
+        state.update({key: weights[key] for key in unread})
         return {f'encoder.{key}': value for key, value in state.items()}
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
@@ -64,6 +68,19 @@ def _matrix(weights: Mapping[str, Tensor], name: str) -> Tensor:
     # Heads are an axis of their own: of the output of queries, keys and values, of the input of what joins them.
     kernel = weights[f'{name}/kernel']
     return (kernel.flatten(0, 1) if name.endswith('/out') else kernel.flatten(1)).T
+
+
+def _known(weights: Mapping[str, Tensor]) -> Iterator[str]:
+    """All names that a ViT of as many blocks has."""
+    yield from ('cls', 'Transformer/posembed_input/pos_embedding', 'embedding/kernel', 'embedding/bias')
+    norms, linears = ['Transformer/encoder_norm'], []
+    for i in _depths(weights):
+        block, attention = _BLOCK.format(i=i), _ATTENTION.format(i=i)
+        norms += [f'{block}/LayerNorm_0', f'{block}/LayerNorm_2']
+        linears += [*(f'{attention}/{role}' for role in ('query', 'key', 'value', 'out')),
+                    *(f'{block}/MlpBlock_3/Dense_{n}' for n in (0, 1))]
+    yield from (f'{name}/{leaf}' for name in norms for leaf in ('scale', 'bias'))
+    yield from (f'{name}/{leaf}' for name in linears for leaf in ('kernel', 'bias'))
 
 
 def _depths(weights: Mapping[str, Tensor]) -> Sequence[str]:
