@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 
 import vlpeft  # noqa: F401
+from vlpeft.engine.hooks.resumable_checkpoint import ResumableCheckpointHook
 from vlpeft.evaluation.metrics.base import ExactlyOnceMetric
 from vlpeft.registry import DATASETS, HOOKS, METRICS, MODELS
 
@@ -133,3 +134,8 @@ def join_group(rank: int, world: int, port: int) -> None:
     os.environ.update(CUDA_VISIBLE_DEVICES='', LOCAL_RANK=str(rank))
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=world)
+
+
+@HOOKS.register_module()
+class ToyCheckpointHook(ResumableCheckpointHook):
+    """Keeps whole models, as :class:`ToyModel` is one."""

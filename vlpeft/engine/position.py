@@ -4,6 +4,7 @@ A run resumed on another number of processes, with another batch size or another
 iteration is then counted anew, and schedules that count iterations are run through from the start with the new length.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -119,9 +120,11 @@ def _run_through(schedulers: list, epochs: int, batch: int, length: int) -> None
     """Steps schedulers as a run does that has done ``epochs`` epochs and ``batch`` batches."""
     by_iter = [scheduler for scheduler in schedulers if not scheduler.by_epoch]
     by_epoch = [scheduler for scheduler in schedulers if scheduler.by_epoch]
-    for epoch in range(epochs + 1):
-        for _ in range(length if epoch < epochs else batch):
-            for scheduler in by_iter:
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Detected call of `scheduler.step')
+        for epoch in range(epochs + 1):
+            for _ in range(length if epoch < epochs else batch):
+                for scheduler in by_iter:
+                    scheduler.step()
+            for scheduler in by_epoch if epoch < epochs else ():
                 scheduler.step()
-        for scheduler in by_epoch if epoch < epochs else ():
-            scheduler.step()
