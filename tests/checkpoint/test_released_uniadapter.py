@@ -80,8 +80,9 @@ def test_tied_names_with_two_values_need_an_untied_model(tmp_path):
     model = build_vqa()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     ours = [name.replace('text_decoder', 'decoder') for name in (WORDS, PROJECTION)]
-    with pytest.raises(CheckpointError, match=f'old.pth: {re.escape(ours[0])} and {re.escape(ours[1])} are one tensor in '
-                                              'the model, .* tie_word_embeddings=False keeps both'):
+    words, projection = map(re.escape, ours)
+    with pytest.raises(CheckpointError, match=f'old.pth: {words} and {projection} are one tensor in the model, .* '
+                                              'tie_word_embeddings=False keeps both'):
         load_into(model, wrapped(weights), origin='old.pth')
     assert_same(model.state_dict(), before)
     untied = build_vqa(tied=False)
