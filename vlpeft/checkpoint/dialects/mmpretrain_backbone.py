@@ -21,6 +21,7 @@ class MMPretrainBackboneDialect(RenamingDialect):
     homes = VISION_HOMES[::-1]
     keymap = KeyMap([('vision.{rest}', 'backbone.{rest}')])
     ignored = [(r'(neck|head|target_generator|data_preprocessor)\.', 'parts of other tasks'),
+               (r'(backbone\.)?ln2\.', 'the norm of averaged tokens, for classifiers'),
                (r'(backbone\.)?mask_token$', 'it stands for patches hidden in training')]
     dropped = [(r'(?!(encoder|vision)\.)', 'the layout holds a vision tower only')]
 
