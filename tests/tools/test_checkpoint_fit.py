@@ -17,6 +17,7 @@ from tests.tiny import build_retriever
 from tests.workspace import LORA, ROOT, write_child, write_workspace
 from tools.model_converters import convert_checkpoint
 from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.checkpoint.dialects import get_dialect
 from vlpeft.registry import MODELS
 
@@ -193,3 +194,18 @@ def test_a_frozen_random_backbone_still_stops_training(place, tmp_path):
     runner = make_runner(place[1]['bare'], tmp_path, 'bare')
     with pytest.raises(RuntimeError, match=r'frozen but has random weights \(text.embeddings'):
         runner.train()
+
+
+def test_a_run_from_scratch_is_a_whole_base_for_the_next(place, tmp_path):
+    _, configs, _, _ = place
+    scratch = write_child(tmp_path / 'scratch.py', configs['heads'], trainable='all', base_checkpoint=None)
+    runner = make_runner(scratch, tmp_path, 'scratch')
+    notes = Notes(runner.logger)
+    runner.train()
+    assert any('all weights of a Retriever come from no file' in line for line in notes.warnings)
+    base = dict(source=str(tmp_path / 'scratch/epoch_1.pth'))
+    following = write_child(tmp_path / 'next.py', configs['heads'], base_checkpoint=base)
+    model = MODELS.build(Config.fromfile(following).model)
+    assert random_parts(model) == []
+    for name, param in runner.model.named_parameters():
+        assert model.get_parameter(name).equal(param), name

@@ -123,8 +123,8 @@ def _refuse(report: LoadReport, misfits: Sequence[str], strict_parts: Sequence[s
         raise CheckpointError(f'{report.origin} ({report.dialect} layout) has another geometry than the model; '
                               f'{len(misfits)} shapes (file -> model) differ: ' + ', '.join(misfits[:8]))
     if not report.loaded:
-        raise CheckpointError(f'{report.origin} ({report.dialect} layout) fills nothing of the model; first keys of the '
-                              f'file: {shorten(list(source))}; of the model: {shorten(list(target))}')
+        raise CheckpointError(f'{report.origin} ({report.dialect} layout) fills nothing of the model; first keys of '
+                              f'the file: {shorten(list(source))}; of the model: {shorten(list(target))}')
     for name in strict_parts:
         if name not in report.parts:
             raise CheckpointError(f'{name!r} is not a part of the model; its parts: {", ".join(report.parts)}')
