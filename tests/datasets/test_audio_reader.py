@@ -121,6 +121,17 @@ def test_a_broken_file_is_a_clip_error_with_path_and_reason(tmp_path, kind, reas
     assert caught.value.path == path and path in str(caught.value)
 
 
+@pytest.mark.parametrize('name, tracks', [('a.mka', dict(sound='aac')), ('a.webm', dict(sound='libopus')),
+                                          ('film.mkv', dict(sound='aac', frames=media.numbered_frames(30)))])
+def test_a_matroska_file_that_is_cut_is_truncated_and_a_longer_film_is_not(tmp_path, name, tracks):
+    path = media.write_tracks(tmp_path / name, **tracks)
+    assert len(AudioReader().read(path)[0]) >= 15900
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[:len(whole) * 6 // 10])
+    with pytest.raises(ClipError, match=r'truncated: \d.* s of \d.* s are there'):
+        AudioReader().read(path)
+
+
 def test_a_wav_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
     path = tmp_path / 'a.wav'
     data = open(write_sound(path, NOISE), 'rb').read()

@@ -1,11 +1,13 @@
 """Audio reader: the waveform of a sound file, at one sample rate."""
 
+from fractions import Fraction
+
 import numpy as np
 
 from ...registry import READERS
 from ..frame_sampling import frame_range
 from .base import ClipError, check_file, check_finite, decoding
-from .container import open_media
+from .container import DECLARING, check_length, open_media, packet_end
 
 
 @READERS.register_module()
@@ -104,5 +106,10 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
         if stream is None:
             raise ClipError(path, 'no audio track')
         as_float = av.AudioResampler(format='fltp')
-        pieces = [piece.to_ndarray()[0] for frame in container.decode(stream) for piece in as_float.resample(frame)]
-        return np.concatenate([np.empty(0, np.float32), *pieces]), stream.rate
+        pieces, ends = [np.empty(0, np.float32)], []
+        for packet in container.demux(*(container.streams if container.format.name in DECLARING else [stream])):
+            ends += [packet_end(packet)] if packet.size else []
+            frames = packet.decode() if packet.stream_index == stream.index else []
+            pieces += [piece.to_ndarray()[0] for frame in frames for piece in as_float.resample(frame)]
+        check_length(path, container, ends, Fraction(1, 10))
+        return np.concatenate(pieces), stream.rate

@@ -8,19 +8,16 @@ import struct
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 from .base import ClipError, ClipInfo
-from .container import open_media, video_track
+from .container import DECLARING, check_length, open_media, packet_end, video_track
 from .display import changes_pictures, display_matrix
 
-MP4, MATROSKA = 'mov,mp4,m4a,3gp,3g2,mj2', 'matroska,webm'
+MP4 = 'mov,mp4,m4a,3gp,3g2,mj2'
 # Seeking in decord 0.6 returns wrong frames in others (MPEG-4 part 2 with B-frames, AVI, transport streams), and on a
 # damaged WebM it may end the whole process.
 DECORD_CODECS = ('h264', 'hevc')
-# Containers that say in their head how long they last; a writer that is cut off leaves it out.
-DECLARING = (MATROSKA, 'flv', 'avi')
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,8 @@ def _check_whole(path: str, container, track, packets: list) -> None:
         raise ClipError(path, f'truncated or damaged: {count} of {track.frames or "?"} frames are there')
     if container.format.name == 'mpegts' and _ends_inside_a_packet(path):
         raise ClipError(path, 'truncated: the transport stream ends inside a packet')
-    if container.format.name in DECLARING and container.duration:
-        begins = [(packet, packet.dts if packet.pts is None else packet.pts) for packet in packets]
-        declared = Fraction(container.duration, 1_000_000)
-        last = max(((begin + (packet.duration or 0)) * packet.time_base for packet, begin in begins
-                    if begin is not None), default=declared)
-        # The last frame may lack its duration, and writers round.
-        if last + 1 / (track.average_rate or 10) + Fraction(1, 10) < declared:
-            raise ClipError(path, f'truncated: {float(last):.2f} s of {float(declared):.2f} s are there')
+    # The last frame may lack its duration.
+    check_length(path, container, map(packet_end, packets), 1 / (track.average_rate or 10))
 
 
 def _ends_inside_moov(path: str) -> bool:

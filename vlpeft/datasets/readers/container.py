@@ -1,9 +1,13 @@
 """Opening a media container with FFmpeg, and which of its tracks is the video."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 
 from .base import ClipError, check_file, decoding
+
+# Containers that say in their head how long they last; a writer that is cut off leaves it out.
+DECLARING = ('matroska,webm', 'flv', 'avi')
 
 
 @contextmanager
@@ -43,6 +47,29 @@ def video_track(path: str, container):
     only = 'audio-only, ' if container.streams.audio else ''
     cover = '; its picture is cover art or a thumbnail' if container.streams.video else ''
     raise ClipError(path, f'{only}no video track{cover}')
+
+
+def packet_end(packet) -> Fraction | None:
+    """Second at which a packet ends, as far as it says; None without time stamps."""
+    begin = packet.dts if packet.pts is None else packet.pts
+    return None if begin is None else (begin + (packet.duration or 0)) * packet.time_base
+
+
+def check_length(path: str, container, ends: Iterable[Fraction | None], slack: Fraction) -> None:
+    """Raise :class:`ClipError` if a file ends before what its head declares.
+
+    Args:
+        path (str): The file.
+        container (av.container.InputContainer): Its container.
+        ends (Iterable[Fraction | None]): :func:`packet_end` of the packets of all tracks.
+        slack (Fraction): Seconds that may be missing, on top of the 0.1 s by which writers round.
+    """
+    if container.format.name not in DECLARING or not container.duration:
+        return
+    declared = Fraction(container.duration, 1_000_000)
+    last = max((end for end in ends if end is not None), default=declared)
+    if last + slack + Fraction(1, 10) < declared:
+        raise ClipError(path, f'truncated: {float(last):.2f} s of {float(declared):.2f} s are there')
 
 
 def _refuse_animated_webp(path: str) -> None:
