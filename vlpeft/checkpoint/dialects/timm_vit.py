@@ -27,7 +27,7 @@ class TimmViTDialect(RenamingDialect):
     keymap = KeyMap([(f'encoder.{ours}', theirs) for ours, theirs in (*VISION, *VISION_EXTRAS, *_SWIGLU)])
     # DeiT-III's own files.
     synonyms = KeyMap([(f'blocks.{{i}}.ls{n}.gamma', f'blocks.{{i}}.gamma_{n}') for n in (1, 2)])
-    ignored = [(r'head\.', 'the classifier of images'),
+    ignored = [(r'(head|pre_logits)\.', 'the classifier of images'),
                (r'fc_norm\.', 'the norm of averaged tokens, for classifiers'),
                (r'mask_token$', 'it stands for patches hidden in training')]
     dropped = [(r'(?!(encoder|vision)\.)', 'the layout holds a vision tower only')]
