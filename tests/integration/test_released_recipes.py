@@ -14,7 +14,8 @@ from vlpeft.datasets.samplers import TaskMixingBatchSampler
 
 CONFIGS = ROOT / 'configs'
 # Bases that pages offer to own recipes.
-OFFERED = {'epalm_vqav2_one_mark.py', 'epalm_nocaps_test.py'}
+OFFERED = {'epalm_vqav2_one_mark.py', 'epalm_nocaps_test.py', 'gqa_online.py', 'nlvr2_online.py',
+           'coco_caption_online.py'}
 
 
 def read(name):
@@ -49,7 +50,8 @@ def test_uniadapter_retrieval(name):
     # The released rule: bottleneck 512, key/value adapters, projections and matching head, without LN_cross's 18,432.
     assert counts['trainable'] == 19_520_132
     config = read(f'uniadapter/{name}_released')
-    assert config.model.momentum.adapter_decay == 0.995**2 and config.model.adapter.get('init', 'zero_text') == 'zero_text'
+    assert config.model.momentum.adapter_decay == 0.995**2
+    assert config.model.adapter.get('init', 'zero_text') == 'zero_text'
     assert config.model.get('negative_all_rank', True) is (name == 'blip_coco')
     assert (config.optim_wrapper.optimizer.type, config.optim_wrapper.optimizer.lr) == ('AdamW', 1e-5)
     assert config.test_cfg.k_test == (256 if name == 'blip_coco' else 128) and not config.test_cfg.get('beta')
@@ -79,7 +81,7 @@ def test_vl_pet():
 
 @pytest.mark.parametrize('name, follows', [('vlpet-large_bart-base_image', True),
                                            ('vlpet-large_bart-base_image_released', False)])
-def test_vl_pet_s_order_does_not_follow_the_run_s_seed(name, follows):
+def test_vl_pet_order_does_not_follow_the_run_s_seed(name, follows):
     loader = read(f'vl_pet/{name}').train_dataloader
     tasks = MultiTaskDataset(dict(vqa=range(4000), gqa=range(5000), nlvr2=range(900), caption=range(2500)))
     orders = []

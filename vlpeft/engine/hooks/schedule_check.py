@@ -1,5 +1,6 @@
 """Says before training that a warm-up is longer than the run, so that the learning rate never gets to its value."""
 
+import itertools
 from typing import Optional, Tuple
 
 from mmengine.hooks import Hook
@@ -33,7 +34,10 @@ class ScheduleCheckHook(Hook):
     """Warns of every schedule whose warm-up does not end within the run; knows ours, LinearLR and ConstantLR."""
 
     def before_train(self, runner) -> None:
-        for scheduler in runner.param_schedulers or ():
+        schedulers = runner.param_schedulers or ()
+        if isinstance(schedulers, dict):  # of several optimisers
+            schedulers = itertools.chain(*schedulers.values())
+        for scheduler in schedulers:
             needed, (room, whose) = _full_rate_at(scheduler), _room(scheduler, runner)
             if needed is not None and needed >= room:
                 runner.logger.warning(
