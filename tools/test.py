@@ -9,7 +9,7 @@ from mmengine.fileio import dump
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.datasets.in_progress import naming_dead_workers
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
-                                  enable_eval_amp, end_process_group, existing_checkpoint, load_config)
+                                  check_config, enable_eval_amp, end_process_group, existing_checkpoint, load_config)
 
 EPILOG = """examples:
   python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
@@ -52,6 +52,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     hook = cfg.get('default_hooks', {}).get('checkpoint')
     if hook is not None and hook.type == 'AdapterCheckpointHook':
         hook.allow_random = args.allow_random
+    check_config(cfg, 'test')
     runner = build_runner(cfg)
     with naming_dead_workers():
         metrics = runner.test()

@@ -6,7 +6,8 @@ from typing import List, Optional
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.datasets.in_progress import naming_dead_workers
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
-                                  enable_eval_amp, end_process_group, existing_checkpoint, load_config)
+                                  check_batches, check_config, enable_eval_amp, end_process_group,
+                                  existing_checkpoint, load_config)
 from vlpeft.engine.work_folder import enter, resumed_from
 
 EPILOG = """examples:
@@ -52,8 +53,11 @@ def main(argv: Optional[List[str]] = None) -> None:
     if args.resume:
         cfg.load_from = resumed_from(args.resume, cfg.work_dir)
         cfg.resume = cfg.load_from is not None
+    check_config(cfg, 'train')
+    runner = build_runner(cfg)
+    check_batches(runner)
     with naming_dead_workers():
-        build_runner(cfg).train()
+        runner.train()
     if held is not None:
         held.release()
     end_process_group()

@@ -4,14 +4,42 @@ A type is found without a prefix in vlpeft, and with one anywhere (``type='mmpre
 ``locations`` name the rooms that a registry imports on first use, so ``import vlpeft`` stays light.
 """
 
+from typing import Any, List
+
 from mmengine import registry as parent
 from mmengine.registry import Registry
+
+from .nearest import suggestion
 
 SCOPE = 'vlpeft'
 
 
+class SuggestingRegistry(Registry):
+    """MMEngine's, whose error for an unknown type names the nearest one."""
+
+    def build(self, cfg: dict, *args, **kwargs) -> Any:
+        """Builds what ``cfg`` says. Errors: those of MMEngine's ``build_from_cfg``."""
+        try:
+            return super().build(cfg, *args, **kwargs)
+        except KeyError as error:
+            kind = cfg.get('type')
+            missed = f'{kind} is not in the '
+            if isinstance(kind, str) and error.args and str(error.args[0]).startswith(missed):
+                raise KeyError(f'{missed}{SCOPE}::{self.name} registry{suggestion(kind, names_of(self))}') from None
+            raise
+
+
+def names_of(registry: Registry) -> List[str]:
+    """Names that a registry and those above it know, its own first."""
+    names: dict = {}
+    while registry is not None:
+        names.update(dict.fromkeys(registry.module_dict))
+        registry = registry.parent
+    return list(names)
+
+
 def _child(name: str, of: Registry, *locations: str) -> Registry:
-    return Registry(name, parent=of, scope=SCOPE, locations=list(locations))
+    return SuggestingRegistry(name, parent=of, scope=SCOPE, locations=list(locations))
 
 
 MODELS = _child('model', parent.MODELS, 'vlpeft.models')
@@ -27,16 +55,17 @@ PARAM_SCHEDULERS = _child('parameter scheduler', parent.PARAM_SCHEDULERS, 'vlpef
 OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS,
                                     'vlpeft.engine.optim')
 STRATEGIES = _child('strategy', parent.STRATEGIES, 'vlpeft.engine.strategies')
+FUNCTIONS = _child('function', parent.FUNCTIONS, 'vlpeft.engine.functions')
 
-ADAPTERS = Registry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
-READERS = Registry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
-DIALECTS = Registry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
+ADAPTERS = SuggestingRegistry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
+READERS = SuggestingRegistry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
+DIALECTS = SuggestingRegistry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
 
 ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
-       OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, DIALECTS)
+       OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, FUNCTIONS, DIALECTS)
 
 # Rooms without parts of ours yet: they let MMEngine search under our default scope without a warning.
 for _registry in (parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS, parent.VISBACKENDS,
                   parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS, parent.WEIGHT_INITIALIZERS, parent.INFERENCERS,
-                  parent.TASK_UTILS, parent.FUNCTIONS):
+                  parent.TASK_UTILS):
     _child(_registry.name, _registry)

@@ -15,6 +15,7 @@ from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.registry import MODELS, SCOPE
 
+from .device import usable_device
 from .model_index import ZooError, ZooModel, read_bases, read_zoo, zoo_root
 
 BASE_ONLY = 'base'
@@ -37,10 +38,12 @@ def get_model(name: Union[str, Path], pretrained: Union[bool, str, Path] = False
         nn.Module: The model.
 
     Raises:
+        ValueError: There is no such device.
         ZooError: Unknown name (the message lists similar ones), or no published weights.
         FileNotFoundError: There is no such config or checkpoint file.
         CheckpointError: A file is damaged, does not fit, was trained on another base, or lacks trained parts.
     """
+    usable_device(device)
     cfg, entry = load_model_config(name, overrides)
     return build_model(cfg, find_trained(name, entry, pretrained), pretrained is not False, device)
 

@@ -27,6 +27,7 @@ from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import MODELS, TRANSFORMS
 
 from .build import build_model, find_trained, load_model_config
+from .device import usable_device
 from .media_files import MediaFile, PathLike, find_media
 from .retrieval_index import EncodedFile, RetrievalIndex, check_name
 
@@ -56,7 +57,7 @@ class RetrievalInferencer:
         skipped (dict[str, str]): Path and reason of each file that the last call could not read.
 
     Raises:
-        ValueError: The config's model does not retrieve.
+        ValueError: The config's model does not retrieve, or there is no such device.
         ZooError, FileNotFoundError, CheckpointError: As :func:`vlpeft.get_model`.
 
     Examples:
@@ -72,8 +73,8 @@ class RetrievalInferencer:
         kind = MODELS.get(cfg.model.type)
         if kind is not None and not issubclass(kind, Retriever):
             raise ValueError(f'{model}: a {cfg.model.type} does not retrieve; choose a config of a Retriever')
+        self.device = usable_device(device or get_device())
         trained = find_trained(model, entry, True if checkpoint is None else checkpoint)
-        self.device = torch.device(device or get_device())
         self.model = build_model(cfg, trained, True, self.device)
         loader = cfg.test_dataloader
         self.batch_size, self.num_workers = loader.batch_size, loader.num_workers
@@ -137,9 +138,14 @@ class RetrievalInferencer:
             list[Found]: Best first, at most ``top``.
 
         Raises:
-            ValueError: Nothing is indexed.
+            ValueError: Nothing is indexed, or ``top`` is less than 1.
+            TypeError: ``text`` is no text.
             NonFiniteError: A similarity or a match is NaN or infinite; names the first file.
         """
+        if not isinstance(text, str):
+            raise TypeError(f'search: text={text!r} must be a text')
+        if top < 1:
+            raise ValueError(f'search: top={top} must be at least 1')
         if not self.encoded.entries:
             raise ValueError('the index is empty; call index(folder) or load(file) first')
         text = self._clean(text)

@@ -9,7 +9,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from ..registry import TRANSFORMS
-from .annotations import AnnotationError
+from .annotations import AnnotationError, existing
 from .few_shot import FIRST, check_fraction, take_fraction
 from .in_progress import note_clip
 from .readers import ClipError
@@ -70,10 +70,20 @@ class BaseClips(BaseDataset):
         ('video', 'image' or 'audio'), optionally ``start`` and ``end`` in seconds, and the annotation."""
         raise NotImplementedError
 
-    def load_data_list(self) -> list[dict]:
+    def check_files(self) -> None:
+        """Whether annotations and media are there, before anything is read.
+
+        Raises:
+            AnnotationError: The annotation file is missing.
+            FileNotFoundError: The media folder is missing.
+        """
+        existing(self.ann_file)
         if not Path(self.data_prefix['media']).is_dir():
             raise FileNotFoundError(f"media folder {self.data_prefix['media']} does not exist (data_root="
                                     f"'{self.data_root}'); set data_root or data_prefix=dict(media=…)")
+
+    def load_data_list(self) -> list[dict]:
+        self.check_files()
         samples = self.load_samples()
         if not samples:
             raise AnnotationError(f'{self.ann_file} holds no annotations')

@@ -1,11 +1,12 @@
 """What the tools that run a config share: arguments, loading the config, process groups, the runner."""
 
 import argparse
+import contextlib
 import difflib
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Optional
+from typing import Iterator, Optional
 
 import torch.distributed
 from mmengine.config import Config, DictAction
@@ -16,6 +17,7 @@ from mmengine.runner import Runner
 
 from vlpeft.checkpoint.scheme import SCHEME
 
+from .preflight import ConfigError, check_run, finished_run, merge_overrides
 from .run_config import RunConfig
 
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
@@ -77,11 +79,47 @@ def load_config(path: str, options: Optional[dict] = None) -> Config:
     Args:
         path (str): Config file.
         options (dict, optional): Dotted keys and their values. Defaults to None.
+
+    Raises:
+        SystemExit: An override would change nothing or does not fit (:func:`merge_overrides`).
     """
     cfg = RunConfig.read(path)
     if options:
-        cfg.merge_from_dict(options)
+        with _one_message():
+            merge_overrides(cfg, options)
     return cfg
+
+
+def check_config(cfg: Config, phase: str) -> None:
+    """Refuses what cannot run before anything heavy is done, see :func:`check_run`.
+
+    Args:
+        cfg (Config): Full config; ``work_dir`` set.
+        phase (str): ``'train'`` or ``'test'``.
+
+    Raises:
+        SystemExit: Its message lists all problems. Or, with status 0: a run that is to be resumed is finished.
+    """
+    with _one_message():
+        check_run(cfg, phase)
+        finished = finished_run(cfg) if phase == 'train' and cfg.get('resume') else None
+    if finished:
+        if _speaks():
+            print(finished)
+        raise SystemExit(0)
+
+
+@contextlib.contextmanager
+def _one_message() -> Iterator[None]:
+    """Problems of a config end the program with their text, in one of several processes."""
+    try:
+        yield
+    except ConfigError as error:
+        raise SystemExit(str(error) if _speaks() else 1) from None
+
+
+def _speaks() -> bool:
+    return os.environ.get('RANK', '0') == '0'
 
 
 def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -144,6 +182,19 @@ def _use_gloo(cfg: Config) -> None:
     timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
     torch.distributed.init_process_group('gloo', timeout=timeout)
     print_log(f'No GPU: set {chosen}', logger='current')
+
+
+def check_batches(runner: Runner) -> None:
+    """Refuses a training set that does not fill a batch.
+
+    Raises:
+        SystemExit: The loader gives no batch.
+    """
+    loader = runner.train_loop.dataloader
+    if len(loader) == 0:
+        raise SystemExit(f'train_dataloader: {len(loader.sampler)} samples in each process do not fill a batch of '
+                         f'{loader.batch_size}, and drop_last=True leaves out what does not; choose a smaller '
+                         'train_dataloader.batch_size or drop_last=False')
 
 
 def end_process_group() -> None:

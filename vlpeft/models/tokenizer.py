@@ -8,6 +8,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from .hub import TOKENIZER_FILES, source_options
 
 ORDER_TOKENS = 100
 ANSWER = '</a>'
@@ -30,7 +31,8 @@ class TextTokenizer:
             a warning says where the tokenizer has others. Defaults to {}, unknown.
 
     Raises:
-        ValueError: On first use, if the vocabulary does not fit the model, or lacks a token of ``needed``.
+        ValueError: On first use, if the vocabulary cannot be found, does not fit the model, or lacks a token of
+            ``needed``.
     """
     #: What the vocabulary's size includes, for the message.
     extra = ''
@@ -50,6 +52,16 @@ class TextTokenizer:
     def load(self):
         """The tokenizer of transformers."""
         raise NotImplementedError(f'{type(self).__name__} has no load')
+
+    def from_pretrained(self, kind):
+        """``kind``, a tokenizer class of transformers, of the vocabulary."""
+        options = source_options(self.vocabulary, 'vocabulary', TOKENIZER_FILES)
+        try:
+            return kind.from_pretrained(self.vocabulary, **options)
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f'vocabulary {self.vocabulary!r} is no tokenizer that {kind.__name__} reads: '
+                             f'{reason}') from error
 
     @property
     def tokenizer(self):
@@ -102,7 +114,7 @@ class CaptionTokenizer(TextTokenizer):
 
     def load(self):
         from transformers import BertTokenizerFast
-        tokenizer = BertTokenizerFast.from_pretrained(self.vocabulary)
+        tokenizer = self.from_pretrained(BertTokenizerFast)
         tokenizer.add_special_tokens(dict(bos_token='[DEC]', additional_special_tokens=['[ENC]']))
         return tokenizer
 
@@ -127,7 +139,7 @@ class ClipTokenizer(TextTokenizer):
 
     def load(self):
         from transformers import CLIPTokenizerFast
-        return CLIPTokenizerFast.from_pretrained(self.vocabulary)
+        return self.from_pretrained(CLIPTokenizerFast)
 
 
 class Seq2SeqTokenizer(TextTokenizer):
@@ -137,7 +149,7 @@ class Seq2SeqTokenizer(TextTokenizer):
 
     def load(self):
         from transformers import AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(self.vocabulary)
+        tokenizer = self.from_pretrained(AutoTokenizer)
         added = [f'<{name}_{i}>' for name in ('extra_id', 'vis_extra_id') for i in reversed(range(ORDER_TOKENS))]
         tokenizer.add_special_tokens(dict(additional_special_tokens=added), replace_additional_special_tokens=False)
         return tokenizer
@@ -159,7 +171,7 @@ class CausalTokenizer(TextTokenizer):
 
     def load(self):
         from transformers import AutoTokenizer
-        tokenizer = AutoTokenizer.from_pretrained(self.vocabulary)
+        tokenizer = self.from_pretrained(AutoTokenizer)
         tokenizer.add_special_tokens(dict(additional_special_tokens=[ANSWER]), replace_additional_special_tokens=False)
         return tokenizer
 

@@ -25,7 +25,7 @@ train_dataloader = dict(
     pin_memory=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='vlpeft.collate_clips'),
     dataset=dict(
         type='JSONLRetrieval',
         data_root=data_root,
@@ -37,7 +37,7 @@ val_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='vlpeft.collate_clips'),
     dataset=dict(
         type='JSONLRetrieval',
         data_root=data_root,

@@ -65,7 +65,8 @@ class TwoStageRetrieval:
             Defaults to None.
 
     Raises:
-        ValueError: ``k_test`` is not 0, but the model has no matching head; or it is 0 and ``beta`` is not.
+        ValueError: A number is out of range; ``k_test`` is not 0, but the model has no matching head; or it is 0 and
+            ``beta`` is not.
     """
 
     def __init__(self,
@@ -78,6 +79,7 @@ class TwoStageRetrieval:
                  amp: bool = False,
                  beta: float = 0.,
                  folds: Optional[int] = None) -> None:
+        self.check_arguments(k_test, clips_per_chunk, texts_per_batch, folds=folds)
         super().__init__(runner, dataloader, evaluator)
         self.k_test, self.clips_per_chunk, self.texts_per_batch = k_test, clips_per_chunk, texts_per_batch
         self.amp, self.beta, self.folds = amp, beta, folds
@@ -87,6 +89,21 @@ class TwoStageRetrieval:
         if beta and not k_test:
             raise ValueError(f'beta={beta} weighs the features in re-ranking, which {self.phase}_cfg.k_test=0 leaves '
                              'out')
+
+    @staticmethod
+    def check_arguments(k_test: int = 128, clips_per_chunk: int = 8, texts_per_batch: int = 64, amp: bool = False,
+                        beta: float = 0., folds: Optional[int] = None) -> None:
+        """Whether the numbers are in range; what starts a run calls it before anything is built.
+
+        Raises:
+            ValueError: One is not.
+        """
+        if k_test < 0:
+            raise ValueError(f'k_test={k_test} must be 0 (rank by features alone) or the number of candidates')
+        least = dict(clips_per_chunk=clips_per_chunk, texts_per_batch=texts_per_batch, folds=1 if folds is None else folds)
+        for name, value in least.items():
+            if value < 1:
+                raise ValueError(f'{name}={value} must be at least 1')
 
     @property
     def model(self):

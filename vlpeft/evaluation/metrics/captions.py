@@ -40,6 +40,8 @@ class CaptionMetric(ExactlyOnceMetric):
 
     default_prefix = 'caption'
     key_fields = ('sample_id', )
+    #: The figure by which captioners are compared; the report begins with another.
+    headline = 'CIDEr'
 
     def __init__(self,
                  references: str = 'joint',

@@ -2,6 +2,8 @@
 
 from typing import Sequence, Union
 
+from vlpeft.models.hub import source_options
+
 
 def lm_config(config: Union[str, dict], vocab_size: int, families: Sequence[str]):
     """transformers' config of a language model.
@@ -12,11 +14,12 @@ def lm_config(config: Union[str, dict], vocab_size: int, families: Sequence[str]
         families: Values of ``model_type`` that there may be.
 
     Raises:
-        ValueError: Another model type.
+        ValueError: Another model type, or the directory or hub name cannot be found.
     """
     from transformers import AutoConfig
     if isinstance(config, str):
-        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size)
+        options = source_options(config, 'language model', ('config.json', ))
+        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size, **options)
     else:
         kind = config.get('model_type')
         if kind not in families:

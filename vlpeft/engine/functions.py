@@ -1,0 +1,28 @@
+"""Functions that configs name."""
+
+from typing import Any, Sequence
+
+from mmengine.dataset import default_collate
+
+from vlpeft.registry import FUNCTIONS
+
+
+@FUNCTIONS.register_module()
+def collate_clips(batch: Sequence[dict]) -> Any:
+    """Stacks samples as MMEngine's ``default_collate`` does, and says which clips cannot stand in one batch.
+
+    Args:
+        batch: Dicts of ``inputs``, a tensor, and ``data_samples``.
+
+    Raises:
+        ValueError: The clips differ in shape, such as an image, which is one frame, and a video of several.
+    """
+    shapes: dict = {}
+    for item in batch:
+        shapes.setdefault(tuple(item['inputs'].shape), item['data_samples'].get('name'))
+    if len(shapes) > 1:
+        found = ' and '.join(f'{name!r} {shape}' for shape, name in list(shapes.items())[:2])
+        raise ValueError(f'clips of one batch differ in shape (T, 3, H, W): {found}. An image is one frame: give images '
+                         'and videos a set each, or sample one frame of videos (num_frames=1); other sizes need '
+                         'ClipResize in the pipeline')
+    return default_collate(batch)

@@ -1,0 +1,138 @@
+"""Everything about a run that can be told before its base is fetched: types, values, files, data sets, shapes, words."""
+
+import copy
+import logging
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from vlpeft.models.hub import nearest_beside
+from vlpeft.models.tokenizer import TextTokenizer
+from vlpeft.quiet import no_info_logs
+from vlpeft.registry import DATASETS, MODELS
+
+from .arguments import accepted
+from .errors import ConfigError
+from .places import Place, places
+from .types import type_problems
+
+#: What is wrong with a config; other errors come from a part that cannot be built of shapes alone.
+CONFIG_ERRORS = (ImportError, KeyError, OSError, TypeError, ValueError)
+PHASES = dict(train=('train', 'val'), test=('test', ))
+
+
+def check_run(cfg: Config, phase: str) -> None:
+    """Checks a run before it does anything heavy.
+
+    All types and arguments are compared with the registered classes; numbers that a class can judge are judged; files
+    of the base and the data sets must be there; the data sets are made without reading their annotations, the model on
+    the meta device, without memory and weights, and its tokenizer is loaded.
+
+    Args:
+        cfg (Config): The whole config.
+        phase (str): ``'train'`` (and validation) or ``'test'``: whose data must be there.
+
+    Raises:
+        ConfigError: It lists all problems.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'), no_info_logs(logging.WARNING):
+        problems = list(type_problems(cfg))
+        wrong = {path.partition('.')[0] for path, _ in problems}
+        # What has a wrong type or argument cannot be built, the rest can.
+        known = [place for place in places(cfg) if place.found is not None]
+        sound = [place for place in known if not any(path.startswith(place.path + '.') for path, _ in problems)]
+        problems += _value_problems(sound)
+        problems += _base_problems(cfg)
+        problems += _data_problems(sound, PHASES[phase])
+        if phase == 'train':
+            problems += _best_problems(cfg, sound)
+        if 'model' not in wrong:
+            problems += _model_problems(cfg.model)
+    if problems:
+        raise ConfigError(cfg.filename or 'config', [f'{path}: {text}' for path, text in problems])
+
+
+def _value_problems(sound: list) -> Iterator[tuple]:
+    """Of classes with ``check_arguments(**arguments)``, which their constructors call too."""
+    for place in sound:
+        check = getattr(place.found, 'check_arguments', None)
+        if check is not None:
+            try:
+                check(**_arguments(place))
+            except CONFIG_ERRORS as error:
+                yield place.path, _text(error)
+
+
+def _arguments(place: Place) -> dict:
+    return {name: value for name, value in place.cfg.items() if name != 'type'}
+
+
+def _base_problems(cfg: Config) -> Iterator[tuple]:
+    sources = dict(_sources('model.base_checkpoint', cfg.model.get('base_checkpoint')))
+    if cfg.get('load_from'):
+        sources['load_from'] = cfg.load_from
+    for path, source in sources.items():
+        if '://' not in source and not Path(source).expanduser().is_file():
+            yield path, f'there is no file {source}{nearest_beside(Path(source).expanduser())}'
+
+
+def _sources(path: str, value: Any) -> Iterator[tuple]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name == 'source' and isinstance(item, str):
+                yield f'{path}.{name}', item
+            yield from _sources(f'{path}.{name}', item)
+
+
+def _data_problems(sound: list, phases: tuple) -> Iterator[tuple]:
+    for place in sound:
+        phase, _, rest = place.path.partition('_dataloader.')
+        takes = accepted(place.found) if rest and phase in phases and place.registry is DATASETS else None
+        if takes is None or 'lazy_init' not in takes:
+            continue
+        try:
+            dataset = DATASETS.build(dict(copy.deepcopy(dict(place.cfg)), lazy_init=True))
+            if hasattr(dataset, 'check_files'):
+                dataset.check_files()
+        except CONFIG_ERRORS as error:
+            yield place.path, _text(error)
+
+
+def _best_problems(cfg: Config, sound: list) -> Iterator[tuple]:
+    """``'auto'`` takes the first figure of the first metric, whatever it is worth."""
+    metrics = [place for place in sound if place.path.startswith('val_evaluator')]
+    headline = getattr(metrics[0].found, 'headline', None) if metrics else None
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if headline and isinstance(hook, Mapping) and hook.get('save_best') == 'auto':
+            prefix = metrics[0].cfg.get('prefix') or metrics[0].found.default_prefix
+            yield (f'default_hooks.{name}.save_best',
+                   f"'auto' would take the first figure of {metrics[0].found.__name__}, which is not the one that it is "
+                   f"known by; say which, such as save_best='{prefix}/{headline}' with rule='greater'")
+
+
+def _model_problems(cfg: Mapping) -> Iterator[tuple]:
+    cfg = copy.deepcopy(cfg)
+    if cfg.get('base_checkpoint') is not None:
+        cfg['base_checkpoint'] = None
+    try:
+        with torch.device('meta'):
+            model = MODELS.build(cfg)
+    except CONFIG_ERRORS as error:
+        yield 'model', _text(error)
+        return
+    except Exception:  # a part that needs numbers, not shapes; building it in earnest will tell
+        return
+    for tokenizer in vars(model).values():
+        if isinstance(tokenizer, TextTokenizer):
+            try:
+                tokenizer.tokenizer
+            except CONFIG_ERRORS as error:
+                yield 'model', _text(error)
+
+
+def _text(error: Exception) -> str:
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return ' '.join(text.split()) or type(error).__name__
