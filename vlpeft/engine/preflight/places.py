@@ -20,6 +20,10 @@ NESTED: Dict[str, Registry] = dict(
     adapter=ADAPTERS, act_cfg=MODELS, dataset=DATASETS, pipeline=TRANSFORMS, reader=READERS, sampler=DATA_SAMPLERS,
     batch_sampler=DATA_SAMPLERS, collate_fn=FUNCTIONS, worker_init_fn=FUNCTIONS, optimizer=parent.OPTIMIZERS,
     vis_backends=parent.VISBACKENDS, init_cfg=parent.WEIGHT_INITIALIZERS, metrics=METRICS)
+#: Of these, those that hold one thing.
+ALONE, ALONE_WITHIN = ('model', 'visualizer', 'strategy'), ('adapter', 'optimizer', 'dataset', 'reader', 'sampler')
+#: Arguments whose entries are names of anything.
+FREE = ('paramwise_cfg', )
 #: Types that MMEngine takes where the config names none.
 DEFAULTS = dict(optim_wrapper='OptimWrapper', val_cfg='ValLoop', test_cfg='TestLoop', log_processor='LogProcessor',
                 model_wrapper_cfg='MMDistributedDataParallel')
@@ -73,11 +77,15 @@ def _walk(path: str, value: Any, registry: Registry, strict: bool) -> Iterator[P
         yield Place(path, value, registry, kind, found)
         within = getattr(found, '__module__', '').startswith('vlpeft.')
     for name, item in value.items():
+        if name in FREE:
+            continue
         yield from _walk(f'{path}.{name}', item, NESTED.get(name, registry), name in NESTED or within)
 
 
 def _must_have_type(path: str) -> bool:
-    return path in ('model', 'visualizer', 'strategy') or path.rpartition('.')[2] in ('adapter', 'optimizer')
+    """Whether a dict without a type can be nothing but an oversight; others hold parts by name, such as tasks."""
+    above, _, last = path.rpartition('.')
+    return path in ALONE or last in ALONE_WITHIN or last.isdigit() or above == 'default_hooks'
 
 
 def _default(path: str, value: Mapping) -> Optional[str]:

@@ -68,7 +68,7 @@ def tables(cfg: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping, Mapping[str, 
 
 def _place_problems(place: Place) -> Iterator[Tuple[str, str]]:
     if place.kind is None:
-        yield place.path, f'has no type, which says what it is, a {place.registry.name}'
+        yield place.path, f'has no type: which {place.registry.name} is it?'
     elif place.found is None:
         names = names_of(place.registry)
         hint = suggestion(place.kind, names) if isinstance(place.kind, str) else ''
