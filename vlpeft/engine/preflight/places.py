@@ -6,7 +6,7 @@ from mmengine import registry as parent
 from mmengine.registry import Registry
 
 from vlpeft.registry import (ADAPTERS, DATA_SAMPLERS, DATASETS, FUNCTIONS, HOOKS, LOOPS, METRICS, MODELS,
-                             OPTIM_WRAPPERS, PARAM_SCHEDULERS, READERS, STRATEGIES, TRANSFORMS)
+                             OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, READERS, STRATEGIES, TRANSFORMS)
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Top-level keys that hold what a registry builds, alone, in a list or by name.
@@ -18,7 +18,7 @@ ROOTS: Dict[str, Registry] = dict(
 #: Arguments that hold what another registry builds than the one of the dict around them.
 NESTED: Dict[str, Registry] = dict(
     adapter=ADAPTERS, act_cfg=MODELS, dataset=DATASETS, pipeline=TRANSFORMS, reader=READERS, sampler=DATA_SAMPLERS,
-    batch_sampler=DATA_SAMPLERS, collate_fn=FUNCTIONS, worker_init_fn=FUNCTIONS, optimizer=parent.OPTIMIZERS,
+    batch_sampler=DATA_SAMPLERS, collate_fn=FUNCTIONS, worker_init_fn=FUNCTIONS, optimizer=OPTIMIZERS,
     vis_backends=parent.VISBACKENDS, init_cfg=parent.WEIGHT_INITIALIZERS, metrics=METRICS)
 #: Of these, those that hold one thing.
 ALONE, ALONE_WITHIN = ('model', 'visualizer', 'strategy'), ('adapter', 'optimizer', 'dataset', 'reader', 'sampler')

@@ -1,7 +1,6 @@
 """Everything about a run that can be told before its base is fetched: types, values, files, data sets, shapes, words."""
 
 import copy
-import logging
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -11,7 +10,7 @@ from mmengine.registry import DefaultScope
 
 from vlpeft.models.hub import nearest_beside
 from vlpeft.models.tokenizer import TextTokenizer
-from vlpeft.quiet import no_info_logs
+from vlpeft.quiet import counted_logs
 from vlpeft.registry import DATASETS, MODELS
 
 from .arguments import accepted
@@ -21,6 +20,8 @@ from .types import type_problems
 
 #: What is wrong with a config; other errors come from a part that cannot be built of shapes alone.
 CONFIG_ERRORS = (ImportError, KeyError, OSError, TypeError, ValueError)
+#: In every line of the log: what is built here is built again in earnest, and speaks then.
+ANYTHING = ''
 PHASES = dict(train=('train', 'val'), test=('test', ))
 
 
@@ -38,7 +39,7 @@ def check_run(cfg: Config, phase: str) -> None:
     Raises:
         ConfigError: It lists all problems.
     """
-    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'), no_info_logs(logging.WARNING):
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'), counted_logs(ANYTHING):
         problems = list(type_problems(cfg))
         wrong = {path.partition('.')[0] for path, _ in problems}
         # What has a wrong type or argument cannot be built, the rest can.
