@@ -223,7 +223,7 @@ def test_a_finished_run_says_so(workspace, tmp_path, epoch, finished):
     assert finished_run(cfg) is None
     file = tmp_path / f'epoch_{epoch}.pth'
     torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=7 * epoch)), file)
-    (tmp_path / 'last_checkpoint').write_text(str(file))
+    cfg.load_from = str(file)
     said = finished_run(cfg)
     assert (said is not None) == finished
     if finished:
