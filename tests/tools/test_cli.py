@@ -28,7 +28,8 @@ def run(monkeypatch, capsys, script, *arguments):
 
 @pytest.mark.parametrize('script, words', [
     ('train.py', ['--work-dir', '--resume', '--amp', '--cfg-options', '--launcher', '--auto-scale-lr', 'examples']),
-    ('test.py', ['--work-dir', '--amp', '--cfg-options', '--launcher', '--out', 'checkpoint', 'examples']),
+    ('test.py', ['--work-dir', '--amp', '--cfg-options', '--launcher', '--out', '--allow-random', 'checkpoint',
+                 'examples']),
     ('misc/print_config.py', ['--cfg-options', 'config']),
     ('misc/list_registry.py', ['--registry', '--json', 'METRICS']),
 ])
