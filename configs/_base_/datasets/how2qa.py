@@ -7,7 +7,7 @@ how2qa_features = dict(
     type='LoadFeatures',
     reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/how2/clip-vit'),
     length=64)
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's order is how2qa_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 how2qa_text = dict(
     type='ComposeText', template='how2qa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}')
 how2qa_pack = dict(type='PackText', task='how2qa')

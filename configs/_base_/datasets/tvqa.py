@@ -7,7 +7,7 @@ tvqa_features = dict(
     type='LoadFeatures',
     reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'),
     length=64)
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's order is tvqa_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 tvqa_text = dict(type='ComposeText', template='tvqa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}')
 tvqa_pack = dict(type='PackText', task='tvqa')
 tvqa_train_pipeline = [tvqa_features, dict(type='DrawTarget'), tvqa_text, tvqa_pack]
