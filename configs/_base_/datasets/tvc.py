@@ -7,7 +7,7 @@ tvc_features = dict(
     type='LoadFeatures',
     reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'),
     length=64)
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's order is tvc_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 tvc_text = dict(type='ComposeText', template='tvc: [TS] ({ts}) [Subs] {subtitles}')
 tvc_pack = dict(type='PackText', task='tvc')
 tvc_train_pipeline = [tvc_features, dict(type='DrawTarget'), tvc_text, tvc_pack]
