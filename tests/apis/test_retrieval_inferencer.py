@@ -75,6 +75,12 @@ def test_three_lines_find_what_a_plain_loop_finds(place):
     scores = slow_scores(finder, config, media)
     assert len(finder) == len(scores) == 9 and finder.skipped == {}
     assert_best(finder.search(QUERY, top=3), scores, 1, 3)
+    with pytest.raises(TypeError, match='text=None must be a text'):
+        finder.search(None)
+    with pytest.raises(ValueError, match='top=-1 must be at least 1'):
+        finder.search(QUERY, top=-1)
+    with pytest.raises(ValueError, match="device='cuda:64', but torch sees"):
+        RetrievalInferencer(NAME, checkpoint, device='cuda:64')
     assert_best(finder.search(QUERY, top=20), scores, 1, 9)
     assert_best(finder.search(QUERY, top=4, rerank=False), scores, 0, 4)
     near = sorted(scores, key=lambda path: -scores[path][0])[:5]

@@ -9,6 +9,7 @@ import torch.multiprocessing
 from mmengine.evaluator import Evaluator
 from mmengine.structures import BaseDataElement
 
+from vlpeft.engine.launch import end_process_group
 from vlpeft.evaluation.metrics import RetrievalMetric
 from vlpeft.registry import METRICS
 
@@ -107,7 +108,7 @@ def evaluate_in_process(rank, folder):
         report['conflict'] = str(error)
     with open(os.path.join(folder, f'{rank}.json'), 'w') as file:
         json.dump(report, file)
-    torch.distributed.destroy_process_group()
+    end_process_group()
 
 
 def test_two_processes_with_uneven_counts(tmp_path):

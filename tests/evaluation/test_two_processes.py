@@ -8,6 +8,7 @@ import torch.distributed
 import torch.multiprocessing
 
 from tests.evaluation import test_caption_metric, test_nlvr2_metric
+from vlpeft.engine.launch import end_process_group
 from vlpeft.evaluation.metrics import CaptionMetric, NLVR2Metric, VALUESubmission
 
 
@@ -38,7 +39,7 @@ def evaluate_in_process(rank, folder):
         report['conflict'] = str(error)
     with open(os.path.join(folder, f'{rank}.json'), 'w') as file:
         json.dump(report, file)
-    torch.distributed.destroy_process_group()
+    end_process_group()
 
 
 def test_every_sample_counts_once(tmp_path):

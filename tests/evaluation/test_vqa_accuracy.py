@@ -14,6 +14,7 @@ import torch.distributed
 import torch.multiprocessing
 from mmengine.evaluator import Evaluator
 
+from vlpeft.engine.launch import end_process_group
 from vlpeft.evaluation.functional import normalise_answer, vqa_accuracy
 from vlpeft.evaluation.functional.vqa import CONTRACTIONS
 from vlpeft.evaluation.metrics import VQAMetric, VQASubmission
@@ -293,7 +294,7 @@ def evaluate_in_process(rank, folder):
         report['missing'] = str(error)
     with open(os.path.join(folder, f'{rank}.json'), 'w') as file:
         json.dump(report, file)
-    torch.distributed.destroy_process_group()
+    end_process_group()
 
 
 def test_two_processes_with_uneven_counts(tmp_path):

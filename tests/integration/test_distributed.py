@@ -14,6 +14,7 @@ from mmengine.model import MMDistributedDataParallel
 
 from tests.tiny import build_retriever, random_batch, write_vocabulary
 from tests.workspace import ROOT, write_workspace
+from vlpeft.engine.launch import end_process_group
 from vlpeft.models.tasks import retriever
 
 METHODS = dict(
@@ -56,7 +57,7 @@ def step(rank: int, world: int, port: int, vocabulary: str, options: dict, out: 
             dict(losses=losses, queue=model.queue.state_dict(),
                  grads={name: param.grad for name, param in model.named_parameters() if param.grad is not None}), out)
     if world > 1:
-        dist.destroy_process_group()
+        end_process_group()
 
 
 @pytest.mark.parametrize('name', METHODS)

@@ -13,6 +13,7 @@ from tests.integration.test_distributed import free_port
 from tests.tiny import randomise
 from tests.vl_workspace import shrink_vl_model, write_vl_workspace
 from tests.workspace import ROOT
+from vlpeft.engine.launch import end_process_group
 
 RECIPE = 'vl_pet/vlpet-large_{}-base_image.py'
 BATCH = 4
@@ -52,7 +53,7 @@ def train(rank: int, world: int, port: int, family: str, workspace: str, out: st
     if rank == 0:
         torch.save(steps, out)
     if world > 1:
-        dist.destroy_process_group()
+        end_process_group()
 
 
 @pytest.fixture(scope='module')
