@@ -13,6 +13,8 @@ from tests.integration.test_resume import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
 MOMENTS, SLOW_MOMENTS = 5, 60
+# A save writes a manifest and a file, each with three calls, and a pointer; the twelfth call belongs to the next save.
+EXACT = range(1, 12)
 
 
 @pytest.fixture(scope='module')
@@ -51,14 +53,9 @@ def assert_ends_alike(folder: Path, whole: dict, results: dict) -> None:
         assert not list((folder / name).glob('.writing-*')), name
 
 
-def exact_points(folder: Path) -> list:
-    """Every third of the calls of a whole run that change the file system, one after the other: all of one save, too."""
-    return [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
-
-
 def test_killed_at_exact_points_of_a_save(folder, whole):
     """Before each of the 11 first calls that change files: those of one save, its manifest and its pointer included."""
-    results = run_jobs(folder, [dict(name=f'call{call}', kill=dict(call=call)) for call in exact_points(folder)])
+    results = run_jobs(folder, [dict(name=f'call{call}', kill=dict(call=call)) for call in EXACT])
     assert all(result['ended'] == -9 for result in results.values()), results
     assert_ends_alike(folder, whole[0], results)
 
