@@ -24,6 +24,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         state = self.server.state
         content = state['content']
         state['requests'].append(self.headers.get('Range'))
+        if self.path.startswith('/moved'):
+            self.send_response(302)
+            self.send_header('Location', state['location'])
+            self.send_header('Content-Length', '0')
+            self.end_headers()
+            return
         if self.path.startswith('/missing'):
             self.send_error(404)
             return
@@ -37,6 +43,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
         self.send_response(206 if start else 200)
         self.send_header('ETag', state['etag'])
+        if 'type' in state:
+            self.send_header('Content-Type', state['type'])
         self.send_header('Content-Length', str(len(content) - start))
         self.end_headers()
         end = len(content)
@@ -64,7 +72,8 @@ def server(monkeypatch):
 
 
 def leftovers(folder):
-    return [path.name for path in folder.rglob('*') if path.is_file() and not path.name.endswith('.lock')]
+    return [path.name for path in folder.rglob('*')
+            if path.is_file() and not path.name.endswith(('.lock', '.manifest.json'))]
 
 
 def test_download_is_cached_and_hash_checked(server, tmp_path):
@@ -122,6 +131,68 @@ def test_damaged_cache_is_downloaded_again(server, tmp_path):
     path = fetch(f'{server.url}/a.pth', sha256=SHA256, cache_dir=tmp_path)
     path.write_bytes(b'damaged')
     assert fetch(f'{server.url}/a.pth', sha256=SHA256, cache_dir=tmp_path).read_bytes() == CONTENT
+
+
+def test_the_hash_of_the_first_download_is_kept(server, tmp_path):
+    """Without a known hash: a damaged file is replaced by the same one, and another one is refused."""
+    path = fetch(f'{server.url}/a.pth', cache_dir=tmp_path)
+    path.write_bytes(CONTENT[:-1] + b'X')
+    assert fetch(f'{server.url}/a.pth', cache_dir=tmp_path).read_bytes() == CONTENT
+    path.unlink()
+    other = CONTENT[::-1]
+    server.state.update(content=other, etag='"2"')
+    with pytest.raises(CheckpointError, match=r'(?s)hash of the first download.*remove .*a\.pth\.manifest\.json') as error:
+        fetch(f'{server.url}/a.pth', cache_dir=tmp_path)
+    assert SHA256 in str(error.value) and hashlib.sha256(other).hexdigest() in str(error.value)
+    assert leftovers(tmp_path) == []
+    # Who knows the new hash has the last word, and it is the one to compare with from then on.
+    assert fetch(f'{server.url}/a.pth', sha256=hashlib.sha256(other).hexdigest(), cache_dir=tmp_path) == path
+    assert fetch(f'{server.url}/a.pth', cache_dir=tmp_path).read_bytes() == other
+
+
+def test_a_file_of_a_cache_without_a_record_gets_one(server, tmp_path):
+    path = fetch(f'{server.url}/a.pth', cache_dir=tmp_path)
+    manifest = path.with_name('a.pth.manifest.json')
+    manifest.unlink()
+    assert fetch(f'{server.url}/a.pth', cache_dir=tmp_path) == path and len(server.state['requests']) == 1
+    assert SHA256 in manifest.read_text()
+
+
+@pytest.mark.parametrize('change, problem', [
+    (dict(type='text/html; charset=utf-8'), 'a web page'),
+    (dict(content=b'  <!DOCTYPE html><title>Log in</title>' + b' ' * 2000), 'a web page'),
+    (dict(content=b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>' + b' ' * 100), 'a web page'),
+    (dict(content=b''), '0 bytes'),
+    (dict(content=b'{"error": "rate limit"}'), 'rate limit.*shorter than any checkpoint'),
+])
+def test_pages_and_short_replies_are_no_files(server, tmp_path, change, problem):
+    server.state.update(change)
+    with pytest.raises(CheckpointError, match=f'a.pth gives .*{problem}'):
+        fetch(f'{server.url}/a.pth', cache_dir=tmp_path)
+    assert len(server.state['requests']) == 1 and leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize('scheme', ['file', 'ftp', 'data', 'gopher'])
+def test_redirects_to_other_schemes_are_not_followed(server, tmp_path, scheme):
+    secret = tmp_path / 'secret.pth'
+    secret.write_bytes(CONTENT)
+    server.state['location'] = {'file': secret.as_uri(), 'data': 'data:,' + 'x' * 100}.get(scheme, f'{scheme}://127.0.0.1:1/a')
+    with pytest.raises(CheckpointError, match=f'moved.pth.*{scheme}:'):
+        fetch(f'{server.url}/moved.pth', cache_dir=tmp_path / 'cache')
+    assert leftovers(tmp_path / 'cache') == []
+
+
+def test_redirects_to_other_hosts_are_followed(server, tmp_path):
+    server.state['location'] = f'http://localhost:{server.server_port}/b.pth'
+    assert fetch(f'{server.url}/moved.pth', cache_dir=tmp_path).read_bytes() == CONTENT
+
+
+def test_https_is_not_left_for_http():
+    from urllib.request import Request
+
+    from vlpeft.checkpoint.reply import _Redirects
+    with pytest.raises(CheckpointError, match='from https'):
+        _Redirects().redirect_request(Request('https://a/x'), None, 302, '', {}, 'http://a/x')
 
 
 def test_http_error_is_final(server, tmp_path):

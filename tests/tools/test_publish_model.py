@@ -13,6 +13,7 @@ from tests.apis.tiny_zoo import write_trained
 from tests.workspace import LORA, ROOT, write_child, write_workspace
 from tools.model_converters.publish_model import main, publish
 from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.checkpoint.manifest import manifest_of
 
 SECRET = b'someone'
 
@@ -55,7 +56,7 @@ def test_publishing_again_changes_nothing(run, tmp_path, capsys, suffix):
     for _ in range(12):
         assert publish(tmp_path / 'copy.pth', tmp_path / f'tiny{suffix}', run[1]) == path
         assert f'{path} is there already' in capsys.readouterr().out
-    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / 'copy.pth', path])
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / 'copy.pth', path, manifest_of(path)])
     assert path.stat().st_mtime_ns == stamp
     assert publish(run[0], tmp_path / f'elsewhere/tiny{suffix}', run[1]).read_bytes() == path.read_bytes()
 

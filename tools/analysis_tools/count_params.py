@@ -4,7 +4,7 @@ import argparse
 import json
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 
@@ -20,9 +20,10 @@ def parse_args() -> argparse.Namespace:
 
 def count(config: str, options: dict) -> dict:
     """Counts of :func:`vlpeft.models.count_parameters` for a config file."""
+    from vlpeft.engine.config_file import read_config
     from vlpeft.models import count_parameters
     from vlpeft.registry import MODELS
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     cfg.merge_from_dict(options)
     cfg.model.base_checkpoint = None
     init_default_scope('vlpeft')

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
 EPILOG = """Formulas and what they leave out: vlpeft/engine/memory.py.
@@ -30,8 +30,9 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    from vlpeft.engine.config_file import read_config
     from vlpeft.engine.memory import RunLayout, build_on_meta, estimate, table
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if args.amp:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from feature_tools import EXIT_CODES, progress_bar, report
-from mmengine.config import Config, DictAction
+from mmengine.config import DictAction
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -18,6 +18,7 @@ from vlpeft.checkpoint.hashing import file_sha256
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures
 from vlpeft.datasets.readers import ClipError
 from vlpeft.datasets.transforms import LoadImages
+from vlpeft.engine import config_file
 from vlpeft.models.backbones.grid_tower import GridTower
 from vlpeft.models.data_preprocessor import ClipDataPreprocessor
 
@@ -103,7 +104,7 @@ def read_config(path: str, options: dict) -> tuple[dict, dict]:
     Raises:
         ValueError: A key is missing.
     """
-    config = Config.fromfile(path)
+    config = config_file.read_config(path)
     config.merge_from_dict(options)
     norm = config.get('data_preprocessor', {})
     missing = [key for key in ('mean', 'std') if key not in norm]

@@ -20,6 +20,7 @@ from vlpeft.checkpoint.coverage import check_load, meta_of, weight_names
 from vlpeft.checkpoint.dialects import detect, weights_of
 from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_safetensors
 from vlpeft.checkpoint.load import TRAINING_ONLY, fit
+from vlpeft.checkpoint.manifest import remove_with_manifest, write_manifest
 from vlpeft.checkpoint.tied import tied_names, unique_state
 
 KEPT_META = ('base', 'epoch', 'iter')
@@ -75,7 +76,7 @@ def to_bytes(checkpoint: Dict[str, Any], draft: Path) -> bytes:
         return stream.getvalue()
     write_safetensors(checkpoint['state_dict'], draft, checkpoint['meta'])
     data = draft.read_bytes()
-    draft.unlink()
+    remove_with_manifest(draft)
     # safetensors writes the entries of its header's metadata in no fixed order.
     size = int.from_bytes(data[:8], 'little')
     header = json.dumps(json.loads(data[8:8 + size]), sort_keys=True, separators=(',', ':')).encode()
@@ -98,6 +99,7 @@ def publish(src: Path, dst: Path, model: nn.Module) -> Path:
         target = dst.with_name(f'{dst.stem}-{digest[:8]}{dst.suffix}')
         if not target.exists():
             draft.write_bytes(data)
+            write_manifest(target, draft)
             os.replace(draft, target)
             print(f'wrote {target}')
         elif target.read_bytes() == data:

@@ -18,11 +18,10 @@ def read_records(source: str) -> list[dict]:
         source (str): A config (``.py``), whose ``test_dataloader`` says which set it is, or a file of own data, media
             beside it.
     """
-    from mmengine.config import Config
-
     import vlpeft  # noqa: F401
+    from vlpeft.engine.config_file import read_config
     from vlpeft.registry import DATASETS
-    data = (Config.fromfile(source).test_dataloader.dataset if source.endswith('.py') else
+    data = (read_config(source).test_dataloader.dataset if source.endswith('.py') else
             dict(type='JSONLRetrieval', ann_file=source, test_mode=True))
     dataset = DATASETS.build(dict(data, pipeline=[]))
     return [dataset.get_data_info(number) for number in range(len(dataset))]

@@ -13,6 +13,7 @@ from vlpeft.checkpoint.coverage import warn_of_random_parts
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.trained import load_trained
+from vlpeft.engine.config_file import read_config
 from vlpeft.registry import MODELS, SCOPE
 
 from .device import usable_device
@@ -72,7 +73,7 @@ def load_model_config(name: Union[str, Path], overrides: Mapping[str, Any]) -> T
         path = entry.config
     else:
         raise ZooError(_unknown('model', str(name), list(zoo)))
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
     cfg.merge_from_dict({f'model.{key}': value for key, value in overrides.items()})
     _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
     return cfg, entry
@@ -136,7 +137,7 @@ def empty_model(config: Union[str, Path], options: Optional[Mapping[str, Any]] =
         config (str | Path): Config file.
         options (dict, optional): Dotted keys of the config and their values. Defaults to None.
     """
-    cfg = Config.fromfile(config)
+    cfg = read_config(config)
     cfg.merge_from_dict(dict(options or {}))
     cfg.model.base_checkpoint = None
     with DefaultScope.overwrite_default_scope(SCOPE), torch.device('meta'):

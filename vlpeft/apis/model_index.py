@@ -1,9 +1,12 @@
 """The zoo's table of contents: model-index.yml, the metafile.yml of each config folder, and the base checkpoints."""
 
+import os
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
+
+from vlpeft.engine.config_file import ConfigFileError, read_plain
 
 INDEX = 'model-index.yml'
 BASES = 'configs/base_checkpoints.yml'
@@ -97,8 +100,10 @@ def read_bases() -> Dict[str, Weights]:
 
 
 def _read(path: Path) -> Any:
-    import yaml
-    return yaml.safe_load(path.read_text(encoding='utf-8'))
+    try:
+        return read_plain(path)
+    except ConfigFileError as error:
+        raise ZooError(str(error)) from error
 
 
 def _read_weights(record: Mapping[str, Any]) -> Weights:
@@ -115,6 +120,9 @@ def _read_model(record: Mapping[str, Any], where: str, root: Path, bases: Mappin
     if unknown := [name for name in names if name not in bases]:
         raise ZooError(f'{where}: unknown Base {unknown[0]!r}; {BASES} has {", ".join(bases)}')
     config = root / record['Config']
+    # A config is a program: the zoo runs its own alone.
+    if not Path(os.path.normpath(config)).is_relative_to(os.path.normpath(root)):
+        raise ZooError(f'{where}: Config {record["Config"]!r} lies outside the zoo, {root}')
     if not config.is_file():
         raise ZooError(f'{where}: there is no config {config}')
     return ZooModel(

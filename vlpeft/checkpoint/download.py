@@ -8,10 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Optional, Union
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import Request, url2pathname, urlopen
+from urllib.request import Request, url2pathname
 
 from .errors import CheckpointError
 from .hashing import file_sha256
+from .manifest import manifest_of, recorded_sha256, write_manifest
+from .reply import check_content, check_type, open_url
 from .shards import is_index, shard_names
 
 CACHE_VARIABLE = 'VLPEFT_CACHE'
@@ -27,11 +29,13 @@ def fetch(source: Union[str, Path], sha256: Optional[str] = None,
 
     A download goes to ``<name>.part`` under a file lock, so any number of processes may ask at once and one transfers.
     A broken transfer resumes by HTTP Range, also in a later process; the finished file appears by an atomic rename.
-    With an ``….index.json`` come the files that it lists, which are kept beside it.
+    With an ``….index.json`` come the files that it lists, which are kept beside it. The hash of the first download is
+    kept in a manifest beside the file: without ``sha256``, a file that is fetched again later must have that one.
 
     Args:
         source (str | Path): A local path, ``file://``, ``http://`` or ``https://``.
-        sha256 (str, optional): Expected hash of the file. Defaults to None (not checked).
+        sha256 (str, optional): Expected hash of the file. Defaults to None: of a download, the hash that the
+            first one had.
         cache_dir (str | Path, optional): Where downloads are kept. Defaults to None: ``$VLPEFT_CACHE``, else
             ``~/.cache/vlpeft``.
 
@@ -40,7 +44,8 @@ def fetch(source: Union[str, Path], sha256: Optional[str] = None,
 
     Raises:
         FileNotFoundError: The local file does not exist.
-        CheckpointError: The download failed, or the hash is another one (a download is then deleted).
+        CheckpointError: The download failed, is a web page or too short for any checkpoint, or its hash is another one;
+            it is then deleted.
         ValueError: The URL's scheme is not supported.
     """
     sha256 = sha256 and sha256.lower()
@@ -81,13 +86,19 @@ def _fetch_url(url: str, sha256: Optional[str], folder: Path) -> Path:
     part = target.with_name(f'{target.name}.part')
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{target}.lock'):
-        if target.is_file() and sha256 in (None, file_sha256(target)):
+        if target.is_file() and not manifest_of(target).is_file():
+            write_manifest(target, target)
+        wanted = sha256 or recorded_sha256(target)
+        if target.is_file() and wanted == file_sha256(target):
             return target
         _download(url, part)
         found = file_sha256(part)
-        if sha256 not in (None, found):
+        if wanted not in (None, found):
             part.unlink()
-            raise CheckpointError(_mismatch(url, sha256, found) + '\nthe download was deleted')
+            first = '' if sha256 else (f'\nthat is the hash of the first download; if the file was replaced on purpose, '
+                                       f'remove {manifest_of(target)}')
+            raise CheckpointError(f'{_mismatch(url, wanted, found)}\nthe download was deleted{first}')
+        write_manifest(target, part)
         os.replace(part, target)
     return target
 
@@ -120,7 +131,8 @@ def _transfer(url: str, part: Path) -> None:
     if part.exists() and validator_file.exists():
         # If-Range makes a server whose file has changed send all of it, instead of the tail of another file.
         headers.update({'Range': f'bytes={part.stat().st_size}-', 'If-Range': validator_file.read_text()})
-    with urlopen(Request(url, headers=headers), timeout=_TIMEOUT_S) as reply:
+    with open_url(Request(url, headers=headers), timeout=_TIMEOUT_S) as reply:
+        check_type(url, reply)
         start = part.stat().st_size if reply.status == 206 else 0
         validator = reply.headers.get('ETag') or reply.headers.get('Last-Modified')
         if validator and not validator.startswith('W/'):
@@ -135,6 +147,7 @@ def _transfer(url: str, part: Path) -> None:
     if total not in (None, done):
         raise ConnectionError(f'the connection closed after {done} of {total} bytes')
     validator_file.unlink(missing_ok=True)
+    check_content(url, part)
 
 
 def _copy(reply, file, start: int, total: Optional[int], name: str) -> None:

@@ -59,11 +59,20 @@ def write_with_manifest(path: str | Path, write: Callable[[str], None]) -> None:
 
     def write_both(part: str) -> None:
         write(part)
-        versions = [_entry(Path(part)), *_versions(path)[:1]]
-        text = json.dumps(dict(file=path.name, versions=versions), indent=1) + '\n'
-        write_atomically(manifest_of(path), lambda name: Path(name).write_text(text))
+        _write_versions(path, [_entry(Path(part)), *_versions(path)[:1]])
 
     write_atomically(path, write_both)
+
+
+def write_manifest(path: str | Path, source: str | Path) -> None:
+    """Writes the manifest that ``path`` gets when the complete file ``source`` takes its place."""
+    _write_versions(Path(path), [_entry(Path(source))])
+
+
+def recorded_sha256(path: str | Path) -> str | None:
+    """The hash in the manifest of a file, which may be gone; None if there is no readable manifest."""
+    versions = _versions(Path(path))
+    return versions[0].get('sha256') if versions else None
 
 
 def check_manifest(path: str | Path) -> bool:
@@ -100,6 +109,11 @@ def _entry(path: Path) -> dict:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return dict(size=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def _write_versions(path: Path, versions: list[dict]) -> None:
+    text = json.dumps(dict(file=path.name, versions=versions), indent=1) + '\n'
+    write_atomically(manifest_of(path), lambda name: Path(name).write_text(text))
 
 
 def _versions(path: Path) -> list[dict]:

@@ -1,12 +1,14 @@
 """Checkpoints in several files, as hubs split large models: an ``….index.json`` says which file holds which tensor."""
 
 import json
+import re
 from pathlib import Path
 from typing import List, Union
 
 from .errors import CheckpointError
 
 INDEX_SUFFIX = '.index.json'
+NAME = re.compile(r'[\w\-+=@, ][\w\-+=@, .]*')
 
 
 def is_index(path: Union[str, Path]) -> bool:
@@ -21,10 +23,11 @@ def shard_names(index: Path) -> List[str]:
         CheckpointError: It is no index, or names a file elsewhere.
     """
     try:
-        names = sorted(set(json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()))
+        names = sorted(set(map(str, json.loads(index.read_text(encoding='utf-8'))['weight_map'].values())))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f'{index} is no index of a checkpoint: it has no "weight_map" of files') from error
-    outside = [name for name in names if name != Path(name).name or is_index(name)]
+    # A name is joined to a URL, too, where a colon or a query would lead elsewhere.
+    outside = [name for name in names if not NAME.fullmatch(name) or is_index(name)]
     if outside or not names:
         raise CheckpointError(f'{index}: files must stand beside the index, got {outside or "none"}')
     return names

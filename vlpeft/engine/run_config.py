@@ -5,6 +5,8 @@ import functools
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
+from .config_file import read_config
+
 STYLE = dict(based_on_style='pep8', column_limit=120)
 
 
@@ -18,8 +20,8 @@ class RunConfig(Config):
 
     @classmethod
     def read(cls, path: str) -> 'RunConfig':
-        """Reads a config file. Errors: those of MMEngine's ``Config.fromfile``."""
-        cfg = Config.fromfile(path)
+        """Reads a config file. Errors: those of :func:`~vlpeft.engine.config_file.read_config`."""
+        cfg = read_config(path)
         return cls(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename, env_variables=cfg.env_variables,
                    format_python_code=False)
 

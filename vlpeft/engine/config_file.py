@@ -1,0 +1,140 @@
+"""Reading config files. Python configs are programs; YAML and JSON configs are data, and reading them runs nothing.
+
+MMEngine's own reader builds whatever Python object a YAML file names, follows ``_base_`` from YAML into Python files,
+imports ``custom_imports``, puts environment variables into texts, and finds any function by a dotted ``type``. A YAML or
+JSON config can do none of this here, nor can those that it inherits.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.fileio import BaseFileHandler, register_handler
+
+YAML, JSON = ('.yaml', '.yml'), '.json'
+#: Keys whose values registries look up, and MMEngine imports from anywhere if they have dots.
+LOOKED_UP = ('type', 'constructor', 'runner_type')
+SCOPE_KEYS = ('_scope_', 'default_scope')
+SCOPES = ('vlpeft', 'mmengine', 'mmpretrain')
+BASE_VALUE = re.compile(r'\{\{\s*_base_\.[\w.]+\s*\}\}')
+#: A short file of YAML aliases can stand for billions of settings.
+MOST = 100_000
+ENVIRONMENT = re.compile(r'\{\{[\'"]?\s*\$')
+NAME = re.compile(rf'((?:{"|".join(SCOPES)})\.(?=[A-Z]))?\w+')
+
+
+class ConfigFileError(ValueError):
+    """A YAML or JSON config that is none, or that asks for what only a Python config may do."""
+
+
+@register_handler(['yaml', 'yml'])
+class SafeYamlHandler(BaseFileHandler):
+    """In place of MMEngine's for all that it loads, such as a YAML file that a Python config inherits."""
+
+    def load_from_fileobj(self, file, **kwargs):
+        import yaml
+        return yaml.safe_load(file)
+
+    def dump_to_fileobj(self, obj, file, **kwargs) -> None:
+        import yaml
+        yaml.safe_dump(obj, file, **kwargs)
+
+    def dump_to_str(self, obj, **kwargs) -> str:
+        import yaml
+        return yaml.safe_dump(obj, **kwargs)
+
+
+def read_config(path: str | Path) -> Config:
+    """Reads a config file.
+
+    Args:
+        path (str | Path): Of a Python config, which is run as a program; or a YAML or JSON file, which is not.
+
+    Raises:
+        ConfigFileError: A YAML or JSON config, or one that it inherits, is damaged or asks for what only a Python config
+            may: a Python base, ``custom_imports``, environment variables, objects of any module.
+        FileNotFoundError: There is no such file. Of Python configs also the other errors of ``Config.fromfile``.
+    """
+    path = Path(path).expanduser()
+    if path.suffix not in (*YAML, JSON):
+        return Config.fromfile(path)
+    _check_chain(path, ())
+    cfg = Config.fromfile(path, import_custom_modules=False, use_environment_variables=False)
+    # The result, because a value may come from elsewhere in a base.
+    for where, key, value in _entries(cfg.to_dict(), ''):
+        _check(path, where, key, value)
+    return cfg
+
+
+def _check_chain(path: Path, above: tuple[Path, ...]) -> None:
+    """Refuses what is no data in a config and all that it inherits; ``above`` are those that inherit it."""
+    if not path.is_file():
+        raise FileNotFoundError(f'config file {path} does not exist' + (f', which {above[-1]} inherits' if above else ''))
+    if path.resolve() in [other.resolve() for other in above]:
+        raise ConfigFileError(f'{path} inherits itself')
+    content = _parse(path, BASE_VALUE.sub('""', _text(path)))
+    if not isinstance(content, dict):
+        raise ConfigFileError(f'{path} holds no settings, but {type(content).__name__}')
+    try:
+        if len(list(islice(_entries(content, ''), MOST + 1))) > MOST:
+            raise ConfigFileError(f'{path}: more than {MOST:,} settings, by way of aliases')
+    except RecursionError as error:
+        raise ConfigFileError(f'{path}: nested too deeply, or an alias holds itself') from error
+    bases = content.get('_base_', [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        if not isinstance(base, str) or '::' in base or Path(base).suffix not in (*YAML, JSON):
+            raise ConfigFileError(f'{path}: _base_ {base!r} is no YAML or JSON file; only a Python config (.py) may '
+                                  'inherit programs')
+        _check_chain(path.parent / base, (*above, path))
+
+
+def read_plain(path: Path) -> Any:
+    """Content of a YAML or JSON file: texts, numbers, lists and dicts.
+
+    Raises:
+        ConfigFileError: It is damaged or holds anything else; the message names the line.
+    """
+    return _parse(path, _text(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding='utf-8')
+    except UnicodeDecodeError as error:
+        raise ConfigFileError(f'{path}: no text ({error})') from error
+
+
+def _parse(path: Path, text: str) -> Any:
+    import yaml
+    try:
+        return json.loads(text) if path.suffix == JSON else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, 'problem_mark', None)
+        line = f':{mark.line + 1}' if mark else f':{error.lineno}' if hasattr(error, 'lineno') else ''
+        reason = getattr(error, 'problem', None) or ' '.join(str(error).split())
+        raise ConfigFileError(f'{path}{line}: not plain {"JSON" if path.suffix == JSON else "YAML"} ({reason})') from error
+
+
+def _entries(value: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
+    """(dotted place, key or number, value) of all entries of dicts and lists, however deep."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        place = f'{where}.{key}' if where else str(key)
+        yield place, key, item
+        yield from _entries(item, place)
+
+
+def _check(path: Path, where: str, key: Any, value: Any) -> None:
+    if any(isinstance(text, str) and ENVIRONMENT.search(text) for text in (key, value)):
+        raise ConfigFileError(f'{path}: {where} asks for an environment variable, which only a Python config (.py) may')
+    if key == 'custom_imports':
+        raise ConfigFileError(f'{path}: {where} imports modules, which only a Python config (.py) may')
+    if key in LOOKED_UP and isinstance(value, str) and not NAME.fullmatch(value):
+        raise ConfigFileError(f'{path}: {where}={value!r} is no registered name; a YAML or JSON config may say Name or, '
+                              f'of {", ".join(SCOPES)}, scope.Name; a Python config (.py) may name any object')
+    if key in SCOPE_KEYS and value not in SCOPES:
+        raise ConfigFileError(f'{path}: {where}={value!r}; choose from {", ".join(SCOPES)}, or write a Python config')
