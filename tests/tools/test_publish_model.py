@@ -65,7 +65,7 @@ def test_command_line(run, tmp_path):
     command = [sys.executable, 'tools/model_converters/publish_model.py', run[0], tmp_path / 'tiny.pth',
                '--config', run[2]]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    path, = tmp_path.iterdir()
+    path, = tmp_path.glob('*.pth')
     assert f'wrote {path}' in done.stdout and publish(run[0], tmp_path / 'tiny.pth', run[1]) == path
 
 
