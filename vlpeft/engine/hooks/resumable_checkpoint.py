@@ -27,7 +27,7 @@ class AtomicLocalBackend(LocalBackend):
     """Local files that are either the old or the new version, never a part, with a manifest."""
 
     def put(self, obj: bytes, filepath: str) -> None:
-        write_with_manifest(filepath, lambda part: Path(part).write_bytes(obj))
+        write_with_manifest(filepath, lambda part: Path(part).write_bytes(obj), obj)
 
 
 class ResumableCheckpointHook(CheckpointHook):
