@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.integration.test_resume import assert_same, outcome
+from tests.resuming import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
 PROGRAM = '''

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_resume import assert_same, outcome
+from tests.resuming import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
 MOMENTS, SLOW_MOMENTS = 5, 60
