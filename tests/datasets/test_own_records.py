@@ -170,7 +170,8 @@ def turns(*pairs, **others):
     (turns(('human', 'q'), ('gpt', 'x'), answer='y'), "'conversations' and 'answer' exclude each other"),
     (dict(LLAVA, messages=[]), "'conversations' and 'messages' exclude each other"),
     (dict(MESSAGES, image='a.png'), "'image' and 'images' exclude each other"),
-    (dict(MESSAGES, images=[]), "expected one of 'video' and 'image' with a path"),
+    (dict(MESSAGES, images=[]), "expected one of 'video' and 'image' with a path; keys found: messages, image"),
+    (dict(messages=MESSAGES['messages']), "expected one of 'video' and 'image' with a path; keys found: messages"),
 ])
 def test_malformed_conversations(root, record, message):
     with pytest.raises(AnnotationError, match=rf'own.json:3: entry\[1\]: {message}'):
@@ -195,6 +196,29 @@ def test_answers_of_ten_annotators(root):
     for score in (float('nan'), 10**400, True, '1', 0, -1):
         with pytest.raises(AnnotationError, match="the score of 'x' must be a number above 0"):
             build(root, [dict(image='a.png', question='Which?', answer=dict(x=score))], 'JSONLQA')
+
+
+@pytest.mark.parametrize('kind, said', [('JSONLRetrieval', 'texts'), ('JSONLCaption', 'references')])
+@pytest.mark.parametrize('first, second, same', [
+    (3600.123, 3600.124, False), (12345.67, 12345.71, False), (1e6 + 0.25, 1e6 + 0.5, False), (1e-5, 2e-5, False),
+    (3600.5, 3600.50, True), (7200, 7200.0, True)])
+def test_ranges_late_in_a_long_video_stay_apart(root, kind, said, first, second, same):
+    records = [dict(video='talk.mp4', start=start, end=2e6, caption=text)
+               for start, text in ((first, 'x'), (second, 'y'))]
+    found = [info[said] for info in infos(build(root, records, kind, test_mode=True))]
+    assert found == ([['x', 'y']] if same else [['x'], ['y']])
+    ends = [dict(video='talk.mp4', end=end, caption=text) for end, text in ((first, 'x'), (second, 'y'))]
+    assert len(build(root, ends, kind, test_mode=True)) == (1 if same else 2)
+
+
+@pytest.mark.parametrize('kind', ['JSONLRetrieval', 'JSONLCaption', 'JSONLQA'])
+def test_columns_that_a_record_lacks_are_null(root, kind):
+    """As tables of images and videos are written (pandas, Hugging Face datasets)."""
+    absent = dict.fromkeys(('video', 'images', 'conversations', 'messages', 'start', 'end', 'id', 'answers', 'split'))
+    record = dict(image='a.png', caption='x', question='q', answer='y')
+    assert infos(build(root, [{**absent, **record}], kind)) == infos(build(root, [record], kind))
+    with pytest.raises(AnnotationError, match='own.json:1: .*keys found: '):
+        build(root, [{**record, **dict.fromkeys(('caption', 'question'))}], kind)
 
 
 def test_ids_of_two_types_are_named_by_their_lines(root):

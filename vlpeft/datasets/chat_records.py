@@ -34,7 +34,7 @@ class Chat(NamedTuple):
 
 
 def read_chat(where: str, record: dict) -> tuple[dict, Chat | None]:
-    """A record without its conversation, and the conversation, if there is one.
+    """A record under the keys of other records, and its conversation, if there is one.
 
     Args:
         where (str): 'file:line' for messages.
@@ -57,7 +57,6 @@ def read_chat(where: str, record: dict) -> tuple[dict, Chat | None]:
         raise AnnotationError(f"{where}: '{kind}' and '{twice[0]}' exclude each other: the last turn of the assistant "
                               'is the answer or the caption')
     turns = _turns(where, record, kind)
-    del record[kind]
     targets = [number for number, (role, _) in enumerate(turns) if role in ASSISTANT]
     if not targets or not turns[targets[-1]][1]:
         raise AnnotationError(f"{where}: '{kind}' needs a turn of the assistant ({' or '.join(ASSISTANT)}) with a "

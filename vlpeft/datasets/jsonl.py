@@ -57,5 +57,6 @@ def captions_of(where: str, record: dict) -> list[str]:
     captions = record.get('caption')
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, list) or not captions or not all(map(is_text, captions)):
-        raise AnnotationError(f"{where}: 'caption' must be a text or a list of texts, none of them empty")
+        raise AnnotationError(f"{where}: 'caption' must be a text or a list of texts, none of them empty; keys found: "
+                              f"{', '.join(record) or 'none'}")
     return captions

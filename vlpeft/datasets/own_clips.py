@@ -26,7 +26,7 @@ class OwnRecord(NamedTuple):
 
 
 def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bool = False) -> Iterator[OwnRecord]:
-    """Records of a file of own data; the log says in a line which keys are not read.
+    """Records of a file of own data; the log says in a line which keys are not read. A key that is null is absent.
 
     Args:
         path (str): JSON lines or one JSON list of objects with the keys below, or of conversations
@@ -42,6 +42,8 @@ def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bo
     checked, cut = OwnKeys(path, (*keys, *chat_keys(keys))), 0
     for where, record in read_records(path):
         checked.check(where, record)
+        # Tables written as JSON lines fill the columns that a record lacks.
+        record = {key: value for key, value in record.items() if value is not None}
         record, chat = read_chat(where, record)
         cut += chat is not None and chat.unread > 0
         yield OwnRecord(where, record, read_clip(where, record, folder, (root, folder), keys, several), chat)
@@ -87,7 +89,7 @@ def read_clip(where: str, record: dict, folder: str, roots: tuple[str, ...], key
     names = [_name(path, record) for path in paths]
     clip = dict(name=' '.join(names), media=media)
     clip.update(dict(path=files[0]) if len(files) == 1 else dict(names=names, paths=files))
-    clip.update({key: record[key] for key in ('start', 'end') if record.get(key) is not None})
+    clip.update({key: record[key] for key in ('start', 'end') if key in record})
     return clip
 
 
@@ -106,7 +108,12 @@ def _name(path: str, record: dict) -> str:
     path, start, end = os.path.normpath(path), record.get('start'), record.get('end')
     if start is None and end is None:
         return path
-    return f"{path}#t={start or 0:g}{'' if end is None else f',{end:g}'}"
+    return f"{path}#t={_seconds(start or 0)}{'' if end is None else f',{_seconds(end)}'}"
+
+
+def _seconds(second: float) -> str:
+    """All digits of a time: equal names are the same clip, and hours have many; 2 and 2.0 are the same."""
+    return repr(int(second) if second == int(second) else second)
 
 
 def _check_range(where: str, media: str, start, end) -> None:
