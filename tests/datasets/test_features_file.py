@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+import zlib
 from contextlib import closing
 
 import h5py
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures, file_origin, folder_origin, stored_names
-from vlpeft.datasets.readers import HDF5Reader, PackedHDF5Reader
+from vlpeft.datasets.readers import ClipError, HDF5Reader, PackedHDF5Reader
 
 SHAPE = (4, 6)
 MADE_BY = dict(model='a', size=224, mean=(1.5, 2.5))
@@ -49,12 +50,13 @@ def test_a_packed_file_holds_the_documented_layout(tmp_path):
     with closing(PackedFeatures(tmp_path / 'new/all.h5', names, SHAPE, MADE_BY)) as writer:
         write(writer, ['train-10171-0-img0', 'x'])
     with h5py.File(tmp_path / 'new/all.h5') as file:
-        assert set(file) == {'features', 'names', 'done'}
+        assert set(file) == {'features', 'names', 'done', 'crc'}
         assert file['features'].shape == (3, *SHAPE) and file['features'].dtype == np.float16
         assert file['features'].chunks is None
         assert [name.decode() for name in file['names'][()]] == names
         assert file['done'][()].tolist() == [1, 0, 1]
         np.testing.assert_array_equal(file['features'][2], pattern('train-10171-0-img0'))
+        assert file['crc'][2] == zlib.crc32(b'train-10171-0-img0' + pattern('train-10171-0-img0').tobytes())
     assert file_origin(tmp_path / 'new/all.h5') == dict(MADE_BY, mean=[1.5, 2.5])
     assert os.listdir(tmp_path / 'new') == ['all.h5']
 
@@ -154,3 +156,47 @@ def test_killed_again_and_again_it_loses_nothing(tmp_path, layout):
             assert writer.missing(NAMES) == NAMES[len(done):]
         before = len(done)
     assert before > 0
+
+
+def test_flipped_bits_of_features_and_names_are_found(tmp_path):
+    """Every bit that changes what a name gives: the name is then unknown, or the row is damaged."""
+    path, names = tmp_path / 'all.h5', ['one', 'two', 'six']
+    with closing(PackedFeatures(path, names, SHAPE, MADE_BY)) as writer:
+        write(writer, names[:2])
+    with closing(FeatureFolder(tmp_path / 'single', MADE_BY)) as writer:
+        write(writer, names[:1])
+    rng = np.random.default_rng(0)
+    for file, reader, spans in (
+            (path, lambda: PackedHDF5Reader(str(path)), [pattern('one').tobytes(), pattern('two').tobytes(), b'onetwosix']),
+            (tmp_path / 'single/one.h5', lambda: HDF5Reader(str(tmp_path / 'single')), [pattern('one').tobytes()])):
+        whole = file.read_bytes()
+        for span in spans:
+            assert whole.count(span) == 1
+            for place in whole.index(span) + rng.integers(len(span), size=20):
+                damaged = bytearray(whole)
+                damaged[place] ^= 1 << rng.integers(8)
+                file.write_bytes(damaged)
+                found = []
+                for name in names[:2] if file == path else names[:1]:
+                    try:
+                        np.testing.assert_array_equal(reader().read(name), pattern(name))
+                    except ClipError:
+                        found.append(name)
+                assert found or span == b'onetwosix' and place >= whole.index(span) + 6, place  # 'six' has no features
+        file.write_bytes(whole)
+
+
+def test_files_without_checksums_are_read_and_get_them_when_they_grow(tmp_path):
+    path = tmp_path / 'all.h5'
+    with closing(PackedFeatures(path, ['a', 'b'], SHAPE, MADE_BY)) as writer:
+        write(writer, ['a'])
+    with h5py.File(path, 'r+') as file:
+        del file['crc']
+    with closing(PackedFeatures(path, ['a', 'b'], SHAPE, MADE_BY)) as writer:
+        write(writer, ['b'])
+    check(PackedHDF5Reader(str(path)), ['a', 'b'])
+    with closing(PackedFeatures(path, ['a', 'b', 'c'], SHAPE, MADE_BY)) as writer:
+        write(writer, ['c'])
+    check(PackedHDF5Reader(str(path)), ['a', 'b', 'c'])
+    with h5py.File(path) as file:
+        assert file['crc'][()].tolist() == [zlib.crc32(name.encode() + pattern(name).tobytes()) for name in 'abc']

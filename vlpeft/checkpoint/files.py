@@ -20,6 +20,8 @@ NUMPY_SUFFIX = '.npz'
 # safetensors metadata holds strings only; ours is one JSON text under this name.
 _META_KEY = 'vlpeft'
 _HEAD_BYTES = 64
+#: Bytes per byte of an archive. Deflate reaches 1,032 with zeros, weights 1.1, masks of zeros and ones a few dozen.
+_LARGEST_RATIO = 200
 _EXPECTED = {SAFETENSORS_SUFFIX: 'a safetensors file', NUMPY_SUFFIX: 'a .npz file of numbers'}
 
 
@@ -57,9 +59,10 @@ def read_checkpoint(path: Union[str, Path], checked: bool = True) -> Dict[str, A
     if path.suffix not in TORCH_SUFFIXES:
         raise CheckpointError(f'{path}: unknown checkpoint suffix {path.suffix!r}; '
                               f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX, NUMPY_SUFFIX))}')
+    _check_archive(path)
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, ValueError, UnicodeDecodeError) as error:
+    except Exception as error:  # a damaged pickle raises nearly anything
         raise CheckpointError(_unreadable(path, error)) from error
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{path}: expected a dict of tensors, found {type(checkpoint).__name__}')
@@ -106,17 +109,34 @@ def _read_safetensors(path: Path) -> Dict[str, Any]:
         with safe_open(str(path), framework='pt') as file:
             texts = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}
-    except SafetensorError as error:
+        meta = json.loads(texts[_META_KEY]) if _META_KEY in texts else dict(texts)
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise CheckpointError(_unreadable(path, error)) from error
-    return dict(state_dict=state, meta=json.loads(texts[_META_KEY]) if _META_KEY in texts else dict(texts))
+    if not isinstance(meta, dict):
+        raise CheckpointError(f'{path}: its metadata is {type(meta).__name__}, expected an object')
+    return dict(state_dict=state, meta=meta)
 
 
 def _read_arrays(path: Path) -> Dict[str, Any]:
+    _check_archive(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: torch.from_numpy(file[key]) for key in file.files}
-    except (EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # of numpy's header, of zlib, of torch for arrays of texts, …
         raise CheckpointError(_unreadable(path, error)) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses a zip file, as torch and numpy write them, that unpacks to far more than it is: weights hardly compress."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+    except Exception:  # torch's former format, or damaged; the reader says what it is
+        return
+    size = path.stat().st_size
+    if claimed > _LARGEST_RATIO * size:
+        raise CheckpointError(f'{path}: {size:,} bytes that claim to unpack to {claimed:,}, more than {_LARGEST_RATIO} '
+                              'times as many, which no weights do')
 
 
 def _unreadable(path: Path, error: Exception) -> str:

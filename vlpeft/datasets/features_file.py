@@ -5,11 +5,15 @@ as in VL-PET's release; and one packed file of all images with three contiguous 
 
 * ``features`` (n, N, F), the features of image i in row i;
 * ``names`` (n,), fixed-length UTF-8;
-* ``done`` (n,) uint8, 1 where the row holds features.
+* ``done`` (n,) uint8, 1 where the row holds features;
+* ``crc`` (n,) uint32, of name and features of each row; files of vlpeft 1.0 and of others may lack it.
+
+Either layout finds flipped bits when features are read: HDF5 checks files of one image itself (Fletcher-32).
 """
 
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import numpy as np
 # Rows that a growing file is copied by: some 50 MB of released features.
 BLOCK = 256
 ORIGIN = 'extraction.json'
+LARGEST = 1 << 30  # bytes; a damaged or hostile head may claim any size
 
 
 def open_hdf5(path: str | Path, mode: str = 'r', **kwargs):
@@ -32,6 +37,37 @@ def open_hdf5(path: str | Path, mode: str = 'r', **kwargs):
     except ImportError as error:
         raise ImportError('HDF5 features need h5py: pip install h5py') from error
     return h5py.File(path, mode, locking=False if mode == 'r' else None, **kwargs)
+
+
+def dataset_of(file, name: str):
+    """A dataset that lies in an open file itself.
+
+    HDF5 files can name others that are then read in their place: by external links, as virtual datasets and as external
+    storage.
+
+    Args:
+        file (h5py.File): Open.
+        name (str): Groups and name, joined by ``/``.
+
+    Returns:
+        h5py.Dataset: None if there is no dataset of that name.
+
+    Raises:
+        ValueError: It lies elsewhere.
+    """
+    import h5py
+    place = file
+    for part in name.split('/'):
+        if not isinstance(place, h5py.Group) or place.get(part, getlink=True) is None:
+            return None
+        if not isinstance(place.get(part, getlink=True), h5py.HardLink):
+            raise ValueError(f"'{name}' is a link to elsewhere, which is not followed")
+        place = place[part]
+    if not isinstance(place, h5py.Dataset):
+        return None
+    if place.is_virtual or place.external:
+        raise ValueError(f"'{name}' says that its values are in other files, which are not read")
+    return place
 
 
 class FeatureFolder:
@@ -110,10 +146,14 @@ class PackedFeatures:
     def write(self, names: Sequence[str], features: np.ndarray) -> None:
         """Store features (B, N, F) of B images."""
         rows = [self._rows[name] for name in names]
+        # HDF5 rounds in a way of its own, and the checksum is of what lies in the file.
+        features = np.asarray(features).astype(self._file['features'].dtype)
         for row, array in zip(rows, features, strict=True):
             self._file['features'][row] = array
         self._sync()
-        for row in rows:
+        for row, name, array in zip(rows, names, features):
+            if 'crc' in self._file:
+                self._file['crc'][row] = row_crc(name, array)
             self._file['done'][row] = 1
         self._sync()
         self._done[rows] = True
@@ -162,12 +202,31 @@ def file_origin(path: str | Path) -> dict:
 
 def read_names(file) -> list[str]:
     """Names of the rows of an open packed file."""
-    return [name.decode() for name in file['names'][()].tolist()]
+    return [name.decode() for name in column(file, 'names').tolist()]
+
+
+def column(file, name: str) -> np.ndarray:
+    """What an open packed file says of each row: ``names``, ``done`` or ``crc``.
+
+    Raises:
+        ValueError: It lies elsewhere or claims more than 1 GiB.
+    """
+    stored = dataset_of(file, name)
+    if stored is None:
+        raise ValueError(f"no dataset '{name}'")
+    if stored.nbytes > LARGEST:
+        raise ValueError(f"'{name}' claims {stored.nbytes / 2**30:,.1f} GiB, more than 1")
+    return stored[()]
+
+
+def row_crc(name: str, features: np.ndarray) -> int:
+    """CRC-32 of a row's name and features as they lie in the file."""
+    return zlib.crc32(np.ascontiguousarray(features), zlib.crc32(name.encode()))
 
 
 def _write_single(path: Path, name: str, features: np.ndarray) -> None:
     with open_hdf5(path, 'w') as file:
-        file.create_group(name).create_dataset('features', data=features)
+        file.create_group(name).create_dataset('features', data=features, chunks=features.shape, fletcher32=True)
 
 
 def _create(path: Path, names: Sequence[str], made_by: Mapping[str, object], shape: tuple, dtype: np.dtype) -> None:
@@ -178,6 +237,7 @@ def _create(path: Path, names: Sequence[str], made_by: Mapping[str, object], sha
         encoded = [name.encode() for name in names]
         file.create_dataset('names', data=encoded, dtype=h5py.string_dtype('utf-8', max(map(len, encoded))))
         file.create_dataset('done', data=np.zeros(len(names), np.uint8))
+        file.create_dataset('crc', data=np.zeros(len(names), np.uint32))
         # Space is reserved now, so that later writes leave the structure of the file alone.
         options = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         options.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
@@ -191,8 +251,11 @@ def _grow(path: Path, old, names: Sequence[str], made_by: Mapping[str, object], 
     with open_hdf5(path, 'r+') as new:
         for start in range(0, len(old['done']), BLOCK):
             rows = slice(start, min(start + BLOCK, len(old['done'])))
-            new['features'][rows] = old['features'][rows]
+            features = old['features'][rows]
+            new['features'][rows] = features
             new['done'][rows] = old['done'][rows]
+            new['crc'][rows] = (old['crc'][rows] if 'crc' in old else
+                                [row_crc(name, row) for name, row in zip(names[rows], features)])
 
 
 def _check_origin(where: Path, stored: Mapping[str, object], wanted: Mapping[str, object]) -> None:

@@ -57,7 +57,8 @@ class TextTokenizer:
         """``kind``, a tokenizer class of transformers, of the vocabulary."""
         options = source_options(self.vocabulary, 'vocabulary', TOKENIZER_FILES)
         try:
-            return kind.from_pretrained(self.vocabulary, **options)
+            # A folder or hub may name programs of its own, which transformers would ask about and run.
+            return kind.from_pretrained(self.vocabulary, trust_remote_code=False, **options)
         except (KeyError, OSError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(f'vocabulary {self.vocabulary!r} is no tokenizer that {kind.__name__} reads: '

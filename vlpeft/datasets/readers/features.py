@@ -7,9 +7,9 @@ from itertools import islice
 
 import numpy as np
 
+from ..features_file import LARGEST
 from .base import ClipError, check_file, check_finite, decoding
 
-LARGEST = 1 << 30  # bytes; a damaged or hostile head may claim any size
 
 
 class FeatureReader(ABC):

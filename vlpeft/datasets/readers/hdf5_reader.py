@@ -1,9 +1,11 @@
 """Reader of features with one HDF5 file per image."""
 
+from itertools import islice
+
 import numpy as np
 
 from ...registry import READERS
-from ..features_file import open_hdf5
+from ..features_file import dataset_of, open_hdf5
 from .base import ClipError
 from .features import FeatureFolderReader
 
@@ -22,9 +24,17 @@ class HDF5Reader(FeatureFolderReader):
 
     def load(self, path: str, name: str) -> np.ndarray:
         with open_hdf5(path) as file:
-            stored = file.get(f'{name}/features')
-            if not hasattr(stored, 'dtype'):
-                groups = ', '.join(f'{group}/{key}' for group in file for key in getattr(file[group], 'keys', tuple)())
+            stored = dataset_of(file, f'{name}/features')
+            if stored is None:
+                groups = ', '.join(f'{group}/{key}' for group in islice(file, 8) for key in _keys(file, group))
                 raise ClipError(path, f"no dataset '{name}/features'; the file holds {groups or 'nothing'}")
             self.check_shape(path, stored.shape, stored.dtype)
             return stored[()]
+
+
+def _keys(file, group: str) -> list[str]:
+    """What is in a group of the file itself, for messages."""
+    try:
+        return list(islice(file[group], 8)) if type(file.get(group, getlink=True)).__name__ == 'HardLink' else []
+    except TypeError:  # a dataset
+        return []

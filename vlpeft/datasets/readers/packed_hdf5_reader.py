@@ -6,7 +6,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from ...registry import READERS
-from ..features_file import open_hdf5, read_names
+from ..features_file import column, dataset_of, open_hdf5, read_names, row_crc
 from .base import ClipError, check_file, decoding
 from .features import FeatureReader, checked
 
@@ -14,10 +14,12 @@ DATASETS = ('features', 'names', 'done')
 
 
 class Opened(NamedTuple):
-    """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, and where the features lie."""
+    """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, their ``crc`` (n,) or None, and where
+    the features lie."""
     file: BinaryIO
     rows: dict[str, int]
     done: np.ndarray
+    crc: np.ndarray | None
     offset: int
     shape: tuple[int, int]
     dtype: np.dtype
@@ -64,6 +66,8 @@ class PackedHDF5Reader(FeatureReader):
         # A read at an offset: processes that share the file do not move each other's position.
         if os.preadv(opened.file.fileno(), [features], opened.offset + row * features.nbytes) < features.nbytes:
             raise ClipError(path, 'truncated: the file ends before')
+        if opened.crc is not None and opened.crc[row] != row_crc(name, features):
+            raise ClipError(path, 'damaged: its checksum is not the one that was written')
         return checked(path, features)
 
     def _open(self) -> Opened:
@@ -78,11 +82,13 @@ class PackedHDF5Reader(FeatureReader):
         if absent:
             raise ClipError(self.file, f"no dataset '{absent[0]}'; a packed file holds {', '.join(DATASETS)}, this one "
                                        f"{', '.join(file) or 'nothing'}")
-        features = file['features']
+        features = dataset_of(file, 'features')
+        if features is None:
+            raise ClipError(self.file, "'features' is no dataset")
         self.check_shape(self.file, features.shape[1:], features.dtype)
         offset = features.id.get_offset()
         if offset is None:
             raise ClipError(self.file, 'its features are chunked or compressed, a packed file holds them contiguously')
         rows = {name: row for row, name in enumerate(read_names(file))}
-        return Opened(open(self.file, 'rb', buffering=0), rows, file['done'][()].astype(bool), offset,
-                      features.shape[1:], features.dtype)
+        done, crc = column(file, 'done').astype(bool), column(file, 'crc') if 'crc' in file else None
+        return Opened(open(self.file, 'rb', buffering=0), rows, done, crc, offset, features.shape[1:], features.dtype)

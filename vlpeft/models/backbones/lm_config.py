@@ -19,7 +19,7 @@ def lm_config(config: Union[str, dict], vocab_size: int, families: Sequence[str]
     from transformers import AutoConfig
     if isinstance(config, str):
         options = source_options(config, 'language model', ('config.json', ))
-        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size, **options)
+        geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size, trust_remote_code=False, **options)
     else:
         kind = config.get('model_type')
         if kind not in families:
