@@ -126,10 +126,12 @@ def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
     """Put launcher and work folder into the config, and LOCAL_RANK into the environment."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     cfg.launcher = args.launcher
-    if args.work_dir is not None:
-        cfg.work_dir = args.work_dir
-    elif cfg.get('work_dir') is None:
-        cfg.work_dir = str('work_dirs' / _path_below_configs(args.config))
+    cfg.work_dir = args.work_dir or default_work_dir(cfg, args.config)
+
+
+def default_work_dir(cfg: Config, config: str) -> str:
+    """``work_dir`` of a config, by default ``work_dirs`` / the path of its file below ``configs/``."""
+    return cfg.get('work_dir') or str('work_dirs' / _path_below_configs(config))
 
 
 def _path_below_configs(config: str) -> Path:

@@ -95,7 +95,7 @@ def _samples_between(path: str, count: int, rate: int, start: float | None, end:
     try:
         return frame_range(count, rate, start, end)
     except ValueError as error:
-        raise ClipError(path, str(error)) from error
+        raise ClipError(path, str(error), 'too_short') from error
 
 
 def _decode(path: str) -> tuple[np.ndarray, int]:
@@ -104,7 +104,7 @@ def _decode(path: str) -> tuple[np.ndarray, int]:
     with open_media(path, 'not a readable sound file, or damaged') as container:
         stream = container.streams.best('audio')
         if stream is None:
-            raise ClipError(path, 'no audio track')
+            raise ClipError(path, 'no audio track', 'wrong_type')
         as_float = av.AudioResampler(format='fltp')
         pieces, ends = [np.empty(0, np.float32)], []
         for packet in container.demux(*(container.streams if container.format.name in DECLARING else [stream])):

@@ -15,12 +15,15 @@ class ClipError(Exception):
     Args:
         path (str): The file. (Or the whole message alone: a DataLoader re-raises worker errors with one argument.)
         reason (str): Why it cannot be used. Defaults to ''.
+        kind (str): 'missing', 'too_short' (nothing where the annotation looks), 'wrong_type' (sound where pictures are
+            asked for, or the reverse) or anything else: 'unreadable'. Defaults to 'unreadable'.
     """
 
-    def __init__(self, path: str, reason: str = '') -> None:
+    def __init__(self, path: str, reason: str = '', kind: str = 'unreadable') -> None:
         super().__init__(path, reason)
         self.path = path
         self.reason = reason
+        self.kind = kind
 
     def __str__(self) -> str:
         return f'cannot use {self.path}: {self.reason}' if self.reason else self.path
@@ -108,7 +111,7 @@ def check_file(path: str) -> None:
     """Raise :class:`ClipError` unless ``path`` is a file with content."""
     file = Path(path)
     if not file.is_file():
-        raise ClipError(path, 'no such file')
+        raise ClipError(path, 'no such file', 'missing')
     if file.stat().st_size == 0:
         raise ClipError(path, 'the file is empty')
 

@@ -46,7 +46,7 @@ def video_track(path: str, container):
             films, key=lambda track: (bool(track.disposition & Disposition.default), track.width * track.height))
     only = 'audio-only, ' if container.streams.audio else ''
     cover = '; its picture is cover art or a thumbnail' if container.streams.video else ''
-    raise ClipError(path, f'{only}no video track{cover}')
+    raise ClipError(path, f'{only}no video track{cover}', 'wrong_type')
 
 
 def packet_end(packet) -> Fraction | None:

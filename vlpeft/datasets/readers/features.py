@@ -23,6 +23,14 @@ class FeatureReader(ABC):
         self.shape = tuple(shape)
 
     @abstractmethod
+    def path_of(self, name: str) -> str:
+        """Where the features of ``name`` lie, for messages: a file, or its place in one, ``file[name]``."""
+
+    @abstractmethod
+    def find(self, name: str) -> None:
+        """Raise :class:`ClipError` unless there are features of ``name``; they are not read."""
+
+    @abstractmethod
     def read(self, name: str) -> np.ndarray:
         """Features of an image or video.
 
@@ -78,10 +86,16 @@ class FeatureFolderReader(FeatureReader):
             ClipError: The file holds no features, or others.
         """
 
+    def path_of(self, name: str) -> str:
+        return os.path.join(self.root, f'{name}{self.suffix}')
+
+    def find(self, name: str) -> None:
+        self._check_name(name)
+        self._check_there(self.path_of(name))
+
     def read(self, name: str) -> np.ndarray:
-        path = os.path.join(self.root, f'{name}{self.suffix}')
-        if os.path.basename(name) != name:  # annotations come from others: no way out of the folder
-            raise ClipError(path, f"'{name}' is a path, expected the name of a file in {self.root}")
+        path = self.path_of(name)
+        self._check_name(name)
         try:
             with decoding(path, f'not a readable *{self.suffix} file, or truncated'):
                 features = self.load(path, name)
@@ -90,11 +104,15 @@ class FeatureFolderReader(FeatureReader):
             raise
         return checked(path, features)
 
+    def _check_name(self, name: str) -> None:
+        if os.path.basename(name) != name:  # annotations come from others: no way out of the folder
+            raise ClipError(self.path_of(name), f"'{name}' is a path, expected the name of a file in {self.root}")
+
     def _check_there(self, path: str) -> None:
         try:
             check_file(path)
         except ClipError as error:
-            raise ClipError(path, f'{error.reason}; {self._hint()}') from error
+            raise ClipError(path, f'{error.reason}; {self._hint()}', error.kind) from error
 
     def _hint(self) -> str:
         if not os.path.isdir(self.root):

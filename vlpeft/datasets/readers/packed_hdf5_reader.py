@@ -51,17 +51,15 @@ class PackedHDF5Reader(FeatureReader):
         opened = self._open()
         return [name for name, row in opened.rows.items() if opened.done[row]]
 
-    def read(self, name: str) -> np.ndarray:
-        opened = self._open()
+    def path_of(self, name: str) -> str:
         # The name belongs to the path: unreadable samples are listed by path.
-        path = f'{self.file}[{name}]'
-        row = opened.rows.get(name)
-        if row is None:
-            raise ClipError(path, f'no such name; the file holds {len(opened.rows):,} names such as '
-                                  f"{', '.join(list(opened.rows)[:3])}")
-        if not opened.done[row]:
-            raise ClipError(path, f'not stored yet: {int(opened.done.sum()):,} of {len(opened.done):,} are; run the '
-                                  'tool that writes the file again')
+        return f'{self.file}[{name}]'
+
+    def find(self, name: str) -> None:
+        self._row(name)
+
+    def read(self, name: str) -> np.ndarray:
+        opened, path, row = self._open(), self.path_of(name), self._row(name)
         features = np.empty(opened.shape, opened.dtype)
         # A read at an offset: processes that share the file do not move each other's position.
         if os.preadv(opened.file.fileno(), [features], opened.offset + row * features.nbytes) < features.nbytes:
@@ -69,6 +67,17 @@ class PackedHDF5Reader(FeatureReader):
         if opened.crc is not None and opened.crc[row] != row_crc(name, features):
             raise ClipError(path, 'damaged: its checksum is not the one that was written')
         return checked(path, features)
+
+    def _row(self, name: str) -> int:
+        opened, path = self._open(), self.path_of(name)
+        row = opened.rows.get(name)
+        if row is None:
+            raise ClipError(path, f'no such name; the file holds {len(opened.rows):,} names such as '
+                                  f"{', '.join(list(opened.rows)[:3])}", 'missing')
+        if not opened.done[row]:
+            raise ClipError(path, f'not stored yet: {int(opened.done.sum()):,} of {len(opened.done):,} are; run the '
+                                  'tool that writes the file again', 'missing')
+        return row
 
     def _open(self) -> Opened:
         if self._opened is None:

@@ -94,7 +94,7 @@ class Fbank(BaseTransform):
         try:
             energies = fbank(waveform - waveform.mean(), results['sample_rate'], self.bins, self.length)
         except ValueError as error:
-            raise ClipError(results['path'], str(error)) from error
+            raise ClipError(results['path'], str(error), 'too_short') from error
         if not energies.isfinite().all():
             raise ClipError(results['path'], f'its samples reach {float(waveform.abs().max()):.3g}, the energies overflow')
         results['features'] = F.pad(energies, (0, 0, 0, self.length - len(energies)))[None]

@@ -52,7 +52,7 @@ class LoadClip(BaseTransform):
             try:
                 start, end = _range(info, results.get('start'), results.get('end'))
             except ValueError as error:
-                raise ClipError(path, str(error)) from error
+                raise ClipError(path, str(error), 'too_short') from error
             indices = self.sample(start, end, self.num_frames).tolist()
         frames = reader.read(path, indices)
         results['clip'] = torch.from_numpy(frames).permute(0, 3, 1, 2)

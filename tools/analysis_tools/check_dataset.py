@@ -1,0 +1,95 @@
+"""Check the data of a config: files that are missing, damaged or of another type, duplicates, splits that overlap.
+
+Reads the sets of the train, val and test loaders as a run does and decodes every distinct file once, in parallel.
+Killed and started again with the same --out, it goes on where it was.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from mmengine.registry import init_default_scope
+
+from vlpeft.datasets.checking import KINDS, SPLITS, check
+from vlpeft.engine.launch import add_config_arguments, default_work_dir, load_config
+from vlpeft.visualization.check_page import write_check_page
+
+EPILOG = """exit code: 0 nothing found, 1 something found, 2 wrong arguments or config
+
+examples:
+  python tools/analysis_tools/check_dataset.py configs/uniadapter/blip_msrvtt.py --workers 8
+  python tools/analysis_tools/check_dataset.py configs/uniadapter/blip_msrvtt.py --fast --splits test"""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_config_arguments(parser)
+    parser.add_argument('--out', metavar='DIR', help='folder of report.html, report.json and progress.jsonl; default: '
+                        'dataset_check in the work folder of the config')
+    parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS, help='loaders (default: all)')
+    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes (default: one for each core)')
+    parser.add_argument('--fast', action='store_true',
+                        help='look only at existence, size and first bytes of the files')
+    parser.add_argument('--ignore', nargs='+', choices=KINDS, default=[], metavar='KIND',
+                        help=f'kinds that are reported, but leave the exit code at 0: {", ".join(KINDS)}')
+    args = parser.parse_args(argv)
+    if args.workers < 1:
+        parser.error(f'--workers must be at least 1, got {args.workers}')
+    return args
+
+
+class Progress:
+    """A line with rate and time left: overwritten on a terminal, every 10 seconds a new one elsewhere."""
+
+    def __init__(self) -> None:
+        self.start, self.last, self.begun_at = time.monotonic(), -1e9, None
+        self.is_terminal = sys.stderr.isatty()
+
+    def __call__(self, done: int, files: int, found: int) -> None:
+        if self.begun_at is None:
+            self.begun_at = done
+        now = time.monotonic()
+        if done < files and now - self.last < (0.2 if self.is_terminal else 10):
+            return
+        self.last = now
+        rate = (done - self.begun_at) / max(now - self.start, 1e-9)
+        left = timedelta(seconds=round((files - done) / rate)) if rate else '?'
+        line = f'{done:,} of {files:,} files, {found:,} findings in them, {rate:.1f} a second, ETA {left}'
+        end = '\r' if self.is_terminal and done < files else '\n'
+        print(f'{line:<90}' if self.is_terminal else line, end=end, file=sys.stderr, flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Check, write the reports and print the counts; returns the exit code."""
+    args = parse_args(argv)
+    try:
+        cfg = load_config(args.config, args.cfg_options)
+        init_default_scope(cfg.get('default_scope', 'vlpeft'))
+        out = Path(args.out or Path(default_work_dir(cfg, args.config)) / 'dataset_check')
+        report = check(cfg.to_dict(), out, tuple(args.splits), args.workers, args.fast, Progress())
+    except SystemExit as refused:  # a setting that the config has not
+        print(refused.code, file=sys.stderr)
+        return 2
+    except Exception as error:  # noqa: BLE001  whatever a config raises that cannot be built
+        print(f'{args.config}: {type(error).__name__}: {error}', file=sys.stderr)
+        return 2
+    content = dict(report.as_json(), config=args.config, splits=list(args.splits))
+    (out / 'report.json').write_text(json.dumps(content, indent=1))
+    write_check_page(out / 'report.html', f'Data of {args.config}', content, KINDS)
+    for finding in report.findings[:20]:
+        print(f'{finding.kind}: {finding.subject}: {finding.detail}')
+    if len(report.findings) > 20:
+        print(f'… and {len(report.findings) - 20:,} more')
+    for kind, count in report.counts.items():
+        print(f'{count:>9,}  {kind}: {KINDS[kind]}' + ('  (ignored)' if kind in args.ignore else ''))
+    print(f"{report.files:,} files of {len(report.sets)} sets, {report.resumed:,} read before; {out / 'report.html'}")
+    return int(any(kind not in args.ignore for kind in report.counts))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The whole check: sets, files in worker processes with a journal, findings."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from . import compare
+from .decode import check_source, stamp_of
+from .findings import KINDS, Finding, problems_of_files, refused_sets
+from .journal import Journal
+from .pool import Died, work_through
+from .sets import SPLITS, CheckedSet, read_sets
+from .sources import Loader, Source, Sources
+
+JOURNAL = 'progress.jsonl'
+
+
+@dataclass
+class Report:
+    """What a check has found.
+
+    Args:
+        sets (list[dict]): Of each set ``name``, ``labels``, ``type``, ``ann_file`` and ``samples``.
+        files (int): Distinct files, or features.
+        resumed (int): How many of them an earlier check with the same folder had read.
+        fast (bool): Whether their content was not read.
+        findings (list[Finding]): Sorted by kind.
+    """
+
+    sets: list[dict]
+    files: int
+    resumed: int
+    fast: bool
+    findings: list[Finding]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings by kind, in the order of :data:`KINDS`."""
+        counted = Counter(finding.kind for finding in self.findings)
+        return {kind: counted[kind] for kind in KINDS if counted[kind]}
+
+    def as_json(self) -> dict:
+        """All of it as JSON values."""
+        return dict(asdict(self), counts=self.counts)
+
+
+def check(cfg: Mapping, out: str | Path, splits: tuple[str, ...] = SPLITS, workers: int = 2, fast: bool = False,
+          progress: Callable[[int, int, int], None] = lambda done, files, found: None) -> Report:
+    """Check the sets of a config.
+
+    Args:
+        cfg (Mapping): Config of a run.
+        out (str | Path): Folder of the journal, made if absent. With the journal of a check that was killed, files
+            that were read and have not changed since are not read again.
+        splits (tuple[str, ...]): 'train', 'val', 'test'. Defaults to all.
+        workers (int): Processes that read files. Defaults to 2.
+        fast (bool): Look only at existence, size and first bytes of files; their content is not compared. Defaults to
+            False.
+        progress (Callable): Called with files done, all files and findings so far. Defaults to nothing.
+
+    Raises:
+        ValueError: As :func:`read_sets`, or a pipeline that loads no files.
+    """
+    sets = read_sets(cfg, splits)
+    sources = Sources(sets)
+    Path(out).mkdir(parents=True, exist_ok=True)
+    results, resumed = _read_all(sources, Path(out) / JOURNAL, workers, fast, progress)
+    readable = [entry for entry in sets if entry.dataset is not None]
+    findings = [
+        *refused_sets(sets), *problems_of_files(sets, sources.by_key, results),
+        *compare.equal_files(sets, sources.by_key, results), *compare.repeated_records(sets, sources.by_key),
+        *compare.answers_outside(readable), *compare.shared_captions(sets)]
+    order = list(KINDS)
+    described = [dict(name=entry.name, labels=entry.labels, type=entry.config['type'],
+                      ann_file=str(entry.config.get('ann_file', '')), samples=len(entry.dataset or ()))
+                 for entry in sets]
+    return Report(described, len(sources.by_key), resumed, fast, sorted(findings, key=lambda f: order.index(f.kind)))
+
+
+def _read_all(sources: Sources, path: Path, workers: int, fast: bool, progress: Callable) -> tuple[dict, int]:
+    """Results by key, and how many of them were in the journal."""
+    journal = Journal(path)
+    places = {key: (key, stamp_of(source.file), fast, _needs(source)) for key, source in sources.by_key.items()}
+    results = {key: result for key, place in places.items() if (result := journal.get(place)) is not None}
+    resumed, found = len(results), sum(len(result['problems']) for result in results.values())
+    progress(resumed, len(places), found)
+    work = partial(_work, sources.loaders, sources.by_key, fast)
+    for key, result in work_through(work, [key for key in places if key not in results], workers):
+        if isinstance(result, Died):
+            result = dict(problems=[('crash', f'the process that decoded it ended with {result}')], digest=None)
+        elif isinstance(result, Exception):
+            result = dict(problems=[('unreadable', str(result))], digest=None)
+        journal.put(places[key], result)
+        results[key] = result
+        found += len(result['problems'])
+        progress(len(results), len(places), found)
+    journal.close()
+    return results, resumed
+
+
+def _work(loaders: list[Loader], sources: Mapping[str, Source], fast: bool, key: str) -> dict:
+    source = sources[key]
+    return check_source(loaders[source.loader], source, fast)
+
+
+def _needs(source: Source) -> str:
+    return ' '.join(sorted(f'{start}-{end}/{frames}' for start, end, frames in source.needs))
