@@ -1,6 +1,6 @@
 """vlpeft: parameter-efficient adaptation of large vision-language models.
 
-Importing the package registers nothing heavy: each registry imports the room that fills it when a config first asks
+Importing the package registers nothing heavy: each registry imports the package that fills it when a config first asks
 for a type, and what ``vlpeft.apis`` offers is imported when it is first named.
 """
 

@@ -1,4 +1,4 @@
-"""The neighbours without their remarks on parts that vlpeft does not use."""
+"""Other libraries without their remarks on parts that vlpeft does not use."""
 
 import contextlib
 import io

@@ -1,7 +1,7 @@
 """Registries of vlpeft: children of MMEngine's, scope ``vlpeft``.
 
 A type is found without a prefix in vlpeft, and with one anywhere (``type='mmpretrain.VisionTransformer'``).
-``locations`` name the rooms that a registry imports on first use, so ``import vlpeft`` stays light.
+``locations`` name the packages that a registry imports on first use, so ``import vlpeft`` stays light.
 """
 
 from typing import Any, List
@@ -64,7 +64,7 @@ DIALECTS = SuggestingRegistry('dialect', scope=SCOPE, locations=['vlpeft.checkpo
 ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
        OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, FUNCTIONS, DIALECTS)
 
-# Rooms without parts of ours yet: they let MMEngine search under our default scope without a warning.
+# Registries without parts of ours yet: they let MMEngine search under our default scope without a warning.
 for _registry in (parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS, parent.VISBACKENDS,
                   parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS, parent.WEIGHT_INITIALIZERS, parent.INFERENCERS,
                   parent.TASK_UTILS):

@@ -93,7 +93,8 @@ def test_errors(zoo, tmp_path):
     checkpoint = torch.load(tmp_path / 'whole.pth')
     del checkpoint['state_dict']['itm_head.classifier.bias']
     torch.save(checkpoint, tmp_path / 'part.pth')
-    with pytest.raises(CheckpointError, match='part.pth holds .* leaves 1 parameters unfilled: itm_head .1.: itm_head.classifier.bias'):
+    message = 'part.pth holds .* leaves 1 parameters unfilled: itm_head .1.: itm_head.classifier.bias'
+    with pytest.raises(CheckpointError, match=message):
         vlpeft.get_model(NAME, tmp_path / 'part.pth')
     (folder / 'work/base.pth').write_bytes((folder / 'work/base.pth').read_bytes() + b'.')
     with pytest.raises(CheckpointError, match='trained on another base'):

@@ -15,20 +15,20 @@ from rich.table import Table
 from vlpeft import registry as registries
 
 
-def import_rooms(registry: Registry) -> List[str]:
-    """Import every module of a registry's rooms and say which could not be imported.
+def import_packages(registry: Registry) -> List[str]:
+    """Import every module of a registry's packages and say which could not be imported.
 
-    MMEngine imports a room as a whole; going module by module keeps the parts that do import on the list when an
+    MMEngine imports a package as a whole; going module by module keeps the parts that do import on the list when an
     optional dependency of another one is missing.
     """
     problems = []
     for location in registry._locations:
         try:
             package = importlib.import_module(location)
-        except Exception as error:  # noqa: BLE001  whatever a room raises, the others are listed
+        except Exception as error:  # noqa: BLE001  whatever a package raises, the others are listed
             problems.append(f'{location}: {type(error).__name__}: {error}')
             continue
-        # A room may also be a single file.
+        # It may also be a single file.
         folders = getattr(package, '__path__', [])
         for module in pkgutil.walk_packages(folders, location + '.', onerror=lambda name: None):
             try:
@@ -48,7 +48,7 @@ def describe(registry: Registry) -> List[Dict[str, str]]:
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Print the table or the JSON object; 1 if a room could not be imported."""
+    """Print the table or the JSON object; 1 if a package could not be imported."""
     by_name = {name: value for name, value in vars(registries).items()
                if isinstance(value, Registry) and value in registries.ALL}
     parser = argparse.ArgumentParser(description=__doc__)
@@ -57,7 +57,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     parser.add_argument('--json', action='store_true', help='print {registry: [{name, module, summary}]}')
     args = parser.parse_args(argv)
     selected = {args.registry: by_name[args.registry]} if args.registry else by_name
-    problems = [problem for registry in selected.values() for problem in import_rooms(registry)]
+    problems = [problem for registry in selected.values() for problem in import_packages(registry)]
     listing = {name: describe(registry) for name, registry in selected.items()}
     if args.json:
         print(json.dumps(listing, indent=2))
