@@ -6,6 +6,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     param_scheduler=dict(type='ParamSchedulerHook'),
     schedule_check=dict(type='ScheduleCheckHook'),
+    finite_guard=dict(type='FiniteGuardHook'),
     checkpoint=dict(
         type='AdapterCheckpointHook', interval=1, max_keep_ckpts=2, save_best='retrieval/mean_R@1', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'))

@@ -44,6 +44,13 @@ def test_every_base_is_used_or_offered():
     assert all(name in pages for name in OFFERED)
 
 
+def test_every_recipe_is_guarded_against_numbers_that_are_not_finite():
+    runtime = CONFIGS / '_base_/default_runtime.py'
+    assert Config.fromfile(runtime).default_hooks.finite_guard == dict(type='FiniteGuardHook')
+    recipes = [path for path in CONFIGS.rglob('*.py') if not path.name.startswith('_') and '_base_' not in path.parts]
+    assert len(recipes) > 50 and not [path.name for path in recipes if runtime.resolve() not in bases(path)]
+
+
 @pytest.mark.parametrize('name', ['blip_coco', 'blip_flickr30k'])
 def test_uniadapter_retrieval(name):
     counts = count(str(CONFIGS / f'uniadapter/{name}_released.py'), {})

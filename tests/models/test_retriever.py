@@ -162,6 +162,17 @@ def test_queue_wraps_at_any_size():
     assert sorted(queue.ids.tolist()) == [4, 5, 6, 7, 8]
 
 
+def test_pairs_that_are_not_finite_leave_the_queue_as_it_was():
+    from vlpeft.models.heads import FeatureQueue
+    queue = FeatureQueue(5, 2)
+    queue.push(Features(torch.zeros(5, 2), torch.zeros(5, 2)), torch.arange(5))
+    vision, text = torch.ones(4, 2), torch.ones(4, 2)
+    vision[1, 0], text[2, 1] = float('nan'), float('inf')
+    queue.push(Features(vision, text), torch.arange(10, 14))
+    assert queue.ids.tolist() == [10, 1, 2, 13, 4]
+    assert queue.vision[:, 0].tolist() == queue.text[:, 0].tolist() == [1, 0, 0, 1, 0]
+
+
 def test_temporal_embedding_takes_any_number_of_frames(vocabulary):
     model = build_retriever(vocabulary=vocabulary, temporal_frames=4)
     for frames in (1, 3, 4, 7):

@@ -5,11 +5,12 @@ from .alpha_ramp import AlphaRampHook
 from .answer_list import AnswerListHook
 from .epoch_seed import EpochSeedHook
 from .feature_cache import FeatureCacheHook
+from .finite_guard import FiniteGuardHook
 from .freeze_report import FreezeReportHook
 from .memory_report import MemoryReportHook
 from .schedule_check import ScheduleCheckHook
 
 __all__ = [
-    'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FreezeReportHook',
-    'MemoryReportHook', 'ScheduleCheckHook'
+    'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FiniteGuardHook',
+    'FreezeReportHook', 'MemoryReportHook', 'ScheduleCheckHook'
 ]

@@ -1,9 +1,11 @@
 """Checkpoints of what was trained only; loading checks the base under them."""
 
+from collections.abc import Mapping
 from typing import Optional
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
+from torch import Tensor
 
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.coverage import by_part, random_parts, warn_of_random_parts
@@ -42,15 +44,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         super().before_save_checkpoint(runner, checkpoint)
         model = self._model(runner)
         checkpoint['meta'].update(base=model.base, method=model.method)
-        state = checkpoint['state_dict']
-        dropped = set(state) - set(unique_state(model))
-        if not self.save_base:
-            dropped |= model.frozen_keys()
-        if 'optimizer' not in checkpoint:
-            dropped |= {key for key in state if key.startswith(TRAINING_ONLY)}
-        frozen = dropped & model.grown.keys()
-        rows = new_rows(state, {key: model.grown[key] for key in frozen})
-        checkpoint['state_dict'] = {**{key: value for key, value in state.items() if key not in dropped}, **rows}
+        checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], self.save_base, 'optimizer' in checkpoint)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Loads any dialect, completes the rest from the base, and hands MMEngine a full state dict.
@@ -90,3 +84,24 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
                 f'values: {by_part(names)}; give a checkpoint that holds them, set model.adapter=None for the base '
                 'alone, or allow it with --allow-random')
         warn_of_random_parts(model)
+
+
+def kept_state(model, state: Mapping[str, Tensor], save_base: bool = False, for_training: bool = True
+               ) -> dict[str, Tensor]:
+    """What a checkpoint holds of an :class:`AdaptedModel`.
+
+    Args:
+        model: The model.
+        state: Its state dict.
+        save_base: Whether frozen weights that the base brings back stay in. Defaults to False.
+        for_training: Whether what only training needs stays in. Defaults to True.
+    """
+    dropped = set(state) - set(unique_state(model))
+    if not save_base:
+        dropped |= model.frozen_keys()
+    if not for_training:
+        dropped |= {key for key in state if key.startswith(TRAINING_ONLY)}
+    # In one order in all processes, which gather split tensors together.
+    frozen = sorted(dropped & model.grown.keys())
+    rows = new_rows(state, {key: model.grown[key] for key in frozen})
+    return {**{key: value for key, value in state.items() if key not in dropped}, **rows}

@@ -9,10 +9,14 @@ import torch
 from mmengine.dist import broadcast, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
+from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.manifest import manifest_of, remove_with_manifest, write_atomically, write_with_manifest
+from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.engine.finite import nonfinite_trained
 from vlpeft.engine.position import KEY, Position, resume_at
 from vlpeft.engine.work_folder import POINTER, SAVED_AT
 
@@ -145,7 +149,16 @@ class ResumableCheckpointHook(CheckpointHook):
     # Writing and removing files.
 
     def _stand(self, runner, at: dict[str, int], batch: int, validation_due: bool) -> None:
-        """Notes what the next checkpoints are checkpoints of."""
+        """Notes what the next checkpoints are checkpoints of.
+
+        Raises:
+            CheckpointError: It cannot be a checkpoint of anything: a trained tensor is not finite.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if names := nonfinite_trained(model):
+            raise CheckpointError(f'no checkpoint of epoch {at["epoch"]}, iteration {at["iter"]} is written, and those '
+                                  f'of {self.out_dir} stay: {len(names)} trained tensors are not finite: '
+                                  + shorten(names))
         self.at = at
         self.position = Position.of(runner, batch, validation_due)
 

@@ -41,12 +41,17 @@ class FeatureQueue(nn.Module):
         self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
 
     def push(self, features: Features, ids: Tensor) -> None:
-        """Overwrites the oldest entries; of a batch longer than the queue the end stays."""
+        """Overwrites the oldest entries; of a batch longer than the queue the end stays.
+
+        A pair whose features are not finite leaves the older entry, or all later losses would not be finite either.
+        """
         count = min(len(ids), self.size)
         slots = (self.pointer + torch.arange(count, device=ids.device)) % self.size
-        self.vision[slots] = features.vision[-count:].to(self.vision.dtype)
-        self.text[slots] = features.text[-count:].to(self.text.dtype)
-        self.ids[slots] = ids[-count:]
+        vision, text = features.vision[-count:].to(self.vision.dtype), features.text[-count:].to(self.text.dtype)
+        finite = vision.isfinite().all(1) & text.isfinite().all(1)
+        self.vision[slots] = torch.where(finite[:, None], vision, self.vision[slots])
+        self.text[slots] = torch.where(finite[:, None], text, self.text[slots])
+        self.ids[slots] = torch.where(finite, ids[-count:], self.ids[slots])
         self.pointer.copy_((self.pointer + count) % self.size)
 
 
