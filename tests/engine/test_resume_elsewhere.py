@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
-from tests.toy_tasks import noted, toy_config, write_sets
+from tests.toy_tasks import free_port, join_group, noted, toy_config, write_sets
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.engine.launch import end_process_group
 from vlpeft.engine.position import Position
 
 SIZE, EPOCHS = 24, 4
@@ -80,6 +83,25 @@ def test_training_by_iterations_goes_on_where_it_stopped(folder, sampler, stop):
     assert torch.equal(whole.model.linear.weight, resumed.model.linear.weight)
     # 6 batches are a walk through the set: the second one has another order.
     assert whole.model.seen[:5] != whole.model.seen[6:]
+
+
+def resume_on_rank(rank, world, port, folder) -> None:
+    """As where the second machine does not see the work folder."""
+    join_group(rank, world, port)
+    origin = dict(load_from=str(folder / 'first/epoch_1.pth'), resume=True) if rank == 0 else {}
+    wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+    try:
+        toy_run(folder, f'second{rank}', 2, SCHEDULES['linear'](), model_wrapper_cfg=wrapper, launcher='pytorch', **origin)
+    except CheckpointError as error:
+        (folder / f'{rank}.txt').write_text(str(error))
+    end_process_group()
+
+
+def test_processes_that_begin_at_different_places_are_refused(folder):
+    toy_run(folder, 'first', 4, SCHEDULES['linear']())
+    mp.spawn(resume_on_rank, (2, free_port(), folder), nprocs=2)
+    for rank in range(2):
+        assert 'all machines must see the same work folder' in (folder / f'{rank}.txt').read_text()
 
 
 def test_a_position_of_other_processes_has_no_generators_for_this_one():

@@ -6,7 +6,7 @@ from collections import deque
 from pathlib import Path
 
 import torch
-from mmengine.dist import broadcast, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, broadcast, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
@@ -57,7 +57,15 @@ class ResumableCheckpointHook(CheckpointHook):
         self.saved_at = time.monotonic()
 
     def before_train(self, runner) -> None:
-        """MMEngine's; what a checkpoint names outside of the work folder is left alone."""
+        """MMEngine's; what a checkpoint names outside of the work folder is left alone.
+
+        Raises:
+            CheckpointError: Processes stand at different places: a machine does not see the checkpoint.
+        """
+        places = all_gather_object((runner.epoch, runner.iter))
+        if len(set(places)) > 1:
+            raise CheckpointError(f'the processes begin at different (epoch, iteration): {sorted(set(places))}; '
+                                  'all machines must see the same work folder and checkpoint')
         info, limit = runner.message_hub.runtime_info, self.max_keep_ckpts
         kept = [step for step in info.get('keep_ckpt_ids', []) if isinstance(step, int)]
         info['keep_ckpt_ids'] = []
