@@ -60,6 +60,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         predictions = {metric.prefix: metric.predictions for metric in runner.test_evaluator.metrics
                        if hasattr(metric, 'predictions')}
         dump(dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, predictions=predictions), args.out)
+    del runner
     end_process_group()
 
 

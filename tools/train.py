@@ -60,6 +60,7 @@ def main(argv: Optional[List[str]] = None) -> None:
         runner.train()
     if held is not None:
         held.release()
+    del runner
     end_process_group()
 
 

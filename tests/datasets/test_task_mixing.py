@@ -6,7 +6,6 @@ from collections import Counter
 
 import pytest
 import torch
-import torch.distributed as dist
 import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
@@ -15,6 +14,7 @@ from mmengine.runner import Runner
 from tests.toy_tasks import free_port, join_group, toy_set, write_sets
 from vlpeft.datasets import MultiTaskDataset
 from vlpeft.datasets.samplers import TaskMixingBatchSampler
+from vlpeft.engine.launch import end_process_group
 
 SIZES = dict(vqa=11, gqa=5, caption=2)
 ALL_SIZES = dict(batch_size=2, batch_sizes=dict(gqa=1))
@@ -115,7 +115,7 @@ def draw(rank, world, port, out):
     found = {name: [batches_of(make(SIZES, 5, **case), epoch) for epoch in range(3)] for name, case in CASES.items()}
     with open(f'{out}/{rank}.json', 'w') as file:
         json.dump(found, file)
-    dist.destroy_process_group()
+    end_process_group()
 
 
 def slow_epochs(case, world, epochs):

@@ -57,6 +57,7 @@ def step(rank: int, world: int, port: int, vocabulary: str, options: dict, out: 
             dict(losses=losses, queue=model.queue.state_dict(),
                  grads={name: param.grad for name, param in model.named_parameters() if param.grad is not None}), out)
     if world > 1:
+        del wrapped, losses
         end_process_group()
 
 

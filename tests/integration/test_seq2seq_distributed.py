@@ -53,6 +53,7 @@ def train(rank: int, world: int, port: int, family: str, workspace: str, out: st
     if rank == 0:
         torch.save(steps, out)
     if world > 1:
+        del wrapped, losses, loss
         end_process_group()
 
 

@@ -88,6 +88,25 @@ def test_one_and_two_processes_and_no_checkpoint(trained):
     assert base['metrics']['retrieval/mean_R@1'] == 0
 
 
+THREADS = '''
+import importlib, sys
+from pathlib import Path
+importlib.import_module(f'tools.{sys.argv[1]}').main(sys.argv[2:])
+print('left running:', sorted(path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')))
+'''
+
+
+@pytest.mark.parametrize('tool, arguments', [('train', ()), ('test', ('work_dirs/toy_config/epoch_1.pth', ))])
+def test_no_thread_of_the_process_group_outlives_it(trained, tool, arguments):
+    """One that lets go of a tensor while Python shuts down would abort the process."""
+    folder, _ = trained
+    (folder / 'threads.py').write_text(THREADS)
+    output = start([sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone', 'threads.py',
+                    tool, CONFIG, *arguments, '--launcher', 'pytorch', '--work-dir', f'threads_{tool}'], folder)
+    left = [line for line in output.splitlines() if line.startswith('left running:')]
+    assert len(left) == 2 and not any('gloo' in line for line in left), left
+
+
 @pytest.mark.parametrize('config, expected', [
     ('configs/uniadapter/blip_msrvtt.py', 'work_dirs/uniadapter/blip_msrvtt'),
     ('../configs/mine/configs/lora/blip.py', 'work_dirs/lora/blip'),

@@ -3,12 +3,15 @@
 import argparse
 import contextlib
 import difflib
+import gc
 import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Iterator, Optional
 
 import torch.distributed
+# Its functions keep the process group that there is when it is imported; before there is one, they keep none.
+import torch.distributed.nn.functional
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.logging import print_log
@@ -200,7 +203,13 @@ def check_batches(runner: Runner) -> None:
 
 
 def end_process_group() -> None:
-    """Leaves the process group together; a process that exits with its threads running may abort."""
+    """Leaves the process group together, and ends the group's threads; give up the runner before.
+
+    A thread of gloo may still let go of a tensor after a collective has ended. If Python shuts down at that moment, the
+    process aborts ("terminate called without an active exception"), one run in some fifty on a busy machine. The
+    threads end with the group, and that lives as long as the wrapped model of a runner refers to it.
+    """
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
+        gc.collect()
         torch.distributed.destroy_process_group()
