@@ -80,17 +80,26 @@ class RetrievalIndex:
         """
         check_name(path)
         stored = read_checkpoint(path)
-        if 'files' not in stored['meta']:
+        if not {'identity', 'files'} <= stored.get('meta', {}).keys():
             raise IndexMismatchError(f'{path} is not a retrieval index')
+        try:
+            self._add(path, stored)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise IndexMismatchError(f'{path} is a damaged retrieval index ({type(error).__name__}: {error})') from error
+
+    def _add(self, path: Union[str, Path], stored: Mapping[str, Any]) -> None:
         differing = _differences(stored['meta']['identity'], self.identity)
         if differing:
             raise IndexMismatchError(f'{path} was made by another model:\n' + '\n'.join(differing))
         state = stored['state_dict']
+        entries = []
         for number, record in enumerate(stored['meta']['files']):
             file = MediaFile(**record)
             entry = EncodedFile(file, state[f'{number}.feature'], state[f'{number}.frames'],
                                 state.get(f'{number}.tokens'))
-            self.entries.setdefault(file.path, entry)
+            entries.append(entry)
+        for entry in entries:
+            self.entries.setdefault(entry.file.path, entry)
 
 
 def check_name(path: Union[str, Path]) -> None:
