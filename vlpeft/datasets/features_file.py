@@ -1,12 +1,12 @@
 """Files of stored visual features, and writing them so that a run killed at any moment goes on where it was.
 
 Two layouts hold the same: ``{root}/{name}.h5`` with group ``name`` and dataset ``features`` (N, F), one file per image
-as in VL-PET's release; and one packed file of all images with three contiguous datasets:
+as in VL-PET's release; and one packed file of all images with four datasets:
 
 * ``features`` (n, N, F), the features of image i in row i;
 * ``names`` (n,), fixed-length UTF-8;
 * ``done`` (n,) uint8, 1 where the row holds features;
-* ``crc`` (n,) uint32, of name and features of each row; files of vlpeft 1.0 and of others may lack it.
+* ``crc`` (n,) uint32, of name and features of each row; earlier files lack it.
 
 Either layout finds flipped bits when features are read: HDF5 checks files of one image itself (Fletcher-32).
 """
