@@ -148,12 +148,12 @@ class PackedFeatures:
         rows = [self._rows[name] for name in names]
         # HDF5 rounds in a way of its own, and the checksum is of what lies in the file.
         features = np.asarray(features).astype(self._file['features'].dtype)
-        for row, array in zip(rows, features, strict=True):
+        for row, name, array in zip(rows, names, features, strict=True):
             self._file['features'][row] = array
-        self._sync()
-        for row, name, array in zip(rows, names, features):
             if 'crc' in self._file:
                 self._file['crc'][row] = row_crc(name, array)
+        self._sync()
+        for row in rows:
             self._file['done'][row] = 1
         self._sync()
         self._done[rows] = True
