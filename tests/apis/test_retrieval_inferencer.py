@@ -79,6 +79,10 @@ def test_three_lines_find_what_a_plain_loop_finds(place):
         finder.search(None)
     with pytest.raises(ValueError, match='top=-1 must be at least 1'):
         finder.search(QUERY, top=-1)
+    with pytest.raises(ValueError, match='rerank=-3 must be 0'):
+        finder.search(QUERY, rerank=-3)
+    with pytest.raises(ValueError, match='the text is blank'):
+        finder.search(' ')
     with pytest.raises(ValueError, match="device='cuda:64', but torch sees"):
         RetrievalInferencer(NAME, checkpoint, device='cuda:64')
     assert_best(finder.search(QUERY, top=20), scores, 1, 9)

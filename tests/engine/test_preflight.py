@@ -4,17 +4,14 @@ import glob
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
-from mmengine.runner import Runner
 
 from tests.workspace import write_workspace
 from vlpeft.checkpoint import base as base_loading
 from vlpeft.engine.functions import collate_clips
-from vlpeft.engine.launch import check_batches
 from vlpeft.engine.preflight import ConfigError, check_run, finished_run, merge_overrides
 from vlpeft.engine.preflight.types import type_problems
 from vlpeft.engine.run_config import RunConfig
@@ -249,10 +246,8 @@ def test_a_registry_suggests_the_near_name(registry, kind, near):
         registry.build(dict(type=kind))
 
 
-def test_a_set_that_fills_no_batch_is_told_before_schedules_are_built(workspace):
-    cfg = checked(workspace, **{'train_dataloader.batch_size': 64})
-    with DefaultScope.overwrite_default_scope('vlpeft'):
-        loader = Runner.build_dataloader(cfg.train_dataloader)
-    runner = SimpleNamespace(train_loop=SimpleNamespace(dataloader=loader))
-    with pytest.raises(SystemExit, match='10 samples in each process do not fill a batch of 64, and drop_last=True'):
-        check_batches(runner)
+def test_a_set_that_fills_no_batch_is_told_before_schedules_are_built(workspace, tmp_path):
+    run = subprocess.run([sys.executable, str(ROOT / 'tools/train.py'), str(workspace), '--work-dir', str(tmp_path),
+                          '--cfg-options', 'train_dataloader.batch_size=64'], text=True, capture_output=True)
+    assert run.returncode == 1
+    assert '10 samples in each process do not fill a batch of 64, and drop_last=True' in run.stderr

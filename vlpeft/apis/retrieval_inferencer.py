@@ -138,14 +138,18 @@ class RetrievalInferencer:
             list[Found]: Best first, at most ``top``.
 
         Raises:
-            ValueError: Nothing is indexed, or ``top`` is less than 1.
+            ValueError: Nothing is indexed, ``text`` is blank, ``top`` is less than 1, or ``rerank`` is negative.
             TypeError: ``text`` is no text.
             NonFiniteError: A similarity or a match is NaN or infinite; names the first file.
         """
         if not isinstance(text, str):
             raise TypeError(f'search: text={text!r} must be a text')
+        if not text.strip():
+            raise ValueError('search: the text is blank')
         if top < 1:
             raise ValueError(f'search: top={top} must be at least 1')
+        if rerank < 0:
+            raise ValueError(f'search: rerank={rerank} must be 0 (no matching) or the number of candidates')
         if not self.encoded.entries:
             raise ValueError('the index is empty; call index(folder) or load(file) first')
         text = self._clean(text)

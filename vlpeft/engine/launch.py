@@ -197,8 +197,9 @@ def check_batches(runner: Runner) -> None:
     """
     loader = runner.train_loop.dataloader
     if len(loader) == 0:
-        raise SystemExit(f'train_dataloader: {len(loader.sampler)} samples in each process do not fill a batch of '
-                         f'{loader.batch_size}, and drop_last=True leaves out what does not; choose a smaller '
+        batches = loader.batch_sampler  # the loop's own: the loader knows neither its size nor its share of the set
+        raise SystemExit(f'train_dataloader: {len(batches.sampler)} samples in each process do not fill a batch of '
+                         f'{batches.batch_size}, and drop_last=True leaves out what does not; choose a smaller '
                          'train_dataloader.batch_size or drop_last=False')
 
 
