@@ -14,7 +14,9 @@ EPILOG = """examples:
   python tools/train.py configs/uniadapter/blip_msrvtt.py
   python tools/train.py configs/uniadapter/blip_msrvtt.py --amp --cfg-options model.adapter.bottleneck=512
   python tools/train.py configs/uniadapter/blip_msrvtt.py --resume
-  bash tools/dist_train.sh configs/uniadapter/blip_msrvtt.py 8"""
+  bash tools/dist_train.sh configs/uniadapter/blip_msrvtt.py 8
+
+exit code 75: a signal (SIGTERM, SIGINT, SIGUSR1) stopped the run, all steps are saved, and --resume goes on from there"""
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
@@ -56,7 +58,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     check_config(cfg, 'train')
     runner = build_runner(cfg)
     check_batches(runner)
-    with naming_dead_workers():
+    with naming_dead_workers(), leaving_when_stopped(runner):
         runner.train()
     if held is not None:
         held.release()

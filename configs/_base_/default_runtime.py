@@ -9,7 +9,8 @@ default_hooks = dict(
     finite_guard=dict(type='FiniteGuardHook'),
     checkpoint=dict(
         type='AdapterCheckpointHook', interval=1, max_keep_ckpts=2, save_best='retrieval/mean_R@1', rule='greater'),
-    sampler_seed=dict(type='DistSamplerSeedHook'))
+    sampler_seed=dict(type='DistSamplerSeedHook'),
+    stop_on_signal=dict(type='StopOnSignalHook'))
 custom_hooks = [dict(type='FreezeReportHook'), dict(type='EpochSeedHook'), dict(type='AlphaRampHook')]
 
 env_cfg = dict(

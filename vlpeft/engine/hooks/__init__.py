@@ -9,8 +9,9 @@ from .finite_guard import FiniteGuardHook
 from .freeze_report import FreezeReportHook
 from .memory_report import MemoryReportHook
 from .schedule_check import ScheduleCheckHook
+from .stop_on_signal import StopOnSignalHook
 
 __all__ = [
     'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FiniteGuardHook',
-    'FreezeReportHook', 'MemoryReportHook', 'ScheduleCheckHook'
+    'FreezeReportHook', 'MemoryReportHook', 'ScheduleCheckHook', 'StopOnSignalHook'
 ]

@@ -55,6 +55,7 @@ class ResumableCheckpointHook(CheckpointHook):
         self.position: Position | None = None
         self.at: dict[str, int] = {}
         self.saved_at = time.monotonic()
+        self.saved_iter: int | None = None
 
     def before_train(self, runner) -> None:
         """MMEngine's; what a checkpoint names outside of the work folder is left alone.
@@ -72,6 +73,8 @@ class ResumableCheckpointHook(CheckpointHook):
         super().before_train(runner)
         info['keep_ckpt_ids'], self.keep_ckpt_ids = kept, deque(kept)
         self.training = True
+        if runner._resume and Path(self.last_ckpt).resolve().parent == Path(self.out_dir).resolve():
+            self.saved_iter = runner.iter
         if self.save_best:
             self._set_best({key: self._here(runner, path) for key, path in self._best().items()})
         if runner._resume and is_main_process():
@@ -96,25 +99,35 @@ class ResumableCheckpointHook(CheckpointHook):
         if self.wanted and runner.optim_wrapper.should_update():
             self.save_within(runner)
 
-    def save_within(self, runner) -> None:
+    def save_within(self, runner) -> bool:
         """Saves after the running iteration, as ``iter_N.pth``; all processes call it in the same ``after_train_iter``.
 
-        At the end of an epoch that is saved as such it does nothing.
+        Returns:
+            Whether it did. The end of an epoch is saved after the epoch (:meth:`save_after_epoch`).
         """
         self.wanted = False
         loop, step = runner.train_loop, runner.iter + 1
         by_iter = isinstance(loop, IterBasedTrainLoop)
         if self.by_epoch and not by_iter and loop.batch == len(loop.dataloader):
-            return
+            return False
         runner.logger.info(f'Saving checkpoint at {step} iterations')
         self._stand(runner, dict(epoch=runner.epoch, iter=step), loop.batch, by_iter and loop.validates_after(step))
         if self.by_epoch:
-            former = runner.message_hub.runtime_info.get('within')
-            runner.message_hub.update_info('within', step)
-            self._write(runner, _within(step))
-            self._remove_within(former)
+            self._write_within(runner, step)
         else:
             self._save_checkpoint_with_step(runner, step, self.at)
+        return True
+
+    def save_after_epoch(self, runner) -> None:
+        """Saves an epoch that ``interval`` leaves out, as ``iter_N.pth``; all processes call it in ``after_train_epoch``."""
+        if not self.is_saved(runner):
+            epoch = runner.epoch + 1
+            self._stand(runner, dict(epoch=epoch, iter=runner.iter), 0, runner.train_loop.validates_after(epoch))
+            self._write_within(runner, runner.iter)
+
+    def is_saved(self, runner) -> bool:
+        """Whether the work folder has a checkpoint of what the run has done up to now."""
+        return self.saved_iter == runner.iter
 
     def after_val_epoch(self, runner, metrics: dict) -> None:
         """Saves the best; and the last checkpoint anew if it is the best, or the last of the run."""
@@ -122,15 +135,17 @@ class ResumableCheckpointHook(CheckpointHook):
             return
         self._stand(runner, dict(epoch=runner.epoch, iter=runner.iter), runner.train_loop.batch, False)
         former = self._best() if self.save_best else {}
-        # MMEngine would remove the old file before it writes the new one.
+        # MMEngine would remove the old file before it writes the new one, and write that of an epoch which is not saved.
         self._set_best(dict.fromkeys(former))
+        last, self.last_ckpt = self.last_ckpt, None
         super().after_val_epoch(runner, metrics)
+        self.last_ckpt = last
         better = {key: path for key, path in self._best().items() if path} if self.save_best else {}
         self._set_best({**former, **better})
         for path in {former.get(key) for key in better} - set(better.values()) - {None}:
             self._remove(Path(path))
-        if not better and runner.iter == runner.train_loop.max_iters and self.last_ckpt is not None:
-            self._save_checkpoint_with_step(runner, runner.epoch if self.by_epoch else runner.iter, self.at)
+        if self.is_saved(runner) and (better or runner.iter == runner.train_loop.max_iters):
+            self._save_anew(runner)
 
     def after_train(self, runner) -> None:
         """MMEngine's."""
@@ -186,15 +201,31 @@ class ResumableCheckpointHook(CheckpointHook):
             self._remove(Path(self.out_dir, name))
         self._remove_within(within)
 
+    def _save_anew(self, runner) -> None:
+        """The last checkpoint."""
+        step = runner.epoch if self.by_epoch else runner.iter
+        if Path(self.last_ckpt).name == self.filename_tmpl.format(step):
+            self._save_checkpoint_with_step(runner, step, self.at)
+        else:
+            self._write_within(runner, runner.iter)
+
     def _write(self, runner, name: str) -> None:
         self.last_ckpt = str(Path(self.out_dir, name))
         runner.message_hub.update_info('last_ckpt', name)
         runner.save_checkpoint(
             self.out_dir, name, save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler,
             meta=dict(self.at), by_epoch=self.by_epoch, backend_args=ATOMIC, **self.args)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.saved_iter = time.monotonic(), self.at['iter']
         if is_main_process():
             write_atomically(Path(runner.work_dir, POINTER), lambda part: Path(part).write_text(name))
+
+    def _write_within(self, runner, step: int) -> None:
+        """A file that stays until the next checkpoint."""
+        former = runner.message_hub.runtime_info.get('within')
+        runner.message_hub.update_info('within', step)
+        self._write(runner, _within(step))
+        if former != step:
+            self._remove_within(former)
 
     def _remove(self, path: Path) -> None:
         """Removes a checkpoint that a run of vlpeft wrote into this work folder; any other stays."""

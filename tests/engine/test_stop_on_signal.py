@@ -1,0 +1,107 @@
+"""Signals at chosen moments of a run in this process: it stops there, and resumed it ends as if nothing had been."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+import tests.paced  # noqa: F401  registers its hooks
+import vlpeft  # noqa: F401
+from tests.integration.test_resume import assert_same, outcome
+from tests.workspace import write_workspace
+from vlpeft.engine.stopping import SIGNALS, Stopped
+from vlpeft.engine.work_folder import newest_checkpoint
+
+BATCHES = 5  # of an epoch, with two samples in a batch
+WORKERS = {'train_dataloader.num_workers': 2, 'val_dataloader.num_workers': 1}
+ACCUMULATED = {'optim_wrapper.accumulative_counts': 3}
+BY_ITERATION = {'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=8, val_interval=4),
+                'default_hooks.checkpoint.by_epoch': False, 'default_hooks.checkpoint.interval': 4,
+                'log_processor.by_epoch': False}
+RARE = {'default_hooks.checkpoint.interval': 2}
+
+
+@pytest.fixture(scope='module')
+def config_path(tmp_path_factory):
+    return write_workspace(tmp_path_factory.mktemp('workspace'))
+
+
+def run(config_path: Path, folder: Path, hooks=(), options=None) -> Runner:
+    config = Config.fromfile(config_path)
+    config.merge_from_dict({'train_dataloader.batch_size': 2, **(options or {})})
+    config.merge_from_dict(dict(work_dir=str(folder), experiment_name=f'{folder}{time.time_ns()}'))
+    config.custom_hooks += list(hooks)
+    if newest := newest_checkpoint(folder):
+        config.merge_from_dict(dict(load_from=str(newest), resume=True))
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(config_path, tmp_path_factory):
+    """Outcomes of whole runs by their settings, made when first asked for."""
+    made = {}
+
+    def of(options: dict) -> dict:
+        if str(options) not in made:
+            folder = tmp_path_factory.mktemp('whole') / 'run'
+            run(config_path, folder, options=options)
+            made[str(options)] = outcome(folder)
+        return made[str(options)]
+
+    return of
+
+
+@pytest.mark.parametrize('number, at, step, options, stands_at', [
+    pytest.param(signal.SIGTERM, 'step', 1, WORKERS, (2, 2, False), id='within an epoch, with workers'),
+    pytest.param(signal.SIGINT, 'step', 4, {}, (5, 0, True), id='last step of an epoch'),
+    pytest.param(signal.SIGUSR1, 'step', 5, ACCUMULATED, (8, 3, False), id='first step of a cycle'),
+    pytest.param(signal.SIGINT, 'step', 4, RARE, (5, 0, True), id='last step of an epoch that is not saved'),
+    pytest.param(signal.SIGTERM, 'epoch', 0, {}, (5, 0, True), id='after the last step of an epoch'),
+    pytest.param(signal.SIGUSR1, 'validation', 1, WORKERS, (5, 0, True), id='validation'),
+    pytest.param(signal.SIGINT, 'validation', 1, RARE, (6, 1, False), id='validation of an epoch that is not saved'),
+    pytest.param(signal.SIGTERM, 'validated', 1, {}, (6, 1, False), id='after a validation'),
+    pytest.param(signal.SIGTERM, 'validation', 2, {}, (10, 0, True), id='last validation'),
+    pytest.param(signal.SIGTERM, 'step', 9, {}, (10, 0, True), id='last step of the run'),
+    pytest.param(signal.SIGINT, 'step', 3, BY_ITERATION, (4, 4, True), id='by iterations, before a validation'),
+    pytest.param(signal.SIGINT, 'step', 5, BY_ITERATION, (6, 6, False), id='by iterations'),
+])
+def test_stopped_and_resumed_equals_uninterrupted(config_path, uninterrupted, tmp_path, number, at, step, options,
+                                                  stands_at):
+    before = [signal.getsignal(each) for each in SIGNALS]
+    try:
+        with pytest.raises(Stopped) as stopped:
+            run(config_path, tmp_path, [dict(type='SendSignal', number=int(number), at=at, step=step)], options)
+    finally:
+        for each, handler in zip(SIGNALS, before):  # what the end of a process makes needless
+            signal.signal(each, handler)
+    newest = newest_checkpoint(tmp_path)
+    assert stopped.value.code == 75 and number.name in stopped.value.message and str(newest) in stopped.value.message
+    left = outcome(tmp_path)[newest.name]
+    assert (left['at'], left['position']['batch'], left['position']['validation_due']) == stands_at
+    run(config_path, tmp_path, options=options)
+    assert_same(outcome(tmp_path), uninterrupted(options))
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_a_signal_before_the_validation_of_a_resumed_run_loses_nothing(config_path, uninterrupted, tmp_path):
+    """The run is stopped in its validation, and again in the one it owes."""
+    before = [signal.getsignal(each) for each in SIGNALS]
+    for _ in range(2):
+        with pytest.raises(Stopped, match='75'):
+            run(config_path, tmp_path, [dict(type='SendSignal', number=int(signal.SIGTERM), at='validation', step=1)])
+        for each, handler in zip(SIGNALS, before):
+            signal.signal(each, handler)
+        assert newest_checkpoint(tmp_path).name == 'epoch_1.pth'
+    run(config_path, tmp_path)
+    assert_same(outcome(tmp_path), uninterrupted({}))
+
+
+def test_a_run_that_cannot_save_leaves_signals_alone(config_path, tmp_path):
+    options = {'default_hooks.checkpoint': dict(_delete_=True, type='CheckpointHook'), 'train_cfg.max_epochs': 1}
+    with pytest.raises(KeyboardInterrupt):
+        run(config_path, tmp_path, [dict(type='SendSignal', number=int(signal.SIGINT), at='step', step=1)], options)
