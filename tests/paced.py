@@ -11,7 +11,7 @@ from vlpeft.registry import HOOKS
 
 @HOOKS.register_module()
 class SendSignal(Hook):
-    """Sends the process a signal in the course of a run.
+    """Sends the process a signal in the course of a run, once.
 
     Args:
         number: Of the signal.
@@ -25,6 +25,7 @@ class SendSignal(Hook):
 
     def _send(self, at: str, step: int) -> None:
         if (at, step) == (self.at, self.step):
+            self.at = None
             signal.raise_signal(self.number)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:

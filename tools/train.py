@@ -8,6 +8,7 @@ from vlpeft.datasets.in_progress import naming_dead_workers
 from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
                                   check_batches, check_config, enable_eval_amp, end_process_group,
                                   existing_checkpoint, load_config)
+from vlpeft.engine.stopping import leaving_when_stopped
 from vlpeft.engine.work_folder import enter, resumed_from
 
 EPILOG = """examples:

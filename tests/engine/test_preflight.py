@@ -216,13 +216,16 @@ default_hooks = dict(checkpoint=dict(save_best={}))
     checked(write_config(workspace, 'best.py', text.format("'caption/CIDEr'")))
 
 
-@pytest.mark.parametrize('epoch, finished', [(1, False), (2, True), (3, True)])
-def test_a_finished_run_says_so(workspace, tmp_path, epoch, finished):
+@pytest.mark.parametrize('epoch, due, finished', [
+    (1, False, False), (2, None, True), (2, False, True), (2, True, False), (3, False, True)])
+def test_a_finished_run_says_so(workspace, tmp_path, epoch, due, finished):
     cfg = RunConfig.read(str(workspace))
     cfg.work_dir = str(tmp_path)
     assert finished_run(cfg) is None
     file = tmp_path / f'epoch_{epoch}.pth'
-    torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=7 * epoch)), file)
+    position = dict(batch=0, validation_due=due, epoch_length=7, world_size=1, batch_size=4, samples=28, generators=[])
+    torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=7 * epoch),
+                    **({} if due is None else dict(position=position))), file)
     cfg.load_from = str(file)
     said = finished_run(cfg)
     assert (said is not None) == finished

@@ -18,7 +18,7 @@ from vlpeft.engine.work_folder import newest_checkpoint
 BATCHES = 5  # of an epoch, with two samples in a batch
 WORKERS = {'train_dataloader.num_workers': 2, 'val_dataloader.num_workers': 1}
 ACCUMULATED = {'optim_wrapper.accumulative_counts': 3}
-BY_ITERATION = {'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=8, val_interval=4),
+BY_ITERATION = {'train_cfg': dict(type='IterBasedTrainLoop', max_iters=8, val_interval=4),
                 'default_hooks.checkpoint.by_epoch': False, 'default_hooks.checkpoint.interval': 4,
                 'log_processor.by_epoch': False}
 RARE = {'default_hooks.checkpoint.interval': 2}
@@ -31,7 +31,9 @@ def config_path(tmp_path_factory):
 
 def run(config_path: Path, folder: Path, hooks=(), options=None) -> Runner:
     config = Config.fromfile(config_path)
-    config.merge_from_dict({'train_dataloader.batch_size': 2, **(options or {})})
+    options = dict(options or {})
+    config.train_cfg = options.pop('train_cfg', config.train_cfg)
+    config.merge_from_dict({'train_dataloader.batch_size': 2, **options})
     config.merge_from_dict(dict(work_dir=str(folder), experiment_name=f'{folder}{time.time_ns()}'))
     config.custom_hooks += list(hooks)
     if newest := newest_checkpoint(folder):
@@ -56,19 +58,23 @@ def uninterrupted(config_path, tmp_path_factory):
     return of
 
 
+def case(name: str, *values, slow: bool = True):
+    return pytest.param(*values, id=name, marks=pytest.mark.slow if slow else ())
+
+
 @pytest.mark.parametrize('number, at, step, options, stands_at', [
-    pytest.param(signal.SIGTERM, 'step', 1, WORKERS, (2, 2, False), id='within an epoch, with workers'),
-    pytest.param(signal.SIGINT, 'step', 4, {}, (5, 0, True), id='last step of an epoch'),
-    pytest.param(signal.SIGUSR1, 'step', 5, ACCUMULATED, (8, 3, False), id='first step of a cycle'),
-    pytest.param(signal.SIGINT, 'step', 4, RARE, (5, 0, True), id='last step of an epoch that is not saved'),
-    pytest.param(signal.SIGTERM, 'epoch', 0, {}, (5, 0, True), id='after the last step of an epoch'),
-    pytest.param(signal.SIGUSR1, 'validation', 1, WORKERS, (5, 0, True), id='validation'),
-    pytest.param(signal.SIGINT, 'validation', 1, RARE, (6, 1, False), id='validation of an epoch that is not saved'),
-    pytest.param(signal.SIGTERM, 'validated', 1, {}, (6, 1, False), id='after a validation'),
-    pytest.param(signal.SIGTERM, 'validation', 2, {}, (10, 0, True), id='last validation'),
-    pytest.param(signal.SIGTERM, 'step', 9, {}, (10, 0, True), id='last step of the run'),
-    pytest.param(signal.SIGINT, 'step', 3, BY_ITERATION, (4, 4, True), id='by iterations, before a validation'),
-    pytest.param(signal.SIGINT, 'step', 5, BY_ITERATION, (6, 6, False), id='by iterations'),
+    case('within an epoch, with workers', signal.SIGTERM, 'step', 1, WORKERS, (2, 2, False), slow=False),
+    case('last step of an epoch', signal.SIGINT, 'step', 4, {}, (5, 0, True)),
+    case('first step of a cycle', signal.SIGUSR1, 'step', 5, ACCUMULATED, (8, 3, False)),
+    case('last step of an epoch that is not saved', signal.SIGINT, 'step', 4, RARE, (5, 0, True), slow=False),
+    case('after the last step of an epoch', signal.SIGTERM, 'epoch', 0, {}, (5, 0, True)),
+    case('validation', signal.SIGUSR1, 'validation', 1, WORKERS, (5, 0, True)),
+    case('validation of an epoch that is not saved', signal.SIGINT, 'validation', 1, RARE, (6, 1, False)),
+    case('between the figures and the best file', signal.SIGTERM, 'validated', 1, {}, (5, 0, True)),
+    case('last validation', signal.SIGTERM, 'validation', 2, {}, (10, 0, True)),
+    case('last step of the run', signal.SIGTERM, 'step', 9, {}, (10, 0, True)),
+    case('by iterations, before a validation', signal.SIGINT, 'step', 3, BY_ITERATION, (4, 4, True)),
+    case('by iterations', signal.SIGINT, 'step', 5, BY_ITERATION, (6, 6, False), slow=False),
 ])
 def test_stopped_and_resumed_equals_uninterrupted(config_path, uninterrupted, tmp_path, number, at, step, options,
                                                   stands_at):

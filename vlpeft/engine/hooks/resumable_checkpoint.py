@@ -43,15 +43,15 @@ class ResumableCheckpointHook(CheckpointHook):
     file is complete before the old one goes. Only files that a run of vlpeft wrote into this work folder are removed.
 
     Args:
-        minutes: Also saves within an epoch when this many minutes have passed since the last checkpoint, as
-            ``iter_N.pth``, of which the newest stays until the epoch ends. Defaults to None.
+        minutes: Also saves when this many minutes have passed since the last checkpoint, as ``iter_N.pth``, of which
+            the newest stays until the next regular checkpoint. Defaults to None.
         **kwargs: Of MMEngine's ``CheckpointHook``.
     """
 
     def __init__(self, minutes: float | None = None, **kwargs) -> None:
         super().__init__(backend_args=ATOMIC, **kwargs)
         self.minutes = minutes
-        self.training = self.wanted = False
+        self.training = self.due = self.wanted = False
         self.position: Position | None = None
         self.at: dict[str, int] = {}
         self.saved_at = time.monotonic()
@@ -93,10 +93,10 @@ class ResumableCheckpointHook(CheckpointHook):
         """Saves after an iteration; between two updates with accumulated gradients it waits for the second."""
         if not self.by_epoch and (self.every_n_train_iters(runner, self.interval, self.save_begin) or
                                   self.save_last and self.is_last_train_iter(runner)):
-            self.wanted = True
+            self.due = True
         elif self.minutes is not None and (runner.iter + 1) % CLOCK_EVERY == 0:
             self.wanted |= _of_main_process(time.monotonic() - self.saved_at > 60 * self.minutes)
-        if self.wanted and runner.optim_wrapper.should_update():
+        if (self.due or self.wanted) and runner.optim_wrapper.should_update():
             self.save_within(runner)
 
     def save_within(self, runner) -> bool:
@@ -105,17 +105,19 @@ class ResumableCheckpointHook(CheckpointHook):
         Returns:
             Whether it did. The end of an epoch is saved after the epoch (:meth:`save_after_epoch`).
         """
-        self.wanted = False
+        due, self.due, self.wanted = self.due, False, False
         loop, step = runner.train_loop, runner.iter + 1
+        if self.saved_iter == step:
+            return True
         by_iter = isinstance(loop, IterBasedTrainLoop)
         if self.by_epoch and not by_iter and loop.batch == len(loop.dataloader):
             return False
         runner.logger.info(f'Saving checkpoint at {step} iterations')
         self._stand(runner, dict(epoch=runner.epoch, iter=step), loop.batch, by_iter and loop.validates_after(step))
-        if self.by_epoch:
-            self._write_within(runner, step)
-        else:
+        if due:
             self._save_checkpoint_with_step(runner, step, self.at)
+        else:
+            self._write_within(runner, step)
         return True
 
     def save_after_epoch(self, runner) -> None:
@@ -203,11 +205,10 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _save_anew(self, runner) -> None:
         """The last checkpoint."""
-        step = runner.epoch if self.by_epoch else runner.iter
-        if Path(self.last_ckpt).name == self.filename_tmpl.format(step):
-            self._save_checkpoint_with_step(runner, step, self.at)
-        else:
+        if runner.message_hub.runtime_info.get('within') == runner.iter:
             self._write_within(runner, runner.iter)
+        else:
+            self._save_checkpoint_with_step(runner, runner.epoch if self.by_epoch else runner.iter, self.at)
 
     def _write(self, runner, name: str) -> None:
         self.last_ckpt = str(Path(self.out_dir, name))

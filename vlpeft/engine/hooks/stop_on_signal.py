@@ -4,10 +4,12 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
+from torch.utils.data import DataLoader
 
 from vlpeft.engine.stopping import SIGNALS, Stopped
 from vlpeft.registry import HOOKS
@@ -28,8 +30,8 @@ class StopOnSignalHook(Hook):
       with the validation. Otherwise the validation and one more step come first.
     * A second signal ends the process at once, wherever it is.
 
-    Handlers are set for the time of the training, in the main thread only. Loader workers inherit them, so that signals
-    to a whole process group (Ctrl-C) do not end them before the run has saved. Without a hook that saves
+    Handlers are set for the time of the training, in the main thread only. Loader workers outlive a first signal, so
+    that one to a whole process group (Ctrl-C, ``torchrun``) does not end them before the run has saved. Without a hook that saves
     (:class:`ResumableCheckpointHook`), signals do what they did before.
 
     Raises:
@@ -50,6 +52,8 @@ class StopOnSignalHook(Hook):
         self.saver = next((hook for hook in runner.hooks if isinstance(hook, ResumableCheckpointHook)), None)
         if self.saver is None or threading.current_thread() is not threading.main_thread():
             return
+        for loader in _loaders(runner):
+            loader.worker_init_fn = PatientWorker(loader.worker_init_fn)
         self.process, self.exchanged_at = os.getpid(), time.monotonic()
         for number in SIGNALS:
             self.former[number] = signal.signal(number, self._note)
@@ -85,7 +89,7 @@ class StopOnSignalHook(Hook):
         self.leaves_at_once = False
 
     def _note(self, number: int, frame) -> None:
-        """The handler, also in loader workers."""
+        """The handler."""
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self.received = number
@@ -116,3 +120,30 @@ class StopOnSignalHook(Hook):
     def _leave_validation(self) -> None:
         raise Stopped(f'{signal.Signals(self.received).name}: the run stops in a validation, the step before it is '
                       f'saved as {self.saver.last_ckpt}; --resume begins with the validation', together=False)
+
+
+class PatientWorker:
+    """Initialises a loader worker that outlives the first signal of each kind; torch's own ends with a SIGTERM.
+
+    Args:
+        initialise: What else is done in a new worker, with its number.
+    """
+
+    def __init__(self, initialise: Callable[[int], None] | None) -> None:
+        self.initialise = initialise
+
+    def __call__(self, worker: int) -> None:
+        if self.initialise is not None:
+            self.initialise(worker)
+        for number in SIGNALS:
+            signal.signal(number, _next_one_ends)
+
+
+def _next_one_ends(number: int, frame) -> None:
+    signal.signal(number, signal.SIG_DFL)
+
+
+def _loaders(runner) -> Iterator[DataLoader]:
+    for loop in (runner.train_loop, runner.val_loop):
+        if loop is not None:
+            yield from getattr(loop.dataloader, 'loaders', {None: loop.dataloader}).values()

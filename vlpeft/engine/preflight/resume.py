@@ -6,10 +6,11 @@ from typing import Optional
 from mmengine.config import Config
 
 from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.engine.position import Position
 
 
 def finished_run(cfg: Config) -> Optional[str]:
-    """What to say of a run with ``resume`` whose checkpoint has done all of its training.
+    """What to say of a run with ``resume`` whose checkpoint has done all of its training and the last validation.
 
     Args:
         cfg (Config): Full config; ``load_from`` is the checkpoint to go on from.
@@ -23,7 +24,11 @@ def finished_run(cfg: Config) -> Optional[str]:
     path = cfg.get('load_from')
     if path is None or '://' in str(path) or not Path(path).is_file():
         return None
-    meta = read_checkpoint(path).get('meta') or {}
+    checkpoint = read_checkpoint(path)
+    position = Position.read(checkpoint)
+    if position is not None and position.validation_due:
+        return None
+    meta = checkpoint.get('meta') or {}
     for done, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
         most = cfg.train_cfg.get(limit)
         if most is not None and done in meta and meta[done] >= most:
