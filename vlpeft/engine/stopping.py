@@ -11,8 +11,6 @@ from pathlib import Path
 import torch.distributed
 from mmengine.logging import print_log
 
-from .launch import end_process_group
-
 #: Exit code of a run that saved what it had done, and goes on with ``--resume``: EX_TEMPFAIL.
 EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -41,15 +39,16 @@ def leaving_when_stopped(runner) -> Iterator[None]:
     except Stopped as stopped:
         print_log(stopped.message, logger='current', level=logging.WARNING)
         runner.visualizer.close()
-        if stopped.together:
-            end_process_group()  # all have saved
+        several = torch.distributed.is_initialized()
+        if several and stopped.together:
+            torch.distributed.barrier()  # all have saved
         if note := os.environ.get(NOTE):
             Path(note).touch()
         # Launchers send a signal to the rest when the first process has left.
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        if torch.distributed.is_initialized():
-            # The others may be anywhere, so none waits for them, and threads of the process group cannot be ended.
+        if several:
+            # Threads of a process group can abort a process that Python shuts down, and it ends only without a runner.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(EXIT_CODE)
