@@ -94,7 +94,7 @@ def alive(pids: set[int]) -> set[int]:
 def test_at_random_moments(config, whole, tmp_path, number, seed):
     """The whole process group gets it, loader workers too, as with Ctrl-C."""
     draw = random.Random(f'{number} {seed}')
-    folder, goes = tmp_path / 'run', 0
+    folder = tmp_path / 'run'
     process = start(config, folder)
     wait_for(process, MOMENTS[seed], draw.randint(1, 14 if MOMENTS[seed] == 'val' else 20))
     os.killpg(process.pid, number)
