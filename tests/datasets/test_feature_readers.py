@@ -233,6 +233,7 @@ class Named(BaseClips):
 
 def test_missing_features_are_unreadable_samples(tmp_path):
     pipeline = [dict(type='LoadFeatures', reader=dict(type='PackedHDF5Reader', file=write_packed(tmp_path / 'all.h5')))]
+    (tmp_path / 'a.json').write_text('[]')
     settings = dict(ann_file=str(tmp_path / 'a.json'), pipeline=pipeline)
     samples = Named(**settings, max_unreadable=1.)
     assert samples[0]['name'] == NAMES[0]
