@@ -30,6 +30,7 @@ def run(monkeypatch, capsys, script, *arguments):
     ('train.py', ['--work-dir', '--resume', '--amp', '--cfg-options', '--launcher', '--auto-scale-lr', 'examples']),
     ('test.py', ['--work-dir', '--amp', '--cfg-options', '--launcher', '--out', '--allow-random', 'checkpoint',
                  'examples']),
+    ('analysis_tools/replay_batch.py', ['checkpoint', 'batch', '--device', '--cfg-options', 'exit code', 'example']),
     ('misc/print_config.py', ['--cfg-options', 'config']),
     ('misc/list_registry.py', ['--registry', '--json', 'METRICS']),
 ])

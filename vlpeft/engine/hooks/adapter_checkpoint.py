@@ -44,7 +44,8 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         super().before_save_checkpoint(runner, checkpoint)
         model = self._model(runner)
         checkpoint['meta'].update(base=model.base, method=model.method)
-        checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], self.save_base, 'optimizer' in checkpoint)
+        resumable = 'optimizer' in checkpoint
+        checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], self.save_base, resumable)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Loads any dialect, completes the rest from the base, and hands MMEngine a full state dict.
