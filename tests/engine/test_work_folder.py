@@ -1,6 +1,5 @@
 """A work folder: whole files, the newest checkpoint of them, one run at a time, and nothing of others removed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -79,7 +78,23 @@ def test_between_manifest_and_file_the_old_file_is_whole(tmp_path, monkeypatch):
         seen.append(check_manifest(path)), original(name, mode)))
     write_with_manifest(path, write)
     assert seen and all(seen) and path.read_bytes() == b'three' and check_manifest(path)
-    assert len(json.loads(manifest_of(path).read_text())['versions']) == 2
+
+
+def test_writes_that_are_killed_again_and_again_leave_the_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / 'a.pth'
+    write_with_manifest(path, lambda part: Path(part).write_bytes(b'one'))
+    original = os.replace
+
+    def replace(part, target):
+        if Path(target) == path:
+            raise KeyboardInterrupt
+        original(part, target)
+
+    monkeypatch.setattr('vlpeft.checkpoint.manifest.os.replace', replace)
+    for number in range(5):
+        with pytest.raises(KeyboardInterrupt):
+            write_with_manifest(path, lambda part: Path(part).write_bytes(b'newer' + bytes([number])))
+        assert path.read_bytes() == b'one' and check_manifest(path)
 
 
 def test_the_newest_is_the_one_saved_last(folder):

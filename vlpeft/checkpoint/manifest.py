@@ -16,6 +16,8 @@ from .errors import CheckpointError
 from .hashing import file_sha256
 
 SUFFIX = '.manifest.json'
+#: Earlier versions whose entries stay.
+KEPT = 7
 #: How names of files begin that are being written; a killed run leaves them.
 WRITING = '.writing-'
 
@@ -54,7 +56,8 @@ def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
 def write_with_manifest(path: str | Path, write: Callable[[str], None], data: bytes | None = None) -> None:
     """:func:`write_atomically`, with a manifest.
 
-    The manifest comes first and has the old file's entry beside the new one's, so that it is right at any moment.
+    The manifest comes first and has the entries of earlier files beside the new one's, so that it is right at any
+    moment, also when a write is killed again and again before the new file takes its place.
 
     Args:
         path: Of the file.
@@ -66,7 +69,7 @@ def write_with_manifest(path: str | Path, write: Callable[[str], None], data: by
     def write_both(part: str) -> None:
         write(part)
         crc = checksum(part) if data is None else zlib.crc32(data)
-        _write_versions(path, [dict(size=os.path.getsize(part), crc32=crc), *_versions(path)[:1]])
+        _write_versions(path, [dict(size=os.path.getsize(part), crc32=crc), *_versions(path)[:KEPT]])
 
     write_atomically(path, write_both)
 
