@@ -106,14 +106,15 @@ def test_the_newest_is_the_one_saved_last(folder):
 
 
 @pytest.mark.parametrize('damage', ['truncated', 'flipped', 'empty'])
-def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(folder, damage, capsys):
+def test_a_damaged_one_falls_back_to_the_one_before_and_says_so(folder, damage, logged):
     path = folder / 'epoch_10.pth'
     whole = path.read_bytes()
     flipped = whole.replace(torch.full((64, ), 10.).numpy().tobytes(), torch.full((64, ), 11.).numpy().tobytes())
     assert flipped != whole
     path.write_bytes(dict(truncated=whole[:-200], flipped=flipped, empty=b'')[damage])
     assert newest_checkpoint(folder) == folder / 'epoch_9.pth'
-    assert 'going on from epoch_9.pth' in ''.join(capsys.readouterr())
+    lines = [record.getMessage() for record in logged]
+    assert any('epoch_10.pth' in line and 'going on from epoch_9.pth' in line for line in lines)
     (folder / 'epoch_9.pth').write_bytes(b'')
     with pytest.raises(SystemExit, match='none can be resumed'):
         resumed_from('auto', folder)
