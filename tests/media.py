@@ -74,8 +74,9 @@ def write_video(path, frames, fps=10, codec: str = 'libx264', audio: bool = Fals
 
 
 def write_tracks(path, frames=(), cover: str = '', sound: str = '', disposition: int | None = None,
-                 matrix: list[int] | None = None, size: tuple[int, int] = (640, 480), options: dict | None = None) -> str:
-    """A file with up to three tracks, in this order: a single grey picture, a video at 10 fps, a silent second of sound.
+                 matrix: list[int] | None = None, size: tuple[int, int] = (640, 480),
+                 options: dict | None = None) -> str:
+    """A file with up to three tracks, in this order: one grey picture, a video at 10 fps, a silent second of sound.
 
     Args:
         path (str | Path): File to write.

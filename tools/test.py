@@ -33,8 +33,9 @@ def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
                         help='checkpoint file or URL; "none" loads nothing and evaluates the base model')
     add_run_arguments(parser)
     parser.add_argument('--amp', action='store_true', help='run the model under autocast')
-    parser.add_argument('--allow-random', action='store_true', help='test although parts of the model come from no file '
-                        'and have their initial values (default: an error that names them)')
+    parser.add_argument('--allow-random', action='store_true',
+                        help='test although parts of the model come from no file and have their initial values '
+                        '(default: an error that names them)')
     parser.add_argument('--out', metavar='FILE.json', type=json_path,
                         help='write metrics, and the predictions of metrics that keep them, to this file')
     return parser.parse_args(argv)

@@ -17,7 +17,8 @@ EPILOG = """examples:
   python tools/train.py configs/uniadapter/blip_msrvtt.py --resume
   bash tools/dist_train.sh configs/uniadapter/blip_msrvtt.py 8
 
-exit code 75: a signal (SIGTERM, SIGINT, SIGUSR1) stopped the run, all steps are saved, and --resume goes on from there"""
+exit code 75: a signal (SIGTERM, SIGINT, SIGUSR1) stopped the run, all steps are saved, and --resume goes on from \
+there"""
 
 
 def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:

@@ -82,7 +82,7 @@ def bert():
 
 
 def decoder():
-    """BLIP's text decoder: ``ours`` and ``blip``, which names the last bias twice; its weight is the word embeddings."""
+    """BLIP's text decoder: ``ours`` and ``blip``, which names the last bias twice; its weight is that of words."""
     tails = {f'bert.{tail}': tensor for tail, tensor in bert().items()}
     affine([(dict(out='cls.predictions.transform.dense'), (WIDTH, WIDTH)),
             (dict(out='cls.predictions.transform.LayerNorm'), (WIDTH, )),

@@ -75,7 +75,8 @@ def test_a_released_question_answerer_through_our_layouts_and_back(tmp_path, tie
     released = released_uniadapter.vqa()
     torch.save(dict(model=released), tmp_path / 'released.pth')
     (tmp_path / 'cfg.py').write_text(f'model = {released_uniadapter.vqa_config(tied)!r}\n')
-    for src, dst, to in (('released.pth', 'ours.safetensors', 'safetensors'), ('ours.safetensors', 'ours.pth', 'vlpeft'),
+    for src, dst, to in (('released.pth', 'ours.safetensors', 'safetensors'),
+                         ('ours.safetensors', 'ours.pth', 'vlpeft'),
                          ('ours.pth', 'back.pth', 'uniadapter')):
         assert convert(tmp_path, src, dst, '--to', to) == 0
     tables = [key for key in read_checkpoint(tmp_path / 'ours.pth')['state_dict']

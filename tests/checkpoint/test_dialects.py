@@ -26,9 +26,9 @@ def released(base, adapters):
 
 def test_registered_with_a_description():
     assert dialect_names() == [
-        'ast', 'augreg', 'bert', 'blip', 'clip', 'epalm', 'mmpretrain', 'mmpretrain_backbone', 'timesformer', 'timm_vit',
-        'transformers_causal_lm', 'transformers_seq2seq', 'transformers_vit', 'uniadapter', 'vl_pet', 'vl_pet_video',
-        'vlpeft']
+        'ast', 'augreg', 'bert', 'blip', 'clip', 'epalm', 'mmpretrain', 'mmpretrain_backbone', 'timesformer',
+        'timm_vit', 'transformers_causal_lm', 'transformers_seq2seq', 'transformers_vit', 'uniadapter', 'vl_pet',
+        'vl_pet_video', 'vlpeft']
     for name in dialect_names():
         assert DIALECTS.get(name).__doc__.splitlines()[0]
         assert get_dialect(name).name == name

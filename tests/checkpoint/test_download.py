@@ -141,7 +141,8 @@ def test_the_hash_of_the_first_download_is_kept(server, tmp_path):
     path.unlink()
     other = CONTENT[::-1]
     server.state.update(content=other, etag='"2"')
-    with pytest.raises(CheckpointError, match=r'(?s)hash of the first download.*remove .*a\.pth\.manifest\.json') as error:
+    advice = r'(?s)hash of the first download.*remove .*a\.pth\.manifest\.json'
+    with pytest.raises(CheckpointError, match=advice) as error:
         fetch(f'{server.url}/a.pth', cache_dir=tmp_path)
     assert SHA256 in str(error.value) and hashlib.sha256(other).hexdigest() in str(error.value)
     assert leftovers(tmp_path) == []

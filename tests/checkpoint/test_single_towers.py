@@ -174,8 +174,8 @@ def scaled_base(folder, **options):
 
 
 def test_unread_keys_inside_a_part_are_an_error_that_names_the_setting(tmp_path):
-    with pytest.raises(CheckpointError, match=r'vision.pth \(mmpretrain_backbone layout\) has 4 keys of vision that the '
-                       r'model has no place for: vision.layers.0.attn.gamma1.weight.*set '
+    with pytest.raises(CheckpointError, match=r'vision.pth \(mmpretrain_backbone layout\) has 4 keys of vision that '
+                       r'the model has no place for: vision.layers.0.attn.gamma1.weight.*set '
                        r'vision.layer_scale_init_value=1e-5; or list them as base_checkpoint.vision.unused'):
         MODELS.build(scaled_base(tmp_path))
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.slow_vl import SlowVL, check_gradients
+from tests.slow_vl import SlowVL
 from tests.tiny_epalm import build_perceptual
 from tests.tiny_seq2seq import KeepDouble
 from tests.tiny_vl import DEPTH, FEATURES, GRID, VOCAB, WIDTH, build_vl, random_samples, vl_config, write_tokenizer

@@ -167,7 +167,8 @@ def test_flipped_bits_of_features_and_names_are_found(tmp_path):
         write(writer, names[:1])
     rng = np.random.default_rng(0)
     for file, reader, spans in (
-            (path, lambda: PackedHDF5Reader(str(path)), [pattern('one').tobytes(), pattern('two').tobytes(), b'onetwosix']),
+            (path, lambda: PackedHDF5Reader(str(path)),
+             [pattern('one').tobytes(), pattern('two').tobytes(), b'onetwosix']),
             (tmp_path / 'single/one.h5', lambda: HDF5Reader(str(tmp_path / 'single')), [pattern('one').tobytes()])):
         whole = file.read_bytes()
         for span in spans:

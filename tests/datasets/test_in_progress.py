@@ -85,7 +85,8 @@ dataset = DATASETS.build(dict(type='JSONLRetrieval', ann_file={str(tmp_path / 'a
                               pipeline=[DieOn('5.png', 6)]))
 loader = dict(dataset=dataset, batch_size=2, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=False))
 runner = Runner(Tiny(), work_dir={str(tmp_path / 'work')!r}, train_dataloader=loader,
-                train_cfg=dict(by_epoch=True, max_epochs=1), optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), log_level='ERROR')
+                train_cfg=dict(by_epoch=True, max_epochs=1), log_level='ERROR',
+                optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)))
 with naming_dead_workers():
     runner.train()
 ''')

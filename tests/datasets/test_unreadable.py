@@ -104,7 +104,8 @@ def test_a_test_that_may_skip_marks_the_clip_and_keeps_its_annotation(tmp_path):
     dataset = build(tmp_path, test_mode=True, skip_unreadable=True)
     items = [dataset[index] for index in range(5)]
     samples = [item['data_samples'] for item in items]
-    assert [sample.get('unreadable') for sample in samples] == [None] * 3 + ['no such file', 'audio-only, no video track']
+    assert [sample.get('unreadable') for sample in samples] == [
+        None, None, None, 'no such file', 'audio-only, no video track']
     assert [(sample.name, sample.clip_id, sample.text_ids, sample.texts) for sample in samples[3:]] == [
         ('gone.mp4', 3, [3], ['text of gone.mp4']), ('silent.mp4', 4, [4], ['text of silent.mp4'])]
     assert all(item['inputs'].shape == items[0]['inputs'].shape for item in items)

@@ -47,7 +47,8 @@ RUN = "!!python/object/apply:os.mkdir ['{marker}']"
     ('a.yaml', 'a: [1, 2\nb: 3\n', r'a\.yaml:\d: not plain YAML'),
     ('a.json', '{"a": 1,\n}', r'a\.json:2: not plain JSON'),
     ('a.json', '[' * 100_000, 'not plain JSON'),
-    ('a.yaml', 'a: &a [1]\n' + ''.join(f'b{i}: &b{i} [{", ".join([f"*b{i - 1}" if i else "*a"] * 9)}]\n' for i in range(12)),
+    ('a.yaml', 'a: &a [1]\n' + ''.join(
+        f'b{i}: &b{i} [{", ".join([f"*b{i - 1}" if i else "*a"] * 9)}]\n' for i in range(12)),
      'more than 100,000 settings'),
     ('a.yaml', 'a: &a [*a]\n', 'holds itself'),
     ('a.yaml', '_base_: a.yaml\n', 'inherits itself'),

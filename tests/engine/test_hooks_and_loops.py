@@ -12,7 +12,7 @@ import vlpeft  # noqa: F401
 from tests.tiny import build_retriever, write_vocabulary
 from tests.workspace import write_workspace
 from vlpeft.checkpoint.manifest import check_manifest
-from vlpeft.engine.hooks import AdapterCheckpointHook, resumable_checkpoint
+from vlpeft.engine.hooks import resumable_checkpoint
 from vlpeft.engine.hooks.resumable_checkpoint import AtomicLocalBackend
 from vlpeft.models.heads import ITMHead
 from vlpeft.registry import MODELS

@@ -1,4 +1,4 @@
-"""Configs that cannot run are refused before their base is fetched, all problems at once; overrides change something."""
+"""Configs that cannot run are refused before their base is fetched, all problems at once; overrides act."""
 
 import glob
 import subprocess

@@ -35,7 +35,8 @@ SCHEDULES = dict(
         dict(type='LinearLR', start_factor=0.25, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
         dict(type='LinearLR', start_factor=1, end_factor=0.1, begin=1, end=EPOCHS, by_epoch=True,
              convert_to_iter_based=True)],
-    cosine=lambda: [dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True, convert_to_iter_based=True)],
+    cosine=lambda: [
+        dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True, convert_to_iter_based=True)],
     by_epoch=lambda: [dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True)])
 
 
@@ -72,7 +73,8 @@ def test_training_by_iterations_goes_on_where_it_stopped(folder, sampler, stop):
             folder, name, ('vqa', ), train_cfg=dict(type='IterBasedTrainLoop', max_iters=11, val_interval=3),
             default_hooks=dict(checkpoint=dict(type='ToyCheckpointHook', interval=1, by_epoch=False)), **options)
         config.train_dataloader = dict(
-            batch_size=4, num_workers=0, dataset=config.train_dataloader.dataset, sampler=dict(type=sampler, shuffle=True))
+            batch_size=4, num_workers=0, dataset=config.train_dataloader.dataset,
+            sampler=dict(type=sampler, shuffle=True))
         runner = Runner.from_cfg(config)
         runner.train()
         return runner
@@ -91,7 +93,8 @@ def resume_on_rank(rank, world, port, folder) -> None:
     origin = dict(load_from=str(folder / 'first/epoch_1.pth'), resume=True) if rank == 0 else {}
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     try:
-        toy_run(folder, f'second{rank}', 2, SCHEDULES['linear'](), model_wrapper_cfg=wrapper, launcher='pytorch', **origin)
+        toy_run(folder, f'second{rank}', 2, SCHEDULES['linear'](), model_wrapper_cfg=wrapper, launcher='pytorch',
+                **origin)
     except CheckpointError as error:
         (folder / f'{rank}.txt').write_text(str(error))
     end_process_group()

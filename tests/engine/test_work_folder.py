@@ -1,5 +1,7 @@
 """A work folder: whole files, the newest checkpoint of them, one run at a time, and nothing of others removed."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -61,6 +63,24 @@ def test_a_file_without_a_manifest_is_read_and_one_with_a_broken_manifest_is_not
         read_checkpoint(path)
     manifest_of(path).unlink()
     assert not check_manifest(path) and read_checkpoint(path)['w'].tolist() == [1, 1]
+
+
+def test_a_manifest_without_crc32_is_called_old_and_the_file_not_damaged(tmp_path):
+    path = tmp_path / 'a.pth'
+    write_checkpoint(dict(w=torch.ones(2)), path)
+    content = path.read_bytes()
+    entry = dict(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    manifest_of(path).write_text(json.dumps(dict(file='a.pth', versions=[entry])))
+    with pytest.raises(CheckpointError) as error:
+        read_checkpoint(path)
+    assert str(error.value) == (
+        f'{manifest_of(path)} is of an older form, without CRC-32; remove it to read a.pth unchecked')
+    path.write_bytes(content[:-1])
+    with pytest.raises(CheckpointError, match='is damaged'):
+        read_checkpoint(path)
+    path.write_bytes(content)
+    manifest_of(path).unlink()
+    assert read_checkpoint(path)['w'].tolist() == [1, 1]
 
 
 def test_between_manifest_and_file_the_old_file_is_whole(tmp_path, monkeypatch):

@@ -1,8 +1,8 @@
 """Runs of a tiny recipe in forked processes that are killed on purpose: python -m tests.faults.forked FOLDER JOBS.json
 
 The parent only imports, so that a run costs what it computes. A job is ``{"name", "kill": null | {"call": n} |
-{"seconds": s} | {"file_bytes": n}}``: the run starts in ``FOLDER/name``, is ended so, and is then resumed there until it
-ends by itself. Prints one line of JSON a job: how the first run ended, in how many goes it got to the end.
+{"seconds": s} | {"file_bytes": n}}``: the run starts in ``FOLDER/name``, is ended so, and is then resumed there until
+it ends by itself. Prints one line of JSON a job: how the first run ended, in how many goes it got to the end.
 """
 
 import json

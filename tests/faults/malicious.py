@@ -1,7 +1,7 @@
 """Malicious files and the doors through which files come in.
 
-A new door is one line in ``DOORS`` of ``test_malicious_files.py``, a new payload, place in a file or format one line here:
-each is tried with all others.
+A new door is one line in ``DOORS`` of ``test_malicious_files.py``, a new payload, place in a file or format one line
+here: each is tried with all others.
 """
 
 import io
@@ -54,8 +54,8 @@ PAYLOADS = {
     'runpy': lambda folder, canary: Call(runpy.run_path, str(script(folder, canary))),
     'pickle of a pickle': lambda folder, canary: Call(pickle.loads, pickle.dumps(Call(os.mkdir, str(canary)))),
     'torch.load': lambda folder, canary: Call(torch_load, str(second_stage(folder, canary))),
-    'getattr chain': lambda folder, canary: Call(call, Call(getattr, Call(getattr, HistoryBuffer, '__init__'), '__globals__'),
-                                                 str(canary)),
+    'getattr chain': lambda folder, canary: Call(
+        call, Call(getattr, Call(getattr, HistoryBuffer, '__init__'), '__globals__'), str(canary)),
 }
 
 
@@ -73,7 +73,8 @@ WRAPS = {
     'bare': lambda evil: evil,
     'weight': lambda evil: dict(state_dict=OrderedDict(w=torch.ones(2), x=evil), meta=dict(epoch=1, iter=2)),
     'meta': lambda evil: dict(state_dict=dict(w=torch.ones(2)), meta=dict(epoch=1, iter=2, cfg=evil)),
-    'message hub': lambda evil: dict(state_dict=dict(w=torch.ones(2)), optimizer=dict(state={}), meta=dict(epoch=1, iter=2),
+    'message hub': lambda evil: dict(state_dict=dict(w=torch.ones(2)), optimizer=dict(state={}),
+                                     meta=dict(epoch=1, iter=2),
                                      message_hub=dict(log_scalars={}, runtime_info=dict(best_ckpt=evil))),
     'array': lambda evil: dict(state_dict=dict(w=torch.ones(2)), extra=np.array([evil, None], dtype=object)),
 }
@@ -92,7 +93,8 @@ def write_safetensors_of_pickle(content, path):
 #: name -> (suffixes, writer of a content).
 CONTAINERS = {
     'torch zip': (('.pth', '.pt', '.bin'), torch.save),
-    'torch legacy': (('.pth', '.bin'), lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False)),
+    'torch legacy': (('.pth', '.bin'), lambda content, path: torch.save(
+        content, path, _use_new_zipfile_serialization=False)),
     'pickle': (('.pth', '.pkl', '.npz', '.safetensors', '.h5'), lambda content, path: path.write_bytes(
         pickle.dumps(content))),
     'pickle 0': (('.pth', '.pkl'), lambda content, path: path.write_bytes(pickle.dumps(content, 0))),

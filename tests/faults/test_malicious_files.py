@@ -1,4 +1,4 @@
-"""No file runs code, reads what lies elsewhere, or touches anything but what it is read for; every refusal is one line."""
+"""No file runs code, reads what lies elsewhere, or touches what it is not read for; every refusal is one line."""
 
 import json
 import os
@@ -56,7 +56,8 @@ DOORS = [
     Door('read_checkpoint', read_checkpoint, CHECKPOINTS, (CheckpointError, )),
     Door('load_into (base_checkpoint, get_model)', lambda path: load_into(torch.nn.Linear(2, 1), path), CHECKPOINTS,
          (CheckpointError, )),
-    Door('load_from', lambda path: CheckpointLoader.load_checkpoint(f'{SCHEME}{path}'), CHECKPOINTS, (CheckpointError, )),
+    Door('load_from', lambda path: CheckpointLoader.load_checkpoint(f'{SCHEME}{path}'), CHECKPOINTS,
+         (CheckpointError, )),
     Door('MMEngine\'s loader', lambda path: CheckpointLoader.load_checkpoint(str(path)), TORCH,
          (pickle.UnpicklingError, RuntimeError)),
     Door('--resume auto', resume_auto, ('.pth', ), (SystemExit, CheckpointError)),
@@ -67,7 +68,8 @@ DOORS = [
          (CheckpointError, IndexMismatchError)),
     Door('NPZReader', lambda path: NPZReader(str(path.parent)).read(path.stem), ('.npz', ), (ClipError, )),
     Door('HDF5Reader', lambda path: HDF5Reader(str(path.parent)).read(path.stem), ('.h5', ), (ClipError, )),
-    Door('PackedHDF5Reader (feature cache)', lambda path: PackedHDF5Reader(str(path)).read('a'), ('.h5', ), (ClipError, )),
+    Door('PackedHDF5Reader (feature cache)', lambda path: PackedHDF5Reader(str(path)).read('a'), ('.h5', ),
+         (ClipError, )),
     Door('read_pickle', read_pickle, ('.pkl', ), (AnnotationError, )),
     Door('MSVD', msvd, ('.pkl', ), (AnnotationError, )),
 ]
@@ -194,8 +196,8 @@ def test_annotations_stay_in_the_data_root(tmp_path, path):
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('name', ['../x.pth', '/etc/passwd', '..', '.', '', 'a/b.pth', 'file:x', 'http://h/x', 'x?y=1', 'x#y',
-                                  'a.index.json', 'a\nb', '%2e%2e%2fx', 7, None, ['x']])
+@pytest.mark.parametrize('name', ['../x.pth', '/etc/passwd', '..', '.', '', 'a/b.pth', 'file:x', 'http://h/x', 'x?y=1',
+                                  'x#y', 'a.index.json', 'a\nb', '%2e%2e%2fx', 7, None, ['x']])
 def test_shards_stand_beside_their_index(tmp_path, name):
     index = tmp_path / 'm.bin.index.json'
     index.write_text(json.dumps(dict(weight_map=dict(w=name))))

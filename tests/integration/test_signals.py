@@ -1,4 +1,4 @@
-"""Signals to real runs of the tools: what they leave, how they exit, and that resumed they end as if nothing had been."""
+"""Signals to real runs of the tools: what they leave, how they exit, and that resumed runs end as unstopped ones."""
 
 import os
 import random

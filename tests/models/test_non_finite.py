@@ -153,7 +153,8 @@ def test_metrics_refuse_scores_that_are_not_finite():
 @pytest.mark.parametrize('count, warns', [(49, True), (50, False)])
 def test_cider_of_few_captions_warns(caplog, count, warns):
     metric = CaptionMetric(tokenizer='python')
-    metric.process(None, [dict(sample_id=i, pred_caption=f'a dog {i}', references=[f'a dog {i}']) for i in range(count)])
+    metric.process(None, [
+        dict(sample_id=i, pred_caption=f'a dog {i}', references=[f'a dog {i}']) for i in range(count)])
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     try:

@@ -300,7 +300,8 @@ def test_an_edit_of_rows_keeps_the_other_dimensions():
         return torch.cat([value, value], 1)
 
     assert run(doubled, True).shape == (1, 4, WIDTH)
-    for answer, changes_rows in ((doubled, False), (lambda value: value[..., :1], True), (lambda value: value[0], True)):
+    for answer, changes_rows in (
+            (doubled, False), (lambda value: value[..., :1], True), (lambda value: value[0], True)):
         with pytest.raises(SiteError, match='instead of a tensor of shape'):
             run(answer, changes_rows)
 

@@ -93,8 +93,8 @@ def test_exit_codes_and_reports(tmp_path, run):
     report = report_of(tmp_path / 'out')
     assert report['counts'] == dict(missing=1) and report['files'] == 7
     assert report['findings'] == [dict(
-        kind='missing', subject=f'{tmp_path}/<gone>.png', detail='no such file', sets=['train: JSONLRetrieval train.jsonl'],
-        samples=1, first_sample=3)]
+        kind='missing', subject=f'{tmp_path}/<gone>.png', detail='no such file',
+        sets=['train: JSONLRetrieval train.jsonl'], samples=1, first_sample=3)]
     page = (tmp_path / 'out/report.html').read_text()
     assert '&lt;gone&gt;.png' in page and '<gone>' not in page and '<script' not in page
     assert run('--out', tmp_path / 'out', '--ignore', 'missing')[0] == 0

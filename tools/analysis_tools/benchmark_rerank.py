@@ -102,7 +102,8 @@ def main() -> None:
             continue
         speed, flops = row['pairs_per_second'], row['gflops_per_pair']
         print(f'{row["case"]}, {row["pairs"]} pairs, {args.threads} threads')
-        print(f'  pairs/s     ours {speed["ours"]:8.1f}   plain loop {speed["plain"]:8.1f}   ratio {row["speedup"]:.1f}')
+        print(f'  pairs/s     ours {speed["ours"]:8.1f}   plain loop {speed["plain"]:8.1f}   ratio '
+              f'{row["speedup"]:.1f}')
         print(f'  GFLOP/pair  ours {flops["ours"]:8.2f}   plain loop {flops["plain"]:8.2f}   bound '
               f'{row["flop_bound"]:.1f}')
         print(f'  largest difference of a score: {row["largest_difference"]:.1e}')

@@ -85,7 +85,8 @@ class RetrievalIndex:
         try:
             self._add(path, stored)
         except (AttributeError, KeyError, TypeError) as error:
-            raise IndexMismatchError(f'{path} is a damaged retrieval index ({type(error).__name__}: {error})') from error
+            raise IndexMismatchError(
+                f'{path} is a damaged retrieval index ({type(error).__name__}: {error})') from error
 
     def _add(self, path: Union[str, Path], stored: Mapping[str, Any]) -> None:
         differing = _differences(stored['meta']['identity'], self.identity)

@@ -95,8 +95,8 @@ def _fetch_url(url: str, sha256: Optional[str], folder: Path) -> Path:
         found = file_sha256(part)
         if wanted not in (None, found):
             part.unlink()
-            first = '' if sha256 else (f'\nthat is the hash of the first download; if the file was replaced on purpose, '
-                                       f'remove {manifest_of(target)}')
+            first = '' if sha256 else (f'\nthat is the hash of the first download; if the file was replaced on '
+                                       f'purpose, remove {manifest_of(target)}')
             raise CheckpointError(f'{_mismatch(url, wanted, found)}\nthe download was deleted{first}')
         write_manifest(target, part)
         os.replace(part, target)

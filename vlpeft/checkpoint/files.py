@@ -4,7 +4,7 @@ import json
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Dict, Optional, Union
 
 import numpy as np
 import torch
@@ -71,7 +71,9 @@ def read_checkpoint(path: Union[str, Path], checked: bool = True) -> Dict[str, A
 
 def write_safetensors(state: Dict[str, Tensor], path: Union[str, Path], metadata: Optional[Dict[str, Any]] = None
                       ) -> None:
-    """Write a flat state dict atomically, with a manifest. Tied tensors are written once per key, so any reader finds every key.
+    """Write a flat state dict atomically, with a manifest.
+
+    Tied tensors are written once per key, so any reader finds every key.
 
     Args:
         state (dict[str, Tensor]): The tensors.
@@ -127,7 +129,10 @@ def _read_arrays(path: Path) -> Dict[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuses a zip file, as torch and numpy write them, that unpacks to far more than it is: weights hardly compress."""
+    """Refuses a zip file, as torch and numpy write them, that unpacks to far more than it is.
+
+    Weights hardly compress.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             claimed = sum(member.file_size for member in archive.infolist())

@@ -94,7 +94,7 @@ def check_manifest(path: str | Path) -> bool:
         Whether there is one.
 
     Raises:
-        CheckpointError: The file is another than was written, or its manifest is none.
+        CheckpointError: The file is another than was written, or its manifest is none or of an older form.
     """
     path = Path(path)
     if not manifest_of(path).is_file():
@@ -103,10 +103,14 @@ def check_manifest(path: str | Path) -> bool:
     if not versions:
         raise CheckpointError(f'{manifest_of(path)} is no manifest; remove it to read {path.name} unchecked')
     size = path.stat().st_size
-    if not any(entry.get('size') == size and entry.get('crc32') == checksum(path) for entry in versions):
-        raise CheckpointError(f'{path} is damaged: it has {size:,} bytes, and its size or checksum is not the one that '
-                              f'was written ({versions[0].get("size")} bytes, see {manifest_of(path).name})')
-    return True
+    recorded = [entry.get('crc32') for entry in versions if entry.get('size') == size]
+    if recorded and checksum(path) in recorded:
+        return True
+    if None in recorded:
+        raise CheckpointError(f'{manifest_of(path)} is of an older form, without CRC-32; remove it to read {path.name} '
+                              'unchecked')
+    raise CheckpointError(f'{path} is damaged: it has {size:,} bytes, and its size or checksum is not the one that '
+                          f'was written ({versions[0].get("size")} bytes, see {manifest_of(path).name})')
 
 
 def remove_with_manifest(path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The global random generators: their states, what a piece of code draws from them, hiding it from the rest of a run."""
+"""The global random generators: their states, what a piece of code draws from them, hiding that from the run."""
 
 import hashlib
 import random

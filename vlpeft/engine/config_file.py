@@ -1,8 +1,8 @@
 """Reading config files. Python configs are programs; YAML and JSON configs are data, and reading them runs nothing.
 
 MMEngine's own reader builds whatever Python object a YAML file names, follows ``_base_`` from YAML into Python files,
-imports ``custom_imports``, puts environment variables into texts, and finds any function by a dotted ``type``. A YAML or
-JSON config can do none of this here, nor can those that it inherits.
+imports ``custom_imports``, puts environment variables into texts, and finds any function by a dotted ``type``. A YAML
+or JSON config can do none of this here, nor can those that it inherits.
 """
 
 import json
@@ -55,8 +55,8 @@ def read_config(path: str | Path) -> Config:
         path (str | Path): Of a Python config, which is run as a program; or a YAML or JSON file, which is not.
 
     Raises:
-        ConfigFileError: A YAML or JSON config, or one that it inherits, is damaged or asks for what only a Python config
-            may: a Python base, ``custom_imports``, environment variables, objects of any module.
+        ConfigFileError: A YAML or JSON config, or one that it inherits, is damaged or asks for what only a Python
+            config may: a Python base, ``custom_imports``, environment variables, objects of any module.
         FileNotFoundError: There is no such file. Of Python configs also the other errors of ``Config.fromfile``.
     """
     path = Path(path).expanduser()
@@ -73,7 +73,8 @@ def read_config(path: str | Path) -> Config:
 def _check_chain(path: Path, above: tuple[Path, ...]) -> None:
     """Refuses what is no data in a config and all that it inherits; ``above`` are those that inherit it."""
     if not path.is_file():
-        raise FileNotFoundError(f'config file {path} does not exist' + (f', which {above[-1]} inherits' if above else ''))
+        inheritor = f', which {above[-1]} inherits' if above else ''
+        raise FileNotFoundError(f'config file {path} does not exist{inheritor}')
     if path.resolve() in [other.resolve() for other in above]:
         raise ConfigFileError(f'{path} inherits itself')
     content = _parse(path, BASE_VALUE.sub('""', _text(path)))
@@ -116,7 +117,8 @@ def _parse(path: Path, text: str) -> Any:
         mark = getattr(error, 'problem_mark', None)
         line = f':{mark.line + 1}' if mark else f':{error.lineno}' if hasattr(error, 'lineno') else ''
         reason = getattr(error, 'problem', None) or ' '.join(str(error).split())
-        raise ConfigFileError(f'{path}{line}: not plain {"JSON" if path.suffix == JSON else "YAML"} ({reason})') from error
+        form = 'JSON' if path.suffix == JSON else 'YAML'
+        raise ConfigFileError(f'{path}{line}: not plain {form} ({reason})') from error
 
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
@@ -134,7 +136,7 @@ def _check(path: Path, where: str, key: Any, value: Any) -> None:
     if key == 'custom_imports':
         raise ConfigFileError(f'{path}: {where} imports modules, which only a Python config (.py) may')
     if key in LOOKED_UP and isinstance(value, str) and not NAME.fullmatch(value):
-        raise ConfigFileError(f'{path}: {where}={value!r} is no registered name; a YAML or JSON config may say Name or, '
-                              f'of {", ".join(SCOPES)}, scope.Name; a Python config (.py) may name any object')
+        raise ConfigFileError(f'{path}: {where}={value!r} is no registered name; a YAML or JSON config may say Name '
+                              f'or, of {", ".join(SCOPES)}, scope.Name; a Python config (.py) may name any object')
     if key in SCOPE_KEYS and value not in SCOPES:
         raise ConfigFileError(f'{path}: {where}={value!r}; choose from {", ".join(SCOPES)}, or write a Python config')

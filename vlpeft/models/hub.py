@@ -42,7 +42,8 @@ def source_options(name: str, what: str, files: Sequence[str]) -> Dict[str, Any]
             return dict(local_files_only=True)
         HfApi().model_info(name, timeout=TIMEOUT_S)
     except (HFValidationError, RepositoryNotFoundError) as error:
-        raise ValueError(f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor a model on the hub') from error
+        raise ValueError(f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor a model on the '
+                         'hub') from error
     except Exception as error:  # the many ways in which a network fails
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor in the cache of the hub, '

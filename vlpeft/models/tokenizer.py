@@ -83,8 +83,8 @@ class TextTokenizer:
         tokens = {name: tokenizer.special_tokens_map.get(f'{name}_token') for name in ('bos', 'eos')}
         known = {name: _ids(self.trained.get(f'{name}_token_id'), self.vocab_size) for name in tokens}
         if tokens['bos'] == tokens['eos'] is not None and not (known['bos'] and known['bos'] == known['eos']):
-            yield (f'begins and ends a text with one token, {tokens["eos"]!r}; it is not known that the base was trained '
-                   'so, and one that was not cannot tell a beginning from an end')
+            yield (f'begins and ends a text with one token, {tokens["eos"]!r}; it is not known that the base was '
+                   'trained so, and one that was not cannot tell a beginning from an end')
         for name, verb in (('bos', 'begins'), ('eos', 'ends')):
             token = None if tokens[name] is None else tokenizer.convert_tokens_to_ids(tokens[name])
             if token is not None and known[name] and token not in known[name]:
@@ -200,7 +200,7 @@ class CausalTokenizer(TextTokenizer):
 
 
 def _ids(trained: object, rows: int) -> Sequence[int]:
-    """Token ids of a config's entry, which holds one, several or None; a default of larger vocabularies says nothing."""
+    """Token ids of a config's entry: one, several or None; a default of larger vocabularies says nothing."""
     several = trained if isinstance(trained, (list, tuple)) else [trained]
     return [token for token in several if token is not None and token < rows]
 

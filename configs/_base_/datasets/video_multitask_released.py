@@ -1,4 +1,5 @@
-# As video_multitask.py with the texts in the release's order: cutting to 600 tokens removes what follows long subtitles.
+# As video_multitask.py with the texts in the release's order: cutting to 600 tokens removes what follows long
+# subtitles.
 _base_ = './video_multitask.py'
 question = '[Subs] {subtitles} [Q] {question} [TS] ({ts}) [Choices] {choices} '
 tvqa_text = dict(type='ComposeText', template=question + 'tvqa: ')

@@ -29,8 +29,10 @@ def test_sets_of_recipes(method, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('recipe, tree, files', [
-    ('vl_pet/vlpet-large_bart-base_image', seq2seq_files, 13), ('vl_pet/vlpet-large_bart-base_video', seq2seq_files, 6),
-    ('vl_pet/vlpet-large_bart-base_vqa_online', seq2seq_files, 4), ('epalm/epalm_opt-2.7b_vit-b_nocaps', epalm_files, 5),
+    ('vl_pet/vlpet-large_bart-base_image', seq2seq_files, 13),
+    ('vl_pet/vlpet-large_bart-base_video', seq2seq_files, 6),
+    ('vl_pet/vlpet-large_bart-base_vqa_online', seq2seq_files, 4),
+    ('epalm/epalm_opt-2.7b_vit-b_nocaps', epalm_files, 5),
     ('epalm/epalm_opt-2.7b_timesformer_msvd-qa', epalm_files, 2)])
 def test_files_of_recipes(recipe, tree, files, tmp_path, monkeypatch):
     """Stored features, images and clips of generated sets; the sets share pictures, and nothing else is found."""

@@ -29,7 +29,7 @@ class AugRegDialect(Dialect):
         return any(_FIRST.fullmatch(key) for key in weights_of(checkpoint))
 
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
-        """The state dict in our keys: inputs last, heads joined, queries, keys and values fused; unknown ones as they are."""
+        """The state dict in our keys: inputs last, heads joined, queries, keys and values fused; unknown keys stay."""
         weights = weights_of(checkpoint)
         for key in [key for keys in self.ignored_keys(weights).values() for key in keys]:
             del weights[key]

@@ -1,4 +1,4 @@
-"""transformers' Dinov2 and ViT, bare or below a task's model: queries, keys and values apart, LayerScale by its name."""
+"""transformers' Dinov2 and ViT, bare or below a task's model: queries, keys and values apart, LayerScale named."""
 
 import re
 from typing import Any, Dict, Mapping

@@ -11,7 +11,7 @@ from .decode import check_source, stamp_of
 from .findings import KINDS, Finding, problems_of_files, refused_sets
 from .journal import Journal
 from .pool import Died, work_through
-from .sets import SPLITS, CheckedSet, read_sets
+from .sets import SPLITS, read_sets
 from .sources import Loader, Source, Sources
 
 JOURNAL = 'progress.jsonl'

@@ -13,7 +13,8 @@ CAPTIONS = ('text', 'caption', 'texts', 'references')
 SHOWN = 5
 
 
-def equal_files(sets: list[CheckedSet], sources: Mapping[str, Source], results: Mapping[str, dict]) -> Iterator[Finding]:
+def equal_files(sets: list[CheckedSet], sources: Mapping[str, Source],
+                results: Mapping[str, dict]) -> Iterator[Finding]:
     """Files of equal content within a split and across training and the others; and files that both show."""
     by_path, by_content = defaultdict(list), defaultdict(list)
     for key, source in sources.items():

@@ -1,4 +1,4 @@
-"""The distinct files that the samples of sets show, with what decodes them: the sets' own records, steps and readers."""
+"""The distinct files that the samples of sets show, and what decodes them: the sets' own records, steps, readers."""
 
 import hashlib
 import json

@@ -37,8 +37,8 @@ class AudioReader:
             tuple[np.ndarray, int]: Waveform, float32 (N,) in [-1, 1], and its samples per second.
 
         Raises:
-            ClipError: The file is missing, no sound file, damaged or empty, it ends before ``start``, or samples are NaN
-                or infinite.
+            ClipError: The file is missing, no sound file, damaged or empty, it ends before ``start``, or samples are
+                NaN or infinite.
             ImportError: soundfile is not installed.
         """
         check_file(path)

@@ -30,8 +30,10 @@ def open_media(path: str, problem: str) -> Iterator:
 
 
 def video_track(path: str, container):
-    """The track that is the video, as FFmpeg chooses: of those that are no cover art, thumbnail or still, the one marked
-    as default, then the one with more frames at its beginning; without such a mark the larger picture.
+    """The track that is the video, as FFmpeg chooses.
+
+    Of those that are no cover art, thumbnail or still, it is the one marked as default, then the one with more frames
+    at its beginning; without such a mark the larger picture.
 
     Raises:
         ClipError: There is none; the reason says what there is instead.

@@ -52,8 +52,8 @@ class FeatureReader(ABC):
             raise ClipError(path, f'features have shape {tuple(shape)} and type {dtype}, expected floats '
                                   f'({cells} cells, {dims} dims)')
         if math.prod(map(int, shape)) * dtype.itemsize > LARGEST:
-            raise ClipError(path, f'features claim {math.prod(map(int, shape)) * dtype.itemsize / 2**30:,.1f} GiB, more '
-                                  'than 1')
+            raise ClipError(path, f'features claim {math.prod(map(int, shape)) * dtype.itemsize / 2**30:,.1f} GiB, '
+                                  'more than 1')
 
 
 def checked(path: str, features: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from .colours import stored_type, to_rgb
 class ImageReader(BaseReader):
     """Still images (JPEG, PNG, …) by PIL as clips of one frame, turned upright as their EXIF data say.
 
-    Of a file with several pictures (animated GIF, PNG and WebP; TIFF with pages) it is the first one. Integers of 12, 16
-    and 32 bits and floats are scaled by their type (see :func:`~vlpeft.datasets.readers.colours.to_rgb`).
+    Of a file with several pictures (animated GIF, PNG and WebP; TIFF with pages) it is the first one. Integers of 12,
+    16 and 32 bits and floats are scaled by their type (see :func:`~vlpeft.datasets.readers.colours.to_rgb`).
 
     Args:
         background (Sequence[int], optional): Colour behind transparent pixels, (R, G, B) from 0 to 255. None drops the

@@ -14,8 +14,8 @@ DATASETS = ('features', 'names', 'done')
 
 
 class Opened(NamedTuple):
-    """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, their ``crc`` (n,) or None, and where
-    the features lie."""
+    """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, their ``crc`` (n,) or None, and
+    where the features lie."""
     file: BinaryIO
     rows: dict[str, int]
     done: np.ndarray

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and from which a run goes on as if it had not stopped: when, which, where."""
+"""Checkpoints that are whole or not there, from which a run goes on as if it had not stopped: when, which, where."""
 
 import re
 import time
@@ -121,7 +121,10 @@ class ResumableCheckpointHook(CheckpointHook):
         return True
 
     def save_after_epoch(self, runner) -> None:
-        """Saves an epoch that ``interval`` leaves out, as ``iter_N.pth``; all processes call it in ``after_train_epoch``."""
+        """Saves an epoch that ``interval`` leaves out, as ``iter_N.pth``.
+
+        All processes call it in ``after_train_epoch``.
+        """
         if not self.is_saved(runner):
             epoch = runner.epoch + 1
             self._stand(runner, dict(epoch=epoch, iter=runner.iter), 0, runner.train_loop.validates_after(epoch))
@@ -137,7 +140,8 @@ class ResumableCheckpointHook(CheckpointHook):
             return
         self._stand(runner, dict(epoch=runner.epoch, iter=runner.iter), runner.train_loop.batch, False)
         former = self._best() if self.save_best else {}
-        # MMEngine would remove the old file before it writes the new one, and write that of an epoch which is not saved.
+        # MMEngine would remove the old file before it writes the new one, and write that of an epoch that is not
+        # saved.
         self._set_best(dict.fromkeys(former))
         last, self.last_ckpt = self.last_ckpt, None
         super().after_val_epoch(runner, metrics)

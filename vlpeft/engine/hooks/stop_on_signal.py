@@ -31,8 +31,8 @@ class StopOnSignalHook(Hook):
     * A second signal ends the process at once, wherever it is.
 
     Handlers are set for the time of the training, in the main thread only. Loader workers outlive a first signal, so
-    that one to a whole process group (Ctrl-C, ``torchrun``) does not end them before the run has saved. Without a hook that saves
-    (:class:`ResumableCheckpointHook`), signals do what they did before.
+    that one to a whole process group (Ctrl-C, ``torchrun``) does not end them before the run has saved. Without a
+    hook that saves (:class:`ResumableCheckpointHook`), signals do what they did before.
 
     Raises:
         Stopped: The run has stopped.

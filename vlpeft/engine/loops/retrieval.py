@@ -100,7 +100,8 @@ class TwoStageRetrieval:
         """
         if k_test < 0:
             raise ValueError(f'k_test={k_test} must be 0 (rank by features alone) or the number of candidates')
-        least = dict(clips_per_chunk=clips_per_chunk, texts_per_batch=texts_per_batch, folds=1 if folds is None else folds)
+        least = dict(clips_per_chunk=clips_per_chunk, texts_per_batch=texts_per_batch,
+                     folds=1 if folds is None else folds)
         for name, value in least.items():
             if value < 1:
                 raise ValueError(f'{name}={value} must be at least 1')

@@ -91,7 +91,10 @@ def _not_read(cfg: Config, name: str) -> str:
 
 
 def _paths_ending_in(name: str, value: Any, path: str = '') -> Iterator[str]:
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    else:
+        items = enumerate(value) if isinstance(value, (list, tuple)) else ()
     for key, item in items:
         below = f'{path}.{key}' if path else str(key)
         if key == name:

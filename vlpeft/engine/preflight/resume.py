@@ -32,6 +32,6 @@ def finished_run(cfg: Config) -> Optional[str]:
     for done, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
         most = cfg.train_cfg.get(limit)
         if most is not None and done in meta and meta[done] >= most:
-            return (f'{path} has done {meta[done]} of {most} {done}s: the run is finished. Raise train_cfg.{limit} to go '
-                    'on, or test it with tools/test.py.')
+            return (f'{path} has done {meta[done]} of {most} {done}s: the run is finished. Raise train_cfg.{limit} to '
+                    'go on, or test it with tools/test.py.')
     return None

@@ -1,4 +1,4 @@
-"""Everything about a run that can be told before its base is fetched: types, values, files, data sets, shapes, words."""
+"""All about a run that can be told before its base is fetched: types, values, files, data sets, shapes, words."""
 
 import copy
 from pathlib import Path
@@ -110,8 +110,8 @@ def _best_problems(cfg: Config, sound: list) -> Iterator[tuple]:
         if headline and isinstance(hook, Mapping) and hook.get('save_best') == 'auto':
             prefix = metrics[0].cfg.get('prefix') or metrics[0].found.default_prefix
             yield (f'default_hooks.{name}.save_best',
-                   f"'auto' would take the first figure of {metrics[0].found.__name__}, which is not the one that it is "
-                   f"known by; say which, such as save_best='{prefix}/{headline}' with rule='greater'")
+                   f"'auto' would take the first figure of {metrics[0].found.__name__}, which is not the one that it "
+                   f"is known by; say which, such as save_best='{prefix}/{headline}' with rule='greater'")
 
 
 def _model_problems(cfg: Mapping) -> Iterator[tuple]:

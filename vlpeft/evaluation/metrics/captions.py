@@ -93,8 +93,9 @@ class CaptionMetric(ExactlyOnceMetric):
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(pairs):,} captions scored on tokens of the {report.tokenizer} tokenizer')
         if len(pairs) < FEW_FOR_CIDER:
-            logger.warning(f'CIDEr of only {len(pairs)} captions: it weighs words by how rare they are in the references '
-                           f'of the evaluated set, which says little below {FEW_FOR_CIDER}; do not compare it')
+            logger.warning(f'CIDEr of only {len(pairs)} captions: it weighs words by how rare they are in the '
+                           f'references of the evaluated set, which says little below {FEW_FOR_CIDER}; do not compare '
+                           'it')
         metrics = dict(report.scores, tokenizer=report.tokenizer)
         if len(scored) < len(results):
             metrics['left_out'] = len(results) - len(scored)
