@@ -46,7 +46,7 @@ class TextTokenizer:
     def __init__(self, vocabulary: str, max_length: Optional[int], vocab_size: int,
                  trained: Mapping[str, object] = MappingProxyType({})) -> None:
         self.vocabulary, self.max_length, self.vocab_size = vocabulary, max_length, vocab_size
-        self.trained = trained
+        self.trained = dict(trained)
         self._tokenizer = None
 
     def load(self):
