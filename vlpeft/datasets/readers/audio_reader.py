@@ -1,5 +1,7 @@
 """Audio reader: the waveform of a sound file, at one sample rate."""
 
+import os
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -15,7 +17,9 @@ class AudioReader:
     """First channel of a sound file.
 
     WAV, FLAC, OGG, MP3, … are read by libsndfile, other containers (M4A, MP4, WebM, …) by PyAV, from their beginning.
-    A WAV, OGG or MP3 file that is cut off is read as far as it goes: their headers may be wrong in good files, too.
+    A WAV file that is shorter than it declares is refused, unless it declares no real length as recordings into a pipe
+    do. OGG and MP3 files that are cut off, or lost whole pieces, are read as far as they go: nothing in them says how
+    long they are.
 
     Args:
         sample_rate (int, optional): Samples per second wanted; other files are resampled (libswresample). None keeps
@@ -49,6 +53,8 @@ class AudioReader:
         if self.sample_rate not in (None, rate):
             with decoding(path, f'cannot be resampled from {rate} samples a second'):
                 samples, rate = resample(samples, rate, self.sample_rate), self.sample_rate
+            if not len(samples):
+                raise ClipError(path, 'no sound in it')
         return samples, rate
 
 
@@ -83,12 +89,31 @@ def _read(path: str, start: float | None, end: float | None) -> tuple[np.ndarray
         samples, rate = _decode(path)
         first, stop = _samples_between(path, len(samples), rate, start, end)
         return samples[first:stop], rate
+    if file.format in ('WAV', 'WAVEX') and _is_cut_wav(path):
+        raise ClipError(path, 'truncated: the file ends before the sound that its head declares')
     with file:
         first, stop = _samples_between(path, file.frames, file.samplerate, start, end)
         with decoding(path, 'damaged or truncated'):
             file.seek(first)
             samples = file.read(stop - first, dtype='float32', always_2d=True)
+        if len(samples) < stop - first:
+            raise ClipError(path, f'damaged or truncated: {len(samples):,} of {stop - first:,} samples are there')
     return np.ascontiguousarray(samples[:, 0]), file.samplerate
+
+
+def _is_cut_wav(path: str) -> bool:
+    """Whether a WAV file is shorter than its samples, or ends within the head of what follows them. Recorders that write
+    into a pipe declare about 2 or 4 GiB, or nothing."""
+    with open(path, 'rb') as file:
+        size, place = os.fstat(file.fileno()).st_size, 12
+        while place + 8 <= size:
+            file.seek(place)
+            name, length = struct.unpack('<4sI', file.read(8))
+            place += 8 + length + length % 2
+            if name == b'data':
+                is_known = 0 < length < 0x7FFF0000
+                return is_known and (place - length % 2 > size or 0 < size - place < 8)
+    return False
 
 
 def _samples_between(path: str, count: int, rate: int, start: float | None, end: float | None) -> tuple[int, int]:

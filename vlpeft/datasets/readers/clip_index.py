@@ -13,6 +13,7 @@ from pathlib import Path
 from .base import ClipError, ClipInfo
 from .container import DECLARING, check_length, open_media, packet_end, video_track
 from .display import changes_pictures, display_matrix
+from .whole_containers import damage_in
 
 MP4 = 'mov,mp4,m4a,3gp,3g2,mj2'
 # Seeking in decord 0.6 returns wrong frames in others (MPEG-4 part 2 with B-frames, AVI, transport streams), and on a
@@ -68,11 +69,12 @@ def index_clip(path: str) -> ClipIndex:
 def _check_whole(path: str, container, track, packets: list) -> None:
     """Raise :class:`ClipError` if the file ends before what its head promises, or the demuxer met damage."""
     count = sum(packet.stream_index == track.index for packet in packets)
-    few = container.format.name == MP4 and count < track.frames
+    few = container.format.name in (MP4, 'avi') and count < track.frames
     if few or any(packet.is_corrupt for packet in packets):
         raise ClipError(path, f'truncated or damaged: {count} of {track.frames or "?"} frames are there')
-    if container.format.name == 'mpegts' and _ends_inside_a_packet(path):
-        raise ClipError(path, 'truncated: the transport stream ends inside a packet')
+    damage = damage_in(path, container.format.name)
+    if damage:
+        raise ClipError(path, damage)
     # The last frame may lack its duration.
     check_length(path, container, map(packet_end, packets), 1 / (track.average_rate or 10))
 
@@ -89,12 +91,6 @@ def _ends_inside_moov(path: str) -> bool:
                 return start + length > size
             start += max(length, 8)
     return False
-
-
-def _ends_inside_a_packet(path: str, size: int = 188) -> bool:
-    with open(path, 'rb') as file:
-        head = file.read(size + 1)
-    return len(head) > size and head[0] == head[size] == 0x47 and Path(path).stat().st_size % size != 0
 
 
 def _index(path: str, container, track, packets: list) -> ClipIndex:

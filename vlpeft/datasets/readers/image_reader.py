@@ -42,6 +42,9 @@ class ImageReader(BaseReader):
         check_file(path)
         check_indices(path, indices, 1)
         with decoding(path, 'not a readable image, or truncated'), Image.open(path) as image:
+            if image.format == 'PNG':  # decoding stops at the last pixel, before the checksums
+                with Image.open(path) as checked:
+                    checked.verify()
             stored = stored_type(image)
             pixels = to_rgb(path, ImageOps.exif_transpose(image), stored, self.background)
         return np.stack([pixels] * len(indices))
