@@ -105,14 +105,16 @@ def _is_cut_wav(path: str) -> bool:
     """Whether a WAV file is shorter than its samples, or ends within the head of what follows them. Recorders that write
     into a pipe declare about 2 or 4 GiB, or nothing."""
     with open(path, 'rb') as file:
-        size, place = os.fstat(file.fileno()).st_size, 12
+        size, place, block = os.fstat(file.fileno()).st_size, 12, 1
         while place + 8 <= size:
             file.seek(place)
             name, length = struct.unpack('<4sI', file.read(8))
+            if name == b'fmt ' and length >= 16:
+                block = struct.unpack('<12xH2x', file.read(16))[0] or 1  # bytes of a sample of all channels
             place += 8 + length + length % 2
             if name == b'data':
                 is_known = 0 < length < 0x7FFF0000
-                return is_known and (place - length % 2 > size or 0 < size - place < 8)
+                return is_known and (place - length % 2 > size or 0 < size - place < 8 or length % block > 0)
     return False
 
 
