@@ -134,10 +134,14 @@ def test_a_matroska_file_that_is_cut_is_truncated_and_a_longer_film_is_not(tmp_p
         AudioReader().read(path)
 
 
-def test_a_wav_file_that_is_cut_off_is_read_as_far_as_it_goes(tmp_path):
+def test_a_wav_file_that_is_cut_off_is_refused_and_a_recording_of_unknown_length_is_read(tmp_path):
+    """A recorder that writes into a pipe cannot go back to its head, and declares the longest file there can be."""
     path = tmp_path / 'a.wav'
     data = open(write_sound(path, NOISE), 'rb').read()
     path.write_bytes(data[:44 + 2 * 5000])
+    with pytest.raises(ClipError, match='truncated or damaged'):
+        AudioReader().read(str(path))
+    path.write_bytes(data[:4] + b'\xff' * 4 + data[8:40] + b'\xff' * 4 + data[44:44 + 2 * 5000])
     samples, _ = AudioReader().read(str(path))
     np.testing.assert_allclose(samples, NOISE[:5000], rtol=0, atol=2**-15)
 

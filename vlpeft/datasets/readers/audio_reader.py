@@ -12,6 +12,10 @@ from .base import ClipError, check_file, check_finite, decoding
 from .container import DECLARING, check_length, open_media, packet_end
 
 
+# Kinds of samples in a WAV file's head whose bytes a second are their rate times their size.
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+
+
 @READERS.register_module()
 class AudioReader:
     """First channel of a sound file.
@@ -90,7 +94,7 @@ def _read(path: str, start: float | None, end: float | None) -> tuple[np.ndarray
         first, stop = _samples_between(path, len(samples), rate, start, end)
         return samples[first:stop], rate
     if file.format in ('WAV', 'WAVEX') and _is_cut_wav(path):
-        raise ClipError(path, 'truncated: the file ends before the sound that its head declares')
+        raise ClipError(path, 'truncated or damaged: the file does not hold the sound that its head declares')
     with file:
         first, stop = _samples_between(path, file.frames, file.samplerate, start, end)
         with decoding(path, 'damaged or truncated'):
@@ -102,15 +106,18 @@ def _read(path: str, start: float | None, end: float | None) -> tuple[np.ndarray
 
 
 def _is_cut_wav(path: str) -> bool:
-    """Whether a WAV file is shorter than its samples, or ends within the head of what follows them. Recorders that write
-    into a pipe declare about 2 or 4 GiB, or nothing."""
+    """Whether a WAV file is shorter than its samples, ends within the head of what follows them, or has a head that
+    contradicts itself. Recorders that write into a pipe declare about 2 or 4 GiB, or nothing."""
     with open(path, 'rb') as file:
         size, place, block = os.fstat(file.fileno()).st_size, 12, 1
         while place + 8 <= size:
             file.seek(place)
             name, length = struct.unpack('<4sI', file.read(8))
             if name == b'fmt ' and length >= 16:
-                block = struct.unpack('<12xH2x', file.read(16))[0] or 1  # bytes of a sample of all channels
+                kind, _, rate, bytes_a_second, block, _ = struct.unpack('<HHIIHH', file.read(16))
+                if kind in (PCM, FLOAT, EXTENSIBLE) and bytes_a_second != rate * block:
+                    return True
+                block = block or 1  # bytes of a sample of all channels
             place += 8 + length + length % 2
             if name == b'data':
                 is_known = 0 < length < 0x7FFF0000
