@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# From nothing to a table in under ten minutes on two cores (after installing): bash tools/quickstart.sh
+# From nothing to a table in about ten minutes on two cores (after installing): bash tools/quickstart.sh
 # Makes .venv and installs vlpeft, generates captioned stills and clips, pre-trains a small BLIP on the stills, adapts
 # it to the clips in four ways, and compares them. A stage whose inputs have not changed since it ended is skipped.
 # QUICKSTART_SEED (0) seeds data and training; PYTHON (python3) makes the environment.
