@@ -1,6 +1,5 @@
 """Media and feature files of real encoders, seeded damage to them, and what reading them gives."""
 
-import io
 import signal
 from pathlib import Path
 from typing import NamedTuple
@@ -101,7 +100,8 @@ def damaged(data: bytes, damage: str, draw: np.random.Generator) -> bytes:
         length = int(draw.integers(1, size // 8))
         first, second = sorted(draw.integers(0, size - length, 2).tolist())
         second = max(second, min(first + length, size - length))
-        data[first:first + length], data[second:second + length] = data[second:second + length], data[first:first + length]
+        one, other = data[first:first + length], data[second:second + length]
+        data[first:first + length], data[second:second + length] = other, one
     return bytes(data[:size])
 
 

@@ -1,4 +1,4 @@
-"""Whether a container is whole where FFmpeg passes over damage and goes on: each kind by what its own structure says."""
+"""Whether a container is whole where FFmpeg passes over damage: each kind by what its own structure says."""
 
 import mmap
 import struct
