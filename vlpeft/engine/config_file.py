@@ -63,7 +63,11 @@ def read_config(path: str | Path) -> Config:
     if path.suffix not in (*YAML, JSON):
         return Config.fromfile(path)
     _check_chain(path, ())
-    cfg = Config.fromfile(path, import_custom_modules=False, use_environment_variables=False)
+    try:
+        cfg = Config.fromfile(path, import_custom_modules=False, use_environment_variables=False)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # reserved names, keys that are no texts
+        reason = error.args[0] if error.args else type(error).__name__
+        raise ConfigFileError(f'{path} cannot be a config: {reason}') from error
     # The result, because a value may come from elsewhere in a base.
     for where, key, value in _entries(cfg.to_dict(), ''):
         _check(path, where, key, value)
