@@ -64,6 +64,8 @@ DOORS = [
     Door('import_safetensors', import_safetensors, ('.safetensors', ), (CheckpointError, )),
     Door('publish_model', lambda path: TOOLS['publish_model']['strip'](path, torch.nn.Linear(2, 1)), CHECKPOINTS,
          (CheckpointError, )),
+    Door('convert_checkpoint', lambda path: TOOLS['convert_checkpoint']['gather'](
+        str(path), torch.nn.Linear(2, 1), None, None), CHECKPOINTS, (CheckpointError, )),
     Door('retrieval index', lambda path: RetrievalIndex({}).load(path), ('.safetensors', ),
          (CheckpointError, IndexMismatchError)),
     Door('NPZReader', lambda path: NPZReader(str(path.parent)).read(path.stem), ('.npz', ), (ClipError, )),
