@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 import vlpeft  # noqa: F401
 from tests.workspace import ROOT, write_base, write_workspace
 from vlpeft.checkpoint import CheckpointError
+from vlpeft.engine.launch import build_runner, load_config
 
 
 @pytest.fixture(scope='module')
@@ -157,3 +158,10 @@ def test_a_frozen_part_that_the_base_lacks_is_saved(config_path, tmp_path):
     assert not torch.equal(other.model.temporal_embedding.table, table)
     other.load_or_resume()
     assert torch.equal(other.model.temporal_embedding.table, table)
+
+
+def test_a_default_hook_that_is_none_is_off(config_path, tmp_path):
+    config = load_config(str(config_path), {'default_hooks.finite_guard': None, 'default_hooks.logger': None})
+    config.merge_from_dict(dict(work_dir=str(tmp_path), launcher='none', experiment_name='without hooks'))
+    kinds = {type(hook).__name__ for hook in build_runner(config).hooks}
+    assert 'StopOnSignalHook' in kinds and not kinds & {'FiniteGuardHook', 'LoggerHook'}

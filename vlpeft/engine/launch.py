@@ -24,6 +24,7 @@ from .preflight import ConfigError, check_run, finished_run, merge_overrides
 from .run_config import RunConfig
 
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
 def existing_config(path: str) -> str:
@@ -153,7 +154,7 @@ def enable_eval_amp(loop_cfg: dict) -> None:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the runner of a config: MMEngine's ``Runner``, ``cfg.runner_type``, or ``FlexibleRunner`` where the config
-    has a ``strategy``. Without a GPU several processes talk over gloo.
+    has a ``strategy``. Without a GPU several processes talk over gloo. A default hook that is None is off.
 
     Args:
         cfg (Config): Full config; ``launcher`` and ``work_dir`` set.
@@ -169,6 +170,9 @@ def build_runner(cfg: Config) -> Runner:
         _use_gloo(cfg)
     if cfg.get('load_from'):
         cfg.load_from = SCHEME + cfg.load_from
+    for name in [name for name, hook in cfg.get('default_hooks', {}).items() if hook is None]:
+        if name not in MMENGINE_HOOKS:  # of its own ones MMEngine knows that None is off
+            cfg.default_hooks.pop(name)
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
