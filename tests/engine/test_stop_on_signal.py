@@ -109,5 +109,10 @@ def test_a_signal_before_the_validation_of_a_resumed_run_loses_nothing(config_pa
 
 def test_a_run_that_cannot_save_leaves_signals_alone(config_path, tmp_path):
     options = {'default_hooks.checkpoint': dict(_delete_=True, type='CheckpointHook'), 'train_cfg.max_epochs': 1}
-    with pytest.raises(KeyboardInterrupt):
-        run(config_path, tmp_path, [dict(type='SendSignal', number=int(signal.SIGINT), at='step', step=1)], options)
+    # A test run in the background is given no Ctrl-C.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(config_path, tmp_path, [dict(type='SendSignal', number=int(signal.SIGINT), at='step', step=1)], options)
+    finally:
+        signal.signal(signal.SIGINT, former)
