@@ -10,6 +10,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .errors import CheckpointError
@@ -45,8 +46,7 @@ def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
     os.close(descriptor)
     try:
         write(part)
-        with open(part, 'rb') as file:
-            os.fsync(file.fileno())
+        _flush(part)
         os.chmod(part, 0o644)
         os.replace(part, path)
     finally:
@@ -62,14 +62,22 @@ def write_with_manifest(path: str | Path, write: Callable[[str], None], data: by
     Args:
         path: Of the file.
         write: As there.
-        data: What it writes, if that is at hand; saves reading it back. Defaults to None.
+        data: What it writes, if that is at hand: the manifest is then made while the file is written. Defaults to None.
     """
     path = Path(path)
+    earlier = _versions(path)[:KEPT]
 
     def write_both(part: str) -> None:
-        write(part)
-        crc = checksum(part) if data is None else zlib.crc32(data)
-        _write_versions(path, [dict(size=os.path.getsize(part), crc32=crc), *_versions(path)[:KEPT]])
+        if data is None:
+            write(part)
+            _write_versions(path, [dict(size=os.path.getsize(part), crc32=checksum(part)), *earlier])
+            return
+        with ThreadPoolExecutor(1) as beside:
+            manifest = beside.submit(lambda: _write_versions(path, [dict(size=len(data), crc32=zlib.crc32(data)),
+                                                                    *earlier]))
+            write(part)
+            _flush(part)
+            manifest.result()
 
     write_atomically(path, write_both)
 
@@ -126,6 +134,11 @@ def checksum(path: str | Path) -> int:
         while chunk := file.read(1 << 22):
             crc = zlib.crc32(chunk, crc)
     return crc
+
+
+def _flush(path: str) -> None:
+    with open(path, 'rb') as file:
+        os.fsync(file.fileno())
 
 
 def _write_versions(path: Path, versions: list[dict]) -> None:
