@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from torch.utils.data import DataLoader
@@ -67,6 +68,7 @@ def test_the_tool_says_it(tmp_path):
     build(tmp_path, signal.SIGABRT)
     (tmp_path / 'run.py').write_text(f'''
 import sys
+from pathlib import Path
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 import torch
@@ -90,6 +92,8 @@ runner = Runner(Tiny(), work_dir={str(tmp_path / 'work')!r}, train_dataloader=lo
 with naming_dead_workers():
     runner.train()
 ''')
-    done = subprocess.run([sys.executable, str(tmp_path / 'run.py')], capture_output=True, text=True)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, str(tmp_path / 'run.py')], capture_output=True, text=True,
+                          env=dict(os.environ, PYTHONPATH=str(root)))
     assert done.returncode == 1
     assert f'was reading {tmp_path}/5.png.' in done.stderr.strip().splitlines()[-1]
