@@ -13,7 +13,7 @@ from tests.resuming import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
 MOMENTS, SLOW_MOMENTS = 5, 60
-# A save writes a manifest and a file, each with three calls, and a pointer; the twelfth call belongs to the next save.
+# The first save: its manifest, its file and the pointer to it.
 EXACT = range(1, 12)
 
 
