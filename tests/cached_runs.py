@@ -55,8 +55,16 @@ def write_pictures(folder: Path, size=(48, 80), files: int = FILES) -> Path:
     return folder
 
 
-def cached_config(data: Path, name: str, cache: dict | None = None, steps=(), epochs: int = 2, batch_size: int = 4,
-                  encoder: dict | None = None, **overrides) -> Config:
+def cached_config(
+    data: Path,
+    name: str,
+    cache: dict | None = None,
+    steps=(),
+    epochs: int = 2,
+    batch_size: int = 4,
+    encoder: dict | None = None,
+    **overrides,
+) -> Config:
     """A run in ``data/name``; ``cache`` are arguments of the hook."""
     model = perceptual_config(vocabulary=str(data / 'opt'))
     model['encoder'].update(encoder or {})
@@ -64,15 +72,31 @@ def cached_config(data: Path, name: str, cache: dict | None = None, steps=(), ep
     if cache is not None:
         hooks.append(dict(dict(type='FeatureCacheHook', folder=str(data / 'cache'), batch_size=5), **cache))
     config = dict(
-        default_scope='vlpeft', work_dir=str(data / name), experiment_name=str(data / name), log_level='INFO',
-        model=model, randomness=dict(seed=7), launcher='none', env_cfg=dict(dist_cfg=dict(backend='nccl')),
+        default_scope='vlpeft',
+        work_dir=str(data / name),
+        experiment_name=str(data / name),
+        log_level='INFO',
+        model=model,
+        randomness=dict(seed=7),
+        launcher='none',
+        env_cfg=dict(dist_cfg=dict(backend='nccl')),
         train_dataloader=dict(
-            batch_size=batch_size, num_workers=0, collate_fn=dict(type='default_collate'),
+            batch_size=batch_size,
+            num_workers=0,
+            collate_fn=dict(type='default_collate'),
             sampler=dict(type='DefaultSampler', shuffle=True),
-            dataset=dict(type='JSONLCaption', ann_file=str(data / 'set.jsonl'), pipeline=[*LOAD, *steps, *TEXT],
-                         max_unreadable=0.5)),
+            dataset=dict(
+                type='JSONLCaption',
+                ann_file=str(data / 'set.jsonl'),
+                pipeline=[*LOAD, *steps, *TEXT],
+                max_unreadable=0.5,
+            ),
+        ),
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs),
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.02),
-                           constructor='TrainableOptimWrapperConstructor'),
-        default_hooks=dict(checkpoint=None), custom_hooks=hooks)
+        optim_wrapper=dict(
+            type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.02), constructor='TrainableOptimWrapperConstructor'
+        ),
+        default_hooks=dict(checkpoint=None),
+        custom_hooks=hooks,
+    )
     return Config({**config, **overrides}, format_python_code=False)

@@ -28,22 +28,29 @@ def numbered_frames(num_frames: int, size: tuple[int, int] = (48, 80)) -> np.nda
     ramp = np.linspace(40, 200, width).astype(np.uint8)
     for number, frame in enumerate(frames):
         bars = [(number >> bit) & 1 for bit in range(BITS)]
-        frame[:height // 2] = (np.repeat(bars, width // BITS) * 255)[None, :, None]
-        frame[height // 2:, :, 0] = np.roll(ramp, number)
-        frame[height // 2:, :, 1] = 120
-        frame[height // 2:, :, 2] = np.roll(ramp[::-1], number)
+        frame[: height // 2] = (np.repeat(bars, width // BITS) * 255)[None, :, None]
+        frame[height // 2 :, :, 0] = np.roll(ramp, number)
+        frame[height // 2 :, :, 1] = 120
+        frame[height // 2 :, :, 2] = np.roll(ramp[::-1], number)
     return frames
 
 
 def frame_number(frame: np.ndarray) -> int:
     """Number that a frame (H, W, 3) of :func:`numbered_frames` shows, whatever codec it went through."""
-    upper = frame[:frame.shape[0] // 2].mean(axis=(0, 2))
+    upper = frame[: frame.shape[0] // 2].mean(axis=(0, 2))
     bars = upper.reshape(BITS, -1).mean(axis=1) > 127
     return int(sum(1 << bit for bit, on in enumerate(bars) if on))
 
 
-def write_video(path, frames, fps=10, codec: str = 'libx264', audio: bool = False, options: dict | None = None,
-                pts: list[int] | None = None) -> str:
+def write_video(
+    path,
+    frames,
+    fps=10,
+    codec: str = 'libx264',
+    audio: bool = False,
+    options: dict | None = None,
+    pts: list[int] | None = None,
+) -> str:
     """Encode frames (N, H, W, 3) uint8 as a video file; the container follows the suffix of ``path``.
 
     Args:
@@ -73,9 +80,16 @@ def write_video(path, frames, fps=10, codec: str = 'libx264', audio: bool = Fals
     return str(path)
 
 
-def write_tracks(path, frames=(), cover: str = '', sound: str = '', disposition: int | None = None,
-                 matrix: list[int] | None = None, size: tuple[int, int] = (640, 480),
-                 options: dict | None = None) -> str:
+def write_tracks(
+    path,
+    frames=(),
+    cover: str = '',
+    sound: str = '',
+    disposition: int | None = None,
+    matrix: list[int] | None = None,
+    size: tuple[int, int] = (640, 480),
+    options: dict | None = None,
+) -> str:
     """A file with up to three tracks, in this order: one grey picture, a video at 10 fps, a silent second of sound.
 
     Args:
@@ -152,7 +166,7 @@ def write_truncated(path, frames, keep: float = 0.5, faststart: bool = True) -> 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format='rgb24')))
         container.mux(stream.encode())
     data = whole.read_bytes()
-    Path(path).write_bytes(data[:int(len(data) * keep)])
+    Path(path).write_bytes(data[: int(len(data) * keep)])
     whole.unlink()
     return str(path)
 

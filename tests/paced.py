@@ -18,6 +18,7 @@ class SendSignal(Hook):
         at: ``step``, ``epoch``, ``validation`` or ``validated``.
         step: Iterations, or epochs, that are done before.
     """
+
     priority = 'VERY_HIGH'
 
     def __init__(self, number: int, at: str, step: int) -> None:
@@ -49,7 +50,9 @@ class TellProgress(Hook):
         self.seconds = seconds
 
     def _tell(self, phase: str) -> None:
-        print(f'at {os.getpid()} {phase}', flush=True)
+        # One write, so that the lines of two processes never mix: print writes text and line end apart where output is
+        # a pipe that is not buffered.
+        os.write(1, f'at {os.getpid()} {phase}\n'.encode())
         time.sleep(self.seconds)
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:

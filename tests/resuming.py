@@ -14,6 +14,7 @@ from vlpeft.registry import HOOKS
 @HOOKS.register_module()
 class CopyCheckpoints(Hook):
     """Saves within every epoch too, and keeps a copy of the work folder at each checkpoint: what a kill would leave."""
+
     priority = 'LOWEST'
 
     def __init__(self, folder: str) -> None:
@@ -26,7 +27,7 @@ class CopyCheckpoints(Hook):
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         if runner.train_loop.batch == 2:
-            saver, = (hook for hook in runner.hooks if isinstance(hook, AdapterCheckpointHook))
+            (saver,) = (hook for hook in runner.hooks if isinstance(hook, AdapterCheckpointHook))
             saver.save_within(runner)
             self._copy(runner, f'within{runner.epoch + 1}')
 
@@ -44,10 +45,14 @@ def outcome(folder: Path) -> dict:
         checkpoint = torch.load(path, weights_only=True)
         info = checkpoint['message_hub']['runtime_info']
         found[path.name] = dict(
-            state=checkpoint['state_dict'], optimizer=checkpoint.get('optimizer'),
-            schedulers=checkpoint.get('param_schedulers'), best=info.get('best_score'), at=checkpoint['meta']['iter'],
+            state=checkpoint['state_dict'],
+            optimizer=checkpoint.get('optimizer'),
+            schedulers=checkpoint.get('param_schedulers'),
+            best=info.get('best_score'),
+            at=checkpoint['meta']['iter'],
             position={key: value for key, value in checkpoint.get('position', {}).items() if key != 'generators'},
-            torch=checkpoint['position']['generators'][0]['torch'] if 'position' in checkpoint else None)
+            torch=checkpoint['position']['generators'][0]['torch'] if 'position' in checkpoint else None,
+        )
     return found
 
 

@@ -26,6 +26,7 @@ TARGETS = ('yes', 'a red cat', 'ten')
 @DATASETS.register_module()
 class NumberedPictures(Dataset):
     """Random images and questions, the same in every process and epoch."""
+
     metainfo = dict(name='pictures')
 
     def __init__(self, count: int) -> None:
@@ -36,14 +37,16 @@ class NumberedPictures(Dataset):
         return len(self.images)
 
     def __getitem__(self, idx: int) -> dict:
-        sample = BaseDataElement(task='vqa', text=f'who is {idx}?' + 'a' * idx + '</a>', target=TARGETS[idx % 3],
-                                 weight=1., question_id=idx)
+        sample = BaseDataElement(
+            task='vqa', text=f'who is {idx}?' + 'a' * idx + '</a>', target=TARGETS[idx % 3], weight=1.0, question_id=idx
+        )
         return dict(inputs=self.images[idx], data_samples=sample)
 
 
 @METRICS.register_module()
 class NoteAnswers(ExactlyOnceMetric):
     """Keeps the answers."""
+
     default_prefix = 'toy'
 
     def process(self, data_batch, data_samples):
@@ -76,20 +79,41 @@ class NoteRun(NoteEpochs):
 def run_config(folder: Path, name: str, batch_size: int, model: dict, epochs: int = 2, **overrides) -> Config:
     loader = dict(num_workers=0, collate_fn=dict(type='default_collate'))
     config = dict(
-        default_scope='vlpeft', work_dir=str(folder / name), experiment_name=str(folder / name), log_level='WARNING',
-        model=model, randomness=dict(seed=7), launcher='none', env_cfg=dict(dist_cfg=dict(backend='nccl')),
-        train_dataloader=dict(loader, batch_size=batch_size, dataset=dict(type='NumberedPictures', count=TRAINED),
-                              sampler=dict(type='DefaultSampler', shuffle=True)),
-        val_dataloader=dict(loader, batch_size=1, dataset=dict(type='NumberedPictures', count=TESTED),
-                            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False)),
+        default_scope='vlpeft',
+        work_dir=str(folder / name),
+        experiment_name=str(folder / name),
+        log_level='WARNING',
+        model=model,
+        randomness=dict(seed=7),
+        launcher='none',
+        env_cfg=dict(dist_cfg=dict(backend='nccl')),
+        train_dataloader=dict(
+            loader,
+            batch_size=batch_size,
+            dataset=dict(type='NumberedPictures', count=TRAINED),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+        ),
+        val_dataloader=dict(
+            loader,
+            batch_size=1,
+            dataset=dict(type='NumberedPictures', count=TESTED),
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+        ),
         val_evaluator=dict(type='NoteAnswers'),
-        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs), val_cfg=dict(type='ValLoop'),
-        optim_wrapper=dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=0.02),
-                           constructor='TrainableOptimWrapperConstructor', clip_grad=dict(max_norm=0.5)),
+        train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs),
+        val_cfg=dict(type='ValLoop'),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=0.02),
+            constructor='TrainableOptimWrapperConstructor',
+            clip_grad=dict(max_norm=0.5),
+        ),
         param_scheduler=[dict(type='LinearLR', start_factor=0.5, end=8, by_epoch=False)],
-        default_hooks=dict(checkpoint=dict(
-            type='AdapterCheckpointHook', interval=1, save_best='toy/count', rule='greater')),
-        custom_hooks=[dict(type='NoteRun'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')])
+        default_hooks=dict(
+            checkpoint=dict(type='AdapterCheckpointHook', interval=1, save_best='toy/count', rule='greater')
+        ),
+        custom_hooks=[dict(type='NoteRun'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')],
+    )
     return Config({**config, **overrides}, format_python_code=False)
 
 
@@ -102,8 +126,14 @@ def run(config: Config) -> None:
 def _run_all(rank: int, ports: list, configs: list) -> None:
     torch.set_num_threads(1)
     for port, config in zip(ports, configs):
-        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
-                          MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES='')
+        os.environ.update(
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE='2',
+            MASTER_ADDR='127.0.0.1',
+            MASTER_PORT=str(port),
+            CUDA_VISIBLE_DEVICES='',
+        )
         run(Config(config, format_python_code=False))
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 def norm(x: Tensor, state: dict, name: str, eps: float) -> Tensor:
     mean = x.mean(-1, keepdim=True)
-    var = ((x - mean)**2).mean(-1, keepdim=True)
+    var = ((x - mean) ** 2).mean(-1, keepdim=True)
     return (x - mean) / torch.sqrt(var + eps) * state[f'{name}.weight'] + state[f'{name}.bias']
 
 
@@ -64,8 +64,9 @@ class SlowBlip:
         """(3, H, W) to (N, D)."""
         s, p = self.state, self.patch
         patches = [
-            (image[:, r:r + p, c:c + p] * s['vision.patch_embed.projection.weight']).flatten(1).sum(1)
-            + s['vision.patch_embed.projection.bias'] for r in range(0, image.shape[1], p)
+            (image[:, r : r + p, c : c + p] * s['vision.patch_embed.projection.weight']).flatten(1).sum(1)
+            + s['vision.patch_embed.projection.bias']
+            for r in range(0, image.shape[1], p)
             for c in range(0, image.shape[2], p)
         ]
         x = torch.cat([s['vision.cls_token'][0], torch.stack(patches)]) + s['vision.pos_embed'][0]
@@ -79,12 +80,18 @@ class SlowBlip:
 
     def attention(self, x, states, name, mask=None, weights=None, kv_adapter=None):
         s = self.state
-        q, k, v = (linear(x, s, f'{name}.self.query'), linear(states, s, f'{name}.self.key'),
-                   linear(states, s, f'{name}.self.value'))
+        q, k, v = (
+            linear(x, s, f'{name}.self.query'),
+            linear(states, s, f'{name}.self.key'),
+            linear(states, s, f'{name}.self.value'),
+        )
         if kv_adapter:
-            k, v = (y + s[f'{kv_adapter}.{part}.scale'] * linear(
-                linear(states, s, f'{kv_adapter}.{part}.down'), s, f'{kv_adapter}.{part}.up')
-                    for y, part in ((k, 'key'), (v, 'value')))
+            k, v = (
+                y
+                + s[f'{kv_adapter}.{part}.scale']
+                * linear(linear(states, s, f'{kv_adapter}.{part}.down'), s, f'{kv_adapter}.{part}.up')
+                for y, part in ((k, 'key'), (v, 'value'))
+            )
         if weights is not None:
             k = torch.stack([row * w for row, w in zip(k, weights)])
         out = linear(softmax_attention(q, k, v, self.heads, mask), s, f'{name}.output.dense')
@@ -94,7 +101,7 @@ class SlowBlip:
         """Unpadded ids (L,), context states (S, D) or None, key weights (S,) or None, to (L, D)."""
         s = self.state
         x = s[f'{tower}.embeddings.word_embeddings.weight'][ids]
-        x = x + s[f'{tower}.embeddings.position_embeddings.weight'][:len(ids)]
+        x = x + s[f'{tower}.embeddings.position_embeddings.weight'][: len(ids)]
         x = norm(x, s, f'{tower}.embeddings.LayerNorm', 1e-12)
         kv = f'adapter.kv_adapters.{tower.split(".")[0]}'
         kv = kv if f'{kv}.key.scale' in s else None
@@ -145,8 +152,9 @@ class SlowBlip:
         state = self.text(ids, tokens.flatten(0, 1), weights)[0]
         return linear(state, self.state, 'itm_head.classifier')
 
-    def answer_logits(self, frames: Tensor, question: Tensor, answer: Tensor, encode_id: int, decode_id: int,
-                      frame_aware: bool) -> Tensor:
+    def answer_logits(
+        self, frames: Tensor, question: Tensor, answer: Tensor, encode_id: int, decode_id: int, frame_aware: bool
+    ) -> Tensor:
         """Next-token logits (L, V) of one answer's unpadded ids, the first replaced by ``decode_id``."""
         tokens, weights = torch.stack([self.vision(frame) for frame in frames]), None
         if frame_aware and len(frames) > 1:

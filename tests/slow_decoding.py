@@ -1,15 +1,22 @@
 """Beam search of one query restated slowly: no tensors, no batch, no cache; each rule from its description."""
 
-from typing import Callable, List, Sequence, Tuple
+from collections.abc import Callable, Sequence
 
 #: rule → (what a finished sequence's sum is divided by, an unfinished one's, whether ended continuations stop a query)
 RULES = dict(
     default=(lambda new, prompt: new, lambda new, prompt: new, False),
-    released=(lambda new, prompt: new + prompt - 1, lambda new, prompt: new + prompt, True))
+    released=(lambda new, prompt: new + prompt - 1, lambda new, prompt: new + prompt, True),
+)
 
 
-def slow_search(log_probs: Callable[[Tuple[int, ...]], Sequence[float]], beams: int, end: int, most: int, rule: str,
-                prompt_length: int) -> List[Tuple[List[int], float]]:
+def slow_search(
+    log_probs: Callable[[tuple[int, ...]], Sequence[float]],
+    beams: int,
+    end: int,
+    most: int,
+    rule: str,
+    prompt_length: int,
+) -> list[tuple[list[int], float]]:
     """Sequences without their end token and their scores, best first.
 
     Args:
@@ -21,7 +28,7 @@ def slow_search(log_probs: Callable[[Tuple[int, ...]], Sequence[float]], beams: 
         prompt_length: Tokens before the new ones, padding included.
     """
     finished, unfinished, ended_stop = RULES[rule]
-    beam, kept = [((), 0.)], []
+    beam, kept = [((), 0.0)], []
 
     def keep(tokens, score):
         kept.append((list(tokens), score))
@@ -29,9 +36,12 @@ def slow_search(log_probs: Callable[[Tuple[int, ...]], Sequence[float]], beams: 
         del kept[beams:]
 
     for new in range(1, most + 1):
-        step = [(tokens + (token, ), total + log_p) for tokens, total in beam
-                for token, log_p in enumerate(log_probs(tokens))]
-        step = sorted(step, key=lambda item: -item[1])[:2 * beams]
+        step = [
+            (tokens + (token,), total + log_p)
+            for tokens, total in beam
+            for token, log_p in enumerate(log_probs(tokens))
+        ]
+        step = sorted(step, key=lambda item: -item[1])[: 2 * beams]
         for tokens, total in step[:beams]:
             if tokens[-1] == end:
                 keep(tokens[:-1], total / finished(new, prompt_length))

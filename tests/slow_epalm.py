@@ -1,7 +1,8 @@
 """eP-ALM on OPT restated slowly, one sample, one head and one token at a time, with a sequence that grows where the
 first perceptual token enters."""
 
-from typing import Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +12,14 @@ from tests.slow_seq2seq import attend, layer_norm, linear
 
 class Method(NamedTuple):
     """Parameters of :class:`vlpeft.adapters.EPALM` by name, and its options."""
+
     state: Mapping[str, Tensor]
     levels: int
     start: int
     end: int
     full: bool
 
-    def prompt(self) -> Optional[Tensor]:
+    def prompt(self) -> Tensor | None:
         if 'prompt.table' not in self.state:
             return None
         table = self.state['prompt.table']
@@ -43,7 +45,7 @@ class SlowOPT:
         method: The method, or None for the language model alone.
     """
 
-    def __init__(self, state: Mapping[str, Tensor], config, method: Optional[Method]) -> None:
+    def __init__(self, state: Mapping[str, Tensor], config, method: Method | None) -> None:
         self.state, self.config, self.method = state, config, method
 
     def embed(self, ids: Tensor, real: Tensor) -> Tensor:
@@ -57,7 +59,7 @@ class SlowOPT:
             rows.append(2 + count if there else 1)
             count += there
         positions = self.state['model.decoder.embed_positions.weight'][rows]
-        return torch.cat([x[:len(x) - len(ids)], x[len(x) - len(ids):] + positions])
+        return torch.cat([x[: len(x) - len(ids)], x[len(x) - len(ids) :] + positions])
 
     def visible(self, real: Tensor, prompt: int) -> Tensor:
         """Which of prompt and text each of them sees."""
@@ -72,21 +74,24 @@ class SlowOPT:
             row[i] |= not row.any()
         q, k, v = (linear(x, self.state, f'{name}.{part}_proj') for part in 'qkv')
         heads = self.config.num_attention_heads
-        out = attend(q, k, v, heads, visible, (x.shape[-1] // heads)**-0.5)
+        out = attend(q, k, v, heads, visible, (x.shape[-1] // heads) ** -0.5)
         return linear(out, self.state, f'{name}.out_proj')
 
     def layer(self, x: Tensor, visible: Tensor, i: int) -> Tensor:
         name = f'model.decoder.layers.{i}'
-        norms = [lambda y, part=part: layer_norm(y, self.state, f'{name}.{part}_layer_norm')
-                 for part in ('self_attn', 'final')]
-        branches = [lambda y: self.attention(y, visible, f'{name}.self_attn'),
-                    lambda y: linear(torch.clamp(linear(y, self.state, f'{name}.fc1'), min=0), self.state,
-                                     f'{name}.fc2')]
+        norms = [
+            lambda y, part=part: layer_norm(y, self.state, f'{name}.{part}_layer_norm')
+            for part in ('self_attn', 'final')
+        ]
+        branches = [
+            lambda y: self.attention(y, visible, f'{name}.self_attn'),
+            lambda y: linear(torch.clamp(linear(y, self.state, f'{name}.fc1'), min=0), self.state, f'{name}.fc2'),
+        ]
         for norm, branch in zip(norms, branches):
             x = x + branch(norm(x)) if self.config.do_layer_norm_before else norm(x + branch(x))
         return x
 
-    def logits(self, ids: Tensor, real: Tensor, vectors: Optional[Tensor]) -> Tensor:
+    def logits(self, ids: Tensor, real: Tensor, vectors: Tensor | None) -> Tensor:
         """Logits (L, V) of ids (L,), bool (L,) and vectors (K, Dv), None for none."""
         x = self.embed(ids, real)
         visible = self.visible(real, len(x) - len(ids))
@@ -106,7 +111,7 @@ class SlowOPT:
             x = layer_norm(x, self.state, 'model.decoder.final_layer_norm')
         if 'model.decoder.project_out.weight' in self.state:
             x = linear(x, self.state, 'model.decoder.project_out')
-        return x[len(x) - len(ids):] @ self.state['model.decoder.embed_tokens.weight'].T
+        return x[len(x) - len(ids) :] @ self.state['model.decoder.embed_tokens.weight'].T
 
 
 def text_loss(logits: Tensor, ids: Tensor, real: Tensor) -> Tensor:

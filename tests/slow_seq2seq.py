@@ -1,7 +1,7 @@
 """BART and T5 with VL-PET restated slowly from their formulas: one example, one head and one token at a time."""
 
 import math
-from typing import Mapping, Optional
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -89,7 +89,7 @@ class SlowVLPET:
         u = torch.stack([token + self.bottleneck(token, f'{name}.bottleneck') for token in h])
         seen = h if self.options.get('gate_input') == 'h' else u
         gates = self.gate(x, seen, real, f'{name}.gate')
-        return torch.stack([self.options.get('scale', 1.) * g * token for g, token in zip(gates, u)])
+        return torch.stack([self.options.get('scale', 1.0) * g * token for g, token in zip(gates, u)])
 
     def value(self, place: str, v: Tensor, e: Tensor) -> Tensor:
         """Values (S, D) of the encoder's output ``e`` (S, D)."""
@@ -116,16 +116,19 @@ class SlowBart:
 
     def attention(self, x: Tensor, states: Tensor, visible: Tensor, name: str, heads: int, place: str) -> Tensor:
         s = self.state
-        q, k, v = (linear(x, s, f'{name}.q_proj'), linear(states, s, f'{name}.k_proj'),
-                   linear(states, s, f'{name}.v_proj'))
+        q, k, v = (
+            linear(x, s, f'{name}.q_proj'),
+            linear(states, s, f'{name}.k_proj'),
+            linear(states, s, f'{name}.v_proj'),
+        )
         v = self.pet.value(f'{place}_v', v, states)
-        scale = (x.shape[-1] // heads)**-0.5
+        scale = (x.shape[-1] // heads) ** -0.5
         return linear(attend(q, k, v, heads, visible, scale), s, f'{name}.out_proj')
 
     def embed(self, ids: Tensor, tower: str) -> Tensor:
         name = f'model.{tower}'
         x = self.state['model.shared.weight'][ids]
-        x = x + self.state[f'{name}.embed_positions.weight'][2:2 + len(ids)]
+        x = x + self.state[f'{name}.embed_positions.weight'][2 : 2 + len(ids)]
         return layer_norm(x, self.state, f'{name}.layernorm_embedding')
 
     def add(self, x: Tensor, h: Tensor, place: str, norm: str, real: Tensor) -> Tensor:
@@ -135,7 +138,7 @@ class SlowBart:
         h = linear(gelu_erf(linear(x, self.state, f'{name}.fc1')), self.state, f'{name}.fc2')
         return self.add(x, h, place, f'{name}.final_layer_norm', real)
 
-    def encoder(self, ids: Tensor, real: Tensor, vision: Optional[Tensor] = None) -> Tensor:
+    def encoder(self, ids: Tensor, real: Tensor, vision: Tensor | None = None) -> Tensor:
         """Ids (L,), bool (L,); embedded vision tokens (N, D), to which neither position nor norm is added.
 
         Returns:
@@ -147,8 +150,9 @@ class SlowBart:
         visible = real.expand(len(x), -1)
         for i in range(self.config.encoder_layers):
             name, place = f'model.encoder.layers.{i}', f'encoder_{i}'
-            h = self.attention(x, x, visible, f'{name}.self_attn', self.config.encoder_attention_heads,
-                               f'{place}_self_attn')
+            h = self.attention(
+                x, x, visible, f'{name}.self_attn', self.config.encoder_attention_heads, f'{place}_self_attn'
+            )
             x = self.add(x, h, f'{place}_self_attn', f'{name}.self_attn_layer_norm', real)
             x = self.ffn(x, name, f'{place}_ffn', real)
         return x
@@ -160,10 +164,13 @@ class SlowBart:
         causal = torch.ones(len(x), len(x), dtype=torch.bool).tril()
         for i in range(self.config.decoder_layers):
             name, place = f'model.decoder.layers.{i}', f'decoder_{i}'
-            for sources, visible, kind, part in ((None, causal, 'self_attn', 'self_attn'),
-                                                 (states, real.expand(len(x), -1), 'cross_attn', 'encoder_attn')):
-                h = self.attention(x, x if sources is None else sources, visible, f'{name}.{part}', heads,
-                                   f'{place}_{kind}')
+            for sources, visible, kind, part in (
+                (None, causal, 'self_attn', 'self_attn'),
+                (states, real.expand(len(x), -1), 'cross_attn', 'encoder_attn'),
+            ):
+                h = self.attention(
+                    x, x if sources is None else sources, visible, f'{name}.{part}', heads, f'{place}_{kind}'
+                )
                 x = self.add(x, h, f'{place}_{kind}', f'{name}.{part}_layer_norm', all_real)
             x = self.ffn(x, name, f'{place}_ffn', all_real)
         return x @ self.state['model.shared.weight'].T
@@ -179,7 +186,7 @@ class SlowT5:
         s, heads = self.state, self.config.num_heads
         q, k, v = linear(x, s, f'{name}.q'), linear(states, s, f'{name}.k'), linear(states, s, f'{name}.v')
         v = self.pet.value(f'{place}_v', v, states)
-        return linear(attend(q, k, v, heads, visible, 1., bias), s, f'{name}.o')
+        return linear(attend(q, k, v, heads, visible, 1.0, bias), s, f'{name}.o')
 
     def bucket(self, offset: int, bidirectional: bool) -> int:
         """Bucket of a key ``offset`` tokens after its query."""
@@ -203,11 +210,12 @@ class SlowT5:
         return out.permute(2, 0, 1)
 
     def ffn(self, x: Tensor, name: str, place: str, real: Tensor) -> Tensor:
-        hidden = torch.clamp(linear(rms_norm(x, self.state, f'{name}.layer_norm'), self.state,
-                                    f'{name}.DenseReluDense.wi'), min=0)
+        hidden = torch.clamp(
+            linear(rms_norm(x, self.state, f'{name}.layer_norm'), self.state, f'{name}.DenseReluDense.wi'), min=0
+        )
         return x + self.pet.branch(place, x, linear(hidden, self.state, f'{name}.DenseReluDense.wo'), real)
 
-    def encoder(self, ids: Tensor, real: Tensor, vision: Optional[Tensor] = None) -> Tensor:
+    def encoder(self, ids: Tensor, real: Tensor, vision: Tensor | None = None) -> Tensor:
         """Ids (L,), bool (L,); embedded vision tokens (N, D), which no relative bias reaches.
 
         Returns:
@@ -237,16 +245,18 @@ class SlowT5:
             h = self.attention(normed, normed, causal, f'{name}.0.SelfAttention', f'{place}_self_attn', bias)
             x = x + self.pet.branch(f'{place}_self_attn', x, h, all_real)
             normed = rms_norm(x, self.state, f'{name}.1.layer_norm')
-            h = self.attention(normed, states, real.expand(len(x), -1), f'{name}.1.EncDecAttention',
-                               f'{place}_cross_attn')
+            h = self.attention(
+                normed, states, real.expand(len(x), -1), f'{name}.1.EncDecAttention', f'{place}_cross_attn'
+            )
             x = x + self.pet.branch(f'{place}_cross_attn', x, h, all_real)
             x = self.ffn(x, f'{name}.2', f'{place}_ffn', all_real)
         x = rms_norm(x, self.state, 'decoder.final_layer_norm') * self.config.d_model**-0.5
         return x @ self.state['shared.weight'].T
 
 
-def slow_model(lm_state: Mapping[str, Tensor], config, adapter_state: Mapping[str, Tensor], options: dict,
-               heads: int = 1):
+def slow_model(
+    lm_state: Mapping[str, Tensor], config, adapter_state: Mapping[str, Tensor], options: dict, heads: int = 1
+):
     """:class:`SlowBart` or :class:`SlowT5` by the config, with VL-PET of ``adapter_state`` and ``options``."""
     slow = SlowBart if config.model_type == 'bart' else SlowT5
     return slow(lm_state, config, SlowVLPET(adapter_state, options, heads))

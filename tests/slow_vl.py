@@ -1,6 +1,6 @@
 """The whole sequence-to-sequence model with vision restated slowly: cell by cell, sample by sample, token by token."""
 
-from typing import Iterator, Mapping, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -21,8 +21,16 @@ class SlowVL:
         options: Arguments of VL-PET.
     """
 
-    def __init__(self, lm: Mapping[str, Tensor], visual: Mapping[str, Tensor], adapter: Mapping[str, Tensor], config,
-                 tokenizer, grid: int, options: dict) -> None:
+    def __init__(
+        self,
+        lm: Mapping[str, Tensor],
+        visual: Mapping[str, Tensor],
+        adapter: Mapping[str, Tensor],
+        config,
+        tokenizer,
+        grid: int,
+        options: dict,
+    ) -> None:
         self.visual, self.config, self.tokenizer, self.grid = visual, config, tokenizer, grid
         self.bart = config.model_type == 'bart'
         self.table = lm['model.shared.weight' if self.bart else 'shared.weight']
@@ -32,25 +40,32 @@ class SlowVL:
     def of(cls, model, options: dict) -> 'SlowVL':
         """Of the parameters of a ``VLSeq2Seq``."""
         adapter = {} if model.adapter is None else dict(model.adapter.named_parameters())
-        return cls(dict(model.lm.named_parameters()), dict(model.visual_embedding.named_parameters()), adapter,
-                   model.lm.config, model.tokenizer, model.visual_embedding.grid, options)
+        return cls(
+            dict(model.lm.named_parameters()),
+            dict(model.visual_embedding.named_parameters()),
+            adapter,
+            model.lm.config,
+            model.tokenizer,
+            model.visual_embedding.grid,
+            options,
+        )
 
     def vision(self, features: Tensor) -> Tensor:
         """Vision tokens (I · grid², D) of one sample's features (I, N, F)."""
         norm = layer_norm if self.bart else rms_norm
         tokens = []
         for image, cells in enumerate(features):
-            side = round(len(cells)**0.5)
+            side = round(len(cells) ** 0.5)
             square, window = cells.view(side, side, -1), side - self.grid + 1
             for k in range(self.grid**2):
                 row, column = divmod(k, self.grid)
-                cell = square[row:row + window, column:column + window].flatten(0, 1).max(0).values
+                cell = square[row : row + window, column : column + window].flatten(0, 1).max(0).values
                 token = norm(linear(cell, self.visual, 'feature.0'), self.visual, 'feature.1')
                 token = token + norm(self.visual['position.0.bias'], self.visual, 'position.1')
                 tokens.append(token + self.visual['image.weight'][image] + self.table[len(self.table) - 1 - k])
         return torch.stack(tokens)
 
-    def logits(self, features: Tensor, samples: Sequence) -> Iterator[Tuple[Tensor, Tensor]]:
+    def logits(self, features: Tensor, samples: Sequence) -> Iterator[tuple[Tensor, Tensor]]:
         """For each sample the logits (L, V) of its target's tokens (L,); texts are padded as in the batch."""
         texts = self.tokenizer.ids([sample.text for sample in samples])
         longest = max(map(len, texts))
@@ -75,8 +90,9 @@ class SlowVL:
 
 def check_gradients(trained: Mapping[str, Tensor], found: Tensor, expected: Tensor, rtol: float) -> None:
     """The gradients of both losses by every trained parameter are equal."""
-    grads, slow_grads = (torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-                         for loss in (found, expected))
+    grads, slow_grads = (
+        torch.autograd.grad(loss, list(trained.values()), allow_unused=True) for loss in (found, expected)
+    )
     reached = 0
     for name, grad, slow in zip(trained, grads, slow_grads):
         # Constants added to all keys cancel in the softmax; boxes are zero, so their weight gets no gradient.

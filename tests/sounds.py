@@ -4,7 +4,7 @@ import numpy as np
 import soundfile
 
 
-def sine(frequency: float, seconds: float = 1., rate: int = 16000, amplitude: float = 0.5) -> np.ndarray:
+def sine(frequency: float, seconds: float = 1.0, rate: int = 16000, amplitude: float = 0.5) -> np.ndarray:
     """amplitude · sin(2 π frequency t), float64 (seconds · rate,)."""
     return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
 

@@ -28,20 +28,39 @@ def retriever_config(vocabulary: str = '', **overrides) -> dict:
         vision=dict(
             type='mmpretrain.VisionTransformer',
             arch=dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS, feedforward_channels=2 * WIDTH),
-            img_size=SIZE, patch_size=PATCH, out_type='raw', final_norm=True),
-        text=dict(type='BlipTextEncoder', vocab_size=VOCAB_SIZE, width=WIDTH, depth=DEPTH, heads=HEADS,
-                  hidden=2 * WIDTH, context_width=WIDTH, max_positions=40, dropout=0.),
+            img_size=SIZE,
+            patch_size=PATCH,
+            out_type='raw',
+            final_norm=True,
+        ),
+        text=dict(
+            type='BlipTextEncoder',
+            vocab_size=VOCAB_SIZE,
+            width=WIDTH,
+            depth=DEPTH,
+            heads=HEADS,
+            hidden=2 * WIDTH,
+            context_width=WIDTH,
+            max_positions=40,
+            dropout=0.0,
+        ),
         vocabulary=vocabulary,
         itc_head=dict(type='ITCHead', vision_width=WIDTH, text_width=WIDTH, embed_width=8, queue_size=12),
-        itm_head=dict(type='ITMHead', width=WIDTH))
+        itm_head=dict(type='ITMHead', width=WIDTH),
+    )
     return {**config, **overrides}
 
 
 def vqa_config(vocabulary: str = '', **overrides) -> dict:
     """Config of a tiny question answerer with the towers of :func:`retriever_config`."""
     retriever = retriever_config(vocabulary)
-    config = dict(type='GenerativeVQA', vision=retriever['vision'], text=retriever['text'],
-                  decoder=dict(retriever['text'], type='BlipTextDecoder'), vocabulary=vocabulary)
+    config = dict(
+        type='GenerativeVQA',
+        vision=retriever['vision'],
+        text=retriever['text'],
+        decoder=dict(retriever['text'], type='BlipTextDecoder'),
+        vocabulary=vocabulary,
+    )
     return {**config, **overrides}
 
 
@@ -81,9 +100,12 @@ def random_questions(batch: int = 3, **clips):
     clips, samples = random_batch(batch, **clips)
     answers = ['red', 'big circle', 'the small blue square', 'left', 'green']
     for i, sample in enumerate(samples):
-        chosen = answers[i:i + 1 + i % 3]
-        sample.set_data(dict(question=sample.text, question_id=i, answers=chosen,
-                             weights=[0.2 + 0.3 * j for j in range(len(chosen))]))
+        chosen = answers[i : i + 1 + i % 3]
+        sample.set_data(
+            dict(
+                question=sample.text, question_id=i, answers=chosen, weights=[0.2 + 0.3 * j for j in range(len(chosen))]
+            )
+        )
     return clips, samples
 
 

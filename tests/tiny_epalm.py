@@ -17,14 +17,29 @@ PAD, END = 1, 2
 #: Single bytes, ``</a>`` and room for more.
 VOCAB = len(SPECIALS) + 256 + 5
 WIDTH, LAYERS, HEADS, VISION = 16, 8, 2, 12
-OPT = dict(model_type='opt', hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS, ffn_dim=24,
-           word_embed_proj_dim=WIDTH, max_position_embeddings=64)
+OPT = dict(
+    model_type='opt',
+    hidden_size=WIDTH,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=HEADS,
+    ffn_dim=24,
+    word_embed_proj_dim=WIDTH,
+    max_position_embeddings=64,
+)
 LMS = dict(
     opt=OPT,
     opt_post=dict(OPT, word_embed_proj_dim=10, do_layer_norm_before=False),
     gpt2=dict(model_type='gpt2', n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_positions=64),
-    llama=dict(model_type='llama', hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=4,
-               num_key_value_heads=2, intermediate_size=24, max_position_embeddings=64))
+    llama=dict(
+        model_type='llama',
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=64,
+    ),
+)
 EPALM = dict(type='EPALM', levels=3, start=1, end=LAYERS - 1, prompt_length=2)
 
 
@@ -34,9 +49,18 @@ def write_vocabulary(folder: Path) -> str:
     tokens = SPECIALS + sorted(ByteLevel.alphabet())
     (folder / 'vocab.json').write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
     (folder / 'merges.txt').write_text('#version: 0.2\n')
-    (folder / 'tokenizer_config.json').write_text(json.dumps(dict(
-        tokenizer_class='GPT2Tokenizer', add_bos_token=True, bos_token='</s>', eos_token='</s>', unk_token='</s>',
-        pad_token='<pad>')))
+    (folder / 'tokenizer_config.json').write_text(
+        json.dumps(
+            dict(
+                tokenizer_class='GPT2Tokenizer',
+                add_bos_token=True,
+                bos_token='</s>',
+                eos_token='</s>',
+                unk_token='</s>',
+                pad_token='<pad>',
+            )
+        )
+    )
     return str(folder)
 
 
@@ -44,13 +68,21 @@ def perceptual_config(lm: str = 'opt', vocabulary: str = '', **overrides) -> dic
     """Config of a tiny model with images of 16 x 16 pixels; ``adapter`` is the whole config or entries of EPALM's."""
     adapter = overrides.pop('adapter', {})
     config = dict(
-        type='PerceptualLM', lm=LMS[lm], vocab_size=VOCAB, vocabulary=vocabulary,
+        type='PerceptualLM',
+        lm=LMS[lm],
+        vocab_size=VOCAB,
+        vocabulary=vocabulary,
         encoder=dict(
             type='mmpretrain.VisionTransformer',
             arch=dict(embed_dims=VISION, num_layers=6, num_heads=2, feedforward_channels=24),
-            img_size=16, patch_size=8, out_type='raw', final_norm=True),
+            img_size=16,
+            patch_size=8,
+            out_type='raw',
+            final_norm=True,
+        ),
         adapter=dict(EPALM, **adapter) if isinstance(adapter, dict) else adapter,
-        tasks=dict(vqa=dict(max_new_tokens=5), caption=dict(max_new_tokens=5, output='pred_caption')))
+        tasks=dict(vqa=dict(max_new_tokens=5), caption=dict(max_new_tokens=5, output='pred_caption')),
+    )
     return {**config, **overrides}
 
 
@@ -64,7 +96,7 @@ def build_perceptual(dtype=torch.float64, seed: int = 0, std: float = 0.25, **ov
 def random_texts(lengths=(6, 4, 3), left: bool = False, seed: int = 0) -> Tokens:
     """Ids of different lengths that start with the start token."""
     generator = torch.Generator().manual_seed(seed)
-    rows = [torch.randint(3, VOCAB, (length, ), generator=generator) for length in lengths]
+    rows = [torch.randint(3, VOCAB, (length,), generator=generator) for length in lengths]
     for row in rows:
         row[0] = END
     return pad(rows, torch.device('cpu'), value=PAD, left=left)

@@ -11,12 +11,30 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import AdapterSwitch, Attachment, checkpoint_blocks, describe
 
 WIDTH, DEPTH, HEADS, VOCAB = 16, 2, 4, 40
-BART = BartConfig(vocab_size=VOCAB, d_model=WIDTH, encoder_layers=DEPTH, decoder_layers=DEPTH,
-                  encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=24, decoder_ffn_dim=24,
-                  max_position_embeddings=64, forced_eos_token_id=None)
+BART = BartConfig(
+    vocab_size=VOCAB,
+    d_model=WIDTH,
+    encoder_layers=DEPTH,
+    decoder_layers=DEPTH,
+    encoder_attention_heads=HEADS,
+    decoder_attention_heads=HEADS,
+    encoder_ffn_dim=24,
+    decoder_ffn_dim=24,
+    max_position_embeddings=64,
+    forced_eos_token_id=None,
+)
 # 8 buckets up to distance 20: no distance lies on the border of two.
-T5 = T5Config(vocab_size=VOCAB, d_model=WIDTH, d_kv=WIDTH // HEADS, d_ff=24, num_layers=DEPTH, num_heads=HEADS,
-              relative_attention_num_buckets=8, relative_attention_max_distance=20, decoder_start_token_id=0)
+T5 = T5Config(
+    vocab_size=VOCAB,
+    d_model=WIDTH,
+    d_kv=WIDTH // HEADS,
+    d_ff=24,
+    num_layers=DEPTH,
+    num_heads=HEADS,
+    relative_attention_num_buckets=8,
+    relative_attention_max_distance=20,
+    decoder_start_token_id=0,
+)
 BACKBONES = ('bart', 't5')
 
 
@@ -40,8 +58,11 @@ class AdaptedLM(nn.Module):
         self.towers = {name: describe(getattr(lm, f'get_{name}')(), name) for name in ('encoder', 'decoder')}
         self.switch, self.attachments, self.adapter = AdapterSwitch(), [], None
         if adapter is not None:
-            self.adapter = (ComposedAdapter(self.towers, adapter) if isinstance(adapter, list) else
-                            ADAPTERS.build(adapter, default_args=dict(towers=self.towers)))
+            self.adapter = (
+                ComposedAdapter(self.towers, adapter)
+                if isinstance(adapter, list)
+                else ADAPTERS.build(adapter, default_args=dict(towers=self.towers))
+            )
             self.attachments.append(Attachment(self.adapter.bindings(self.towers), self.towers, self.switch))
 
     def forward(self, ids: Tensor, mask: Tensor, target: Tensor) -> Tensor:
@@ -65,7 +86,7 @@ def random_texts(batch: int = 2, length: int = 5, target: int = 3, seed: int = 0
     ids = torch.randint(3, VOCAB, (batch, length), generator=generator)
     mask = torch.ones_like(ids)
     for i in range(batch):
-        mask[i, length - 2 * i:] = 0
+        mask[i, length - 2 * i :] = 0
     return ids.masked_fill(mask == 0, 1), mask, torch.randint(3, VOCAB, (batch, target), generator=generator)
 
 

@@ -15,18 +15,39 @@ LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789:?.,()[]<>'
 EXTRA, BYTES = 200, 256
 VOCAB = dict(bart=5 + BYTES + EXTRA, t5=4 + len(LETTERS) + EXTRA)
 LM = dict(
-    bart=dict(model_type='bart', d_model=WIDTH, encoder_layers=DEPTH, decoder_layers=DEPTH, encoder_ffn_dim=24,
-              encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, decoder_ffn_dim=24,
-              max_position_embeddings=64, dropout=0.),
+    bart=dict(
+        model_type='bart',
+        d_model=WIDTH,
+        encoder_layers=DEPTH,
+        decoder_layers=DEPTH,
+        encoder_ffn_dim=24,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
+        decoder_ffn_dim=24,
+        max_position_embeddings=64,
+        dropout=0.0,
+    ),
     # 8 buckets up to distance 20: no distance lies on the border of two.
-    t5=dict(model_type='t5', d_model=WIDTH, d_kv=WIDTH // HEADS, d_ff=24, num_layers=DEPTH, num_heads=HEADS,
-            relative_attention_num_buckets=8, relative_attention_max_distance=20, dropout_rate=0.,
-            decoder_start_token_id=0))
+    t5=dict(
+        model_type='t5',
+        d_model=WIDTH,
+        d_kv=WIDTH // HEADS,
+        d_ff=24,
+        num_layers=DEPTH,
+        num_heads=HEADS,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=20,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    ),
+)
 TASKS = dict(
     vqa=dict(max_text=20, max_target=10, generation=dict(max_length=8)),
-    caption=dict(max_text=40, max_target=40, loss='token', output='pred_caption',
-                 generation=dict(num_beams=3, max_length=8)),
-    nlvr2=dict(choices=('false', 'true')))
+    caption=dict(
+        max_text=40, max_target=40, loss='token', output='pred_caption', generation=dict(num_beams=3, max_length=8)
+    ),
+    nlvr2=dict(choices=('false', 'true')),
+)
 
 
 def write_tokenizer(folder: Path, family: str) -> str:
@@ -35,6 +56,7 @@ def write_tokenizer(folder: Path, family: str) -> str:
     if family == 'bart':
         from tokenizers.pre_tokenizers import ByteLevel
         from transformers import BartTokenizerFast
+
         words = ['<s>', '<pad>', '</s>', '<unk>', *sorted(ByteLevel.alphabet()), '<mask>']
         (folder / 'vocab.json').write_text(json.dumps({word: i for i, word in enumerate(words)}))
         (folder / 'merges.txt').write_text('#version: 0.2\n')
@@ -42,7 +64,8 @@ def write_tokenizer(folder: Path, family: str) -> str:
     else:
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
         from transformers import T5TokenizerFast
-        pieces = [('<pad>', 0.), ('</s>', 0.), ('<unk>', 0.), ('▁', -2.), *((letter, -2.) for letter in LETTERS)]
+
+        pieces = [('<pad>', 0.0), ('</s>', 0.0), ('<unk>', 0.0), ('▁', -2.0), *((letter, -2.0) for letter in LETTERS)]
         tokenizer = Tokenizer(models.Unigram(pieces, unk_id=2))
         tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
         tokenizer.post_processor = processors.TemplateProcessing('$A </s>', special_tokens=[('</s>', 1)])
@@ -52,8 +75,15 @@ def write_tokenizer(folder: Path, family: str) -> str:
 
 def vl_config(family: str, vocabulary: str = '', **overrides) -> dict:
     """Config of a tiny model without dropout."""
-    config = dict(type='VLSeq2Seq', lm=LM[family], vocab_size=VOCAB[family], vocabulary=vocabulary, tasks=TASKS,
-                  feature_width=FEATURES, grid=GRID)
+    config = dict(
+        type='VLSeq2Seq',
+        lm=LM[family],
+        vocab_size=VOCAB[family],
+        vocabulary=vocabulary,
+        tasks=TASKS,
+        feature_width=FEATURES,
+        grid=GRID,
+    )
     return {**config, **overrides}
 
 
@@ -69,6 +99,8 @@ def random_samples(task: str = 'vqa', batch: int = 3, images: int = 1, cells: in
     generator = torch.Generator().manual_seed(5)
     features = torch.randn(batch, images, cells, FEATURES, generator=generator, dtype=torch.float64).to(dtype)
     texts, targets = ['vqa: is it red?', 'vqa: who', 'vqa: what is that'], ['yes', 'a cat', 'ten']
-    samples = [BaseDataElement(task=task, text=texts[i % 3], target=targets[i % 3], weight=0.3 + 0.3 * (i % 3))
-               for i in range(batch)]
+    samples = [
+        BaseDataElement(task=task, text=texts[i % 3], target=targets[i % 3], weight=0.3 + 0.3 * (i % 3))
+        for i in range(batch)
+    ]
     return features, samples

@@ -18,17 +18,26 @@ VISION = dict(
     dinov2=dict(_VIT, layer_scale_init_value=0.3),
     dinov2_giant=dict(_VIT, layer_scale_init_value=0.3, layer_cfgs=dict(ffn_type='swiglu_fused')),
     beit=dict(type='mmpretrain.BEiTViT', **_SHAPE),
-    beit_plain=dict(type='mmpretrain.BEiTViT', bias=True, layer_scale_init_value=0., final_norm=True, **_SHAPE),
-    eva02=dict(type='mmpretrain.ViTEVA02', sub_ln=True, final_norm=False, **_SHAPE))
+    beit_plain=dict(type='mmpretrain.BEiTViT', bias=True, layer_scale_init_value=0.0, final_norm=True, **_SHAPE),
+    eva02=dict(type='mmpretrain.ViTEVA02', sub_ln=True, final_norm=False, **_SHAPE),
+)
 
 # Byte-pair encoding of single letters: characters, characters that end a word, two merges, start and end token.
 LETTERS = [chr(ord('a') + i) for i in range(26)]
-CLIP_VOCABULARY = LETTERS + [f'{letter}</w>' for letter in LETTERS] + ['re', 'red</w>', '<|startoftext|>',
-                                                                       '<|endoftext|>']
+CLIP_VOCABULARY = (
+    LETTERS + [f'{letter}</w>' for letter in LETTERS] + ['re', 'red</w>', '<|startoftext|>', '<|endoftext|>']
+)
 TEXT_WIDTH, TEXT_DEPTH = 24, 3
-CLIP_TEXT = dict(vocab_size=len(CLIP_VOCABULARY), hidden_size=TEXT_WIDTH, num_hidden_layers=TEXT_DEPTH,
-                 num_attention_heads=2, intermediate_size=48, max_position_embeddings=40,
-                 bos_token_id=len(CLIP_VOCABULARY) - 2, eos_token_id=len(CLIP_VOCABULARY) - 1)
+CLIP_TEXT = dict(
+    vocab_size=len(CLIP_VOCABULARY),
+    hidden_size=TEXT_WIDTH,
+    num_hidden_layers=TEXT_DEPTH,
+    num_attention_heads=2,
+    intermediate_size=48,
+    max_position_embeddings=40,
+    bos_token_id=len(CLIP_VOCABULARY) - 2,
+    eos_token_id=len(CLIP_VOCABULARY) - 1,
+)
 
 
 def write_clip_vocabulary(folder: Path) -> str:
@@ -46,7 +55,8 @@ def dual_config(vocabulary: str = '', **overrides) -> dict:
         text=dict(type='ClipTextEncoder', config=CLIP_TEXT),
         vocabulary=vocabulary,
         itc_head=dict(type='ITCHead', vision_width=WIDTH, text_width=TEXT_WIDTH, embed_width=8, queue_size=12),
-        itm_head=None)
+        itm_head=None,
+    )
     return retriever_config(**{**config, **overrides})
 
 

@@ -17,7 +17,7 @@ from vlpeft.engine.hooks.resumable_checkpoint import ResumableCheckpointHook
 from vlpeft.evaluation.metrics.base import ExactlyOnceMetric
 from vlpeft.registry import DATASETS, HOOKS, METRICS, MODELS
 
-SCALES = dict(vqa=1., gqa=-2., caption=0.5)
+SCALES = dict(vqa=1.0, gqa=-2.0, caption=0.5)
 
 
 @DATASETS.register_module()
@@ -49,7 +49,7 @@ class ToyModel(BaseModel):
         self.seen = []
 
     def forward(self, inputs, data_samples, mode='tensor'):
-        task, = {sample.task for sample in data_samples}
+        (task,) = {sample.task for sample in data_samples}
         found = SCALES[task] * self.linear(torch.stack(inputs))[:, 0]
         if mode == 'loss':
             self.seen.append((task, [sample.id for sample in data_samples]))
@@ -62,6 +62,7 @@ class ToyModel(BaseModel):
 @METRICS.register_module()
 class ToyError(ExactlyOnceMetric):
     """Mean absolute error, and how many samples it is over."""
+
     default_prefix = 'toy'
 
     def process(self, data_batch, data_samples):
@@ -77,9 +78,14 @@ class NoteGradients(Hook):
 
     def before_train(self, runner):
         self.updates = []
-        runner.optim_wrapper.optimizer.register_step_pre_hook(lambda optimizer, *_: self.updates.append(
-            (optimizer.param_groups[0]['lr'],
-             torch.cat([param.grad.flatten() for param in optimizer.param_groups[0]['params']]).cpu())))
+        runner.optim_wrapper.optimizer.register_step_pre_hook(
+            lambda optimizer, *_: self.updates.append(
+                (
+                    optimizer.param_groups[0]['lr'],
+                    torch.cat([param.grad.flatten() for param in optimizer.param_groups[0]['params']]).cpu(),
+                )
+            )
+        )
 
 
 def write_sets(folder: Path, **sizes: int) -> None:
@@ -95,26 +101,44 @@ def toy_set(folder: Path, task: str, **kwargs) -> dict:
     return dict(type='ToySet', ann_file=str(folder / f'{task}.jsonl'), task=task, **kwargs)
 
 
-def toy_config(folder: Path, name: str, tasks=('vqa', 'gqa'), batch_size: int = 2, epochs: int = 2, mixing=None,
-               hooks=(), accumulate: int = 1, clip=None, **overrides) -> Config:
+def toy_config(
+    folder: Path,
+    name: str,
+    tasks=('vqa', 'gqa'),
+    batch_size: int = 2,
+    epochs: int = 2,
+    mixing=None,
+    hooks=(),
+    accumulate: int = 1,
+    clip=None,
+    **overrides,
+) -> Config:
     """A run on ``<task>.jsonl`` of ``folder`` in the work folder ``folder/name``."""
     loader = dict(batch_size=2, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False))
     config = dict(
-        default_scope='vlpeft', work_dir=str(folder / name), experiment_name=f'{folder}/{name}', log_level='WARNING',
+        default_scope='vlpeft',
+        work_dir=str(folder / name),
+        experiment_name=f'{folder}/{name}',
+        log_level='WARNING',
         model=dict(type='ToyModel'),
         train_dataloader=dict(
             dataset=dict(type='MultiTaskDataset', tasks={task: toy_set(folder, task) for task in tasks}),
             sampler=dict(type='DefaultSampler', shuffle=True),
             batch_sampler=dict(type='TaskMixingBatchSampler', **(mixing or {})),
-            batch_size=batch_size, num_workers=0),
+            batch_size=batch_size,
+            num_workers=0,
+        ),
         val_dataloader={task: dict(loader, dataset=toy_set(folder, task)) for task in tasks},
         val_evaluator={task: dict(type='ToyError') for task in tasks},
         train_cfg=dict(type='EpochBasedTrainLoop', max_epochs=epochs, val_interval=epochs),
         val_cfg=dict(type='MultiTaskValLoop', main={task: f'{task}/toy/error' for task in tasks}),
         optim_wrapper=dict(
-            type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate, clip_grad=clip),
+            type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1), accumulative_counts=accumulate, clip_grad=clip
+        ),
         custom_hooks=[dict(type='NoteGradients'), *hooks],
-        randomness=dict(seed=7), launcher='none')
+        randomness=dict(seed=7),
+        launcher='none',
+    )
     return Config({**config, **overrides}, format_python_code=False)  # yapf takes seconds over long paths
 
 

@@ -12,8 +12,13 @@ from tests.tiny_vl import DEPTH, EXTRA, FEATURES, GRID, HEADS, LM, VOCAB, WIDTH,
 from vlpeft.registry import MODELS
 
 COUNT = 8
-VISION = dict(arch=dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS, feedforward_channels=24), img_size=32,
-              patch_size=8, out_type='raw', pre_norm=True)
+VISION = dict(
+    arch=dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS, feedforward_channels=24),
+    img_size=32,
+    patch_size=8,
+    out_type='raw',
+    pre_norm=True,
+)
 WORDS = ('red', 'green', 'blue')
 # Files of stored features, and how their images are called.
 IMAGES = {'COCO': 'COCO_val2014_{:012}', 'VG': '{}', 'GQA': 'n{}', 'nlvr': 'pair-{}-0'}
@@ -50,22 +55,53 @@ def _write(path: Path, content) -> None:
 
 def _write_images(folder: Path) -> None:
     ids = range(COUNT)
-    questions = [dict(img_id=IMAGES['COCO'].format(i), question_id=i, sent='what is it', question_type='what is',
-                      answer_type='other', label={WORDS[i % 3]: 1.0, 'no': 0.3}) for i in ids]
+    questions = [
+        dict(
+            img_id=IMAGES['COCO'].format(i),
+            question_id=i,
+            sent='what is it',
+            question_type='what is',
+            answer_type='other',
+            label={WORDS[i % 3]: 1.0, 'no': 0.3},
+        )
+        for i in ids
+    ]
     for split in ('train', 'val', 'test'):
         _write(folder / f'vqa/karpathy_{split}.json', questions)
     answers = [dict(question_id=i, answers=[dict(answer=WORDS[i % 3], answer_id=j) for j in range(10)]) for i in ids]
     _write(folder / 'vqa/v2_mscoco_val2014_annotations.json', dict(annotations=answers))
     for split, pattern in (('train', IMAGES['VG']), ('valid', IMAGES['VG']), ('testdev', IMAGES['GQA'])):
-        _write(folder / f'GQA/{split}.json', [
-            dict(img_id=pattern.format(i), question_id=str(i), sent='who', label={WORDS[i % 3]: 1.0}) for i in ids])
+        _write(
+            folder / f'GQA/{split}.json',
+            [dict(img_id=pattern.format(i), question_id=str(i), sent='who', label={WORDS[i % 3]: 1.0}) for i in ids],
+        )
     for split in ('train', 'valid', 'test'):
-        _write(folder / f'nlvr/{split}.json', [
-            dict(identifier=f'{split}-{i}-0-{j}', img0=f'pair-{i}-0-img0', img1=f'pair-{i}-0-img1', label=(i + j) % 2,
-                 sent='both are red', uid=f'{split}-{i}-{j}') for i in ids for j in (0, 1)])
-    images = [dict(filename=f'{IMAGES["COCO"].format(i)}.jpg', filepath='val2014', cocoid=i, imgid=i, split=split,
-                   sentences=[dict(raw=f'a {word} square') for word in WORDS[:2]])
-              for i, split in enumerate(('train', 'train', 'restval', 'val', 'val', 'test', 'test', 'test'))]
+        _write(
+            folder / f'nlvr/{split}.json',
+            [
+                dict(
+                    identifier=f'{split}-{i}-0-{j}',
+                    img0=f'pair-{i}-0-img0',
+                    img1=f'pair-{i}-0-img1',
+                    label=(i + j) % 2,
+                    sent='both are red',
+                    uid=f'{split}-{i}-{j}',
+                )
+                for i in ids
+                for j in (0, 1)
+            ],
+        )
+    images = [
+        dict(
+            filename=f'{IMAGES["COCO"].format(i)}.jpg',
+            filepath='val2014',
+            cocoid=i,
+            imgid=i,
+            split=split,
+            sentences=[dict(raw=f'a {word} square') for word in WORDS[:2]],
+        )
+        for i, split in enumerate(('train', 'train', 'restval', 'val', 'val', 'test', 'test', 'test'))
+    ]
     _write(folder / 'COCO/dataset_coco.json', dict(images=images))
 
 
@@ -77,20 +113,38 @@ def _write_videos(folder: Path) -> None:
         (folder / path).write_text('\n'.join(map(json.dumps, records)) + '\n')
 
     for name in VIDEOS:
-        lines(f'{name}_subtitles.jsonl', [
-            dict(vid_name=f'clip{i}', sub=[dict(text='look at this', start=0, end=1)]) for i in range(COUNT)])
-    for name, choices, splits in (('tvqa', 5, ('train', 'val', 'test_release')),
-                                  ('how2qa', 4, ('train_release', 'val_release', 'test_public_release'))):
+        lines(
+            f'{name}_subtitles.jsonl',
+            [dict(vid_name=f'clip{i}', sub=[dict(text='look at this', start=0, end=1)]) for i in range(COUNT)],
+        )
+    for name, choices, splits in (
+        ('tvqa', 5, ('train', 'val', 'test_release')),
+        ('how2qa', 4, ('train_release', 'val_release', 'test_public_release')),
+    ):
         for split in splits:
             answer = {} if 'test' in split else dict(answer_idx=1)
-            lines(f'{name}/{name}_{split}.jsonl', [
-                dict(qid=i, vid_name=f'clip{i}', show_name='x', q='why', ts='1-2', **answer,
-                     **{f'a{k}': f'word {k}' for k in range(choices)}) for i in range(COUNT)])
+            lines(
+                f'{name}/{name}_{split}.jsonl',
+                [
+                    dict(
+                        qid=i,
+                        vid_name=f'clip{i}',
+                        show_name='x',
+                        q='why',
+                        ts='1-2',
+                        **answer,
+                        **{f'a{k}': f'word {k}' for k in range(choices)},
+                    )
+                    for i in range(COUNT)
+                ],
+            )
     for name in ('tvc', 'yc2c'):
         for split in ('train', 'val', 'test'):
             descs = {} if split == 'test' else dict(descs=[dict(desc='a man walks', desc_id=1, type='v')])
-            lines(f'{name}/{name}_{split}_release.jsonl', [
-                dict(vid_name=f'clip{i}', duration=9, ts=[1, 2], clip_id=i, **descs) for i in range(COUNT)])
+            lines(
+                f'{name}/{name}_{split}_release.jsonl',
+                [dict(vid_name=f'clip{i}', duration=9, ts=[1, 2], clip_id=i, **descs) for i in range(COUNT)],
+            )
 
 
 def write_vl_workspace(root: Path) -> Path:
@@ -111,7 +165,8 @@ def shrink_vl_model(model: dict, root: Path) -> None:
     family = model.lm.model_type
     model.update(lm=LM[family], vocab_size=VOCAB[family], vocabulary=str(root / family), feature_width=FEATURES)
     model.base_checkpoint = {
-        part: dict(source=str(root / name)) for part, name in (('lm', f'{family}.bin'), ('vision', 'vision.pth'))
+        part: dict(source=str(root / name))
+        for part, name in (('lm', f'{family}.bin'), ('vision', 'vision.pth'))
         if part == 'lm' or model.get('vision')
     }
     model.grid = model.grid if model.grid == 8 else GRID

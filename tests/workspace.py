@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 LORA = dict(type='LoRA', rank=2, targets=dict(kinds=['self_attn'], linears=['q', 'v']))
 COLOURS = dict(red=(220, 30, 30), green=(30, 200, 40), blue=(30, 40, 220))
 
-CONFIG = '''
+CONFIG = """
 _base_ = [{bases}]
 default_scope = 'vlpeft'
 pipeline = [
@@ -32,7 +32,7 @@ train_cfg = dict(max_epochs=2)
 val_cfg = dict(k_test=4)
 test_cfg = dict(k_test=4)
 optim_wrapper = dict(optimizer=dict(lr=3e-3))
-'''
+"""
 
 
 def write_clips(folder: Path, count: int = 7) -> None:
@@ -44,9 +44,9 @@ def write_clips(folder: Path, count: int = 7) -> None:
         frames = np.full((6, 32, 32, 3), 200, np.uint8)
         for t, frame in enumerate(frames):
             at = 2 + 3 * t + int(rng.integers(3))
-            frame[at:at + 8, 2 * i:2 * i + 8] = COLOURS[colour]
+            frame[at : at + 8, 2 * i : 2 * i + 8] = COLOURS[colour]
         write_video(folder / f'clip{i}.mp4', frames)
-        captions = [f'a {colour} square moves {way}', f'the {colour} square'][:1 + (i < 3)]
+        captions = [f'a {colour} square moves {way}', f'the {colour} square'][: 1 + (i < 3)]
         lines.append(json.dumps(dict(video=f'clip{i}.mp4', caption=captions)))
     for split in ('train', 'test'):
         (folder / f'{split}.jsonl').write_text('\n'.join(lines) + '\n')
@@ -55,6 +55,7 @@ def write_clips(folder: Path, count: int = 7) -> None:
 def write_base(path: Path, seed: int = 0, **overrides) -> str:
     """Random weights of towers and heads, as a base file."""
     from tests.tiny import build_retriever
+
     model = build_retriever(torch.float32, seed=seed, **overrides)
     torch.save(dict(state_dict={name: param.detach() for name, param in model.named_parameters()}), path)
     return str(path)
@@ -67,7 +68,8 @@ def write_workspace(folder: Path, sampling: str = 'random', **model) -> Path:
     write_clips(data)
     model = dict(dict(adapter=dict(type='UniAdapter', bottleneck=4), frame_aware=True), **model)
     config = retriever_config(
-        write_vocabulary(folder / 'vocabulary'), base_checkpoint=dict(source=write_base(folder / 'base.pth')), **model)
+        write_vocabulary(folder / 'vocabulary'), base_checkpoint=dict(source=write_base(folder / 'base.pth')), **model
+    )
     bases = ('datasets/jsonl_retrieval', 'schedules/adamw_cosine_5e', 'default_runtime')
     bases = ', '.join(repr(str(ROOT / 'configs/_base_' / f'{base}.py')) for base in bases)
     path = folder / 'config.py'

@@ -1,15 +1,23 @@
 """Evaluate a checkpoint, or the base model without one, on the test set of a config."""
 
 import argparse
-from typing import List, Optional
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.datasets.in_progress import naming_dead_workers
-from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
-                                  check_config, enable_eval_amp, end_process_group, existing_checkpoint, load_config)
+from vlpeft.engine.launch import (
+    add_config_arguments,
+    add_run_arguments,
+    apply_run_arguments,
+    build_runner,
+    check_config,
+    enable_eval_amp,
+    end_process_group,
+    existing_checkpoint,
+    load_config,
+)
 
 EPILOG = """examples:
   python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
@@ -24,24 +32,35 @@ def json_path(path: str) -> str:
     return path
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_config_arguments(parser)
-    parser.add_argument('checkpoint', type=lambda path: path if path == 'none' else existing_checkpoint(path),
-                        help='checkpoint file or URL; "none" loads nothing and evaluates the base model')
+    parser.add_argument(
+        'checkpoint',
+        type=lambda path: path if path == 'none' else existing_checkpoint(path),
+        help='checkpoint file or URL; "none" loads nothing and evaluates the base model',
+    )
     add_run_arguments(parser)
     parser.add_argument('--amp', action='store_true', help='run the model under autocast')
-    parser.add_argument('--allow-random', action='store_true',
-                        help='test although parts of the model come from no file and have their initial values '
-                        '(default: an error that names them)')
-    parser.add_argument('--out', metavar='FILE.json', type=json_path,
-                        help='write metrics, and the predictions of metrics that keep them, to this file')
+    parser.add_argument(
+        '--allow-random',
+        action='store_true',
+        help='test although parts of the model come from no file and have their initial values '
+        '(default: an error that names them)',
+    )
+    parser.add_argument(
+        '--out',
+        metavar='FILE.json',
+        type=json_path,
+        help='write metrics, and the predictions of metrics that keep them, to this file',
+    )
     return parser.parse_args(argv)
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Build the runner, test, and write the results."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)
@@ -58,8 +77,11 @@ def main(argv: Optional[List[str]] = None) -> None:
     with naming_dead_workers():
         metrics = runner.test()
     if args.out and is_main_process():
-        predictions = {metric.prefix: metric.predictions for metric in runner.test_evaluator.metrics
-                       if hasattr(metric, 'predictions')}
+        predictions = {
+            metric.prefix: metric.predictions
+            for metric in runner.test_evaluator.metrics
+            if hasattr(metric, 'predictions')
+        }
         dump(dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, predictions=predictions), args.out)
     del runner
     end_process_group()

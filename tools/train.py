@@ -1,13 +1,21 @@
 """Train a model from a config."""
 
 import argparse
-from typing import List, Optional
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.datasets.in_progress import naming_dead_workers
-from vlpeft.engine.launch import (add_config_arguments, add_run_arguments, apply_run_arguments, build_runner,
-                                  check_batches, check_config, enable_eval_amp, end_process_group,
-                                  existing_checkpoint, load_config)
+from vlpeft.engine.launch import (
+    add_config_arguments,
+    add_run_arguments,
+    apply_run_arguments,
+    build_runner,
+    check_batches,
+    check_config,
+    enable_eval_amp,
+    end_process_group,
+    existing_checkpoint,
+    load_config,
+)
 from vlpeft.engine.stopping import leaving_when_stopped
 from vlpeft.engine.work_folder import enter, resumed_from
 
@@ -21,26 +29,37 @@ exit code 75: a signal (SIGTERM, SIGINT, SIGUSR1) stopped the run, all steps are
 there"""
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_config_arguments(parser)
     add_run_arguments(parser)
     parser.add_argument(
-        '--resume', nargs='?', const='auto', metavar='CKPT',
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CKPT',
         type=lambda path: path if path == 'auto' else existing_checkpoint(path),
         help='go on from this checkpoint; without a value (or with "auto") from the newest whole one in the work '
-        'folder, from scratch if there is none')
-    parser.add_argument('--amp', action='store_true', help='mixed precision (bfloat16 unless optim_wrapper.dtype says '
-                        'otherwise), on CPUs too')
-    parser.add_argument('--auto-scale-lr', action='store_true',
-                        help='scale the learning rate with the total batch size, relative to '
-                        'auto_scale_lr.base_batch_size of the config')
+        'folder, from scratch if there is none',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision (bfloat16 unless optim_wrapper.dtype says otherwise), on CPUs too',
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the total batch size, relative to '
+        'auto_scale_lr.base_batch_size of the config',
+    )
     return parser.parse_args(argv)
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Build the runner and train."""
     args = parse_args(argv)
     cfg = load_config(args.config, args.cfg_options)

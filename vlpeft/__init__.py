@@ -14,4 +14,5 @@ def __getattr__(name: str):
     if name not in __all__:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     from . import apis
+
     return getattr(apis, name)

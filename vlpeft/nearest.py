@@ -1,10 +1,10 @@
 """Suggestions for names that do not exist."""
 
 import difflib
-from typing import Iterable, Optional
+from collections.abc import Iterable
 
 
-def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> Optional[str]:
+def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The name that is most like ``name``, whatever its case; None if none is."""
     by_lower = {str(other).lower(): str(other) for other in names}
     found = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=cutoff)

@@ -5,7 +5,7 @@ import io
 import logging
 import warnings
 from collections import Counter
-from typing import Iterator
+from collections.abc import Iterator
 
 from mmengine.logging import MMLogger
 

@@ -4,7 +4,7 @@ A type is found without a prefix in vlpeft, and with one anywhere (``type='mmpre
 ``locations`` name the packages that a registry imports on first use, so ``import vlpeft`` stays light.
 """
 
-from typing import Any, List
+from typing import Any
 
 from mmengine import registry as parent
 from mmengine.registry import Registry
@@ -29,7 +29,7 @@ class SuggestingRegistry(Registry):
             raise
 
 
-def names_of(registry: Registry) -> List[str]:
+def names_of(registry: Registry) -> list[str]:
     """Names that a registry and those above it know, its own first."""
     names: dict = {}
     while registry is not None:
@@ -52,8 +52,9 @@ LOOPS = _child('loop', parent.LOOPS, 'vlpeft.engine.loops')
 OPTIM_WRAPPERS = _child('optim wrapper', parent.OPTIM_WRAPPERS, 'vlpeft.engine.optim')
 OPTIMIZERS = _child('optimizer', parent.OPTIMIZERS, 'vlpeft.engine.optim')
 PARAM_SCHEDULERS = _child('parameter scheduler', parent.PARAM_SCHEDULERS, 'vlpeft.engine.optim')
-OPTIM_WRAPPER_CONSTRUCTORS = _child('optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS,
-                                    'vlpeft.engine.optim')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    'optimizer wrapper constructor', parent.OPTIM_WRAPPER_CONSTRUCTORS, 'vlpeft.engine.optim'
+)
 STRATEGIES = _child('strategy', parent.STRATEGIES, 'vlpeft.engine.strategies')
 FUNCTIONS = _child('function', parent.FUNCTIONS, 'vlpeft.engine.functions')
 
@@ -61,11 +62,35 @@ ADAPTERS = SuggestingRegistry('adapter', scope=SCOPE, locations=['vlpeft.adapter
 READERS = SuggestingRegistry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
 DIALECTS = SuggestingRegistry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
 
-ALL = (MODELS, ADAPTERS, DATASETS, READERS, TRANSFORMS, DATA_SAMPLERS, METRICS, HOOKS, LOOPS, OPTIM_WRAPPERS,
-       OPTIMIZERS, PARAM_SCHEDULERS, OPTIM_WRAPPER_CONSTRUCTORS, STRATEGIES, FUNCTIONS, DIALECTS)
+ALL = (
+    MODELS,
+    ADAPTERS,
+    DATASETS,
+    READERS,
+    TRANSFORMS,
+    DATA_SAMPLERS,
+    METRICS,
+    HOOKS,
+    LOOPS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    STRATEGIES,
+    FUNCTIONS,
+    DIALECTS,
+)
 
 # Registries without parts of ours yet: they let MMEngine search under our default scope without a warning.
-for _registry in (parent.RUNNERS, parent.EVALUATOR, parent.VISUALIZERS, parent.VISBACKENDS,
-                  parent.LOG_PROCESSORS, parent.MODEL_WRAPPERS, parent.WEIGHT_INITIALIZERS, parent.INFERENCERS,
-                  parent.TASK_UTILS):
+for _registry in (
+    parent.RUNNERS,
+    parent.EVALUATOR,
+    parent.VISUALIZERS,
+    parent.VISBACKENDS,
+    parent.LOG_PROCESSORS,
+    parent.MODEL_WRAPPERS,
+    parent.WEIGHT_INITIALIZERS,
+    parent.INFERENCERS,
+    parent.TASK_UTILS,
+):
     _child(_registry.name, _registry)

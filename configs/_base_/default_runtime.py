@@ -8,15 +8,16 @@ default_hooks = dict(
     schedule_check=dict(type='ScheduleCheckHook'),
     finite_guard=dict(type='FiniteGuardHook'),
     checkpoint=dict(
-        type='AdapterCheckpointHook', interval=1, max_keep_ckpts=2, save_best='retrieval/mean_R@1', rule='greater'),
+        type='AdapterCheckpointHook', interval=1, max_keep_ckpts=2, save_best='retrieval/mean_R@1', rule='greater'
+    ),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    stop_on_signal=dict(type='StopOnSignalHook'))
+    stop_on_signal=dict(type='StopOnSignalHook'),
+)
 custom_hooks = [dict(type='FreezeReportHook'), dict(type='EpochSeedHook'), dict(type='AlphaRampHook')]
 
 env_cfg = dict(
-    cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'))
+    cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')
+)
 
 vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(type='Visualizer', vis_backends=vis_backends)

@@ -3,4 +3,5 @@
 strategy = dict(
     type='FullyShardedStrategy',
     mixed_precision=dict(param_dtype='bfloat16', reduce_dtype='float32'),
-    gradient_checkpointing=('lm', ))
+    gradient_checkpointing=('lm',),
+)

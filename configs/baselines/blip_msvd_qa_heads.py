@@ -1,5 +1,5 @@
 # The decoder's vocabulary projection only, otherwise as UniAdapter's MSVD-QA recipe.
 _base_ = '../uniadapter/blip_msvd_qa.py'
 model = dict(
-    adapter=None, trainable='heads', train_lm_head=True,
-    decoder=dict(tie_word_embeddings=False))  # the word embeddings stay frozen
+    adapter=None, trainable='heads', train_lm_head=True, decoder=dict(tie_word_embeddings=False)
+)  # the word embeddings stay frozen

@@ -1,8 +1,11 @@
 # VL-Adapter on BART-base, four image tasks at once: one adapter per sub-layer, shared by the tasks, and all norms.
 _base_ = [
-    '../_base_/models/vl_bart.py', '../_base_/datasets/image_multitask.py',
-    '../_base_/schedules/adamw_linear_20e_image.py', '../_base_/seq2seq_runtime.py'
+    '../_base_/models/vl_bart.py',
+    '../_base_/datasets/image_multitask.py',
+    '../_base_/schedules/adamw_linear_20e_image.py',
+    '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
     train_norms=['encoder', 'decoder'],
-    adapter=dict(type='Bottleneck', bottleneck=96, targets=dict(towers=['encoder', 'decoder'])))
+    adapter=dict(type='Bottleneck', bottleneck=96, targets=dict(towers=['encoder', 'decoder'])),
+)

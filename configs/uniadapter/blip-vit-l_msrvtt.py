@@ -6,4 +6,6 @@ model = dict(
     itc_head=dict(vision_width=1024),
     adapter=dict(share='none'),
     base_checkpoint=dict(
-        source='https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_large.pth'))
+        source='https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_large.pth'
+    ),
+)

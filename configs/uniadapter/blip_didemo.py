@@ -1,7 +1,8 @@
 # UniAdapter (r = 128) on BLIP, DiDeMo paragraphs, 8 frames (16 in tests) at 224 px, 8 GPUs x 8 clips.
 _base_ = [
-    '../_base_/models/blip_base.py', '../_base_/datasets/didemo_retrieval.py', '../_base_/schedules/adamw_cosine_5e.py',
-    '../_base_/default_runtime.py'
+    '../_base_/models/blip_base.py',
+    '../_base_/datasets/didemo_retrieval.py',
+    '../_base_/schedules/adamw_cosine_5e.py',
+    '../_base_/default_runtime.py',
 ]
-model = dict(
-    adapter=dict(type='UniAdapter', bottleneck=128, kv_bottleneck=None), frame_aware=True, max_text_length=66)
+model = dict(adapter=dict(type='UniAdapter', bottleneck=128, kv_bottleneck=None), frame_aware=True, max_text_length=66)

@@ -6,5 +6,6 @@ model = dict(
     adapter=dict(train_cross_norm=False),
     score_smoothing=0.1,
     beam_rule='released',
-    generate_with_padding=True)
+    generate_with_padding=True,
+)
 test_evaluator = dict(out_file='work_dirs/uniadapter_blip_vqav2_released_submission.json')

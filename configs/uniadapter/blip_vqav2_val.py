@@ -1,10 +1,13 @@
 # As blip_vqav2.py, with the validation set held out to measure accuracy on.
 _base_ = [
-    '../_base_/models/blip_vqa.py', '../_base_/datasets/vqav2_val.py',
-    '../_base_/schedules/adamw_cosine_10e_answering.py', '../_base_/answering_runtime.py'
+    '../_base_/models/blip_vqa.py',
+    '../_base_/datasets/vqav2_val.py',
+    '../_base_/schedules/adamw_cosine_10e_answering.py',
+    '../_base_/answering_runtime.py',
 ]
 base = 'https://storage.googleapis.com/sfr-vision-language-research/BLIP/models/model_base_vqa_capfilt_large.pth'
 model = dict(
     vision=dict(img_size=480),
     adapter=dict(type='UniAdapter', bottleneck=512, kv_bottleneck=64, init='normal'),
-    base_checkpoint=dict(source=base))
+    base_checkpoint=dict(source=base),
+)

@@ -1,10 +1,12 @@
 # VL-PET large on BART-base, How2QA alone.
 _base_ = [
-    '../_base_/models/vl_bart_video.py', '../_base_/datasets/how2qa_single.py',
+    '../_base_/models/vl_bart_video.py',
+    '../_base_/datasets/how2qa_single.py',
     '../_base_/schedules/adamw_linear_20e.py',
-    '../_base_/seq2seq_runtime.py'
+    '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
     train_norms=['encoder'],
-    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96))
+    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96),
+)
 optim_wrapper = dict(optimizer=dict(lr=7e-4))

@@ -1,11 +1,15 @@
 # VL-PET large on BART-base, VQA v2 alone, from the images themselves: a frozen CLIP ViT-B/16 computes the features.
 _base_ = [
-    '../_base_/models/vl_bart_online.py', '../_base_/datasets/vqa_karpathy_online.py',
-    '../_base_/datasets/seq2seq_loaders.py', '../_base_/schedules/adamw_linear_20e.py', '../_base_/seq2seq_runtime.py'
+    '../_base_/models/vl_bart_online.py',
+    '../_base_/datasets/vqa_karpathy_online.py',
+    '../_base_/datasets/seq2seq_loaders.py',
+    '../_base_/schedules/adamw_linear_20e.py',
+    '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
     train_norms=['encoder'],
-    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96))
+    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96),
+)
 train_dataloader = dict(batch_size=100, dataset={{_base_.vqa_train_set}})
 val_dataloader = dict(batch_size=100, dataset={{_base_.vqa_val_set}})
 test_dataloader = dict(batch_size=100, dataset={{_base_.vqa_test_set}})

@@ -8,4 +8,6 @@ model = dict(
         type='VLPET',
         granularity='large',
         targets=dict(towers=['vision', 'text'], kinds=['self_attn', 'ffn']),
-        value_targets=dict(towers=['text'], kinds=['cross_attn'], linears=['v'])))
+        value_targets=dict(towers=['text'], kinds=['cross_attn'], linears=['v']),
+    ),
+)

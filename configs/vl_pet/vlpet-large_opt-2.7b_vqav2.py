@@ -3,5 +3,8 @@
 _base_ = '../epalm/epalm_opt-2.7b_vit-b_vqav2.py'
 lm = dict(towers=['lm'], kinds=['self_attn', 'ffn'])
 model = dict(
-    adapter=[{{_base_.model.adapter}},
-             dict(type='VLPET', granularity='large', bottleneck=96, targets=lm, value_bottleneck=None)])
+    adapter=[
+        {{_base_.model.adapter}},
+        dict(type='VLPET', granularity='large', bottleneck=96, targets=lm, value_bottleneck=None),
+    ]
+)

@@ -33,10 +33,16 @@ def slow_logits(model, options, ids, mask, target):
     return torch.stack([slow.logits(target[i], slow.encoder(ids[i], real), real) for i, real in enumerate(mask.bool())])
 
 
-@pytest.mark.parametrize('options', [
-    dict(targets=dict()), dict(targets=dict(), form='parallel'),
-    dict(targets=dict(towers=['decoder'], kinds=['cross_attn'], depths=[-1])), dict(targets=VALUES, form='parallel'),
-], ids=['sequential', 'parallel', 'last-cross', 'values'])
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(targets=dict()),
+        dict(targets=dict(), form='parallel'),
+        dict(targets=dict(towers=['decoder'], kinds=['cross_attn'], depths=[-1])),
+        dict(targets=VALUES, form='parallel'),
+    ],
+    ids=['sequential', 'parallel', 'last-cross', 'values'],
+)
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_the_whole_model_equals_the_formulas(backbone, options):
     options = dict(BASE, **options)
@@ -94,13 +100,27 @@ def test_the_default_start_is_near_the_base():
             assert abs(linear.weight.std() - 0.02) < 0.002 and not linear.bias.any()
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(form='serial'), ValueError, r"Bottleneck: form='serial'; choose from \('sequential', 'parallel'\)"),
-    (dict(init='default'), ValueError, r"Bottleneck: init='default'; choose from \('normal', 'zero_up', 'clamped'\)"),
-    (dict(targets=dict(towers=['encoder'], kinds=['cross_attn'])), SiteError,
-     r"Bottleneck: unknown kinds in tower encoder \['cross_attn'\]; there are \['self_attn', 'ffn'\]"),
-    (dict(targets=dict(kinds=['ffn'], linears=['v'])), SiteError, r"Bottleneck: unknown linears of tower \"encoder\""),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(form='serial'), ValueError, r"Bottleneck: form='serial'; choose from \('sequential', 'parallel'\)"),
+        (
+            dict(init='default'),
+            ValueError,
+            r"Bottleneck: init='default'; choose from \('normal', 'zero_up', 'clamped'\)",
+        ),
+        (
+            dict(targets=dict(towers=['encoder'], kinds=['cross_attn'])),
+            SiteError,
+            r"Bottleneck: unknown kinds in tower encoder \['cross_attn'\]; there are \['self_attn', 'ffn'\]",
+        ),
+        (
+            dict(targets=dict(kinds=['ffn'], linears=['v'])),
+            SiteError,
+            r'Bottleneck: unknown linears of tower \"encoder\"',
+        ),
+    ],
+)
 def test_impossible_options_are_errors(options, error, message):
     with pytest.raises(error, match=message):
         AdaptedLM(build_lm('bart'), dict(dict(BASE, targets=dict()), **options))

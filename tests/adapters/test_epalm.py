@@ -14,16 +14,19 @@ from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError, Tower, describe
 
 
-@pytest.mark.parametrize('levels, start, end, expected', [
-    (6, 19, 31, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]),
-    (6, 11, 23, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]),
-    (5, 19, 31, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4]),
-    (1, 19, 31, [0] * 12),
-    (12, 19, 31, list(range(12))),
-    (7, 19, 31, [0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 6]),
-    (4, 2, 5, [0, 1, 2]),
-    (3, 0, 3, [0, 1, 2]),
-])
+@pytest.mark.parametrize(
+    'levels, start, end, expected',
+    [
+        (6, 19, 31, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]),
+        (6, 11, 23, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]),
+        (5, 19, 31, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4]),
+        (1, 19, 31, [0] * 12),
+        (12, 19, 31, list(range(12))),
+        (7, 19, 31, [0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 6]),
+        (4, 2, 5, [0, 1, 2]),
+        (3, 0, 3, [0, 1, 2]),
+    ],
+)
 def test_schedule(levels, start, end, expected):
     assert injection_levels(levels, start, end) == expected
 
@@ -43,7 +46,8 @@ def test_bindings_follow_the_schedule():
         assert edit.unit.connector is method.connector[edit.unit.level]
     shared = Method(there, levels=3, start=1, end=7, shared_connector=True)
     assert len(shared.connector) == 1 and all(
-        edit.unit.connector is shared.connector[0] for edit in list(shared.bindings(there))[1:])
+        edit.unit.connector is shared.connector[0] for edit in list(shared.bindings(there))[1:]
+    )
 
 
 def test_init():
@@ -61,11 +65,17 @@ def test_names_and_roles():
     method = Method(towers('opt_post'), levels=2, start=1, end=3, prompt_length=4)
     shapes = {name: tuple(param.shape) for name, param in method.named_parameters()}
     width = LMS['opt_post']['word_embed_proj_dim']
-    connectors = {f'connector.{k}.{part}': shape for k in range(2)
-                  for part, shape in (('weight', (WIDTH, VISION)), ('bias', (WIDTH, )))}
+    connectors = {
+        f'connector.{k}.{part}': shape
+        for k in range(2)
+        for part, shape in (('weight', (WIDTH, VISION)), ('bias', (WIDTH,)))
+    }
     prompt = {'prompt.table': (4, width)}
-    mlp = {f'prompt.mlp.{i}.{part}': shape for i in (0, 2)
-           for part, shape in (('weight', (width, width)), ('bias', (width, )))}
+    mlp = {
+        f'prompt.mlp.{i}.{part}': shape
+        for i in (0, 2)
+        for part, shape in (('weight', (width, width)), ('bias', (width,)))
+    }
     assert shapes == {**connectors, **prompt, **mlp}
     assert {name for name in shapes if method.role_of(name) == 'soft_prompt'} == {*prompt, *mlp}
     assert {name for name in shapes if method.role_of(name) == 'connector'} == set(connectors)
@@ -81,12 +91,19 @@ def test_forms():
         build_perceptual(adapter=dict(levels=0, prompt_length=0))
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(start=None), ValueError, r'EPALM: start=None, end=7; choose 0 <= start < end <= 8'),
-    (dict(end=LAYERS + 1), ValueError, r'end=9; choose 0 <= start < end <= 8, the layers of the language model'),
-    (dict(start=7), ValueError, r'start=7, end=7; choose'),
-    (dict(levels=6, start=2, end=7), ValueError, r'levels=6, but only 5 layers \(start=2, end=7\) would read one each'),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(start=None), ValueError, r'EPALM: start=None, end=7; choose 0 <= start < end <= 8'),
+        (dict(end=LAYERS + 1), ValueError, r'end=9; choose 0 <= start < end <= 8, the layers of the language model'),
+        (dict(start=7), ValueError, r'start=7, end=7; choose'),
+        (
+            dict(levels=6, start=2, end=7),
+            ValueError,
+            r'levels=6, but only 5 layers \(start=2, end=7\) would read one each',
+        ),
+    ],
+)
 def test_errors(options, error, message):
     with pytest.raises(error, match=message):
         Method(towers(), **{**{key: value for key, value in EPALM.items() if key != 'type'}, **options})
@@ -105,21 +122,33 @@ SIZES = {'350m': (24, 1024, 16, 512), '2.7b': (32, 2560, 32, 2560), '6.7b': (32,
 SPAN, PT = dict(start=19, end=31), dict(shared_connector=True, prompt_mlp=False)
 
 
-@pytest.mark.parametrize('size, arch, options, connector, prompt, trainable, total', [
-    ('2.7b', 'b', SPAN, 11_811_840, 13_137_920, 24_949_760, 2_762_345_216),
-    ('6.7b', 'l', dict(SPAN, **PT), 4_198_400, 40_960, 4_239_360, 6_966_014_976),
-    ('2.7b', 'b', dict(SPAN, **PT), 1_968_640, 25_600, 1_994_240, 2_651_596_800 + 85_798_656 + 1_994_240),
-    ('350m', 'b', dict(start=11, end=23), 4_724_736, 530_432, 5_255_168, 331_196_416 + 85_798_656 + 5_255_168),
-])
+@pytest.mark.parametrize(
+    'size, arch, options, connector, prompt, trainable, total',
+    [
+        ('2.7b', 'b', SPAN, 11_811_840, 13_137_920, 24_949_760, 2_762_345_216),
+        ('6.7b', 'l', dict(SPAN, **PT), 4_198_400, 40_960, 4_239_360, 6_966_014_976),
+        ('2.7b', 'b', dict(SPAN, **PT), 1_968_640, 25_600, 1_994_240, 2_651_596_800 + 85_798_656 + 1_994_240),
+        ('350m', 'b', dict(start=11, end=23), 4_724_736, 530_432, 5_255_168, 331_196_416 + 85_798_656 + 5_255_168),
+    ],
+)
 def test_published_counts(size, arch, options, connector, prompt, trainable, total):
     from vlpeft.models import count_parameters
+
     layers, width, heads, words = SIZES[size]
-    lm = dict(model_type='opt', num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
-              ffn_dim=4 * width, word_embed_proj_dim=words, do_layer_norm_before=size != '350m')
+    lm = dict(
+        model_type='opt',
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=heads,
+        ffn_dim=4 * width,
+        word_embed_proj_dim=words,
+        do_layer_norm_before=size != '350m',
+    )
     encoder = dict(type='mmpretrain.VisionTransformer', arch=arch, img_size=224, patch_size=16, out_type='raw')
     with torch.device('meta'):
-        model = MODELS.build(dict(perceptual_config(), lm=lm, vocab_size=50272, encoder=encoder,
-                                  adapter=dict(type='EPALM', **options)))
+        model = MODELS.build(
+            dict(perceptual_config(), lm=lm, vocab_size=50272, encoder=encoder, adapter=dict(type='EPALM', **options))
+        )
     counts = count_parameters(model)
     assert counts['trainable_by_role'] == dict(connector=connector, soft_prompt=prompt)
     assert (counts['trainable'], counts['total']) == (trainable, total)
@@ -128,8 +157,13 @@ def test_published_counts(size, arch, options, connector, prompt, trainable, tot
 
 def test_adapters_in_the_language_model_as_released():
     """Bottlenecks after every FFN, drawn from N(0, 1e-3) and clamped."""
-    bottleneck = dict(type='Bottleneck', bottleneck=WIDTH // 4, init='clamped', act_cfg=dict(type='ReLU'),
-                      targets=dict(towers=['lm'], kinds=['ffn']))
+    bottleneck = dict(
+        type='Bottleneck',
+        bottleneck=WIDTH // 4,
+        init='clamped',
+        act_cfg=dict(type='ReLU'),
+        targets=dict(towers=['lm'], kinds=['ffn']),
+    )
     torch.manual_seed(0)
     model = MODELS.build(perceptual_config(adapter=[dict(EPALM), bottleneck]))
     layers = model.adapter.parts[1].layers

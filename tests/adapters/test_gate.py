@@ -47,10 +47,15 @@ def test_alone_it_weighs_the_bare_branch(backbone, granularity):
 @pytest.mark.parametrize('granularity', GRANULARITIES)
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_after_a_bottleneck_it_is_vl_pet(backbone, granularity):
-    vlpet = build_adapted(backbone, dict(type='VLPET', granularity=granularity, bottleneck=8, gate_bottleneck=6,
-                                         value_bottleneck=4, scale=0.7))
-    parts = [BOTTLENECK, dict(GATE, granularity=granularity),
-             dict(type='Bottleneck', bottleneck=4, form='parallel', targets=VALUES)]
+    vlpet = build_adapted(
+        backbone,
+        dict(type='VLPET', granularity=granularity, bottleneck=8, gate_bottleneck=6, value_bottleneck=4, scale=0.7),
+    )
+    parts = [
+        BOTTLENECK,
+        dict(GATE, granularity=granularity),
+        dict(type='Bottleneck', bottleneck=4, form='parallel', targets=VALUES),
+    ]
     composed, turned = build_adapted(backbone, parts), build_adapted(backbone, [parts[1], parts[0], parts[2]])
     state = vlpet.adapter.state_dict()
 
@@ -74,12 +79,18 @@ def test_after_a_bottleneck_it_is_vl_pet(backbone, granularity):
 def test_the_transfer_row_has_the_published_size():
     """VL-Adapter in the encoder, the gate, and adapters at the outputs of the decoder's cross-attentions only."""
     with torch.device('meta'):
-        lm = BartModel(BartConfig(d_model=768, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=3072,
-                                  decoder_ffn_dim=3072))
+        lm = BartModel(
+            BartConfig(d_model=768, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=3072, decoder_ffn_dim=3072)
+        )
         towers = {name: describe(getattr(lm, f'get_{name}')(), name) for name in ('encoder', 'decoder')}
-        adapter = ComposedAdapter(towers, [
-            dict(type='Bottleneck', targets=ENCODER), dict(type='Gate', targets=ENCODER),
-            dict(type='Bottleneck', targets=dict(towers=['decoder'], kinds=['cross_attn']))])
+        adapter = ComposedAdapter(
+            towers,
+            [
+                dict(type='Bottleneck', targets=ENCODER),
+                dict(type='Gate', targets=ENCODER),
+                dict(type='Bottleneck', targets=dict(towers=['decoder'], kinds=['cross_attn'])),
+            ],
+        )
     assert [sum(p.numel() for p in part.parameters()) for part in adapter.parts] == [1_779_840, 1_779_840, 889_920]
 
 
@@ -89,11 +100,18 @@ def test_zero_up_starts_at_half():
     torch.testing.assert_close(model.adapter.layers['encoder_1_ffn'].weigh(h, x), 0.35 * h)
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(granularity='tiny'), ValueError, "Gate: granularity='tiny'; choose from"),
-    (dict(targets=VALUES), SiteError, r"Gate acts on whole sub-layers, but its targets name linears \['v'\]"),
-    (dict(targets=dict(depths=[5])), SiteError, r'Gate: unknown depths of tower "encoder" \[5\]; there are \[0, 1\]'),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(granularity='tiny'), ValueError, "Gate: granularity='tiny'; choose from"),
+        (dict(targets=VALUES), SiteError, r"Gate acts on whole sub-layers, but its targets name linears \['v'\]"),
+        (
+            dict(targets=dict(depths=[5])),
+            SiteError,
+            r'Gate: unknown depths of tower "encoder" \[5\]; there are \[0, 1\]',
+        ),
+    ],
+)
 def test_impossible_options_are_errors(options, error, message):
     with pytest.raises(error, match=message):
         AdaptedLM(build_lm('bart'), dict(GATE, **options))

@@ -8,12 +8,15 @@ from tests.tiny import WIDTH, build_retriever
 from vlpeft.models import count_parameters
 
 
-@pytest.mark.parametrize('targets', [
-    dict(),
-    dict(kinds=['self_attn'], linears=['q', 'v']),
-    dict(towers=['vision'], linears=['k', 'fc1']),
-    dict(towers=['text'], kinds=['cross_attn'], linears=['k', 'v', 'o']),
-])
+@pytest.mark.parametrize(
+    'targets',
+    [
+        dict(),
+        dict(kinds=['self_attn'], linears=['q', 'v']),
+        dict(towers=['vision'], linears=['k', 'fc1']),
+        dict(towers=['text'], kinds=['cross_attn'], linears=['k', 'v', 'o']),
+    ],
+)
 def test_lora_equals_the_merged_weights(targets):
     model = build_retriever(adapter=dict(type='LoRA', rank=3, alpha=6, targets=targets))
     adapted = multimodal_pass(model)
@@ -30,6 +33,7 @@ def test_lora_equals_the_merged_weights(targets):
 def test_lora_starts_at_the_base_and_counts_by_tower():
     from tests.tiny import retriever_config
     from vlpeft.registry import MODELS
+
     config = retriever_config(adapter=dict(type='LoRA', rank=3, targets=dict(kinds=['self_attn'], linears=['q', 'v'])))
     model = MODELS.build(config).double()
     model.eval()

@@ -47,7 +47,10 @@ def test_towers_share_one_module_per_depth():
     assert len(units) == 3 * DEPTH
     for depth in range(DEPTH):
         assert {(tower, method) for tower, method, unit in units if unit is model.adapter.layers[depth]} == {
-            ('vision', 'add_vision'), ('text', 'add_text'), ('text', 'add_multimodal')}
+            ('vision', 'add_vision'),
+            ('text', 'add_text'),
+            ('text', 'add_multimodal'),
+        }
     assert count_parameters(model)['by_tower']['shared'] == sum(p.numel() for p in model.adapter.parameters())
 
 
@@ -64,8 +67,11 @@ def test_the_released_retrieval_zeroes_only_the_text_up_projection():
 @pytest.mark.parametrize('share', ['towers', 'none'])
 def test_the_released_question_answering_zeroes_nothing(share):
     adapter = dict(type='UniAdapter', bottleneck=64, init='normal', share=share)
-    layers = [layer for layer in MODELS.build(vqa_config(adapter=adapter)).adapter.modules()
-              if isinstance(layer, UniAdapterLayer)]
+    layers = [
+        layer
+        for layer in MODELS.build(vqa_config(adapter=adapter)).adapter.modules()
+        if isinstance(layer, UniAdapterLayer)
+    ]
     assert len(layers) == DEPTH * (1 if share == 'towers' else 3)
     for layer in layers:
         for name in ('down', *layer.ups):
@@ -94,15 +100,26 @@ def test_cross_norm_can_be_frozen_as_released():
     assert frozen == {f'adapter.layers.{i}.norm_cross.{wb}' for i in range(DEPTH) for wb in ('weight', 'bias')}
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(init='zeros'), ValueError, r"init='zeros'; choose from \('zero_text', 'normal', 'identity'\)"),
-    (dict(init='released'), ValueError, "retrieval with init='zero_text' and question answering with init='normal'"),
-    (dict(init='identity', train_cross_norm=False), ValueError, 'LN_cross'),
-    (dict(share='down'), ValueError, r"share='down'; choose from \('towers', 'none'\)"),
-    (dict(modalities=('vision', 'audio')), ValueError, r"'audio'\); choose one or more of \('vision', 'text', 'mult"),
-    (dict(modalities=()), ValueError, r'modalities=\(\); choose one or more'),
-    (dict(modalities='text'), ValueError, r"modalities='text'; choose one or more"),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(init='zeros'), ValueError, r"init='zeros'; choose from \('zero_text', 'normal', 'identity'\)"),
+        (
+            dict(init='released'),
+            ValueError,
+            "retrieval with init='zero_text' and question answering with init='normal'",
+        ),
+        (dict(init='identity', train_cross_norm=False), ValueError, 'LN_cross'),
+        (dict(share='down'), ValueError, r"share='down'; choose from \('towers', 'none'\)"),
+        (
+            dict(modalities=('vision', 'audio')),
+            ValueError,
+            r"'audio'\); choose one or more of \('vision', 'text', 'mult",
+        ),
+        (dict(modalities=()), ValueError, r'modalities=\(\); choose one or more'),
+        (dict(modalities='text'), ValueError, r"modalities='text'; choose one or more"),
+    ],
+)
 def test_impossible_options_are_errors(options, error, message):
     with pytest.raises(error, match=message):
         MODELS.build(retriever_config(adapter=dict(type='UniAdapter', **options)))
@@ -111,6 +128,9 @@ def test_impossible_options_are_errors(options, error, message):
 def test_towers_of_other_shapes_are_an_error():
     config = retriever_config(adapter=dict(type='UniAdapter'))
     config['text']['depth'] = DEPTH + 1
-    with pytest.raises(SiteError, match=r"differ in \(depth, width\): {'vision': \(2, 16\), 'text': \(3, 16\)}; with "
-                       "share='none' each tower has modules of its own"):
+    with pytest.raises(
+        SiteError,
+        match=r"differ in \(depth, width\): {'vision': \(2, 16\), 'text': \(3, 16\)}; with "
+        "share='none' each tower has modules of its own",
+    ):
         MODELS.build(config)

@@ -17,8 +17,9 @@ from vlpeft.sites import SiteError
 
 SUBSETS = [subset for size in (1, 2, 3) for subset in combinations(MODALITIES, size)]
 BASE = dict(type='UniAdapter', bottleneck=4)
-OWNERS = dict(up_vision={'vision'}, up_text={'text', 'multimodal'}, up_multimodal={'multimodal'},
-              norm_cross={'multimodal'})
+OWNERS = dict(
+    up_vision={'vision'}, up_text={'text', 'multimodal'}, up_multimodal={'multimodal'}, norm_cross={'multimodal'}
+)
 
 
 @pytest.fixture
@@ -76,8 +77,11 @@ def test_nothing_is_built_that_gets_no_gradient(vocabulary, subset, share):
 def test_keys_and_draws_of_shared_modules_do_not_depend_on_the_options():
     torch.manual_seed(0)
     layer = MODELS.build(retriever_config(adapter=BASE)).adapter.layers[0]
-    assert set(layer.state_dict()) == {f'{name}.{wb}' for wb in ('weight', 'bias') for name in (
-        'norm', 'norm_cross', 'down', 'up_text', 'up_multimodal', 'up_vision')}
+    assert set(layer.state_dict()) == {
+        f'{name}.{wb}'
+        for wb in ('weight', 'bias')
+        for name in ('norm', 'norm_cross', 'down', 'up_text', 'up_multimodal', 'up_vision')
+    }
     keys = {key for key in MODELS.build(retriever_config(adapter=dict(BASE, share='none'))).adapter.state_dict()}
     assert {key.rsplit('.', 3)[0] for key in keys} == {'layers.vision', 'layers.text'}
 
@@ -111,7 +115,7 @@ def test_the_scale_can_be_learned():
     fixed, learned = (build_retriever(adapter=dict(BASE, learn_scale=learn)) for learn in (False, True))
     learned.load_state_dict({k: v for k, v in fixed.state_dict().items() if 'momentum.' not in k}, strict=False)
     fresh = MODELS.build(retriever_config(adapter=dict(BASE, learn_scale=True))).adapter.layers
-    assert all(layer.scale.shape == (1, ) and layer.scale.item() == pytest.approx(0.1) for layer in fresh)
+    assert all(layer.scale.shape == (1,) and layer.scale.item() == pytest.approx(0.1) for layer in fresh)
     clips = random_batch()[0]
     expected = fixed.encode_vision(clips).feature
     with torch.no_grad():
@@ -135,16 +139,22 @@ def test_identity_starts_at_the_base_for_every_choice_of_modalities(subset):
 
 
 def test_a_text_tower_without_cross_attention_needs_the_multimodal_term_left_out():
-    with pytest.raises(SiteError, match="UniAdapter with 'multimodal' in its modalities attaches to cross_attn of "
-                       'block 0 of tower "text", which has only: self_attn, ffn'):
+    with pytest.raises(
+        SiteError,
+        match="UniAdapter with 'multimodal' in its modalities attaches to cross_attn of "
+        'block 0 of tower "text", which has only: self_attn, ffn',
+    ):
         MODELS.build(dual_config(adapter=dict(BASE, share='none')))
     with pytest.raises(SiteError, match='UniAdapter with kv_bottleneck attaches to cross_attn'):
-        MODELS.build(dual_config(adapter=dict(BASE, share='none', modalities=('text', ), kv_bottleneck=2)))
-    assert len(MODELS.build(dual_config(adapter=dict(BASE, modalities=('text', )))).adapter.layers) == 3
+        MODELS.build(dual_config(adapter=dict(BASE, share='none', modalities=('text',), kv_bottleneck=2)))
+    assert len(MODELS.build(dual_config(adapter=dict(BASE, modalities=('text',)))).adapter.layers) == 3
 
 
 def test_a_multimodal_term_that_no_pass_reaches_is_an_error():
     config = retriever_config(adapter=BASE, itm_head=None)
-    with pytest.raises(SiteError, match=r'no forward pass reaches 2 of its sites, such as '
-                       r'text.0:encoder.layer.0.output \(add_multimodal\)'):
+    with pytest.raises(
+        SiteError,
+        match=r'no forward pass reaches 2 of its sites, such as '
+        r'text.0:encoder.layer.0.output \(add_multimodal\)',
+    ):
         MODELS.build(config)

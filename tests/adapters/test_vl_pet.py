@@ -17,8 +17,9 @@ EXACT = dict(rtol=1e-8, atol=1e-10)
 
 
 def slow_of(model, options, heads=1):
-    return slow_model(dict(model.lm.named_parameters()), model.lm.config, dict(model.adapter.named_parameters()),
-                      options, heads)
+    return slow_model(
+        dict(model.lm.named_parameters()), model.lm.config, dict(model.adapter.named_parameters()), options, heads
+    )
 
 
 def slow_logits(model, options, ids, mask, target, heads=1):
@@ -34,8 +35,10 @@ def gradients(model, logits):
 
 
 OPTIONS = [dict(granularity=name) for name in GRANULARITIES] + [
-    dict(granularity='middle_y', middle_y='1+sigmoid(z)'), dict(granularity='middle_x', gate_input='h'),
-    dict(granularity='small', gate_input='h', mean='masked')]
+    dict(granularity='middle_y', middle_y='1+sigmoid(z)'),
+    dict(granularity='middle_x', gate_input='h'),
+    dict(granularity='small', gate_input='h', mean='masked'),
+]
 
 
 @pytest.mark.parametrize('options', OPTIONS, ids=lambda options: '-'.join(options.values()))
@@ -103,8 +106,8 @@ def test_heads_of_the_down_projection_change_nothing(backbone):
             torch.testing.assert_close(slow_logits(models[0], options, *batch, heads=heads), found, **EXACT)
 
 
-@pytest.mark.parametrize('scale', [1., 0.3])
-@pytest.mark.parametrize('granularity, factor', [('large', 0.5), ('middle_x', 0.5), ('middle_y', 1.), ('small', 0.5)])
+@pytest.mark.parametrize('scale', [1.0, 0.3])
+@pytest.mark.parametrize('granularity, factor', [('large', 0.5), ('middle_x', 0.5), ('middle_y', 1.0), ('small', 0.5)])
 def test_zeroed_up_projections_and_gates_scale_the_branch(granularity, factor, scale):
     model = AdaptedLM(build_lm('t5'), dict(BASE, granularity=granularity, scale=scale, init='zero_up')).double()
     h, x = torch.randn(2, 2, 5, WIDTH).double()
@@ -152,8 +155,11 @@ def test_a_masked_mean_on_blip():
 
 def test_a_masked_mean_where_no_mask_passes_is_an_error():
     adapter = dict(BASE, granularity='small', mean='masked', value_bottleneck=None, targets=dict(towers=['vision']))
-    with pytest.raises(SiteError, match="VLPET: mean='masked' needs the mask of padded tokens, which the blocks of "
-                       "tower 'vision' do not receive; choose mean='all' there"):
+    with pytest.raises(
+        SiteError,
+        match="VLPET: mean='masked' needs the mask of padded tokens, which the blocks of "
+        "tower 'vision' do not receive; choose mean='all' there",
+    ):
         MODELS.build(retriever_config(adapter=adapter))
 
 
@@ -169,21 +175,35 @@ def published(lm, **options):
 
 def test_published_sizes():
     with torch.device('meta'):
-        bart = BartModel(BartConfig(d_model=768, encoder_layers=6, decoder_layers=6, encoder_ffn_dim=3072,
-                                    decoder_ffn_dim=3072, encoder_attention_heads=12, decoder_attention_heads=12))
+        bart = BartModel(
+            BartConfig(
+                d_model=768,
+                encoder_layers=6,
+                decoder_layers=6,
+                encoder_ffn_dim=3072,
+                decoder_ffn_dim=3072,
+                encoder_attention_heads=12,
+                decoder_attention_heads=12,
+            )
+        )
         t5 = T5Model(T5Config(d_model=768, num_layers=12, d_ff=3072, num_heads=12))
-    gates = dict(large=lambda r: 2 * 768 * r + r + 768, middle_x=lambda r: 769, middle_y=lambda r: 768,
-                 small=lambda r: 1537)
+    gates = dict(
+        large=lambda r: 2 * 768 * r + r + 768, middle_x=lambda r: 769, middle_y=lambda r: 768, small=lambda r: 1537
+    )
     visual, norms = dict(bart=1_582_848, t5=1_581_312), dict(bart=19_968, t5=19_200)
-    trainable = dict(bart=(6_052_416, 4_281_804, 4_281_792, 4_291_020),
-                     t5=(17_582_208, 10_499_736, 10_499_712, 10_518_168))
+    trainable = dict(
+        bart=(6_052_416, 4_281_804, 4_281_792, 4_291_020), t5=(17_582_208, 10_499_736, 10_499_712, 10_518_168)
+    )
     for name, lm, rank, sites in (('bart', bart, 96, 12), ('t5', t5, 192, 24)):
         for granularity, total in zip(GRANULARITIES, trainable[name]):
             adapter, counts = published(lm, granularity=granularity, bottleneck=rank)
             layer = adapter.layers['encoder_0_ffn'].bottleneck
             assert sum(p.numel() for p in layer.parameters()) == {96: 148_320, 192: 295_872}[rank]
-            assert counts == dict(adapter=sites * {96: 148_320, 192: 295_872}[rank],
-                                  gate=sites * gates[granularity](rank), value_adapter=sites // 2 * 148_320)
+            assert counts == dict(
+                adapter=sites * {96: 148_320, 192: 295_872}[rank],
+                gate=sites * gates[granularity](rank),
+                value_adapter=sites // 2 * 148_320,
+            )
             assert sum(counts.values()) + norms[name] + visual[name] == total
 
 
@@ -203,24 +223,34 @@ def test_t5s_initialisation():
     for granularity in GRANULARITIES:
         adapter = AdaptedLM(build_lm('t5'), dict(BASE, granularity=granularity, init='zero_up')).adapter
         zeroed = {name for name, p in adapter.named_parameters() if not p.any()}
-        expected = {name for name, _ in adapter.named_parameters() if '.up.' in name or '.linear.' in name or
-                    name.endswith('.z')}
+        expected = {
+            name
+            for name, _ in adapter.named_parameters()
+            if '.up.' in name or '.linear.' in name or name.endswith('.z')
+        }
         assert zeroed == expected
         down = adapter.layers['encoder_0_ffn'].bottleneck.down
         for param in (down.weight, down.bias):
             assert 0.5 * WIDTH**-0.5 < param.abs().max() <= WIDTH**-0.5
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(num_heads=3), ValueError, 'VLPET: num_heads=3 does not divide bottleneck=8'),
-    (dict(granularity='medium'), ValueError, r"VLPET: granularity='medium'; choose from \('large', 'middle_x', 'middl"),
-    (dict(gate_input='x'), ValueError, r"VLPET: gate_input='x'; choose from \('h\+dh', 'h'\)"),
-    (dict(middle_y='z'), ValueError, r"VLPET: middle_y='z'; choose from \('1\+z', '1\+sigmoid\(z\)'\)"),
-    (dict(mean='some'), ValueError, r"VLPET: mean='some'; choose from \('all', 'masked'\)"),
-    (dict(init='zeros'), ValueError, r"VLPET: init='zeros'; choose from \('normal', 'zero_up'\)"),
-    (dict(targets=dict(towers=['lm'])), SiteError, r"VLPET: unknown towers \['lm'\]; there are \['encoder', 'dec"),
-    (dict(targets=dict(linears=['v'])), SiteError, 'VLPET acts on whole sub-layers, but its targets name linears'),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(num_heads=3), ValueError, 'VLPET: num_heads=3 does not divide bottleneck=8'),
+        (
+            dict(granularity='medium'),
+            ValueError,
+            r"VLPET: granularity='medium'; choose from \('large', 'middle_x', 'middl",
+        ),
+        (dict(gate_input='x'), ValueError, r"VLPET: gate_input='x'; choose from \('h\+dh', 'h'\)"),
+        (dict(middle_y='z'), ValueError, r"VLPET: middle_y='z'; choose from \('1\+z', '1\+sigmoid\(z\)'\)"),
+        (dict(mean='some'), ValueError, r"VLPET: mean='some'; choose from \('all', 'masked'\)"),
+        (dict(init='zeros'), ValueError, r"VLPET: init='zeros'; choose from \('normal', 'zero_up'\)"),
+        (dict(targets=dict(towers=['lm'])), SiteError, r"VLPET: unknown towers \['lm'\]; there are \['encoder', 'dec"),
+        (dict(targets=dict(linears=['v'])), SiteError, 'VLPET acts on whole sub-layers, but its targets name linears'),
+    ],
+)
 def test_impossible_options_are_errors(options, error, message):
     with pytest.raises(error, match=message):
         AdaptedLM(build_lm('bart'), dict(BASE, **options))
@@ -232,14 +262,18 @@ def test_a_branch_that_passes_no_module_is_an_error():
         MODELS.build(retriever_config(vision=VISION['beit'], adapter=adapter))
 
 
-BLIP = dict(BASE, targets=dict(kinds=['self_attn', 'ffn']),
-            value_targets=dict(towers=['text'], kinds=['cross_attn'], linears=['v']))
+BLIP = dict(
+    BASE,
+    targets=dict(kinds=['self_attn', 'ffn']),
+    value_targets=dict(towers=['text'], kinds=['cross_attn'], linears=['v']),
+)
 
 
 @pytest.mark.parametrize('granularity', ['large', 'small'])
 def test_blips_branches_and_values_equal_the_formulas(granularity):
     """Of the first blocks, whose inputs are those of the bare model."""
     from tests.sites.test_sites import multimodal_pass, watch
+
     options = dict(BLIP, granularity=granularity)
     model = build_retriever(adapter=options)
     slow = SlowVLPET(dict(model.adapter.named_parameters()), options)

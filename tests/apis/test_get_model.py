@@ -18,8 +18,10 @@ def publish(zoo, capsys):
     """Publishes a trained model and pastes what the tool prints into the metafile; returns the model."""
     folder, config, server = zoo
     model = write_trained(config, folder / 'work/epoch_2.pth')
-    assert publish_model.main([str(folder / 'work/epoch_2.pth'), str(folder / f'{NAME}.pth'), '--config',
-                               str(config)]) == 0
+    assert (
+        publish_model.main([str(folder / 'work/epoch_2.pth'), str(folder / f'{NAME}.pth'), '--config', str(config)])
+        == 0
+    )
     entry = capsys.readouterr().out.split('for the metafile:\n')[1].replace('<URL of the folder>', server.url)
     write_metafile(folder, entry)
     shutil.rmtree(folder.parent / 'cache')
@@ -41,8 +43,10 @@ def test_published_model_comes_back_as_it_was(zoo, capsys):
     for key, param in model.named_parameters():
         assert torch.equal(loaded.get_parameter(key), param), key
     assert torch.equal(features(loaded), features(model))
-    assert [re.sub('-[0-9a-f]{8}', '-HASH', path) for path in server.requests] == [f'/{NAME}-HASH.pth',
-                                                                                   '/work/base.pth']
+    assert [re.sub('-[0-9a-f]{8}', '-HASH', path) for path in server.requests] == [
+        f'/{NAME}-HASH.pth',
+        '/work/base.pth',
+    ]
     assert torch.equal(features(vlpeft.get_model(str(config), pretrained=True)), features(model))
     assert len(server.requests) == 2, 'the second time both come from the cache'
 

@@ -47,8 +47,10 @@ def slow_scores(finder, config, media):
     cfg = Config.fromfile(config)
     data = dict(cfg.test_dataloader.dataset, data_root=str(media), ann_file='all.jsonl')
     paths = sorted(path for path in media.rglob('*') if path.suffix in ('.mp4', '.png', '.JPG'))
-    lines = [{'video' if path.suffix == '.mp4' else 'image': str(path.relative_to(media)), 'caption': QUERY}
-             for path in paths]
+    lines = [
+        {'video' if path.suffix == '.mp4' else 'image': str(path.relative_to(media)), 'caption': QUERY}
+        for path in paths
+    ]
     (media / 'all.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     model, scores = finder.model, {}
     for sample in DATASETS.build(data):
@@ -192,23 +194,26 @@ def test_an_index_of_another_model_is_refused(place, tmp_path):
     (tmp_path / 'base.pth').write_bytes((config.parents[2] / 'work/base.pth').read_bytes() + b'.')
     base = dict(source=str(tmp_path / 'base.pth'))
     for options, differing in (
-            (dict(checkpoint=tmp_path / 'epoch_9.pth'), ['checkpoint: index epoch_2.pth (sha256']),
-            (dict(checkpoint='base'), ['checkpoint: index epoch_2.pth', 'this model none']),
-            (dict(checkpoint='base', base_checkpoint=base), ['checkpoint: ', 'base: index base.pth (sha256']),
-            (dict(checkpoint=checkpoint, frame_aware=False), ['config: index clips.py (sha256'])):
+        (dict(checkpoint=tmp_path / 'epoch_9.pth'), ['checkpoint: index epoch_2.pth (sha256']),
+        (dict(checkpoint='base'), ['checkpoint: index epoch_2.pth', 'this model none']),
+        (dict(checkpoint='base', base_checkpoint=base), ['checkpoint: ', 'base: index base.pth (sha256']),
+        (dict(checkpoint=checkpoint, frame_aware=False), ['config: index clips.py (sha256']),
+    ):
         other = RetrievalInferencer(config, device='cpu', **options)
         with pytest.raises(IndexMismatchError) as error:
             other.index(media, save_to=path)
         assert all(part in str(error.value) for part in ['was made by another model', *differing])
-    moved = RetrievalInferencer(config, checkpoint, device='cpu', base_checkpoint=dict(
-        source=str(config.parents[2] / 'work/base.pth')))
+    moved = RetrievalInferencer(
+        config, checkpoint, device='cpu', base_checkpoint=dict(source=str(config.parents[2] / 'work/base.pth'))
+    )
     assert len(moved.load(path)) == 1, 'where the base lies does not matter'
 
 
 def test_without_matching_head_features_decide(place):
     config, _, media = place
-    finder = RetrievalInferencer(config, 'base', device='cpu', itm_head=None, frame_aware=False,
-                                 adapter=dict(modalities=('vision', 'text'))).index(media)
+    finder = RetrievalInferencer(
+        config, 'base', device='cpu', itm_head=None, frame_aware=False, adapter=dict(modalities=('vision', 'text'))
+    ).index(media)
     assert finder.search(QUERY, top=9) == finder.search(QUERY, top=9, rerank=False)
 
 
@@ -228,6 +233,7 @@ def test_errors(place, tmp_path):
     with pytest.raises(IndexMismatchError, match='is not a retrieval index'):
         shutil.copy(checkpoint, tmp_path / 'a.pth')
         from vlpeft.checkpoint.files import write_safetensors
+
         write_safetensors(dict(a=torch.ones(1)), tmp_path / 'a.safetensors')
         finder.load(tmp_path / 'a.safetensors')
     (tmp_path / 'b.safetensors').write_bytes(b'junk')

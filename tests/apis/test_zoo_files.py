@@ -85,12 +85,18 @@ def test_patterns():
 ENTRY = '- {Name: a, Config: configs/x/a.py, Metadata: {}'
 
 
-@pytest.mark.parametrize('models, message', [
-    ('- {Config: configs/x/a.py, Metadata: {}}', "metafile.yml: model 1: no 'Name'"),
-    (f'{ENTRY}}}\n{ENTRY}}}', "metafile.yml: model 2: the zoo has another 'a'"),
-    (f'{ENTRY}, Base: blip_bas}}', r"model 1 \(a\): unknown Base 'blip_bas'; configs/base_checkpoints.yml has blip_b"),
-    (ENTRY.replace('a.py', 'b.py') + '}', r'model 1 \(a\): there is no config .*b.py'),
-])
+@pytest.mark.parametrize(
+    'models, message',
+    [
+        ('- {Config: configs/x/a.py, Metadata: {}}', "metafile.yml: model 1: no 'Name'"),
+        (f'{ENTRY}}}\n{ENTRY}}}', "metafile.yml: model 2: the zoo has another 'a'"),
+        (
+            f'{ENTRY}, Base: blip_bas}}',
+            r"model 1 \(a\): unknown Base 'blip_bas'; configs/base_checkpoints.yml has blip_b",
+        ),
+        (ENTRY.replace('a.py', 'b.py') + '}', r'model 1 \(a\): there is no config .*b.py'),
+    ],
+)
 def test_faulty_metafiles(tmp_path, monkeypatch, models, message):
     (tmp_path / 'configs/x').mkdir(parents=True)
     (tmp_path / 'configs/x/a.py').touch()

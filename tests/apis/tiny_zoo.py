@@ -21,7 +21,6 @@ class FileServer:
         self.requests = requests = []
 
         class Handler(http.server.SimpleHTTPRequestHandler):
-
             def __init__(self, *args):
                 super().__init__(*args, directory=str(folder))
 
@@ -34,7 +33,7 @@ class FileServer:
 
         self.server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
         self.url = f'http://127.0.0.1:{self.server.server_port}'
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02, ), daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
     def close(self) -> None:
@@ -56,10 +55,18 @@ def write_trained(config: Path, path: Path, seed: int = 3) -> torch.nn.Module:
     frozen = model.frozen_keys()
     state = {key: value for key, value in model.state_dict().items() if key not in frozen}
     assert any(key.startswith('momentum.') for key in state) and any(key.startswith('queue.') for key in state)
-    torch.save(dict(meta=dict(epoch=2, iter=8, base=base_identity(cfg.model.base_checkpoint.source),
-                              cfg='secret = "/home/someone"'),
-                    state_dict=state, optimizer=dict(state={0: torch.ones(4)}), param_schedulers=[dict(last_step=8)],
-                    message_hub=dict(runtime_info={})), path)
+    torch.save(
+        dict(
+            meta=dict(
+                epoch=2, iter=8, base=base_identity(cfg.model.base_checkpoint.source), cfg='secret = "/home/someone"'
+            ),
+            state_dict=state,
+            optimizer=dict(state={0: torch.ones(4)}),
+            param_schedulers=[dict(last_step=8)],
+            message_hub=dict(runtime_info={}),
+        ),
+        path,
+    )
     model.eval()
     return model
 
@@ -83,4 +90,5 @@ def write_zoo(folder: Path, url: str, weights: str = '') -> Path:
 def write_metafile(folder: Path, weights: str) -> None:
     (folder / 'configs/tiny/metafile.yml').write_text(
         f'Models:\n  - Name: {NAME}\n    Config: configs/tiny/clips.py\n    Base: tiny_base\n    Metadata: {{}}\n'
-        + weights)
+        + weights
+    )

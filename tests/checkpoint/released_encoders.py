@@ -6,31 +6,45 @@ from torch.nn import functional as F
 WIDTH, HEADS, HIDDEN, DEPTH, PATCH = 8, 2, 32, 2, 4
 # (ours, released, shape) of a block and of what is around them.
 BLOCK = [
-    ('ln1.weight', 'norm1.weight', (WIDTH, )), ('ln1.bias', 'norm1.bias', (WIDTH, )),
-    ('attn.qkv.weight', 'attn.qkv.weight', (3 * WIDTH, WIDTH)), ('attn.qkv.bias', 'attn.qkv.bias', (3 * WIDTH, )),
-    ('attn.proj.weight', 'attn.proj.weight', (WIDTH, WIDTH)), ('attn.proj.bias', 'attn.proj.bias', (WIDTH, )),
-    ('ln2.weight', 'norm2.weight', (WIDTH, )), ('ln2.bias', 'norm2.bias', (WIDTH, )),
-    ('ffn.layers.0.0.weight', 'mlp.fc1.weight', (HIDDEN, WIDTH)), ('ffn.layers.0.0.bias', 'mlp.fc1.bias', (HIDDEN, )),
-    ('ffn.layers.1.weight', 'mlp.fc2.weight', (WIDTH, HIDDEN)), ('ffn.layers.1.bias', 'mlp.fc2.bias', (WIDTH, ))]
+    ('ln1.weight', 'norm1.weight', (WIDTH,)),
+    ('ln1.bias', 'norm1.bias', (WIDTH,)),
+    ('attn.qkv.weight', 'attn.qkv.weight', (3 * WIDTH, WIDTH)),
+    ('attn.qkv.bias', 'attn.qkv.bias', (3 * WIDTH,)),
+    ('attn.proj.weight', 'attn.proj.weight', (WIDTH, WIDTH)),
+    ('attn.proj.bias', 'attn.proj.bias', (WIDTH,)),
+    ('ln2.weight', 'norm2.weight', (WIDTH,)),
+    ('ln2.bias', 'norm2.bias', (WIDTH,)),
+    ('ffn.layers.0.0.weight', 'mlp.fc1.weight', (HIDDEN, WIDTH)),
+    ('ffn.layers.0.0.bias', 'mlp.fc1.bias', (HIDDEN,)),
+    ('ffn.layers.1.weight', 'mlp.fc2.weight', (WIDTH, HIDDEN)),
+    ('ffn.layers.1.bias', 'mlp.fc2.bias', (WIDTH,)),
+]
 TEMPORAL = [
-    ('temporal_ln.weight', 'temporal_norm1.weight', (WIDTH, )), ('temporal_ln.bias', 'temporal_norm1.bias', (WIDTH, )),
+    ('temporal_ln.weight', 'temporal_norm1.weight', (WIDTH,)),
+    ('temporal_ln.bias', 'temporal_norm1.bias', (WIDTH,)),
     ('temporal_attn.qkv.weight', 'temporal_attn.qkv.weight', (3 * WIDTH, WIDTH)),
-    ('temporal_attn.qkv.bias', 'temporal_attn.qkv.bias', (3 * WIDTH, )),
+    ('temporal_attn.qkv.bias', 'temporal_attn.qkv.bias', (3 * WIDTH,)),
     ('temporal_attn.proj.weight', 'temporal_attn.proj.weight', (WIDTH, WIDTH)),
-    ('temporal_attn.proj.bias', 'temporal_attn.proj.bias', (WIDTH, )),
-    ('temporal_fc.weight', 'temporal_fc.weight', (WIDTH, WIDTH)), ('temporal_fc.bias', 'temporal_fc.bias', (WIDTH, ))]
+    ('temporal_attn.proj.bias', 'temporal_attn.proj.bias', (WIDTH,)),
+    ('temporal_fc.weight', 'temporal_fc.weight', (WIDTH, WIDTH)),
+    ('temporal_fc.bias', 'temporal_fc.bias', (WIDTH,)),
+]
 
 
 def draw(*shape):
     return torch.randn(shape) * 0.3
 
 
-def encoder(tokens, extra=('cls_token', ), channels=3, block=tuple(BLOCK)):
+def encoder(tokens, extra=('cls_token',), channels=3, block=tuple(BLOCK)):
     """The same encoder without prefix in two layouts: ours, released."""
-    whole = [*((name, name, (1, 1, WIDTH)) for name in extra), ('pos_embed', 'pos_embed', (1, tokens, WIDTH)),
-             ('patch_embed.projection.weight', 'patch_embed.proj.weight', (WIDTH, channels, PATCH, PATCH)),
-             ('patch_embed.projection.bias', 'patch_embed.proj.bias', (WIDTH, )),
-             ('ln1.weight', 'norm.weight', (WIDTH, )), ('ln1.bias', 'norm.bias', (WIDTH, ))]
+    whole = [
+        *((name, name, (1, 1, WIDTH)) for name in extra),
+        ('pos_embed', 'pos_embed', (1, tokens, WIDTH)),
+        ('patch_embed.projection.weight', 'patch_embed.proj.weight', (WIDTH, channels, PATCH, PATCH)),
+        ('patch_embed.projection.bias', 'patch_embed.proj.bias', (WIDTH,)),
+        ('ln1.weight', 'norm.weight', (WIDTH,)),
+        ('ln1.bias', 'norm.bias', (WIDTH,)),
+    ]
     for i in range(DEPTH):
         whole += [(f'layers.{i}.{ours}', f'blocks.{i}.{theirs}', shape) for ours, theirs, shape in block]
     values = [(ours, theirs, draw(*shape)) for ours, theirs, shape in whole]
@@ -70,7 +84,7 @@ def flax(ours):
     return arrays
 
 
-def slow_vit(state, images, stride=PATCH, extra=('cls_token', )):
+def slow_vit(state, images, stride=PATCH, extra=('cls_token',)):
     """Normalised tokens (B, N, D) of timm's ViT from its own names."""
     patches = F.conv2d(images, state['patch_embed.proj.weight'], state['patch_embed.proj.bias'], stride)
     patches = patches.flatten(2).transpose(1, 2)
@@ -89,9 +103,11 @@ def slow_vit(state, images, stride=PATCH, extra=('cls_token', )):
 
     for i in range(DEPTH):
         block = f'blocks.{i}'
-        q, k, v = (part.unflatten(-1, (HEADS, -1)).transpose(1, 2)
-                   for part in linear(norm(x, f'{block}.norm1'), f'{block}.attn.qkv').chunk(3, -1))
-        weights = (q @ k.transpose(-1, -2) / (WIDTH // HEADS)**0.5).softmax(-1)
+        q, k, v = (
+            part.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+            for part in linear(norm(x, f'{block}.norm1'), f'{block}.attn.qkv').chunk(3, -1)
+        )
+        weights = (q @ k.transpose(-1, -2) / (WIDTH // HEADS) ** 0.5).softmax(-1)
         gains = [state.get(f'{block}.ls{n}.gamma', 1) for n in (1, 2)]
         x = x + gains[0] * linear((weights @ v).transpose(1, 2).flatten(2), f'{block}.attn.proj')
         hidden = F.gelu(linear(norm(x, f'{block}.norm2'), f'{block}.mlp.fc1'))

@@ -28,8 +28,8 @@ BERT = {
 BERT_TENSORS = {
     'embeddings.word_embeddings.weight': (VOCABULARY, WIDTH),
     'embeddings.position_embeddings.weight': (POSITIONS, WIDTH),
-    'encoder.video_key_adapter.scale': (1, ),
-    'encoder.video_value_adapter.scale': (1, ),
+    'encoder.video_key_adapter.scale': (1,),
+    'encoder.video_value_adapter.scale': (1,),
     'encoder.time_embed': (1, FRAMES, WIDTH),
 }
 VISION = {
@@ -45,7 +45,7 @@ VISION_TENSORS = {
     'visual_encoder.cls_token': (1, 1, WIDTH),
     'visual_encoder.pos_embed': (1, 5, WIDTH),
     'visual_encoder.patch_embed.proj.weight': (WIDTH, 3, PATCH, PATCH),
-    'visual_encoder.patch_embed.proj.bias': (WIDTH, ),
+    'visual_encoder.patch_embed.proj.bias': (WIDTH,),
 }
 ADAPTER = {
     'adapter_layer_norm_before': WIDTH,
@@ -56,17 +56,24 @@ ADAPTER = {
     'visual_up_proj': (WIDTH, BOTTLENECK),
 }
 # The same tensors under each of these.
-RETRIEVAL_PLACES = ('adapters.{i}', 'visual_encoder.adapters.{i}', 'visual_encoder.blocks.{i}.adapter',
-                    'text_encoder.encoder.layer.{i}.adapter')
+RETRIEVAL_PLACES = (
+    'adapters.{i}',
+    'visual_encoder.adapters.{i}',
+    'visual_encoder.blocks.{i}.adapter',
+    'text_encoder.encoder.layer.{i}.adapter',
+)
 VQA_PLACES = (*RETRIEVAL_PLACES, 'text_decoder.bert.encoder.layer.{i}.adapter')
 WITH_MOMENTUM = ('visual_encoder', 'text_encoder', 'vision_proj', 'text_proj', 'adapters')
 
 
 def retrieval(temporal: bool = True) -> dict:
     """A retriever's state dict. The momentum copies are those of a first step: equal to the weights."""
-    weights = {**_towers('text_encoder'), **_adapters(RETRIEVAL_PLACES),
-               **_draw(dict(vision_proj=(EMBED, WIDTH), text_proj=(EMBED, WIDTH), itm_head=(2, WIDTH)), {}),
-               'temp': torch.tensor(0.06)}
+    weights = {
+        **_towers('text_encoder'),
+        **_adapters(RETRIEVAL_PLACES),
+        **_draw(dict(vision_proj=(EMBED, WIDTH), text_proj=(EMBED, WIDTH), itm_head=(2, WIDTH)), {}),
+        'temp': torch.tensor(0.06),
+    }
     if not temporal:
         del weights['text_encoder.encoder.time_embed']
     momentum = {}
@@ -74,8 +81,12 @@ def retrieval(temporal: bool = True) -> dict:
         part, _, rest = key.partition('.')
         if part in WITH_MOMENTUM:
             momentum[f'{part}_m.{rest}'] = value
-    queues = dict(image_queue=torch.randn(EMBED, 6), text_queue=torch.randn(EMBED, 6),
-                  idx_queue=torch.full((1, 6), -100), ptr_queue=torch.zeros(1, dtype=torch.long))
+    queues = dict(
+        image_queue=torch.randn(EMBED, 6),
+        text_queue=torch.randn(EMBED, 6),
+        idx_queue=torch.full((1, 6), -100),
+        ptr_queue=torch.zeros(1, dtype=torch.long),
+    )
     return {**weights, **momentum, **queues}
 
 
@@ -87,25 +98,43 @@ def vqa() -> dict:
     weights[f'{head}.decoder.weight'] = weights['text_decoder.bert.embeddings.word_embeddings.weight']
     weights[f'{head}.bias'] = weights[f'{head}.decoder.bias'] = torch.randn(VOCABULARY)
     weights['text_decoder.bert.encoder.time_embed'] = weights['text_encoder.encoder.time_embed']
-    return {**weights, **_adapters(('adapters_dec.{i}', ))}
+    return {**weights, **_adapters(('adapters_dec.{i}',))}
 
 
 def vqa_config(tied: bool = True, **changes) -> dict:
     """Config of the question answerer that :func:`vqa` belongs to."""
     retriever = tiny_retriever.config()
-    bert = dict(vocab_size=VOCABULARY, width=WIDTH, depth=DEPTH, heads=2, hidden=HIDDEN, context_width=WIDTH,
-                max_positions=POSITIONS)
+    bert = dict(
+        vocab_size=VOCABULARY,
+        width=WIDTH,
+        depth=DEPTH,
+        heads=2,
+        hidden=HIDDEN,
+        context_width=WIDTH,
+        max_positions=POSITIONS,
+    )
     return dict(
-        dict(type='GenerativeVQA', vision=retriever['vision'], text=retriever['text'],
-             decoder=dict(type='BlipTextDecoder', tie_word_embeddings=tied, **bert), adapter=tiny_retriever.ADAPTER,
-             temporal_frames=FRAMES), **changes)
+        dict(
+            type='GenerativeVQA',
+            vision=retriever['vision'],
+            text=retriever['text'],
+            decoder=dict(type='BlipTextDecoder', tie_word_embeddings=tied, **bert),
+            adapter=tiny_retriever.ADAPTER,
+            temporal_frames=FRAMES,
+        ),
+        **changes,
+    )
 
 
 def _towers(*texts: str) -> dict:
     weights = _draw(VISION, VISION_TENSORS)
     for text in texts:
-        weights.update(_draw({f'{text}.{key}': shape for key, shape in BERT.items()},
-                             {f'{text}.{key}': shape for key, shape in BERT_TENSORS.items()}))
+        weights.update(
+            _draw(
+                {f'{text}.{key}': shape for key, shape in BERT.items()},
+                {f'{text}.{key}': shape for key, shape in BERT_TENSORS.items()},
+            )
+        )
         weights[f'{text}.embeddings.position_ids'] = torch.arange(POSITIONS)[None]
     return weights
 

@@ -56,8 +56,9 @@ def test_heads_may_have_a_source_and_a_file_counts_once(files):
     model = mixed({name: dict(source=path) for name, path in reversed(parts.items())})
     assert torch.equal(model.itc_head.text_proj.weight, blip.itc_head.text_proj.weight)
     assert model.base['name'] == 'eva.pth + blip.pth'
-    whole = MODELS.build(retriever_config(base_checkpoint={
-        name: dict(source=paths['text']) for name in ('vision', 'text')}))
+    whole = MODELS.build(
+        retriever_config(base_checkpoint={name: dict(source=paths['text']) for name in ('vision', 'text')})
+    )
     assert whole.base == dict(name='blip.pth', sha256=file_sha256(paths['text']))
 
 

@@ -18,15 +18,22 @@ from vlpeft.checkpoint.identity import base_identity, check_base
 @pytest.mark.parametrize('zipped', [True, False])
 def test_torch_files(tmp_path, suffix, zipped):
     path = tmp_path / f'a{suffix}'
-    torch.save(dict(model=dict(w=torch.arange(3.)), epoch=2), path, _use_new_zipfile_serialization=zipped)
+    torch.save(dict(model=dict(w=torch.arange(3.0)), epoch=2), path, _use_new_zipfile_serialization=zipped)
     read = read_checkpoint(path)
     assert read['epoch'] == 2 and read['model']['w'].tolist() == [0, 1, 2]
 
 
 def test_safetensors_round_trip_with_tied_and_viewed_tensors(tmp_path):
     table = nn.Embedding(4, 3).weight
-    state = dict(words=table, decoder=table, row=table[1], turned=table.t(), scalar=torch.tensor(0.07),
-                 half=torch.randn(3).bfloat16(), ids=torch.arange(3))
+    state = dict(
+        words=table,
+        decoder=table,
+        row=table[1],
+        turned=table.t(),
+        scalar=torch.tensor(0.07),
+        half=torch.randn(3).bfloat16(),
+        ids=torch.arange(3),
+    )
     meta = dict(base=dict(name='model_base.pth', sha256='ab'), epoch=3)
     path = tmp_path / 'sub' / 'a.safetensors'
     write_safetensors(state, path, meta)
@@ -60,18 +67,21 @@ def test_failed_write_keeps_the_old_file(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ['a.pth', 'a.pth.manifest.json']
 
 
-@pytest.mark.parametrize('name, content, found', [
-    ('a.pth', b'', 'an empty file'),
-    ('a.pth', b'version https://git-lfs.github.com/spec/v1\noid sha256:1', 'Git LFS pointer'),
-    ('a.pth', b'<!DOCTYPE html><html>Not found</html>', 'HTML page'),
-    ('a.pth', b'\x00\x01random bytes', r"14 bytes beginning with b'\\x00\\x01random"),
-    ('a.bin', b'PK\x03\x04cut off', 'beginning with b.PK'),
-    ('a.safetensors', b'<html>', 'HTML page'),
-    ('a.safetensors', b'\xff' * 40, '40 bytes'),
-    ('a.npz', b'', 'an empty file'),
-    ('a.npz', b'<html>', 'HTML page'),
-    ('a.npz', b'PK\x03\x04cut off', 'beginning with b.PK'),
-])
+@pytest.mark.parametrize(
+    'name, content, found',
+    [
+        ('a.pth', b'', 'an empty file'),
+        ('a.pth', b'version https://git-lfs.github.com/spec/v1\noid sha256:1', 'Git LFS pointer'),
+        ('a.pth', b'<!DOCTYPE html><html>Not found</html>', 'HTML page'),
+        ('a.pth', b'\x00\x01random bytes', r"14 bytes beginning with b'\\x00\\x01random"),
+        ('a.bin', b'PK\x03\x04cut off', 'beginning with b.PK'),
+        ('a.safetensors', b'<html>', 'HTML page'),
+        ('a.safetensors', b'\xff' * 40, '40 bytes'),
+        ('a.npz', b'', 'an empty file'),
+        ('a.npz', b'<html>', 'HTML page'),
+        ('a.npz', b'PK\x03\x04cut off', 'beginning with b.PK'),
+    ],
+)
 def test_files_that_are_no_checkpoints(tmp_path, name, content, found):
     path = tmp_path / name
     path.write_bytes(content)

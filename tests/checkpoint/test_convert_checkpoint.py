@@ -28,14 +28,18 @@ def place(tmp_path):
     """A folder with a config, an official base and an adapter-only checkpoint trained on it."""
     torch.manual_seed(0)
     base, adapters = fabricated.base(), fabricated.adapters()
-    model = tiny_retriever.config(adapter=tiny_retriever.ADAPTER, temporal_frames=fabricated.FRAMES,
-                                  base_checkpoint=dict(source='https://example.invalid/never_fetched.pth'))
+    model = tiny_retriever.config(
+        adapter=tiny_retriever.ADAPTER,
+        temporal_frames=fabricated.FRAMES,
+        base_checkpoint=dict(source='https://example.invalid/never_fetched.pth'),
+    )
     (tmp_path / 'cfg.py').write_text(f'model = {model!r}\n')
     torch.save(dict(model={**base['blip'], **fabricated.official_leftovers(base['blip'])}), tmp_path / 'base.pth')
     heads = {key: value + 1 for key, value in base['ours'].items() if key.startswith(('itc_head.', 'itm_head.'))}
     trained = {**adapters['ours'], **heads}
-    torch.save(dict(state_dict=trained, meta=dict(epoch=1, base=base_identity(tmp_path / 'base.pth'))),
-               tmp_path / 'task.pth')
+    torch.save(
+        dict(state_dict=trained, meta=dict(epoch=1, base=base_identity(tmp_path / 'base.pth'))), tmp_path / 'task.pth'
+    )
     return tmp_path, base, adapters, trained
 
 
@@ -66,7 +70,7 @@ def test_adapters_with_their_base_to_the_released_layout(place, capsys):
     assert convert(place, 'released.pth', 'again.safetensors') == 0
     assert_same(read_checkpoint(place / 'again.safetensors')['state_dict'], expected)
     assert convert(place, 'released.pth', 'plain.pth', '--to', 'blip') == 0
-    assert 'not written, BLIP\'s own layout holds no adapter: ' in capsys.readouterr().out
+    assert "not written, BLIP's own layout holds no adapter: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('tied', [True, False])
@@ -75,15 +79,22 @@ def test_a_released_question_answerer_through_our_layouts_and_back(tmp_path, tie
     released = released_uniadapter.vqa()
     torch.save(dict(model=released), tmp_path / 'released.pth')
     (tmp_path / 'cfg.py').write_text(f'model = {released_uniadapter.vqa_config(tied)!r}\n')
-    for src, dst, to in (('released.pth', 'ours.safetensors', 'safetensors'),
-                         ('ours.safetensors', 'ours.pth', 'vlpeft'),
-                         ('ours.pth', 'back.pth', 'uniadapter')):
+    for src, dst, to in (
+        ('released.pth', 'ours.safetensors', 'safetensors'),
+        ('ours.safetensors', 'ours.pth', 'vlpeft'),
+        ('ours.pth', 'back.pth', 'uniadapter'),
+    ):
         assert convert(tmp_path, src, dst, '--to', to) == 0
-    tables = [key for key in read_checkpoint(tmp_path / 'ours.pth')['state_dict']
-              if key.startswith('decoder.') and key.endswith(('word_embeddings.weight', 'decoder.weight'))]
+    tables = [
+        key
+        for key in read_checkpoint(tmp_path / 'ours.pth')['state_dict']
+        if key.startswith('decoder.') and key.endswith(('word_embeddings.weight', 'decoder.weight'))
+    ]
     assert len(tables) == (1 if tied else 2)
-    assert_same(read_checkpoint(tmp_path / 'back.pth')['model'],
-                {key: value for key, value in released.items() if not key.startswith('adapters_dec.')})
+    assert_same(
+        read_checkpoint(tmp_path / 'back.pth')['model'],
+        {key: value for key, value in released.items() if not key.startswith('adapters_dec.')},
+    )
 
 
 def test_adapter_only_keeps_its_base_record(place):
@@ -101,16 +112,24 @@ def test_geometry_of_the_config_decides(place, capsys):
     assert 'resized: vision.pos_embed (1, 5, 8) -> (1, 17, 8)' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('src, dst, options, message', [
-    ('base.pth', 'cfg.py', (), 'must end in'),
-    ('base.pth', 'a.safetensors', ('--to', 'blip'), 'must end in .pth or .pt or .bin'),
-    ('base.pth', 'base.pth', (), 'base.pth exists; give --force'),
-    ('nowhere.pth', 'a.pth', (), 'nowhere.pth'),
-    ('task.pth', 'a.pth', ('--to', 'uniadapter'), 'name the base with --base'),
-    ('base.pth', 'a.pth', ('--to', 'uniadapter'), 'use the blip layout'),
-    ('base.pth', 'a.pth', ('--from', 'mmpretrain'), 'is not in the mmpretrain layout'),
-    ('base.pth', 'a.pth', ('--cfg-options', 'model.text.vocab_size=9'), 'word_embeddings.weight: (20, 8) -> (9, 8)'),
-])
+@pytest.mark.parametrize(
+    'src, dst, options, message',
+    [
+        ('base.pth', 'cfg.py', (), 'must end in'),
+        ('base.pth', 'a.safetensors', ('--to', 'blip'), 'must end in .pth or .pt or .bin'),
+        ('base.pth', 'base.pth', (), 'base.pth exists; give --force'),
+        ('nowhere.pth', 'a.pth', (), 'nowhere.pth'),
+        ('task.pth', 'a.pth', ('--to', 'uniadapter'), 'name the base with --base'),
+        ('base.pth', 'a.pth', ('--to', 'uniadapter'), 'use the blip layout'),
+        ('base.pth', 'a.pth', ('--from', 'mmpretrain'), 'is not in the mmpretrain layout'),
+        (
+            'base.pth',
+            'a.pth',
+            ('--cfg-options', 'model.text.vocab_size=9'),
+            'word_embeddings.weight: (20, 8) -> (9, 8)',
+        ),
+    ],
+)
 def test_refusals_write_nothing(place, capsys, src, dst, options, message):
     place = place[0]
     before = {path.name: path.read_bytes() for path in place.iterdir()}
@@ -134,13 +153,20 @@ def test_wrong_base_is_refused(place, capsys):
 def test_force_and_command_line(place):
     place = place[0]
     (place / 'ours.safetensors').write_bytes(b'old')
-    command = [sys.executable, str(TOOL), str(place / 'base.pth'), str(place / 'ours.safetensors'), '--config',
-               str(place / 'cfg.py'), '--force']
+    command = [
+        sys.executable,
+        str(TOOL),
+        str(place / 'base.pth'),
+        str(place / 'ours.safetensors'),
+        '--config',
+        str(place / 'cfg.py'),
+        '--force',
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'wrote' in done.stdout and 'blip layout' in done.stdout
     size = int.from_bytes((place / 'ours.safetensors').read_bytes()[:8], 'little')
-    header = json.loads((place / 'ours.safetensors').read_bytes()[8:8 + size])
+    header = json.loads((place / 'ours.safetensors').read_bytes()[8 : 8 + size])
     assert header['vision.cls_token']['shape'] == [1, 1, 8]
 
 

@@ -20,15 +20,34 @@ def seeded():
 def released(base, adapters):
     """A checkpoint as UniAdapter's code saves it."""
     weights = {**base['blip'], **adapters['released']}
-    return dict(model={**weights, **fabricated.official_leftovers(weights), **fabricated.released_aliases(weights)},
-                optimizer={}, config={}, epoch=4)
+    return dict(
+        model={**weights, **fabricated.official_leftovers(weights), **fabricated.released_aliases(weights)},
+        optimizer={},
+        config={},
+        epoch=4,
+    )
 
 
 def test_registered_with_a_description():
     assert dialect_names() == [
-        'ast', 'augreg', 'bert', 'blip', 'clip', 'epalm', 'mmpretrain', 'mmpretrain_backbone', 'timesformer',
-        'timm_vit', 'transformers_causal_lm', 'transformers_seq2seq', 'transformers_vit', 'uniadapter', 'vl_pet',
-        'vl_pet_video', 'vlpeft']
+        'ast',
+        'augreg',
+        'bert',
+        'blip',
+        'clip',
+        'epalm',
+        'mmpretrain',
+        'mmpretrain_backbone',
+        'timesformer',
+        'timm_vit',
+        'transformers_causal_lm',
+        'transformers_seq2seq',
+        'transformers_vit',
+        'uniadapter',
+        'vl_pet',
+        'vl_pet_video',
+        'vlpeft',
+    ]
     for name in dialect_names():
         assert DIALECTS.get(name).__doc__.splitlines()[0]
         assert get_dialect(name).name == name
@@ -48,8 +67,12 @@ def test_blip_both_ways():
     ignored = dialect.ignored_keys(checkpoint)
     assert sorted(key for keys in ignored.values() for key in keys) == sorted(leftovers)
 
-    state = {**base['ours'], **fabricated.adapters()['ours'], 'queue.ids': torch.zeros(3),
-             'momentum.vision.x': torch.ones(1)}
+    state = {
+        **base['ours'],
+        **fabricated.adapters()['ours'],
+        'queue.ids': torch.zeros(3),
+        'momentum.vision.x': torch.ones(1),
+    }
     written = dialect.from_vlpeft(state)
     position_ids = written['model'].pop('text_encoder.embeddings.position_ids')
     assert torch.equal(written['model'].pop('text_decoder.bert.embeddings.position_ids'), position_ids)
@@ -79,8 +102,10 @@ def test_uniadapter_both_ways():
     dead = next(keys for reason, keys in dialect.ignored_keys(checkpoint).items() if reason.startswith('dead'))
     assert len(dead) == fabricated.DEPTH * 12 and all(key.startswith('adapters_dec.') for key in dead)
 
-    trained = {'momentum.itc_head.vision_proj.weight': torch.randn(4, 8),
-               'momentum.adapter.layers.1.down.bias': torch.randn(3)}
+    trained = {
+        'momentum.itc_head.vision_proj.weight': torch.randn(4, 8),
+        'momentum.adapter.layers.1.down.bias': torch.randn(3),
+    }
     state = {**base['ours'], **adapters['ours'], **trained, 'queue.ids': torch.zeros(3)}
     written = dialect.from_vlpeft(state)
     assert sorted(written) == ['config', 'epoch', 'model', 'optimizer']
@@ -94,8 +119,12 @@ def test_uniadapter_both_ways():
     assert_same(live, {**expected, **aliases})
 
     assert torch.equal(model['vision_proj_m.weight'], trained['momentum.itc_head.vision_proj.weight'])
-    for alias in ('adapters_m.1', 'visual_encoder_m.adapters.1', 'visual_encoder_m.blocks.1.adapter',
-                  'text_encoder_m.encoder.layer.1.adapter'):
+    for alias in (
+        'adapters_m.1',
+        'visual_encoder_m.adapters.1',
+        'visual_encoder_m.blocks.1.adapter',
+        'text_encoder_m.encoder.layer.1.adapter',
+    ):
         assert torch.equal(model[f'{alias}.down_proj.bias'], trained['momentum.adapter.layers.1.down.bias'])
     for key, tensor in expected.items():
         part, _, rest = key.partition('.')
@@ -105,8 +134,9 @@ def test_uniadapter_both_ways():
     assert_same(dialect.to_vlpeft(written), {**base['ours'], **adapters['ours']})
 
 
-@pytest.mark.parametrize('alias', ['visual_encoder.adapters.1', 'visual_encoder.blocks.1.adapter',
-                                   'text_encoder.encoder.layer.1.adapter'])
+@pytest.mark.parametrize(
+    'alias', ['visual_encoder.adapters.1', 'visual_encoder.blocks.1.adapter', 'text_encoder.encoder.layer.1.adapter']
+)
 def test_disagreeing_aliases_are_an_error(alias):
     checkpoint = released(fabricated.base(), fabricated.adapters())
     key = f'{alias}.up_proj.bias'
@@ -138,10 +168,16 @@ def test_layouts_refuse_what_they_cannot_hold():
 def test_mmpretrain_both_ways():
     base = fabricated.base()
     mm = base['mmpretrain']
-    checkpoint = dict(meta={}, state_dict={
-        **mm, 'head.temp': mm['temp'].clone(), 'head.image_queue': torch.zeros(3),
-        'vision_neck_m.weight': torch.zeros(3),
-        'text_backbone.embeddings.position_ids': torch.zeros(1, 4)})
+    checkpoint = dict(
+        meta={},
+        state_dict={
+            **mm,
+            'head.temp': mm['temp'].clone(),
+            'head.image_queue': torch.zeros(3),
+            'vision_neck_m.weight': torch.zeros(3),
+            'text_backbone.embeddings.position_ids': torch.zeros(1, 4),
+        },
+    )
     dialect = detect(checkpoint)
     assert dialect.name == 'mmpretrain'
     assert_same(dialect.to_vlpeft(checkpoint), base['ours'])
@@ -186,6 +222,7 @@ def test_keymap_placeholders_and_escaping():
 
 def official_vit(weights, images, heads):
     """BLIP's vision tower by its official names: pre-norm blocks, final norm on all tokens."""
+
     def w(name):
         return weights[f'visual_encoder.{name}']
 
@@ -198,9 +235,11 @@ def official_vit(weights, images, heads):
     x = F.conv2d(images, w('patch_embed.proj.weight'), w('patch_embed.proj.bias'), stride=fabricated.PATCH)
     x = torch.cat([w('cls_token').expand(len(images), -1, -1), x.flatten(2).transpose(1, 2)], 1) + w('pos_embed')
     for i in range(fabricated.DEPTH):
-        q, k, v = (part.unflatten(-1, (heads, -1)).transpose(1, 2)
-                   for part in linear(norm(x, f'blocks.{i}.norm1'), f'blocks.{i}.attn.qkv').chunk(3, -1))
-        attention = (q @ k.transpose(-1, -2) / q.shape[-1]**0.5).softmax(-1) @ v
+        q, k, v = (
+            part.unflatten(-1, (heads, -1)).transpose(1, 2)
+            for part in linear(norm(x, f'blocks.{i}.norm1'), f'blocks.{i}.attn.qkv').chunk(3, -1)
+        )
+        attention = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1) @ v
         x = x + linear(attention.transpose(1, 2).flatten(2), f'blocks.{i}.attn.proj')
         x = x + linear(F.gelu(linear(norm(x, f'blocks.{i}.norm2'), f'blocks.{i}.mlp.fc1')), f'blocks.{i}.mlp.fc2')
     return norm(x, 'norm')
@@ -208,13 +247,22 @@ def official_vit(weights, images, heads):
 
 def test_official_vision_weights_mean_the_same_in_mmpretrain():
     from mmpretrain.models import VisionTransformer
+
     weights = {key: 0.3 * value for key, value in fabricated.base()['blip'].items()}
     vit = VisionTransformer(
-        arch=dict(embed_dims=fabricated.WIDTH, num_layers=fabricated.DEPTH, num_heads=2,
-                  feedforward_channels=fabricated.HIDDEN),
-        img_size=8, patch_size=fabricated.PATCH, out_type='raw', final_norm=True)
+        arch=dict(
+            embed_dims=fabricated.WIDTH,
+            num_layers=fabricated.DEPTH,
+            num_heads=2,
+            feedforward_channels=fabricated.HIDDEN,
+        ),
+        img_size=8,
+        patch_size=fabricated.PATCH,
+        out_type='raw',
+        final_norm=True,
+    )
     state = get_dialect('blip').to_vlpeft(weights)
-    vit.load_state_dict({k[len('vision.'):]: v for k, v in state.items() if k.startswith('vision.')})
+    vit.load_state_dict({k[len('vision.') :]: v for k, v in state.items() if k.startswith('vision.')})
     vit.eval()
     images = torch.randn(3, 3, 8, 8)
     with torch.no_grad():

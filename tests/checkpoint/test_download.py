@@ -18,6 +18,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 class Handler(http.server.BaseHTTPRequestHandler):
     """Serves CONTENT under any name but /missing, Range included; the server object says what goes wrong."""
+
     protocol_version = 'HTTP/1.1'
 
     def do_GET(self):
@@ -37,7 +38,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         start = 0
         current = self.headers.get('If-Range') == state['etag']
         if state['ranges'] and current and (asked := self.headers.get('Range')):
-            start = int(asked[len('bytes='):-1])
+            start = int(asked[len('bytes=') : -1])
             if start >= len(content):
                 self.send_error(416)
                 return
@@ -63,7 +64,7 @@ def server(monkeypatch):
     server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     server.state = dict(content=CONTENT, etag='"1"', ranges=True, break_after=[], delay_s=0, requests=[])
     server.url = f'http://127.0.0.1:{server.server_port}'
-    thread = threading.Thread(target=server.serve_forever, args=(0.02, ), daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -72,8 +73,11 @@ def server(monkeypatch):
 
 
 def leftovers(folder):
-    return [path.name for path in folder.rglob('*')
-            if path.is_file() and not path.name.endswith(('.lock', '.manifest.json'))]
+    return [
+        path.name
+        for path in folder.rglob('*')
+        if path.is_file() and not path.name.endswith(('.lock', '.manifest.json'))
+    ]
 
 
 def test_download_is_cached_and_hash_checked(server, tmp_path):
@@ -159,13 +163,16 @@ def test_a_file_of_a_cache_without_a_record_gets_one(server, tmp_path):
     assert SHA256 in manifest.read_text()
 
 
-@pytest.mark.parametrize('change, problem', [
-    (dict(type='text/html; charset=utf-8'), 'a web page'),
-    (dict(content=b'  <!DOCTYPE html><title>Log in</title>' + b' ' * 2000), 'a web page'),
-    (dict(content=b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>' + b' ' * 100), 'a web page'),
-    (dict(content=b''), '0 bytes'),
-    (dict(content=b'{"error": "rate limit"}'), 'rate limit.*shorter than any checkpoint'),
-])
+@pytest.mark.parametrize(
+    'change, problem',
+    [
+        (dict(type='text/html; charset=utf-8'), 'a web page'),
+        (dict(content=b'  <!DOCTYPE html><title>Log in</title>' + b' ' * 2000), 'a web page'),
+        (dict(content=b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>' + b' ' * 100), 'a web page'),
+        (dict(content=b''), '0 bytes'),
+        (dict(content=b'{"error": "rate limit"}'), 'rate limit.*shorter than any checkpoint'),
+    ],
+)
 def test_pages_and_short_replies_are_no_files(server, tmp_path, change, problem):
     server.state.update(change)
     with pytest.raises(CheckpointError, match=f'a.pth gives .*{problem}'):
@@ -177,7 +184,9 @@ def test_pages_and_short_replies_are_no_files(server, tmp_path, change, problem)
 def test_redirects_to_other_schemes_are_not_followed(server, tmp_path, scheme):
     secret = tmp_path / 'secret.pth'
     secret.write_bytes(CONTENT)
-    server.state['location'] = {'file': secret.as_uri(), 'data': 'data:,' + 'x' * 100}.get(scheme, f'{scheme}://127.0.0.1:1/a')
+    server.state['location'] = {'file': secret.as_uri(), 'data': 'data:,' + 'x' * 100}.get(
+        scheme, f'{scheme}://127.0.0.1:1/a'
+    )
     with pytest.raises(CheckpointError, match=f'moved.pth.*{scheme}:'):
         fetch(f'{server.url}/moved.pth', cache_dir=tmp_path / 'cache')
     assert leftovers(tmp_path / 'cache') == []
@@ -192,6 +201,7 @@ def test_https_is_not_left_for_http():
     from urllib.request import Request
 
     from vlpeft.checkpoint.reply import _Redirects
+
     with pytest.raises(CheckpointError, match='from https'):
         _Redirects().redirect_request(Request('https://a/x'), None, 302, '', {}, 'http://a/x')
 
@@ -204,11 +214,19 @@ def test_http_error_is_final(server, tmp_path):
 
 def test_processes_share_one_download(server, tmp_path):
     server.state['delay_s'] = 0.5
-    code = ('import sys; from vlpeft.checkpoint.download import fetch; print("ready", flush=True);'
-            f'sys.stdin.readline(); print(fetch({server.url + "/a.pth"!r}, cache_dir={str(tmp_path)!r}))')
+    code = (
+        'import sys; from vlpeft.checkpoint.download import fetch; print("ready", flush=True);'
+        f'sys.stdin.readline(); print(fetch({server.url + "/a.pth"!r}, cache_dir={str(tmp_path)!r}))'
+    )
     workers = [
-        subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                         stderr=subprocess.DEVNULL, text=True) for _ in range(2)
+        subprocess.Popen(
+            [sys.executable, '-c', code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(2)
     ]
     assert [worker.stdout.readline() for worker in workers] == ['ready\n'] * 2
     for worker in workers:
@@ -226,7 +244,7 @@ def test_local_files(tmp_path):
     assert fetch(path.as_uri(), sha256=SHA256) == path
     with pytest.raises(CheckpointError, match=SHA256):
         fetch(path, sha256='1' * 64)
-    assert path.exists(), 'a user\'s own file is never deleted'
+    assert path.exists(), "a user's own file is never deleted"
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         fetch(tmp_path / 'nowhere.pth')
     with pytest.raises(ValueError, match='file, http, https'):

@@ -21,26 +21,64 @@ SIZE = 8
 ARCH = dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS, feedforward_channels=HIDDEN)
 VIT = dict(type='mmpretrain.VisionTransformer', arch=ARCH, img_size=SIZE, patch_size=PATCH, out_type='raw')
 SPECTROGRAM = dict(type='AST', num_frames=20, num_bins=12, patch_size=PATCH, stride=2, arch=ARCH)
-CLIPS = dict(type='TimeSformer', num_frames=3, img_size=SIZE, patch_size=PATCH, embed_dims=WIDTH, num_layers=DEPTH,
-             num_heads=HEADS)
-PLACES = (SIZE // PATCH)**2
+CLIPS = dict(
+    type='TimeSformer',
+    num_frames=3,
+    img_size=SIZE,
+    patch_size=PATCH,
+    embed_dims=WIDTH,
+    num_layers=DEPTH,
+    num_heads=HEADS,
+)
+PLACES = (SIZE // PATCH) ** 2
 VOCAB, ADDED = 20, 3
 LMS = dict(
-    opt=dict(model_type='opt', hidden_size=8, num_hidden_layers=3, num_attention_heads=2, ffn_dim=16,
-             word_embed_proj_dim=8, max_position_embeddings=16),
-    opt_post_norm=dict(model_type='opt', hidden_size=8, num_hidden_layers=3, num_attention_heads=2, ffn_dim=16,
-                       word_embed_proj_dim=4, do_layer_norm_before=False, max_position_embeddings=16),
+    opt=dict(
+        model_type='opt',
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        ffn_dim=16,
+        word_embed_proj_dim=8,
+        max_position_embeddings=16,
+    ),
+    opt_post_norm=dict(
+        model_type='opt',
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        ffn_dim=16,
+        word_embed_proj_dim=4,
+        do_layer_norm_before=False,
+        max_position_embeddings=16,
+    ),
     gpt2=dict(model_type='gpt2', n_embd=8, n_layer=3, n_head=2, n_positions=16),
-    llama=dict(model_type='llama', hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16,
-               max_position_embeddings=16),
-    llama_tied=dict(model_type='llama', hidden_size=8, num_hidden_layers=3, num_attention_heads=2, intermediate_size=16,
-                    max_position_embeddings=16, tie_word_embeddings=True))
+    llama=dict(
+        model_type='llama',
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    ),
+    llama_tied=dict(
+        model_type='llama',
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+        tie_word_embeddings=True,
+    ),
+)
 # What old files hold besides.
 CONSTANTS = dict(
-    opt={'model.decoder.version': (1, )}, opt_post_norm={'model.decoder.version': (1, )},
+    opt={'model.decoder.version': (1,)},
+    opt_post_norm={'model.decoder.version': (1,)},
     gpt2={'transformer.h.0.attn.bias': (1, 1, 16, 16), 'transformer.h.0.attn.masked_bias': ()},
-    llama={'model.layers.0.self_attn.rotary_emb.inv_freq': (2, )},
-    llama_tied={'model.layers.0.self_attn.rotary_emb.inv_freq': (2, )})
+    llama={'model.layers.0.self_attn.rotary_emb.inv_freq': (2,)},
+    llama_tied={'model.layers.0.self_attn.rotary_emb.inv_freq': (2,)},
+)
 BASES = dict(opt='model.', opt_post_norm='model.', gpt2='transformer.', llama='model.', llama_tied='model.')
 
 
@@ -72,7 +110,7 @@ def test_timms_vit(tmp_path, suffix):
     file = {**released, **head('head')}
     torch.save(file, path) if suffix == 'pth' else write_safetensors(file, path)
     model = holder(VIT)
-    report = load_into(model, path, strict_parts=('encoder', ))
+    report = load_into(model, path, strict_parts=('encoder',))
     assert report.dialect == 'timm_vit' and not report.missing and not report.unexpected and not report.resized
     assert ignored(report) == {'head.weight', 'head.bias'}
     assert_same(model.state_dict(), ours)
@@ -84,7 +122,7 @@ def test_timms_vit(tmp_path, suffix):
 def test_timms_vit_of_another_image_size():
     _, released = encoder(1 + 4 * PLACES)
     model = holder(VIT)
-    report = load_into(model, released, strict_parts=('encoder', ))
+    report = load_into(model, released, strict_parts=('encoder',))
     assert report.resized == {'encoder.pos_embed': '(1, 17, 8) -> (1, 5, 8)'}
     assert torch.equal(model['encoder'].pos_embed[:, 0], released['pos_embed'][:, 0])
 
@@ -95,14 +133,14 @@ def test_the_original_arrays_of_a_vit(tmp_path):
     assert arrays['Transformer/encoderblock_1/MultiHeadDotProductAttention_1/out/kernel'].shape == (HEADS, 4, WIDTH)
     np.savez(tmp_path / 'B_16.npz', **arrays, **{'head/kernel': np.zeros((WIDTH, 5)), 'head/bias': np.zeros(5)})
     model = holder(VIT)
-    report = load_into(model, tmp_path / 'B_16.npz', strict_parts=('encoder', ))
+    report = load_into(model, tmp_path / 'B_16.npz', strict_parts=('encoder',))
     assert report.dialect == 'augreg' and not report.missing and not report.unexpected
     assert ignored(report) == {'head/kernel', 'head/bias'}
     assert_same(model.state_dict(), ours)
     with pytest.raises(CheckpointError, match='read only; write timm_vit'):
         get_dialect('augreg').from_vlpeft(ours)
     more = {key: torch.from_numpy(value) for key, value in {**arrays, 'block1/unit1/conv1/kernel': np.ones(2)}.items()}
-    report = load_into(holder(VIT), more, strict_parts=('encoder', ))
+    report = load_into(holder(VIT), more, strict_parts=('encoder',))
     assert report.unexpected == ['encoder.block1/unit1/conv1/kernel']
 
 
@@ -114,7 +152,7 @@ def test_timesformer(tmp_path):
     weights = {**released, **head('model.head', 600)}
     torch.save(dict(epoch=14, model_state=weights, optimizer_state={}, cfg='A: 1'), path)
     model = holder(CLIPS)
-    report = load_into(model, path, strict_parts=('encoder', ))
+    report = load_into(model, path, strict_parts=('encoder',))
     assert report.dialect == 'timesformer' and not report.missing and not report.unexpected and not report.resized
     assert ignored(report) == {'model.head.weight', 'model.head.bias'}
     assert_same(model.state_dict(), ours)
@@ -130,11 +168,16 @@ def test_timesformer(tmp_path):
 def test_ast(tmp_path):
     ours, bare = encoder(2 + 5 * 9, extra=('cls_token', 'dist_token'), channels=1)
     released = {f'module.v.{key}': value for key, value in bare.items()}
-    heads = {**head('module.v.head'), **head('module.v.head_dist'), **head('module.mlp_head.1', 527),
-             'module.mlp_head.0.weight': draw(WIDTH), 'module.mlp_head.0.bias': draw(WIDTH)}
+    heads = {
+        **head('module.v.head'),
+        **head('module.v.head_dist'),
+        **head('module.mlp_head.1', 527),
+        'module.mlp_head.0.weight': draw(WIDTH),
+        'module.mlp_head.0.bias': draw(WIDTH),
+    }
     torch.save({**released, **heads}, tmp_path / 'audioset.pth')
     model = holder(SPECTROGRAM)
-    report = load_into(model, tmp_path / 'audioset.pth', strict_parts=('encoder', ))
+    report = load_into(model, tmp_path / 'audioset.pth', strict_parts=('encoder',))
     assert report.dialect == 'ast' and not report.missing and not report.unexpected
     assert ignored(report) == set(heads)
     assert_same(model.state_dict(), ours)
@@ -147,14 +190,27 @@ def test_ast(tmp_path):
 
 
 EPALM_FORMS = dict(
-    full=(dict(levels=2), ['connector.0.weight', 'connector.0.bias', 'connector.1.weight', 'connector.1.bias',
-                           'prompt_module.prefix_embedding.0.weight',
-                           'prompt_module.prefix_embedding.1.weight', 'prompt_module.prefix_embedding.1.bias',
-                           'prompt_module.prefix_embedding.3.weight', 'prompt_module.prefix_embedding.3.bias']),
-    pt_l=(dict(levels=2, shared_connector=True, prompt_mlp=False),
-          ['connector.0.weight', 'connector.0.bias', 'prompt_module.prefix_embedding.0.weight']),
+    full=(
+        dict(levels=2),
+        [
+            'connector.0.weight',
+            'connector.0.bias',
+            'connector.1.weight',
+            'connector.1.bias',
+            'prompt_module.prefix_embedding.0.weight',
+            'prompt_module.prefix_embedding.1.weight',
+            'prompt_module.prefix_embedding.1.bias',
+            'prompt_module.prefix_embedding.3.weight',
+            'prompt_module.prefix_embedding.3.bias',
+        ],
+    ),
+    pt_l=(
+        dict(levels=2, shared_connector=True, prompt_mlp=False),
+        ['connector.0.weight', 'connector.0.bias', 'prompt_module.prefix_embedding.0.weight'],
+    ),
     linear=(dict(levels=1, prompt_length=0), ['connector.0.weight', 'connector.0.bias']),
-    prompt=(dict(levels=0, prompt_mlp=False), ['prompt_module.prefix_embedding.0.weight']))
+    prompt=(dict(levels=0, prompt_mlp=False), ['prompt_module.prefix_embedding.0.weight']),
+)
 
 
 @pytest.mark.parametrize('form', EPALM_FORMS)
@@ -167,10 +223,10 @@ def test_epalms_own_files(tmp_path, form):
     weights = {}
     for key in keys:
         part = 'connector' if key.startswith('connector') else key.split('.')[2]
-        weights[key] = draw(*shapes[part][:2 if key.endswith('weight') else 1])
+        weights[key] = draw(*shapes[part][: 2 if key.endswith('weight') else 1])
     released = dict(model=weights, optimizer={}, lr_scheduler={}, config={}, epoch=7, best_valid=97.1, best_epoch=6)
     torch.save(released, tmp_path / 'checkpoint_best.pth')
-    report = load_into(model, tmp_path / 'checkpoint_best.pth', strict_parts=('adapter', ))
+    report = load_into(model, tmp_path / 'checkpoint_best.pth', strict_parts=('adapter',))
     assert report.dialect == 'epalm' and not report.unexpected and len(report.loaded) == len(keys)
     assert all(key.startswith(('lm.', 'encoder.')) for key in report.missing)
     adapter = model['adapter']
@@ -197,14 +253,15 @@ def test_language_models_of_transformers(tmp_path, name, form):
     if form == 'parameters':
         file = {key: value.detach() for key, value in source.named_parameters()}
     elif form == 'bare':
-        file = {key.removeprefix(BASES[name]): value for key, value in file.items()
-                if key != 'lm_head.weight' or not tied}
+        file = {
+            key.removeprefix(BASES[name]): value for key, value in file.items() if key != 'lm_head.weight' or not tied
+        }
     file.update({key: torch.zeros(shape) for key, shape in constants.items()})
     torch.save(file, tmp_path / 'lm.bin')
     model = language_model(name, VOCAB + ADDED)
     table = model['lm'].get_input_embeddings().weight
     new = table[VOCAB:].clone()
-    report = load_into(model, tmp_path / 'lm.bin', strict_parts=('lm', ))
+    report = load_into(model, tmp_path / 'lm.bin', strict_parts=('lm',))
     assert report.dialect == 'transformers_causal_lm' and not report.missing and not report.unexpected
     assert ignored(report) == set(constants)
     assert len(report.grown) == (1 if tied else 2) and set(report.grown.values()) == {VOCAB}
@@ -220,6 +277,9 @@ def test_language_models_of_transformers(tmp_path, name, form):
 def test_an_encoder_in_our_own_layout_is_told_from_encoders_of_language_models():
     ours, _ = encoder(1 + PLACES)
     assert detect(ours).name == 'vlpeft'
-    bart = {'encoder.layers.0.self_attn.k_proj.weight': draw(8, 8), 'decoder.embed_tokens.weight': draw(20, 8),
-            'shared.weight': draw(20, 8)}
+    bart = {
+        'encoder.layers.0.self_attn.k_proj.weight': draw(8, 8),
+        'decoder.embed_tokens.weight': draw(20, 8),
+        'shared.weight': draw(20, 8),
+    }
     assert detect(bart).name == 'transformers_seq2seq'

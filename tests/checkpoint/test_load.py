@@ -51,12 +51,18 @@ def test_base_into_adapted_model(base, tmp_path):
     assert sorted(report.loaded) == sorted(base['ours'])
     assert report.unexpected == [] and report.resized == {}
     assert {part: len(r.missing) for part, r in report.parts.items()} == dict(
-        vision=0, text=0, itc_head=0, itm_head=0, adapter=fabricated.DEPTH * 12 + 10, temporal_embedding=1)
+        vision=0, text=0, itc_head=0, itm_head=0, adapter=fabricated.DEPTH * 12 + 10, temporal_embedding=1
+    )
     text = str(report)
     row = next(line.split() for line in text.splitlines() if line.split()[0] == 'vision')
     assert row == ['vision', str(len(report.parts['vision'].loaded)), '0', '0', '0']
-    for part in (str(path), 'blip layout', 'missing in adapter: adapter.layers.0.norm.weight', 'and 30 more',
-                 'the model has no decoder: decoder.bert'):
+    for part in (
+        str(path),
+        'blip layout',
+        'missing in adapter: adapter.layers.0.norm.weight',
+        'and 30 more',
+        'the model has no decoder: decoder.bert',
+    ):
         assert part in text
 
 
@@ -76,8 +82,10 @@ def test_vision_positions_are_resized_bicubically(base, grid):
 
 def test_temporal_embedding_is_resized_linearly(base):
     ramp = torch.linspace(0, 1, 4)[None, :, None].expand(1, 4, fabricated.WIDTH)
-    fitted, _ = fit({**base['ours'], 'temporal_embedding.table': ramp},
-                    {**base['ours'], 'temporal_embedding.table': torch.empty(1, 8, fabricated.WIDTH)})
+    fitted, _ = fit(
+        {**base['ours'], 'temporal_embedding.table': ramp},
+        {**base['ours'], 'temporal_embedding.table': torch.empty(1, 8, fabricated.WIDTH)},
+    )
     values = fitted['temporal_embedding.table'][0, :, 0]
     torch.testing.assert_close(values, ((torch.arange(8) + 0.5) / 2 - 0.5).clamp(0, 3) / 3)
 
@@ -102,8 +110,11 @@ def test_unexpected_keys_are_reported(base):
 
 
 def test_incomplete_base_is_refused(base):
-    for gone, part, count in (('text_encoder.encoder.layer.1.crossattention', 'text', 10),
-                              ('visual_encoder.norm.', 'vision', 2), ('text_encoder.', 'text', None)):
+    for gone, part, count in (
+        ('text_encoder.encoder.layer.1.crossattention', 'text', 10),
+        ('visual_encoder.norm.', 'vision', 2),
+        ('text_encoder.', 'text', None),
+    ):
         checkpoint = dict(model={k: v for k, v in base['blip'].items() if not k.startswith(gone)})
         model = Holder(base['ours'])
         with pytest.raises(CheckpointError, match=f'base.pth .*leaves {count or "[0-9]+"} keys of {part} unfilled'):
@@ -111,17 +122,23 @@ def test_incomplete_base_is_refused(base):
         assert all(value.isnan().all() for value in model.state_dict().values()), 'a refused file must change nothing'
         assert load_into(model, checkpoint).missing
     with pytest.raises(CheckpointError, match="'decoder' is not a part of the model; its parts: vision, text"):
-        load_into(model, official(base), strict_parts=('decoder', ))
+        load_into(model, official(base), strict_parts=('decoder',))
 
 
 def test_other_geometry_is_refused(base):
-    wanted = {**base['ours'], 'text.embeddings.word_embeddings.weight': torch.empty(30, fabricated.WIDTH),
-              'vision.ln1.weight': torch.empty(9)}
+    wanted = {
+        **base['ours'],
+        'text.embeddings.word_embeddings.weight': torch.empty(30, fabricated.WIDTH),
+        'vision.ln1.weight': torch.empty(9),
+    }
     model = Holder(wanted)
     with pytest.raises(CheckpointError) as error:
         load_into(model, official(base), origin='big.pth')
-    for part in ('big.pth', 'text.embeddings.word_embeddings.weight: (20, 8) -> (30, 8)',
-                 'vision.ln1.weight: (8,) -> (9,)'):
+    for part in (
+        'big.pth',
+        'text.embeddings.word_embeddings.weight: (20, 8) -> (30, 8)',
+        'vision.ln1.weight: (8,) -> (9,)',
+    ):
         assert part in str(error.value)
     assert all(value.isnan().all() for value in model.state_dict().values())
     wider = {**base['ours'], 'vision.pos_embed': torch.empty(1, 10, 16)}

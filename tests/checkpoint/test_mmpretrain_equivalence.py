@@ -14,19 +14,38 @@ from vlpeft.registry import MODELS
 def theirs():
     import mmpretrain  # noqa: F401
     from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
+
     torch.manual_seed(0)
-    model = MMPRETRAIN_MODELS.build(dict(
-        type='BlipRetrieval', _scope_='mmpretrain',
-        vision_backbone=dict(type='VisionTransformer', arch=tiny_retriever.VIT_ARCH, img_size=8, patch_size=4,
-                             out_type='raw'),
-        text_backbone=dict(type='XBertEncoder', med_config=dict(
-            hidden_act='gelu', hidden_size=WIDTH, intermediate_size=HIDDEN, layer_norm_eps=1e-12,
-            max_position_embeddings=POSITIONS, num_attention_heads=2, num_hidden_layers=DEPTH, pad_token_id=0,
-            add_type_embeddings=False, vocab_size=VOCABULARY, encoder_width=WIDTH, add_cross_attention=True)),
-        vision_neck=dict(type='Linear', in_features=WIDTH, out_features=EMBED),
-        text_neck=dict(type='Linear', in_features=WIDTH, out_features=EMBED),
-        head=dict(type='ITCHead', embed_dim=EMBED, queue_size=6),
-        multimodal_head=dict(type='ITMHead', hidden_size=WIDTH, with_pooler=False)))
+    model = MMPRETRAIN_MODELS.build(
+        dict(
+            type='BlipRetrieval',
+            _scope_='mmpretrain',
+            vision_backbone=dict(
+                type='VisionTransformer', arch=tiny_retriever.VIT_ARCH, img_size=8, patch_size=4, out_type='raw'
+            ),
+            text_backbone=dict(
+                type='XBertEncoder',
+                med_config=dict(
+                    hidden_act='gelu',
+                    hidden_size=WIDTH,
+                    intermediate_size=HIDDEN,
+                    layer_norm_eps=1e-12,
+                    max_position_embeddings=POSITIONS,
+                    num_attention_heads=2,
+                    num_hidden_layers=DEPTH,
+                    pad_token_id=0,
+                    add_type_embeddings=False,
+                    vocab_size=VOCABULARY,
+                    encoder_width=WIDTH,
+                    add_cross_attention=True,
+                ),
+            ),
+            vision_neck=dict(type='Linear', in_features=WIDTH, out_features=EMBED),
+            text_neck=dict(type='Linear', in_features=WIDTH, out_features=EMBED),
+            head=dict(type='ITCHead', embed_dim=EMBED, queue_size=6),
+            multimodal_head=dict(type='ITMHead', hidden_size=WIDTH, with_pooler=False),
+        )
+    )
     for param in model.parameters():
         param.data.normal_(std=0.4)
     model.copy_params()
@@ -47,6 +66,7 @@ def ours(theirs, tmp_path_factory):
 def test_features_and_logits_are_equal(theirs, ours):
     from vlpeft.models.backbones import CrossContext
     from vlpeft.models.tokenizer import Tokens
+
     images = torch.randn(3, 3, 8, 8)
     ids = torch.randint(1, VOCABULARY - 2, (3, 7))
     mask = (torch.arange(7)[None] < torch.tensor([[7], [4], [6]])).long()
@@ -57,18 +77,23 @@ def test_features_and_logits_are_equal(theirs, ours):
     torch.testing.assert_close(vision.tokens[:, 0], expected['image_embeds'], rtol=1e-4, atol=1e-5)
 
     text = theirs.text_backbone(ids, attention_mask=mask, return_dict=True, mode='text').last_hidden_state[:, 0]
-    torch.testing.assert_close(ours.encode_text(Tokens(ids, mask)), F.normalize(theirs.text_neck(text), dim=-1),
-                               rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        ours.encode_text(Tokens(ids, mask)), F.normalize(theirs.text_neck(text), dim=-1), rtol=1e-4, atol=1e-5
+    )
 
     context = CrossContext(ours.text.project_context(vision.tokens.flatten(1, 2)))
     logits = ours.itm_head(ours.match(Tokens(ids, mask), context))
     ids = ids.clone()
     ids[:, 0] = VOCABULARY - 1
     fused = theirs.text_backbone(
-        ids, attention_mask=mask, encoder_hidden_states=expected['image_embeds'], return_dict=True,
-        encoder_attention_mask=torch.ones(3, 5, dtype=torch.long)).last_hidden_state[:, 0]
+        ids,
+        attention_mask=mask,
+        encoder_hidden_states=expected['image_embeds'],
+        return_dict=True,
+        encoder_attention_mask=torch.ones(3, 5, dtype=torch.long),
+    ).last_hidden_state[:, 0]
     assert logits.std() > 0.01
-    torch.testing.assert_close(logits, theirs.multimodal_head((fused, )), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits, theirs.multimodal_head((fused,)), rtol=1e-4, atol=1e-5)
     assert ours.itc_head.temperature == theirs.temp
 
 

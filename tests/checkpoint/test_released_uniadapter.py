@@ -28,8 +28,9 @@ def seeded():
 
 
 def build_retriever(**changes):
-    return MODELS.build(tiny_retriever.config(
-        adapter=tiny_retriever.ADAPTER, **dict(dict(temporal_frames=FRAMES), **changes)))
+    return MODELS.build(
+        tiny_retriever.config(adapter=tiny_retriever.ADAPTER, **dict(dict(temporal_frames=FRAMES), **changes))
+    )
 
 
 def build_vqa(**changes):
@@ -42,14 +43,22 @@ def wrapped(weights):
 
 def test_names_of_the_pairs_are_those_of_the_list():
     pairs = {**fabricated.base()['blip'], **fabricated.adapters()['released']}
-    listed = {key for key in released_uniadapter.retrieval() if not key.endswith('position_ids')
-              and not key.split('.')[0].endswith('_m') and key not in QUEUES
-              and '.adapter.' not in key and 'encoder.adapters.' not in key}
+    listed = {
+        key
+        for key in released_uniadapter.retrieval()
+        if not key.endswith('position_ids')
+        and not key.split('.')[0].endswith('_m')
+        and key not in QUEUES
+        and '.adapter.' not in key
+        and 'encoder.adapters.' not in key
+    }
     assert set(pairs) == listed
     decoder = {**fabricated.decoder()['blip'], **fabricated.decoder_adapters()['released']}
     assert {*decoder, DECODER_TABLE} == {
-        key for key in released_uniadapter.vqa() if key.startswith('text_decoder.')
-        and not key.endswith('position_ids') and '.adapter.' not in key}
+        key
+        for key in released_uniadapter.vqa()
+        if key.startswith('text_decoder.') and not key.endswith('position_ids') and '.adapter.' not in key
+    }
 
 
 def test_a_retriever_takes_every_tensor_and_writes_the_same_file():
@@ -68,7 +77,7 @@ def test_a_retriever_takes_every_tensor_and_writes_the_same_file():
 def test_one_name_of_the_tied_tensor_is_enough(name):
     model, weights = build_vqa(), released_uniadapter.vqa()
     table = weights.pop(name)
-    report = load_into(model, wrapped(weights), strict_parts=('decoder', ))
+    report = load_into(model, wrapped(weights), strict_parts=('decoder',))
     assert report.missing == [] and report.unexpected == []
     assert torch.equal(model.decoder.bert.embeddings.word_embeddings.weight, table)
     assert model.decoder.cls['predictions'].decoder.weight is model.decoder.bert.embeddings.word_embeddings.weight
@@ -81,8 +90,10 @@ def test_tied_names_with_two_values_need_an_untied_model(tmp_path):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     ours = [name.replace('text_decoder', 'decoder') for name in (WORDS, PROJECTION)]
     words, projection = map(re.escape, ours)
-    with pytest.raises(CheckpointError, match=f'old.pth: {words} and {projection} are one tensor in the model, .* '
-                                              'tie_word_embeddings=False keeps both'):
+    with pytest.raises(
+        CheckpointError,
+        match=f'old.pth: {words} and {projection} are one tensor in the model, .* tie_word_embeddings=False keeps both',
+    ):
         load_into(model, wrapped(weights), origin='old.pth')
     assert_same(model.state_dict(), before)
     untied = build_vqa(tied=False)
@@ -122,8 +133,12 @@ def test_the_decoders_own_table_is_left_in_the_file():
 def test_a_table_that_the_model_has_no_place_for_is_reported():
     report = load_into(build_retriever(temporal_frames=None), wrapped(released_uniadapter.retrieval()))
     assert report.unexpected == ['temporal_embedding.table']
-    assert load_into(build_retriever(temporal_frames=None),
-                     wrapped(released_uniadapter.retrieval(temporal=False))).unexpected == []
+    assert (
+        load_into(
+            build_retriever(temporal_frames=None), wrapped(released_uniadapter.retrieval(temporal=False))
+        ).unexpected
+        == []
+    )
 
 
 def test_momentum_copies_start_from_what_was_loaded():

@@ -44,22 +44,37 @@ class WeightsRecorder(Hook):
 
     def before_train(self, runner):
         self.start = runner.epoch, runner.model.linear.weight.detach().clone()
-        self.history = list(runner.message_hub.log_scalars['train/loss'].data[0]
-                            ) if 'train/loss' in runner.message_hub.log_scalars else []
+        self.history = (
+            list(runner.message_hub.log_scalars['train/loss'].data[0])
+            if 'train/loss' in runner.message_hub.log_scalars
+            else []
+        )
 
 
 def make_runner(work_dir, epochs, resume):
     torch.manual_seed(0)
     data = [dict(inputs=torch.randn(2)) for _ in range(4)]
-    loader = dict(dataset=data, batch_size=2, collate_fn=dict(type='default_collate'),
-                  sampler=dict(type='DefaultSampler', shuffle=False))
+    loader = dict(
+        dataset=data,
+        batch_size=2,
+        collate_fn=dict(type='default_collate'),
+        sampler=dict(type='DefaultSampler', shuffle=False),
+    )
     return Runner(
-        TinyModel(), str(work_dir), train_dataloader=loader, val_dataloader=loader, val_cfg=dict(),
-        val_evaluator=Evaluator(NumpyMetric()), train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        TinyModel(),
+        str(work_dir),
+        train_dataloader=loader,
+        val_dataloader=loader,
+        val_cfg=dict(),
+        val_evaluator=Evaluator(NumpyMetric()),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
         optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
         param_scheduler=[dict(type='LinearLR', end=2, by_epoch=False), dict(type='CosineAnnealingLR', T_max=3)],
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', save_best='recall', rule='greater')),
-        custom_hooks=[dict(type='EMAHook')], resume=resume, experiment_name=f'{work_dir.name}_{epochs}_{resume}')
+        custom_hooks=[dict(type='EMAHook')],
+        resume=resume,
+        experiment_name=f'{work_dir.name}_{epochs}_{resume}',
+    )
 
 
 def test_runner_checkpoint_resumes(tmp_path):
@@ -80,12 +95,13 @@ def test_runner_checkpoint_resumes(tmp_path):
     assert torch.equal(recorder.start[1], weight)
     assert recorder.history == losses and len(losses) == 4
     assert second.message_hub.log_scalars['train/loss'].mean() == pytest.approx(
-        np.mean(second.message_hub.log_scalars['train/loss'].data[0]))
+        np.mean(second.message_hub.log_scalars['train/loss'].data[0])
+    )
 
 
 def test_numpy_1_names_are_read(tmp_path):
     path = tmp_path / 'old.pth'
-    torch.save(dict(array=np.arange(3.), number=np.float32(2)), path, _use_new_zipfile_serialization=False)
+    torch.save(dict(array=np.arange(3.0), number=np.float32(2)), path, _use_new_zipfile_serialization=False)
     data = path.read_bytes()
     assert b'numpy._core.multiarray' in data or b'numpy.core.multiarray' in data
     path.write_bytes(data.replace(b'numpy._core.multiarray', b'numpy.core.multiarray'))
@@ -98,7 +114,7 @@ class Malicious:
         self.marker = marker
 
     def __reduce__(self):
-        return os.mkdir, (str(self.marker), )
+        return os.mkdir, (str(self.marker),)
 
 
 class Sneaky:

@@ -46,24 +46,28 @@ def test_the_files_come_with_the_index(tmp_path, monkeypatch):
     index = write_shards(tmp_path / 'hub', '.bin')
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-
         def log_message(self, *args):
             pass
 
     handler = functools.partial(Quiet, directory=str(index.parent))
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02, ), daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         path = fetch(f'http://127.0.0.1:{server.server_port}/{index.name}')
         server.shutdown()
     assert path != index and set(read_checkpoint(path)) == set(STATE)
     assert base_identity(path)['sha256'] == base_identity(index)['sha256']
 
 
-@pytest.mark.parametrize('content, message', [
-    ('[]', 'it has no "weight_map"'), ('{"weight_map": {}}', 'got none'), ('not json', 'it has no "weight_map"'),
-    ('{"weight_map": {"a": "../secret.bin"}}', 'must stand beside the index'),
-    ('{"weight_map": {"a": "other.index.json"}}', 'must stand beside the index'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('[]', 'it has no "weight_map"'),
+        ('{"weight_map": {}}', 'got none'),
+        ('not json', 'it has no "weight_map"'),
+        ('{"weight_map": {"a": "../secret.bin"}}', 'must stand beside the index'),
+        ('{"weight_map": {"a": "other.index.json"}}', 'must stand beside the index'),
+    ],
+)
 def test_what_is_no_index_is_an_error(tmp_path, content, message):
     path = tmp_path / 'model.bin.index.json'
     path.write_text(content)

@@ -4,8 +4,16 @@ import pytest
 import torch
 from released_encoders import BLOCK, DEPTH, HEADS, HIDDEN, PATCH, WIDTH, draw, encoder, head, slow_vit
 from torch import nn
-from transformers import BertConfig, BertForMaskedLM, BertModel, Dinov2Config, Dinov2ForImageClassification
-from transformers import Dinov2Model, ViTConfig, ViTModel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    Dinov2Config,
+    Dinov2ForImageClassification,
+    Dinov2Model,
+    ViTConfig,
+    ViTModel,
+)
 
 from tests.tiny import VOCAB_SIZE, retriever_config
 from tests.tiny import WIDTH as TEXT_WIDTH
@@ -20,7 +28,7 @@ ARCH = dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS, feedforward_cha
 VIT = dict(type='mmpretrain.VisionTransformer', arch=ARCH, img_size=SIZE, patch_size=PATCH, out_type='raw')
 SCALED = dict(VIT, layer_scale_init_value=0.1)
 SWIGLU = dict(SCALED, layer_cfgs=dict(ffn_type='swiglu_fused'))
-LAYER_SCALE = [('attn.gamma1.weight', 'ls1.gamma', (WIDTH, )), ('ffn.gamma2.weight', 'ls2.gamma', (WIDTH, ))]
+LAYER_SCALE = [('attn.gamma1.weight', 'ls1.gamma', (WIDTH,)), ('ffn.gamma2.weight', 'ls2.gamma', (WIDTH,))]
 THEIRS = dict(hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, image_size=SIZE, patch_size=PATCH)
 
 
@@ -49,7 +57,7 @@ def ignored(report):
 @pytest.mark.parametrize('home', ['encoder', 'vision'])
 @pytest.mark.parametrize('form', ['timm', 'meta', 'deit3'])
 def test_timms_layer_scale(home, form):
-    _, released = encoder(1 + (SIZE // PATCH)**2, block=(*BLOCK, *LAYER_SCALE))
+    _, released = encoder(1 + (SIZE // PATCH) ** 2, block=(*BLOCK, *LAYER_SCALE))
     file = dict(released)
     if form == 'meta':
         file['mask_token'] = draw(1, WIDTH)
@@ -59,8 +67,9 @@ def test_timms_layer_scale(home, form):
         file = dict(model={**file, **head('head')})
     model = holder(SCALED, home)
     # ImageNet-21k's classifier had a layer before its last; timm's later ones norm the mean of the patches.
-    report = load_into(model, {**file, **head('pre_logits.fc'), **head('fc_norm')} if form == 'timm' else file,
-                       strict_parts=(home, ))
+    report = load_into(
+        model, {**file, **head('pre_logits.fc'), **head('fc_norm')} if form == 'timm' else file, strict_parts=(home,)
+    )
     assert report.dialect == 'timm_vit' and not report.missing and not report.unexpected
     images = draw(2, 3, SIZE, SIZE)
     expected = slow_vit(released, images)
@@ -75,15 +84,17 @@ def test_timms_layer_scale(home, form):
 @pytest.mark.parametrize('kind', ['dinov2', 'classifier', 'swiglu', 'vit'])
 def test_vision_towers_of_transformers(tmp_path, home, kind):
     options = dict(mlp_ratio=HIDDEN // WIDTH, layerscale_value=0.5, use_swiglu_ffn=kind == 'swiglu')
-    theirs = drawn({
-        'dinov2': lambda: Dinov2Model(Dinov2Config(**THEIRS, **options)),
-        'classifier': lambda: Dinov2ForImageClassification(Dinov2Config(**THEIRS, **options)),
-        'swiglu': lambda: Dinov2Model(Dinov2Config(**THEIRS, **options)),
-        'vit': lambda: ViTModel(ViTConfig(**THEIRS, intermediate_size=HIDDEN, layer_norm_eps=1e-6)),
-    }[kind]())
+    theirs = drawn(
+        {
+            'dinov2': lambda: Dinov2Model(Dinov2Config(**THEIRS, **options)),
+            'classifier': lambda: Dinov2ForImageClassification(Dinov2Config(**THEIRS, **options)),
+            'swiglu': lambda: Dinov2Model(Dinov2Config(**THEIRS, **options)),
+            'vit': lambda: ViTModel(ViTConfig(**THEIRS, intermediate_size=HIDDEN, layer_norm_eps=1e-6)),
+        }[kind]()
+    )
     theirs.save_pretrained(tmp_path)
     model = holder(dict(dinov2=SCALED, classifier=SCALED, swiglu=SWIGLU, vit=VIT)[kind], home)
-    report = load_into(model, tmp_path / 'model.safetensors', strict_parts=(home, ))
+    report = load_into(model, tmp_path / 'model.safetensors', strict_parts=(home,))
     assert report.dialect == 'transformers_vit' and not report.missing and not report.unexpected
     images = draw(2, 3, SIZE, SIZE)
     with torch.no_grad():
@@ -103,7 +114,7 @@ def test_mmpretrains_own_state_dict(home, bare):
     others = {prefix + 'mask_token': draw(1, WIDTH), prefix + 'ln2.weight': draw(WIDTH), **head('head.fc')}
     file.update(others)
     model = holder(SCALED, home)
-    report = load_into(model, file, strict_parts=(home, ))
+    report = load_into(model, file, strict_parts=(home,))
     assert report.dialect == 'mmpretrain_backbone' and not report.missing and not report.unexpected
     assert ignored(report) == set(others)
     images = draw(2, 3, SIZE, SIZE)
@@ -112,15 +123,26 @@ def test_mmpretrains_own_state_dict(home, bare):
 
 def bert_file(folder, form='bare'):
     """A BERT that transformers wrote, and its encoder; the vocabulary lacks [DEC] and [ENC]."""
-    config = BertConfig(vocab_size=VOCAB_SIZE - 2, hidden_size=TEXT_WIDTH, num_hidden_layers=2, num_attention_heads=2,
-                        intermediate_size=2 * TEXT_WIDTH, max_position_embeddings=40)
+    config = BertConfig(
+        vocab_size=VOCAB_SIZE - 2,
+        hidden_size=TEXT_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=2 * TEXT_WIDTH,
+        max_position_embeddings=40,
+    )
     theirs = drawn(BertForMaskedLM(config) if form == 'masked' else BertModel(config))
     theirs.save_pretrained(folder)
     path = folder / 'model.safetensors'
     if form == 'tensorflow':
         path = folder / 'bert.bin'
-        torch.save({key.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta'):
-                    value for key, value in theirs.state_dict().items()}, path)
+        torch.save(
+            {
+                key.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta'): value
+                for key, value in theirs.state_dict().items()
+            },
+            path,
+        )
     return theirs.bert if form == 'masked' else theirs, str(path)
 
 
@@ -134,11 +156,12 @@ def vision_file(folder, config):
 def test_a_plain_bert_is_the_text_tower_and_cross_attention_is_new(tmp_path, logged, form):
     theirs, path = bert_file(tmp_path, form)
     config = retriever_config(adapter=dict(type='UniAdapter', bottleneck=4))
-    config['base_checkpoint'] = dict(vision=dict(source=vision_file(tmp_path, config['vision'])),
-                                     text=dict(source=path))
+    config['base_checkpoint'] = dict(
+        vision=dict(source=vision_file(tmp_path, config['vision'])), text=dict(source=path)
+    )
     model = MODELS.build(config)
     model.eval()
-    warning, = (record.getMessage() for record in logged if record.levelname == 'WARNING')
+    (warning,) = (record.getMessage() for record in logged if record.levelname == 'WARNING')
     assert 'new, of random values: text.encoder.layer.0.crossattention.self.query.weight' in warning
     assert 'and 16 more' in warning and 'row 0 is added to the positions' in warning
     words = 'text.embeddings.word_embeddings.weight'
@@ -160,8 +183,14 @@ def test_a_bert_of_another_vocabulary_is_refused(tmp_path):
     config = retriever_config()
     config['text']['vocab_size'] += 1
     with pytest.raises(CheckpointError, match=r'text.embeddings.word_embeddings.weight: \(21, 16\) -> \(24, 16\)'):
-        MODELS.build(dict(config, base_checkpoint=dict(
-            vision=dict(source=vision_file(tmp_path, config['vision'])), text=dict(source=path))))
+        MODELS.build(
+            dict(
+                config,
+                base_checkpoint=dict(
+                    vision=dict(source=vision_file(tmp_path, config['vision'])), text=dict(source=path)
+                ),
+            )
+        )
 
 
 def scaled_base(folder, **options):
@@ -174,9 +203,12 @@ def scaled_base(folder, **options):
 
 
 def test_unread_keys_inside_a_part_are_an_error_that_names_the_setting(tmp_path):
-    with pytest.raises(CheckpointError, match=r'vision.pth \(mmpretrain_backbone layout\) has 4 keys of vision that '
-                       r'the model has no place for: vision.layers.0.attn.gamma1.weight.*set '
-                       r'vision.layer_scale_init_value=1e-5; or list them as base_checkpoint.vision.unused'):
+    with pytest.raises(
+        CheckpointError,
+        match=r'vision.pth \(mmpretrain_backbone layout\) has 4 keys of vision that '
+        r'the model has no place for: vision.layers.0.attn.gamma1.weight.*set '
+        r'vision.layer_scale_init_value=1e-5; or list them as base_checkpoint.vision.unused',
+    ):
         MODELS.build(scaled_base(tmp_path))
 
 
@@ -189,33 +221,45 @@ def test_listed_keys_may_stay_unread_and_lists_are_checked(tmp_path, logged):
         MODELS.build(scaled_base(tmp_path, unused=[*gammas, 'vision.typo']))
 
 
-@pytest.mark.parametrize('file, model, message', [
-    (dict(arch=dict(ARCH, num_layers=3)), {}, 'has 12 keys of encoder .*The file has 3 blocks, the model 2'),
-    ({}, dict(arch=dict(ARCH, num_layers=3)), 'leaves 12 keys of encoder unfilled.*The file has 2 blocks, the model 3'),
-    (dict(pre_norm=True), {}, 'set encoder.pre_norm=True'),
-    ({}, dict(pre_norm=True), 'set encoder.pre_norm=False'),
-    ({}, dict(final_norm=False), 'set encoder.final_norm=True'),
-    ({}, dict(layer_scale_init_value=0.1), r'set encoder.layer_scale_init_value=0\.'),
-])
+@pytest.mark.parametrize(
+    'file, model, message',
+    [
+        (dict(arch=dict(ARCH, num_layers=3)), {}, 'has 12 keys of encoder .*The file has 3 blocks, the model 2'),
+        (
+            {},
+            dict(arch=dict(ARCH, num_layers=3)),
+            'leaves 12 keys of encoder unfilled.*The file has 2 blocks, the model 3',
+        ),
+        (dict(pre_norm=True), {}, 'set encoder.pre_norm=True'),
+        ({}, dict(pre_norm=True), 'set encoder.pre_norm=False'),
+        ({}, dict(final_norm=False), 'set encoder.final_norm=True'),
+        ({}, dict(layer_scale_init_value=0.1), r'set encoder.layer_scale_init_value=0\.'),
+    ],
+)
 def test_a_difference_between_file_and_config_names_the_setting(tmp_path, file, model, message):
     from tests.tiny_epalm import perceptual_config
+
     config = dict(perceptual_config('llama'), encoder=dict(VIT, **model))
     config['adapter'] = dict(config['adapter'], levels=2)
     lm = MODELS.build(config).lm
     torch.save(lm.state_dict(), tmp_path / 'lm.pth')
-    config['base_checkpoint'] = dict(lm=dict(source=str(tmp_path / 'lm.pth')),
-                                     encoder=dict(source=vision_file(tmp_path, dict(VIT, **file))))
+    config['base_checkpoint'] = dict(
+        lm=dict(source=str(tmp_path / 'lm.pth')), encoder=dict(source=vision_file(tmp_path, dict(VIT, **file)))
+    )
     with pytest.raises(CheckpointError, match=message):
         MODELS.build(config)
 
 
 def test_a_whole_file_with_more_inside_a_backbone_is_refused(tmp_path):
     from tests.tiny import build_retriever
+
     state = {name: value.detach() for name, value in build_retriever(torch.float32).named_parameters()}
     released = get_dialect('blip').from_vlpeft(state)
     config = retriever_config(base_checkpoint=dict(source=str(tmp_path / 'blip.pth')))
-    for extra, name in (('visual_encoder.blocks.0.gamma_1', 'vision.blocks.0.gamma_1'),
-                        ('text_encoder.pooler.dense.weight', 'text.pooler.dense.weight')):
+    for extra, name in (
+        ('visual_encoder.blocks.0.gamma_1', 'vision.blocks.0.gamma_1'),
+        ('text_encoder.pooler.dense.weight', 'text.pooler.dense.weight'),
+    ):
         torch.save(dict(model={**released['model'], extra: draw(TEXT_WIDTH)}), tmp_path / 'blip.pth')
         with pytest.raises(CheckpointError, match=f'has no place for: {name}.*as base_checkpoint.unused'):
             MODELS.build(config)
@@ -243,12 +287,20 @@ def test_a_grid_tower_refuses_it_too(tmp_path, layout):
 
 
 def test_registers_are_not_dropped_in_silence():
-    _, released = encoder(1 + (SIZE // PATCH)**2)
-    report = load_into(holder(VIT), {**released, 'reg_token': draw(1, 4, WIDTH)}, strict_parts=('encoder', ))
+    _, released = encoder(1 + (SIZE // PATCH) ** 2)
+    report = load_into(holder(VIT), {**released, 'reg_token': draw(1, 4, WIDTH)}, strict_parts=('encoder',))
     assert report.unexpected == ['encoder.reg_token']
 
 
 def test_layouts_are_told_apart(tmp_path):
     assert detect(torch.load(vision_file(tmp_path, VIT))).name == 'mmpretrain_backbone'
-    assert detect(BertModel(BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=9,
-                                       intermediate_size=8)).state_dict()).name == 'bert'
+    assert (
+        detect(
+            BertModel(
+                BertConfig(
+                    hidden_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=9, intermediate_size=8
+                )
+            ).state_dict()
+        ).name
+        == 'bert'
+    )

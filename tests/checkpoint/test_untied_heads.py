@@ -2,8 +2,14 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaConfig, LlamaForCausalLM, T5Config
-from transformers import T5ForConditionalGeneration
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from tests.tiny_epalm import LMS, VOCAB, perceptual_config
 from tests.tiny_vl import LM, build_vl, vl_config
@@ -65,8 +71,11 @@ def test_a_model_whose_head_is_tied_refuses_the_file_and_the_reverse(tmp_path):
     _, untied = saved_t5(tmp_path / 'untied')
     _, tied = saved_t5(tmp_path / 'tied', tie_word_embeddings=True)
     for lm, path, message in [
-        (dict(UNTIED, tie_word_embeddings=True), untied,
-         r'untied.*lm\.shared\.weight and lm\.lm_head\.weight are one.*a model with tie_word_embeddings=False'),
+        (
+            dict(UNTIED, tie_word_embeddings=True),
+            untied,
+            r'untied.*lm\.shared\.weight and lm\.lm_head\.weight are one.*a model with tie_word_embeddings=False',
+        ),
         (UNTIED, tied, r'(?s)tied.*lm\.lm_head\.weight.*set lm\.tie_word_embeddings=True'),
     ]:
         with pytest.raises(CheckpointError, match=message):
@@ -79,7 +88,7 @@ def test_an_untied_head_with_the_values_of_the_embeddings_is_read_and_written(tm
     theirs.lm_head.weight.data.copy_(theirs.model.embed_tokens.weight)
     weights = {key: value.clone() for key, value in theirs.state_dict().items()}
     model = MODELS.build(dict(perceptual_config('llama'), lm=dict(LMS['llama'], tie_word_embeddings=tied)))
-    report = load_into(model, weights, strict_parts=('lm', ))
+    report = load_into(model, weights, strict_parts=('lm',))
     assert report.unexpected == [] and report.ignored == {} and len(report.loaded) == (74 if tied else 75)
     written = get_dialect('transformers_causal_lm').from_vlpeft(model.state_dict())
     model.lm.config.save_pretrained(tmp_path)
@@ -92,6 +101,7 @@ def test_an_untied_head_with_the_values_of_the_embeddings_is_read_and_written(tm
 
 def test_a_layout_of_one_table_refuses_a_model_of_two():
     from tests.checkpoint.test_vl_pet_checkpoints import adapter_config
+
     model = build_vl('t5', lm=UNTIED, adapter=adapter_config('large'))
     with pytest.raises(CheckpointError, match='vl_pet layout has one tensor for shared.weight and lm_head.weight'):
         get_dialect('vl_pet').from_vlpeft(model.state_dict())

@@ -21,15 +21,28 @@ GRANULARITIES = ('large', 'middle_x', 'middle_y', 'small')
 TASKS = dict(vl_pet=('vqa', 'gqa', 'nlvr', 'caption'), vl_pet_video=('tvqa', 'how2qa', 'tvc', 'yc2c'))
 ENCODER, DECODER = dict(bart='model.encoder', t5='encoder'), dict(bart='model.decoder', t5='decoder')
 # Places of a layer's self-attention and FFN, and of its cross-attention.
-LAYERS = dict(bart=('layers.{}', 'layers.{}', 'layers.{}.encoder_attn'),
-              t5=('block.{}.layer.0', 'block.{}.layer.1', 'block.{}.layer.1.EncDecAttention'))
-GATES = dict(large={'large_x_down': (GATE, WIDTH), 'large_x_up': (WIDTH, GATE)}, middle_x={'middle_xy_add': (1, WIDTH)},
-             small={'small_xy_cat': (1, 2 * WIDTH)}, middle_y={})
+LAYERS = dict(
+    bart=('layers.{}', 'layers.{}', 'layers.{}.encoder_attn'),
+    t5=('block.{}.layer.0', 'block.{}.layer.1', 'block.{}.layer.1.EncDecAttention'),
+)
+GATES = dict(
+    large={'large_x_down': (GATE, WIDTH), 'large_x_up': (WIDTH, GATE)},
+    middle_x={'middle_xy_add': (1, WIDTH)},
+    small={'small_xy_cat': (1, 2 * WIDTH)},
+    middle_y={},
+)
 
 
 def adapter_config(granularity):
-    return dict(type='VLPET', granularity=granularity, bottleneck=BOTTLENECK, num_heads=HEADS, gate_bottleneck=GATE,
-                value_bottleneck=VALUE, scale=0.7)
+    return dict(
+        type='VLPET',
+        granularity=granularity,
+        bottleneck=BOTTLENECK,
+        num_heads=HEADS,
+        gate_bottleneck=GATE,
+        value_bottleneck=VALUE,
+        scale=0.7,
+    )
 
 
 def draw(*shape):
@@ -45,7 +58,7 @@ def released(family, granularity, tasks):
         state['module.final_logits_bias'] = torch.zeros(1, len(table), dtype=torch.float64)
 
     def affine(theirs, mine, out, width):
-        for leaf, shape in (('weight', (out, width)), ('bias', (out, ))):
+        for leaf, shape in (('weight', (out, width)), ('bias', (out,))):
             state[f'module.{theirs}.{leaf}'] = ours[f'{mine}.{leaf}'] = draw(*shape)
 
     for i in range(DEPTH):
@@ -69,8 +82,10 @@ def released(family, granularity, tasks):
             for leaf, value in (('weight', draw(*shape)), ('bias', draw(shape[0]))):
                 ours[f'values.decoder_{i}_cross_attn_v.{side}.{leaf}'] = value
                 for task in tasks:
-                    state[f'module.{DECODER[family]}.{cross}.attn_value_parallel_adapter.adapters.{task}.'
-                          f'{side}_sampler.{leaf}'] = value
+                    state[
+                        f'module.{DECODER[family]}.{cross}.attn_value_parallel_adapter.adapters.{task}.'
+                        f'{side}_sampler.{leaf}'
+                    ] = value
     visual = f'module.{ENCODER[family]}.visual_embedding'
     for name, width in (('feat_embedding', FEATURES), ('absolute_vis_pos_embedding', 5)):
         state[f'{visual}.{name}.0.weight'], state[f'{visual}.{name}.0.bias'] = draw(WIDTH, width), draw(WIDTH)
@@ -168,8 +183,16 @@ def test_the_converter_writes_the_family_of_its_config(tmp_path, family):
     config = vl_config(family, adapter=adapter_config('large'))
     (tmp_path / 'cfg.py').write_text(f'model = {config!r}\n')
     torch.save(dict(state_dict=trained, meta=dict(base=base_identity(tmp_path / 'base.bin'))), tmp_path / 'epoch.pth')
-    command = [str(tmp_path / 'epoch.pth'), str(tmp_path / 'out.pth'), '--config', str(tmp_path / 'cfg.py'), '--to',
-               'vl_pet', '--base', str(tmp_path / 'base.bin')]
+    command = [
+        str(tmp_path / 'epoch.pth'),
+        str(tmp_path / 'out.pth'),
+        '--config',
+        str(tmp_path / 'cfg.py'),
+        '--to',
+        'vl_pet',
+        '--base',
+        str(tmp_path / 'base.bin'),
+    ]
     assert convert_checkpoint.main(command) == 0
     assert set(torch.load(tmp_path / 'out.pth')) == set(released(family, 'large', TASKS['vl_pet'])[0])
 

@@ -13,9 +13,12 @@ METHODS = dict(
     vlpet_large=dict(type='VLPET', bottleneck=4, value_bottleneck=3),
     vlpet_small=dict(type='VLPET', granularity='small', mean='masked', bottleneck=4, value_bottleneck=3),
     bottleneck=dict(type='Bottleneck', bottleneck=4, form='parallel', targets=dict()),
-    gated=[dict(type='Bottleneck', bottleneck=4, targets=ENCODER),
-           dict(type='Gate', granularity='middle_x', targets=ENCODER)],
-    lora=dict(type='LoRA', rank=2, targets=dict()))
+    gated=[
+        dict(type='Bottleneck', bottleneck=4, targets=ENCODER),
+        dict(type='Gate', granularity='middle_x', targets=ENCODER),
+    ],
+    lora=dict(type='LoRA', rank=2, targets=dict()),
+)
 
 
 @pytest.fixture(params=[(backbone, method) for backbone in BACKBONES for method in METHODS], ids='-'.join)
@@ -76,8 +79,9 @@ def gradients(model, name):
 
 def test_checkpointing_gives_the_gradients_of_the_set_that_ran(case):
     for name, part in (('default', 'adapter.'), ('second', 'second.')):
-        plain, saving = (gradients(with_second_set(build_adapted(*case, checkpointing=flag)), name)
-                         for flag in (False, True))
+        plain, saving = (
+            gradients(with_second_set(build_adapted(*case, checkpointing=flag)), name) for flag in (False, True)
+        )
         assert set(plain) == set(saving) and all(key.startswith(part) for key in plain)
         assert len(plain) == len(list(build_adapted(*case).adapter.parameters()))
         for key, grad in plain.items():
@@ -85,9 +89,10 @@ def test_checkpointing_gives_the_gradients_of_the_set_that_ran(case):
             assert grad.any()
 
 
-@pytest.mark.parametrize('backbone, method, towers', [('bart', 'vlpet_small', ['encoder']),
-                                                      ('bart', 'bottleneck', ['decoder']),
-                                                      ('t5', 'vlpet_large', ['encoder'])])
+@pytest.mark.parametrize(
+    'backbone, method, towers',
+    [('bart', 'vlpet_small', ['encoder']), ('bart', 'bottleneck', ['decoder']), ('t5', 'vlpet_large', ['encoder'])],
+)
 @torch._dynamo.config.patch(recompile_limit=64)
 def test_compiled_blocks_see_switch_detach_and_attach(backbone, method, towers):
     model = build_adapted(backbone, METHODS[method], torch.float32)

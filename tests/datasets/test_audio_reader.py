@@ -32,12 +32,14 @@ def write_aac(path, samples, rate, video=False):
     return str(path)
 
 
-@pytest.mark.parametrize('suffix, subtype, step', [
-    ('wav', 'PCM_16', 2**-15), ('wav', 'PCM_24', 2**-23), ('wav', 'FLOAT', 1e-7), ('flac', 'PCM_16', 2**-15)])
+@pytest.mark.parametrize(
+    'suffix, subtype, step',
+    [('wav', 'PCM_16', 2**-15), ('wav', 'PCM_24', 2**-23), ('wav', 'FLOAT', 1e-7), ('flac', 'PCM_16', 2**-15)],
+)
 def test_lossless_files_give_the_first_channel_back(tmp_path, suffix, subtype, step):
     path = write_sound(tmp_path / f'a.{suffix}', NOISE, -NOISE, rate=22050, subtype=subtype)
     samples, rate = AudioReader(sample_rate=None).read(path)
-    assert (samples.dtype, samples.shape, rate) == (np.float32, (16000, ), 22050)
+    assert (samples.dtype, samples.shape, rate) == (np.float32, (16000,), 22050)
     np.testing.assert_allclose(samples, NOISE, rtol=0, atol=step)
 
 
@@ -67,8 +69,13 @@ def test_seconds_choose_samples(tmp_path, name):
     else:
         write_sound(path, NOISE)
     read = AudioReader().read
-    for start, end, first, stop in [(None, None, 0, 16000), (0.25, None, 4000, 16000), (None, 0.5, 0, 8000),
-                                    (0.1, 0.3, 1600, 4800), (0.9, 7, 14400, 16000)]:
+    for start, end, first, stop in [
+        (None, None, 0, 16000),
+        (0.25, None, 4000, 16000),
+        (None, 0.5, 0, 8000),
+        (0.1, 0.3, 1600, 4800),
+        (0.9, 7, 14400, 16000),
+    ]:
         samples, _ = read(str(path), start, end)
         np.testing.assert_allclose(samples, NOISE[first:stop], rtol=0, atol=2**-15)
     with pytest.raises(ClipError, match=r'between start=1.5 s and end=2 s: the clip lasts 1.00 s') as caught:
@@ -106,14 +113,22 @@ def broken(folder, kind):
         return str(folder / 'film.mp4')
     elif kind == 'truncated':
         data = open(write_sound(path, NOISE), 'rb').read()
-        path.write_bytes(data[:len(data) // 2])
+        path.write_bytes(data[: len(data) // 2])
     return str(path)
 
 
-@pytest.mark.parametrize('kind, reason', [
-    ('missing', 'no such file'), ('folder', 'no such file'), ('empty', 'the file is empty'),
-    ('not a sound', 'not a readable sound file'), ('no samples', 'no sound in it'), ('silent film', 'no audio track'),
-    ('truncated', 'damaged or truncated')])
+@pytest.mark.parametrize(
+    'kind, reason',
+    [
+        ('missing', 'no such file'),
+        ('folder', 'no such file'),
+        ('empty', 'the file is empty'),
+        ('not a sound', 'not a readable sound file'),
+        ('no samples', 'no sound in it'),
+        ('silent film', 'no audio track'),
+        ('truncated', 'damaged or truncated'),
+    ],
+)
 def test_a_broken_file_is_a_clip_error_with_path_and_reason(tmp_path, kind, reason):
     path = broken(tmp_path, kind)
     with pytest.raises(ClipError, match=reason) as caught:
@@ -121,13 +136,19 @@ def test_a_broken_file_is_a_clip_error_with_path_and_reason(tmp_path, kind, reas
     assert caught.value.path == path and path in str(caught.value)
 
 
-@pytest.mark.parametrize('name, tracks', [('a.mka', dict(sound='aac')), ('a.webm', dict(sound='libopus')),
-                                          ('film.mkv', dict(sound='aac', frames=media.numbered_frames(30)))])
+@pytest.mark.parametrize(
+    'name, tracks',
+    [
+        ('a.mka', dict(sound='aac')),
+        ('a.webm', dict(sound='libopus')),
+        ('film.mkv', dict(sound='aac', frames=media.numbered_frames(30))),
+    ],
+)
 def test_a_matroska_file_that_is_cut_is_truncated_and_a_longer_film_is_not(tmp_path, name, tracks):
     path = media.write_tracks(tmp_path / name, **tracks)
     assert len(AudioReader().read(path)[0]) >= 15900
     whole = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(whole[:len(whole) * 6 // 10])
+    (tmp_path / name).write_bytes(whole[: len(whole) * 6 // 10])
     # Of the smallest file so little is left that FFmpeg cannot open it.
     reason = 'not a readable sound file' if name == 'a.mka' else r'truncated: \d.* s of \d.* s are there'
     with pytest.raises(ClipError, match=reason):
@@ -138,18 +159,20 @@ def test_a_wav_file_that_is_cut_off_is_refused_and_a_recording_of_unknown_length
     """A recorder that writes into a pipe cannot go back to its head, and declares the longest file there can be."""
     path = tmp_path / 'a.wav'
     data = open(write_sound(path, NOISE), 'rb').read()
-    path.write_bytes(data[:44 + 2 * 5000])
+    path.write_bytes(data[: 44 + 2 * 5000])
     with pytest.raises(ClipError, match='truncated or damaged'):
         AudioReader().read(str(path))
-    path.write_bytes(data[:4] + b'\xff' * 4 + data[8:40] + b'\xff' * 4 + data[44:44 + 2 * 5000])
+    path.write_bytes(data[:4] + b'\xff' * 4 + data[8:40] + b'\xff' * 4 + data[44 : 44 + 2 * 5000])
     samples, _ = AudioReader().read(str(path))
     np.testing.assert_allclose(samples, NOISE[:5000], rtol=0, atol=2**-15)
 
 
 def test_without_soundfile_the_package_is_named_and_nothing_else_needs_it(tmp_path):
     path = write_sound(tmp_path / 'a.wav', NOISE)
-    code = ("import sys; sys.modules['soundfile'] = None\n"
-            'from vlpeft.datasets.readers import AudioReader\n'
-            f'try:\n    AudioReader().read({path!r})\nexcept ImportError as error:\n    print(error)')
+    code = (
+        "import sys; sys.modules['soundfile'] = None\n"
+        'from vlpeft.datasets.readers import AudioReader\n'
+        f'try:\n    AudioReader().read({path!r})\nexcept ImportError as error:\n    print(error)'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     assert 'pip install soundfile' in done.stdout

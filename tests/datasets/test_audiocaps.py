@@ -15,14 +15,22 @@ from vlpeft.datasets import AnnotationError, ClipError, UnreadableClipsError
 from vlpeft.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[2] / 'configs/_base_/datasets'
-TEST = [dict(type='LoadAudio'), dict(type='Fbank', length=64), dict(type='ComposeText', template=''),
-        dict(type='PackText', task='caption')]
+TEST = [
+    dict(type='LoadAudio'),
+    dict(type='Fbank', length=64),
+    dict(type='ComposeText', template=''),
+    dict(type='PackText', task='caption'),
+]
 TRAIN = [*TEST[:2], dict(type='DrawTarget'), *TEST[2:]]
 LISTS = dict(
-    train=[dict(audio='train/a.wav', caption='a hum'), dict(audio='train/a.wav', caption='a tone'),
-           dict(audio='train/b.flac', caption=['a beep', 'a high tone'])],
+    train=[
+        dict(audio='train/a.wav', caption='a hum'),
+        dict(audio='train/a.wav', caption='a tone'),
+        dict(audio='train/b.flac', caption=['a beep', 'a high tone']),
+    ],
     val=[dict(audio='val/c.wav', caption=[f'caption {number}' for number in range(5)])],
-    test=[dict(audio='test/d.wav', caption=['one', 'two']), dict(audio='test/d.wav', caption='three')])
+    test=[dict(audio='test/d.wav', caption=['one', 'two']), dict(audio='test/d.wav', caption='three')],
+)
 
 
 @pytest.fixture(scope='module')
@@ -32,9 +40,13 @@ def tree(tmp_path_factory):
     folder = root / 'data/audiocaps'
     for split, entries in LISTS.items():
         write_json(folder / f'annotation/audiocaps_caption_{split}.json', entries)
-    for name, rate, pitch in (('train/a.wav', 16000, 610), ('train/b.flac', 44100, 4080), ('val/c.wav', 16000, 984),
-                              ('test/d.wav', 16000, 984)):
-        write_sound(folder / 'audios' / name, sine(pitch, 1., rate), rate=rate)
+    for name, rate, pitch in (
+        ('train/a.wav', 16000, 610),
+        ('train/b.flac', 44100, 4080),
+        ('val/c.wav', 16000, 984),
+        ('test/d.wav', 16000, 984),
+    ):
+        write_sound(folder / 'audios' / name, sine(pitch, 1.0, rate), rate=rate)
     return root
 
 
@@ -44,8 +56,14 @@ def inside(tree, monkeypatch):
 
 
 def build(root, split, **kwargs):
-    return DATASETS.build(dict(type='AudioCaps', data_root=str(root / 'data/audiocaps'),
-                               ann_file=f'annotation/audiocaps_caption_{split}.json', **kwargs))
+    return DATASETS.build(
+        dict(
+            type='AudioCaps',
+            data_root=str(root / 'data/audiocaps'),
+            ann_file=f'annotation/audiocaps_caption_{split}.json',
+            **kwargs,
+        )
+    )
 
 
 def infos(dataset):
@@ -55,22 +73,31 @@ def infos(dataset):
 def test_training_has_a_sample_for_each_caption(tree):
     items = infos(build(tree, 'train'))
     assert [(item['name'], item['caption']) for item in items] == [
-        ('a', 'a hum'), ('a', 'a tone'), ('b', 'a beep'), ('b', 'a high tone')]
-    assert items[2] == dict(name='b', path=str(tree / 'data/audiocaps/audios/train/b.flac'), media='audio',
-                            caption='a beep', sample_idx=2)
+        ('a', 'a hum'),
+        ('a', 'a tone'),
+        ('b', 'a beep'),
+        ('b', 'a high tone'),
+    ]
+    assert items[2] == dict(
+        name='b', path=str(tree / 'data/audiocaps/audios/train/b.flac'), media='audio', caption='a beep', sample_idx=2
+    )
 
 
 @pytest.mark.parametrize('split, references', [('val', LISTS['val'][0]['caption']), ('test', ['one', 'two', 'three'])])
 def test_a_test_has_a_sample_for_each_sound_with_all_captions(tree, split, references):
-    item, = infos(build(tree, split, test_mode=True))
+    (item,) = infos(build(tree, split, test_mode=True))
     assert item['references'] == references and item['sample_id'] == LISTS[split][0]['audio']
 
 
-@pytest.mark.parametrize('entry, message', [
-    (dict(caption='x'), r"entry\[1\]: 'audio' must be a text; keys found: caption"),
-    (dict(audio='a.wav'), r"entry\[1\]: 'caption' must be a text or a list of texts"),
-    (dict(audio='a.wav', caption=[]), r"entry\[1\]: 'caption' must be"),
-    (dict(audio='../../../a.wav', caption='x'), 'lies outside the data root')])
+@pytest.mark.parametrize(
+    'entry, message',
+    [
+        (dict(caption='x'), r"entry\[1\]: 'audio' must be a text; keys found: caption"),
+        (dict(audio='a.wav'), r"entry\[1\]: 'caption' must be a text or a list of texts"),
+        (dict(audio='a.wav', caption=[]), r"entry\[1\]: 'caption' must be"),
+        (dict(audio='../../../a.wav', caption='x'), 'lies outside the data root'),
+    ],
+)
 def test_a_malformed_entry_is_named(tmp_path, entry, message):
     write_json(tmp_path / 'list.json', [LISTS['train'][0], entry])
     with pytest.raises(AnnotationError, match=message):
@@ -96,9 +123,13 @@ def test_training_batches_of_the_config(inside):
     assert batch['inputs'].shape == (4, 1, 1024, 128) and batch['inputs'].dtype == torch.float32
     samples = [sample.to_dict() for sample in batch['data_samples']]
     assert all(set(sample) == {'task', 'name', 'text', 'target', 'weight'} for sample in samples)
-    assert {(sample['task'], sample['text'], sample['weight']) for sample in samples} == {('caption', '', 1.)}
+    assert {(sample['task'], sample['text'], sample['weight']) for sample in samples} == {('caption', '', 1.0)}
     assert {(sample['name'], sample['target']) for sample in samples} == {
-        ('a', 'a hum'), ('a', 'a tone'), ('b', 'a beep'), ('b', 'a high tone')}
+        ('a', 'a hum'),
+        ('a', 'a tone'),
+        ('b', 'a beep'),
+        ('b', 'a high tone'),
+    }
     # The masks are drawn for each sample, so two of the same sound differ.
     first, second = (inputs for inputs, sample in zip(batch['inputs'], samples) if sample['name'] == 'a')
     assert not torch.equal(first, second)
@@ -108,7 +139,7 @@ def test_validation_and_test_batches_of_the_config(inside):
     config = Config.fromfile(CONFIGS / 'audiocaps_single.py')
     for part in ('val', 'test'):
         batch = first_batch(config, part)
-        sample, = batch['data_samples']
+        (sample,) = batch['data_samples']
         assert config[f'{part}_dataloader'].batch_size == 64
         assert set(sample.keys()) == {'task', 'name', 'text', 'sample_id', 'references'} and sample.text == ''
         features = batch['inputs'][0, 0]
@@ -133,25 +164,38 @@ def test_other_rates_are_resampled_or_kept_as_released(inside):
 
 def test_own_sounds(tmp_path):
     write_sound(tmp_path / 'sounds/hum.wav', np.concatenate([sine(610), sine(4080)]))
-    write_lines(tmp_path / 'own.jsonl', [
-        dict(audio='sounds/hum.wav', caption=['a hum', 'a tone']),
-        dict(audio='sounds/hum.wav', caption='a beep', start=1, end=2)])
+    write_lines(
+        tmp_path / 'own.jsonl',
+        [
+            dict(audio='sounds/hum.wav', caption=['a hum', 'a tone']),
+            dict(audio='sounds/hum.wav', caption='a beep', start=1, end=2),
+        ],
+    )
     config = dict(type='JSONLCaption', ann_file=str(tmp_path / 'own.jsonl'))
     train = DATASETS.build(dict(config, pipeline=TRAIN))
     assert [item['data_samples'].target for item in train] == ['a hum', 'a tone', 'a beep']
     item = train[2]
     assert set(item['inputs'][0].argmax(dim=1).tolist()) == {97}
-    assert item['data_samples'].to_dict() == dict(task='caption', name='hum', text='', target='a beep', weight=1.)
+    assert item['data_samples'].to_dict() == dict(task='caption', name='hum', text='', target='a beep', weight=1.0)
     test = infos(DATASETS.build(dict(config, test_mode=True)))
     assert [(item['sample_id'], item['media']) for item in test] == [
-        ('sounds/hum.wav', 'audio'), ('sounds/hum.wav#t=1,2', 'audio')]
+        ('sounds/hum.wav', 'audio'),
+        ('sounds/hum.wav#t=1,2', 'audio'),
+    ]
 
 
-@pytest.mark.parametrize('line, message', [
-    (dict(caption='x'), "own.jsonl:1: expected one of 'video', 'image' and 'audio' with a path"),
-    (dict(audio='a.wav', image='a.png', caption='x'), 'own.jsonl:1: expected one of'),
-    (dict(audio='a.wav', caption='x', start=-1), "'start' must be seconds from the beginning of the audio, got -1"),
-    (dict(sound='a.wav', caption='x'), "expected one of 'video', 'image' and 'audio' .*; keys found: sound, caption")])
+@pytest.mark.parametrize(
+    'line, message',
+    [
+        (dict(caption='x'), "own.jsonl:1: expected one of 'video', 'image' and 'audio' with a path"),
+        (dict(audio='a.wav', image='a.png', caption='x'), 'own.jsonl:1: expected one of'),
+        (dict(audio='a.wav', caption='x', start=-1), "'start' must be seconds from the beginning of the audio, got -1"),
+        (
+            dict(sound='a.wav', caption='x'),
+            "expected one of 'video', 'image' and 'audio' .*; keys found: sound, caption",
+        ),
+    ],
+)
 def test_malformed_lines_are_named(tmp_path, line, message):
     write_lines(tmp_path / 'own.jsonl', [line])
     with pytest.raises(AnnotationError, match=message):
@@ -169,8 +213,9 @@ def make_broken(folder):
     write_sound(folder / 'good.wav', sine(984))
     write_sound(folder / 'short.wav', sine(984, 0.02))
     (folder / 'page.wav').write_text('<html>404</html>' * 100)
-    write_lines(folder / 'own.jsonl', [
-        dict(audio=f'{name}.wav', caption=name) for name in ('good', 'gone', 'page', 'short')])
+    write_lines(
+        folder / 'own.jsonl', [dict(audio=f'{name}.wav', caption=name) for name in ('good', 'gone', 'page', 'short')]
+    )
     return dict(type='AudioCaps', ann_file=str(folder / 'own.jsonl'), data_prefix=dict(media=''))
 
 

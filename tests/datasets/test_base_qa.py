@@ -13,8 +13,12 @@ from vlpeft.datasets import AnnotationError, ClipError
 from vlpeft.datasets.base_qa import question_type
 from vlpeft.registry import DATASETS
 
-PIPELINE = [dict(type='LoadClip', num_frames=4), dict(type='ClipResize', size=16), dict(type='CleanQuestion'),
-            dict(type='PackClip')]
+PIPELINE = [
+    dict(type='LoadClip', num_frames=4),
+    dict(type='ClipResize', size=16),
+    dict(type='CleanQuestion'),
+    dict(type='PackClip'),
+]
 LINES = [
     dict(video='a.mp4', question='What  sleeps?', answer='cat'),
     dict(video='a.mp4', question="Who's there;", answer=dict(man=1, boy=0.5), start=1, end=2),
@@ -33,17 +37,21 @@ def root(tmp_path_factory):
 
 def build(root, lines=LINES, name='own.jsonl', **kwargs):
     return DATASETS.build(
-        dict(type='JSONLQA', ann_file=write_lines(root / name, lines), **dict(dict(pipeline=PIPELINE), **kwargs)))
+        dict(type='JSONLQA', ann_file=write_lines(root / name, lines), **dict(dict(pipeline=PIPELINE), **kwargs))
+    )
 
 
 def test_training_samples_have_weighted_answers(root):
     items = list(build(root))
-    assert [{key: sample.get(key) for key in ('question', 'answers', 'weights', 'name')}
-            for sample in (item['data_samples'] for item in items)] == [
+    assert [
+        {key: sample.get(key) for key in ('question', 'answers', 'weights', 'name')}
+        for sample in (item['data_samples'] for item in items)
+    ] == [
         dict(question='what  sleeps?', answers=['cat'], weights=[1.0], name='a.mp4'),
         dict(question="who's there", answers=['man', 'boy'], weights=[1.0, 0.5], name='a.mp4#t=1,2'),
         dict(question='how many?', answers=['Two'], weights=[1.0], name='c.png'),
-        dict(question='is it?', answers=['cat'], weights=[1.0], name='a.mp4')]
+        dict(question='is it?', answers=['cat'], weights=[1.0], name='a.mp4'),
+    ]
     assert [tuple(item['inputs'].shape) for item in items] == [(4, 3, 16, 16)] * 2 + [(1, 3, 16, 16), (4, 3, 16, 16)]
     assert set(items[0]['data_samples'].keys()) == {'question', 'answers', 'weights', 'name', 'frame_indices'}
     assert items[1]['data_samples'].frame_indices == [11, 13, 16, 18]
@@ -52,7 +60,11 @@ def test_training_samples_have_weighted_answers(root):
 def test_test_samples_have_gold_answers_types_and_ids(root):
     samples = [item['data_samples'] for item in build(root, test_mode=True)]
     assert [(s.question_id, s.gold, s.question_type) for s in samples] == [
-        (0, ['cat'], 'what'), (1, ['man', 'boy'], 'who'), (2, ['Two'], 'how'), (3, ['cat'], 'other')]
+        (0, ['cat'], 'what'),
+        (1, ['man', 'boy'], 'who'),
+        (2, ['Two'], 'how'),
+        (3, ['cat'], 'other'),
+    ]
     assert set(samples[0].keys()) == {'question', 'question_id', 'gold', 'question_type', 'name', 'frame_indices'}
 
 
@@ -69,7 +81,9 @@ def test_the_closed_list_is_the_most_frequent_answers_ties_by_first_appearance(r
     write_lines(root / 'train.jsonl', lines)
     assert build(root, test_mode=True, answers_from='train.jsonl').answer_list == ['a', 'b', 'c', 'd']
     assert build(root, test_mode=True, answers_from='train.jsonl', answers_top=2, lazy_init=True).answer_list == [
-        'a', 'b']
+        'a',
+        'b',
+    ]
     write_json(root / 'answer_list.json', ['z', 'cat'])
     assert build(root, test_mode=True, answer_file='answer_list.json').answer_list == ['z', 'cat']
     assert build(root, answer_file=str(root / 'answer_list.json')).answer_list == ['z', 'cat']
@@ -85,10 +99,15 @@ def test_questions_without_a_listed_answer_are_counted_in_the_log(root, caplog, 
     assert len(dataset) == 4
 
 
-@pytest.mark.parametrize('content, message', [
-    ({}, 'expected a list of answers'), ([], 'expected a list of answers'), ([1], 'expected a list of answers'),
-    (['a', 'b', 'a'], "'a' is listed more than once"),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ({}, 'expected a list of answers'),
+        ([], 'expected a list of answers'),
+        ([1], 'expected a list of answers'),
+        (['a', 'b', 'a'], "'a' is listed more than once"),
+    ],
+)
 def test_malformed_answer_lists(root, content, message):
     write_json(root / 'list.json', content)
     with pytest.raises(AnnotationError, match=f'list.json:1: {message}'):
@@ -105,12 +124,15 @@ def test_missing_or_double_answer_lists(root):
         build(root, answers_from='open.jsonl')
 
 
-@pytest.mark.parametrize('ids, message', [
-    ([3, 4, 3], 'own.jsonl:3: question_id 3 was already used at .*own.jsonl:1'),
-    ([3, 'x', 4], 'must be all integers or all texts'),
-    (['a', None, 'b'], 'must be all integers or all texts'),
-    ([1, None, 5], 'own.jsonl:2: question_id 1 was already used'),
-])
+@pytest.mark.parametrize(
+    'ids, message',
+    [
+        ([3, 4, 3], 'own.jsonl:3: question_id 3 was already used at .*own.jsonl:1'),
+        ([3, 'x', 4], 'must be all integers or all texts'),
+        (['a', None, 'b'], 'must be all integers or all texts'),
+        ([1, None, 5], 'own.jsonl:2: question_id 1 was already used'),
+    ],
+)
 def test_ids_of_a_test_set_are_unique_and_of_one_kind(root, ids, message):
     lines = [dict(video='a.mp4', question='q', answer='x', **({} if i is None else dict(question_id=i))) for i in ids]
     with pytest.raises(AnnotationError, match=message):
@@ -118,20 +140,23 @@ def test_ids_of_a_test_set_are_unique_and_of_one_kind(root, ids, message):
     assert len(build(root, lines)) == 3
 
 
-@pytest.mark.parametrize('line, message', [
-    (dict(video='a.mp4', qestion='x'), "unknown key 'qestion', is 'question' meant"),
-    (dict(question='x', answer='y'), "expected one of 'video' and 'image'"),
-    (dict(video='a.mp4', answer='y'), "'question' must be a text"),
-    (dict(video='a.mp4', question=' ', answer='y'), "'question' must be a text"),
-    (dict(video='a.mp4', question='x', answer=''), "'answer' must be a text or an object"),
-    (dict(video='a.mp4', question='x', answer=['y']), "'answer' must be a text or an object"),
-    (dict(video='a.mp4', question='x', answer={}), "'answer' must be a text or an object"),
-    (dict(video='a.mp4', question='x', answer=dict(y=0)), "the score of 'y' must be a number above 0, got 0"),
-    (dict(video='a.mp4', question='x', answer=dict(y='1')), "the score of 'y' must be a number above 0"),
-    (dict(video='a.mp4', question='x', answer='y', question_id=1.5), "'question_id' must be an integer or a text"),
-    (dict(video='a.mp4', question='x', answer='y', start=3, end=2), 'empty range'),
-    (dict(video='../a.mp4', question='x', answer='y'), 'outside the data root'),
-])
+@pytest.mark.parametrize(
+    'line, message',
+    [
+        (dict(video='a.mp4', qestion='x'), "unknown key 'qestion', is 'question' meant"),
+        (dict(question='x', answer='y'), "expected one of 'video' and 'image'"),
+        (dict(video='a.mp4', answer='y'), "'question' must be a text"),
+        (dict(video='a.mp4', question=' ', answer='y'), "'question' must be a text"),
+        (dict(video='a.mp4', question='x', answer=''), "'answer' must be a text or an object"),
+        (dict(video='a.mp4', question='x', answer=['y']), "'answer' must be a text or an object"),
+        (dict(video='a.mp4', question='x', answer={}), "'answer' must be a text or an object"),
+        (dict(video='a.mp4', question='x', answer=dict(y=0)), "the score of 'y' must be a number above 0, got 0"),
+        (dict(video='a.mp4', question='x', answer=dict(y='1')), "the score of 'y' must be a number above 0"),
+        (dict(video='a.mp4', question='x', answer='y', question_id=1.5), "'question_id' must be an integer or a text"),
+        (dict(video='a.mp4', question='x', answer='y', start=3, end=2), 'empty range'),
+        (dict(video='../a.mp4', question='x', answer='y'), 'outside the data root'),
+    ],
+)
 def test_a_malformed_line_is_named_by_file_and_number(root, line, message):
     with pytest.raises(AnnotationError, match=f'own.jsonl:2: .*{message}|own.jsonl:2: {message}'):
         build(root, [LINES[0], line])
@@ -147,21 +172,44 @@ def test_unreadable_clips_are_replaced_in_training_and_marked_or_fatal_in_a_test
 
 
 def test_two_workers_give_batches_and_a_subset_keeps_its_ids(root):
-    dataset = dict(type='JSONLQA', ann_file=write_lines(root / 'own.jsonl', [LINES[0], LINES[1], LINES[3]]),
-                   pipeline=PIPELINE, test_mode=True, indices=[2, 0])
-    loader = Runner.build_dataloader(dict(
-        batch_size=2, num_workers=2, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False),
-        collate_fn=dict(type='default_collate')), seed=0)
-    batch, = loader
+    dataset = dict(
+        type='JSONLQA',
+        ann_file=write_lines(root / 'own.jsonl', [LINES[0], LINES[1], LINES[3]]),
+        pipeline=PIPELINE,
+        test_mode=True,
+        indices=[2, 0],
+    )
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=2,
+            num_workers=2,
+            dataset=dataset,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+        ),
+        seed=0,
+    )
+    (batch,) = loader
     assert batch['inputs'].shape == (2, 4, 3, 16, 16) and batch['inputs'].dtype == torch.uint8
     assert [sample.question_id for sample in batch['data_samples']] == [2, 0]
     assert json.dumps(batch['data_samples'][0].to_dict())
 
 
-@pytest.mark.parametrize('question, expected', [
-    ('what is it?', 'what'), ('Who', 'who'), ("what's up", 'what'), ('  "how many"', 'how'), ('when?', 'when'),
-    ('where is', 'where'), ('is what', 'other'), ('whatever', 'other'), ('whose', 'other'), ('2 what', 'what'),
-    ('', 'other'),
-])
+@pytest.mark.parametrize(
+    'question, expected',
+    [
+        ('what is it?', 'what'),
+        ('Who', 'who'),
+        ("what's up", 'what'),
+        ('  "how many"', 'how'),
+        ('when?', 'when'),
+        ('where is', 'where'),
+        ('is what', 'other'),
+        ('whatever', 'other'),
+        ('whose', 'other'),
+        ('2 what', 'what'),
+        ('', 'other'),
+    ],
+)
 def test_question_types(question, expected):
     assert question_type(question) == expected

@@ -19,16 +19,32 @@ GREY = np.repeat((RAMP // 256).astype(np.uint8)[..., None], 3, axis=2)
 def write_tiff(path, array, sample_format, photometric=1):
     """A plain TIFF; formats: 1 unsigned, 2 signed, 3 float. Written out, for PIL makes all of 32 bits signed."""
     height, width = array.shape
-    tags = [(256, 4, width), (257, 4, height), (258, 3, 8 * array.itemsize), (259, 3, 1), (262, 3, photometric),
-            (273, 4, 8), (277, 3, 1), (278, 4, height),
-            (279, 4, array.nbytes), (339, 3, sample_format)]
+    tags = [
+        (256, 4, width),
+        (257, 4, height),
+        (258, 3, 8 * array.itemsize),
+        (259, 3, 1),
+        (262, 3, photometric),
+        (273, 4, 8),
+        (277, 3, 1),
+        (278, 4, height),
+        (279, 4, array.nbytes),
+        (339, 3, sample_format),
+    ]
     entries = b''.join(struct.pack('<HHII', tag, kind, 1, value) for tag, kind, value in tags)
-    path.write_bytes(b'II*\0' + struct.pack('<I', 8 + array.nbytes) + array.tobytes() + struct.pack('<H', len(tags))
-                     + entries + bytes(4))
+    path.write_bytes(
+        b'II*\0'
+        + struct.pack('<I', 8 + array.nbytes)
+        + array.tobytes()
+        + struct.pack('<H', len(tags))
+        + entries
+        + bytes(4)
+    )
 
 
 def write_png_of_16_bit_colours(path, array):
     import av
+
     with av.open(str(path), 'w', format='image2') as container:
         stream = container.add_stream('png')
         stream.height, stream.width, stream.pix_fmt = *array.shape[:2], 'rgb48be'
@@ -69,14 +85,18 @@ def test_floats_from_0_to_1_are_black_to_white(tmp_path, name):
     assert np.abs(read(tmp_path / name) - expected[..., None]).max() == 0
 
 
-@pytest.mark.parametrize('values, sample_format, reason', [
-    (RAMP.astype('<i4'), 2, 'signed integers from 0 to 65535'),
-    ((RAMP // 2).astype('<i2'), 2, 'signed integers from 0 to 32767'),
-    (-RAMP.astype('<i4'), 2, 'from -65535 to 0'),
-    (RAMP.astype('<f4'), 3, r'floats from 0 to 65535, expected 0 \(black\)'),
-    (RAMP / np.float32(65535) - np.float32(0.5), 3, 'floats from -0.5 to 0.5'),
-    (np.where(RAMP == 7, np.nan, RAMP / 65535).astype('<f4'), 3, '1 of 65,536 pixels are NaN'),
-    ((RAMP / 65535).astype('<f8'), 3, 'not a readable image')])
+@pytest.mark.parametrize(
+    'values, sample_format, reason',
+    [
+        (RAMP.astype('<i4'), 2, 'signed integers from 0 to 65535'),
+        ((RAMP // 2).astype('<i2'), 2, 'signed integers from 0 to 32767'),
+        (-RAMP.astype('<i4'), 2, 'from -65535 to 0'),
+        (RAMP.astype('<f4'), 3, r'floats from 0 to 65535, expected 0 \(black\)'),
+        (RAMP / np.float32(65535) - np.float32(0.5), 3, 'floats from -0.5 to 0.5'),
+        (np.where(RAMP == 7, np.nan, RAMP / 65535).astype('<f4'), 3, '1 of 65,536 pixels are NaN'),
+        ((RAMP / 65535).astype('<f8'), 3, 'not a readable image'),
+    ],
+)
 def test_numbers_without_an_agreed_scale_are_refused(tmp_path, values, sample_format, reason):
     path = tmp_path / 'a.tif'
     write_tiff(path, values, sample_format)
@@ -156,9 +176,17 @@ def test_of_an_animated_picture_the_first_frame_is_read(tmp_path, name):
 def claims_too_many_pixels(path):
     """A PNG whose head promises 2 · 10⁹ pixels."""
     import zlib
+
     head = b'IHDR' + struct.pack('>IIBBBBB', 50000, 40000, 8, 2, 0, 0, 0)
-    path.write_bytes(b'\x89PNG\r\n\x1a\n' + struct.pack('>I', 13) + head + struct.pack('>I', zlib.crc32(head))
-                     + struct.pack('>I', 0) + b'IDAT' + struct.pack('>I', zlib.crc32(b'IDAT')))
+    path.write_bytes(
+        b'\x89PNG\r\n\x1a\n'
+        + struct.pack('>I', 13)
+        + head
+        + struct.pack('>I', zlib.crc32(head))
+        + struct.pack('>I', 0)
+        + b'IDAT'
+        + struct.pack('>I', zlib.crc32(b'IDAT'))
+    )
     return str(path)
 
 
@@ -174,8 +202,14 @@ def test_a_decompression_bomb_is_an_unreadable_sample_also_while_one_is_replaced
         read(tmp_path / '1.png')
     assert caught.value.path == str(tmp_path / '1.png')
     for options in (dict(max_unreadable=1), dict(test_mode=True, skip_unreadable=True)):
-        dataset = DATASETS.build(dict(type='JSONLRetrieval', ann_file=str(tmp_path / 'a.jsonl'),
-                                      pipeline=[dict(type='LoadClip'), dict(type='PackClip')], **options))
+        dataset = DATASETS.build(
+            dict(
+                type='JSONLRetrieval',
+                ann_file=str(tmp_path / 'a.jsonl'),
+                pipeline=[dict(type='LoadClip'), dict(type='PackClip')],
+                **options,
+            )
+        )
         items = [dataset[index] for index in range(12)]
         assert all(item['inputs'].shape == items[0]['inputs'].shape for item in items)
         assert len(dataset.unreadable.reasons) == 6

@@ -14,8 +14,15 @@ from PIL import Image
 from tests import media
 from tests.sounds import write_sound
 from vlpeft.datasets import ClipError
-from vlpeft.datasets.readers import (AudioReader, DecordReader, HDF5Reader, ImageReader, NPZReader, PackedHDF5Reader,
-                                     PyAVReader)
+from vlpeft.datasets.readers import (
+    AudioReader,
+    DecordReader,
+    HDF5Reader,
+    ImageReader,
+    NPZReader,
+    PackedHDF5Reader,
+    PyAVReader,
+)
 from vlpeft.datasets.readers.base import check_finite, decoding
 from vlpeft.datasets.transforms import Fbank, LoadAudio, LoadFeatures
 from vlpeft.registry import DATASETS
@@ -23,13 +30,21 @@ from vlpeft.registry import DATASETS
 SIZE = (4, 6)
 
 
-@pytest.mark.parametrize('error, detail', [
-    (KeyError('exif'), "KeyError: 'exif'"), (UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid'), "'utf-8' codec"),
-    (AttributeError('no tile'), 'AttributeError: no tile'), (MemoryError(), 'MemoryError'),
-    (RecursionError('deep'), 'deep'), (OSError(5, 'Input/output error'), 'Input/output error'),
-    (Image.DecompressionBombError('too large'), 'DecompressionBombError: too large'),
-    (struct.error('unpack requires'), 'unpack requires'), (EOFError(), 'EOFError'),
-    (AssertionError(), 'AssertionError')])
+@pytest.mark.parametrize(
+    'error, detail',
+    [
+        (KeyError('exif'), "KeyError: 'exif'"),
+        (UnicodeDecodeError('utf-8', b'\xff', 0, 1, 'invalid'), "'utf-8' codec"),
+        (AttributeError('no tile'), 'AttributeError: no tile'),
+        (MemoryError(), 'MemoryError'),
+        (RecursionError('deep'), 'deep'),
+        (OSError(5, 'Input/output error'), 'Input/output error'),
+        (Image.DecompressionBombError('too large'), 'DecompressionBombError: too large'),
+        (struct.error('unpack requires'), 'unpack requires'),
+        (EOFError(), 'EOFError'),
+        (AssertionError(), 'AssertionError'),
+    ],
+)
 def test_every_exception_becomes_a_clip_error(error, detail):
     with pytest.raises(ClipError) as caught:
         with decoding('a.xyz', 'not readable'):
@@ -52,10 +67,10 @@ def damaged(data, draws):
     data = bytearray(data)
     kind = draws.integers(4)
     if kind == 0:
-        return bytes(data[:draws.integers(1, len(data))])
+        return bytes(data[: draws.integers(1, len(data))])
     start = int(draws.integers(len(data)))
     if kind == 1:
-        data[start:start + 64] = draws.integers(0, 256, len(data[start:start + 64]), dtype=np.uint8).tobytes()
+        data[start : start + 64] = draws.integers(0, 256, len(data[start : start + 64]), dtype=np.uint8).tobytes()
     else:
         for place in draws.integers(0, min(len(data), 400 if kind == 2 else len(data)), size=12):
             data[place] = draws.integers(256)
@@ -66,9 +81,17 @@ def picture_files():
     pixels = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8))
     exif = Image.Exif()
     exif[0x0112], exif[0x010E], exif[0x8769] = 6, 'a text', {0x9286: b'more'}
-    for name, options in (('jpeg', dict(exif=exif)), ('png', dict(exif=exif)), ('tiff', dict(compression='tiff_lzw')),
-                          ('tiff', {}), ('webp', dict(exif=exif)), ('gif', {}), ('bmp', {}), ('ppm', {}),
-                          ('jpeg2000', {})):
+    for name, options in (
+        ('jpeg', dict(exif=exif)),
+        ('png', dict(exif=exif)),
+        ('tiff', dict(compression='tiff_lzw')),
+        ('tiff', {}),
+        ('webp', dict(exif=exif)),
+        ('gif', {}),
+        ('bmp', {}),
+        ('ppm', {}),
+        ('jpeg2000', {}),
+    ):
         buffer = io.BytesIO()
         pixels.save(buffer, format=name, **options)
         yield name, buffer.getvalue()
@@ -104,8 +127,10 @@ def test_damaged_features_are_read_or_refused(tmp_path):
     with h5py.File(tmp_path / 'packed', 'w') as file:
         file['features'], file['names'], file['done'] = values[None], [b'a'], np.ones(1, np.uint8)
     np.savez_compressed(tmp_path / 'a.npz', features=values)
-    for name, use in [('a.h5', lambda path: HDF5Reader(str(tmp_path)).read('a')),
-                      ('a.npz', lambda path: NPZReader(str(tmp_path)).read('a'))]:
+    for name, use in [
+        ('a.h5', lambda path: HDF5Reader(str(tmp_path)).read('a')),
+        ('a.npz', lambda path: NPZReader(str(tmp_path)).read('a')),
+    ]:
         data = (tmp_path / name).read_bytes()
         assert count_outcomes(use, tmp_path / name, [damaged(data, draws) for _ in range(300)])['refused'] > 50
     data = (tmp_path / 'packed').read_bytes()
@@ -133,8 +158,13 @@ def test_damaged_videos_are_read_or_refused(tmp_path):
     def use(path, reader):
         reader.read(path, [0, reader.probe(path).num_frames - 1])
 
-    for name, codec in (('a.mp4', 'libx264'), ('a.mkv', 'libx264'), ('a.avi', 'mpeg4'), ('a.ts', 'libx264'),
-                        ('a.flv', 'flv')):
+    for name, codec in (
+        ('a.mp4', 'libx264'),
+        ('a.mkv', 'libx264'),
+        ('a.avi', 'mpeg4'),
+        ('a.ts', 'libx264'),
+        ('a.flv', 'flv'),
+    ):
         data = open(media.write_video(tmp_path / name, frames, codec=codec), 'rb').read()
         for reader in (PyAVReader, DecordReader):
             count_outcomes(lambda path: use(path, reader()), tmp_path / name, [damaged(data, draws) for _ in range(20)])
@@ -163,8 +193,11 @@ def test_big_endian_features_are_read_and_wider_floats_refused(tmp_path):
         file['a/features'] = values[0]
     with h5py.File(tmp_path / 'packed', 'w') as file:
         file['features'], file['names'], file['done'] = values, [b'a'], np.ones(1, np.uint8)
-    for reader in (dict(type='NPZReader', root=str(tmp_path)), dict(type='HDF5Reader', root=str(tmp_path)),
-                   dict(type='PackedHDF5Reader', file=str(tmp_path / 'packed'))):
+    for reader in (
+        dict(type='NPZReader', root=str(tmp_path)),
+        dict(type='HDF5Reader', root=str(tmp_path)),
+        dict(type='PackedHDF5Reader', file=str(tmp_path / 'packed')),
+    ):
         features = LoadFeatures(reader).transform(dict(name='a'))['features']
         assert torch.equal(features, torch.from_numpy(values.astype('<f4')))
     np.savez(tmp_path / 'a.npz', features=values[0].astype(np.longdouble))
@@ -222,8 +255,13 @@ def test_an_unreadable_sound_is_replaced_like_any_other(tmp_path):
         write_sound(tmp_path / f'{number}.wav', wave * {3: 1e25, 4: np.nan}.get(number, 1), subtype='FLOAT')
     lines = [json.dumps(dict(audio=f'{number}.wav', caption='a tone')) + '\n' for number in range(5)]
     (tmp_path / 'a.jsonl').write_text(''.join(lines))
-    steps = [dict(type='LoadAudio'), dict(type='Fbank'), dict(type='DrawTarget'), dict(type='ComposeText', template=''),
-             dict(type='PackText', task='caption')]
+    steps = [
+        dict(type='LoadAudio'),
+        dict(type='Fbank'),
+        dict(type='DrawTarget'),
+        dict(type='ComposeText', template=''),
+        dict(type='PackText', task='caption'),
+    ]
     dataset = DATASETS.build(dict(type='JSONLCaption', ann_file=str(tmp_path / 'a.jsonl'), pipeline=steps))
     assert all(torch.isfinite(dataset[index]['inputs']).all() for index in range(5))
     assert sorted(dataset.unreadable.reasons) == [str(tmp_path / '3.wav'), str(tmp_path / '4.wav')]

@@ -8,17 +8,32 @@ from tests import media
 from vlpeft.datasets import AnnotationError, ClipError
 from vlpeft.registry import DATASETS
 
-ENTRIES = [('b_1.mov', 'the dog comes in. '), ('a_1.mov', 'A man waves.'), ('b_1.mov', 'it sits'),
-           ('c_1.AVI', 'rain'), ('b_1.mov', 'it leaves'), ('d_1.3gp', 'nothing here')]
+ENTRIES = [
+    ('b_1.mov', 'the dog comes in. '),
+    ('a_1.mov', 'A man waves.'),
+    ('b_1.mov', 'it sits'),
+    ('c_1.AVI', 'rain'),
+    ('b_1.mov', 'it leaves'),
+    ('d_1.3gp', 'nothing here'),
+]
 PIPELINE = [dict(type='LoadClip', num_frames=4), dict(type='CleanText', max_words=64), dict(type='PackClip')]
 
 
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp('didemo')
-    entries = [dict(video=video, description=text, num_segments=6, times=[[0, 0]], annotation_id=number,
-                    download_link='https://www.flickr.com/x', reference_description='')
-               for number, (video, text) in enumerate(ENTRIES)]
+    entries = [
+        dict(
+            video=video,
+            description=text,
+            num_segments=6,
+            times=[[0, 0]],
+            annotation_id=number,
+            download_link='https://www.flickr.com/x',
+            reference_description='',
+        )
+        for number, (video, text) in enumerate(ENTRIES)
+    ]
     (folder / 'test_data.json').write_text(json.dumps(entries))
     videos = folder / 'videos'
     videos.mkdir()
@@ -64,15 +79,23 @@ def test_paragraphs_are_cleaned_whole(root):
     assert build(root, test_mode=True, pipeline=PIPELINE).texts[0] == 'the dog comes in it sits it leaves'
 
 
-@pytest.mark.parametrize('content, message', [
-    ('{"video": "a"}', 'own.json:1: expected a list of objects'),
-    ('[]', 'own.json holds no annotations'),
-    ('[{"video": "a_1.mov", "description": "x"},\n {"video": "a_1.mov"}]', r"own.json:2: .*\[1\]: 'description' must"),
-    ('[{"video": 3, "description": "x"}]', r"own.json:\d+: .*\[0\]: 'video' must be a text"),
-    ('[{"video": "../x.mov", "description": "x"}, {"video": "../../x.mov", "description": "x"}]',
-     r"own.json:\d+: .*\[1\]: '\.\./\.\./x.mov' lies outside the data root"),
-    ('[{"video":', 'own.json:1: not valid JSON'),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('{"video": "a"}', 'own.json:1: expected a list of objects'),
+        ('[]', 'own.json holds no annotations'),
+        (
+            '[{"video": "a_1.mov", "description": "x"},\n {"video": "a_1.mov"}]',
+            r"own.json:2: .*\[1\]: 'description' must",
+        ),
+        ('[{"video": 3, "description": "x"}]', r"own.json:\d+: .*\[0\]: 'video' must be a text"),
+        (
+            '[{"video": "../x.mov", "description": "x"}, {"video": "../../x.mov", "description": "x"}]',
+            r"own.json:\d+: .*\[1\]: '\.\./\.\./x.mov' lies outside the data root",
+        ),
+        ('[{"video":', 'own.json:1: not valid JSON'),
+    ],
+)
 def test_broken_files_are_named(root, content, message):
     (root / 'own.json').write_text(content)
     with pytest.raises(AnnotationError, match=message):

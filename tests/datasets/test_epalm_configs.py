@@ -16,16 +16,25 @@ CONFIGS = Path(__file__).parents[2] / 'configs/_base_/datasets'
 # Task, batch sizes in training and test, frames, prompt.
 SIDE, THING, RUNS = ('Which side is the dog on??</a>', 'What is it??</a>', 'what runs??</a>')
 TASKS = dict(
-    epalm_vqav2=('vqa', 64, 64, 1, SIDE), epalm_vqav2_standard=('vqa', 64, 64, 1, SIDE),
-    epalm_vqav2_released=('vqa', 64, 64, 1, SIDE), epalm_vqav2_few_shot=('vqa', 64, 64, 1, SIDE),
+    epalm_vqav2=('vqa', 64, 64, 1, SIDE),
+    epalm_vqav2_standard=('vqa', 64, 64, 1, SIDE),
+    epalm_vqav2_released=('vqa', 64, 64, 1, SIDE),
+    epalm_vqav2_few_shot=('vqa', 64, 64, 1, SIDE),
     epalm_vqav2_standard_released=('vqa', 64, 64, 1, SIDE),
-    epalm_vqav2_one_mark=('vqa', 64, 64, 1, SIDE.replace('??', '?')), epalm_gqa=('gqa', 64, 128, 1, THING),
-    epalm_gqa_released=('gqa', 64, 128, 1, THING), epalm_coco_caption=('caption', 16, 64, 1, ''),
-    epalm_coco_caption_released=('caption', 16, 64, 1, ''), epalm_nocaps=('caption', 16, 64, 1, ''),
-    epalm_nocaps_test=('caption', 16, 64, 1, ''), epalm_msrvtt_qa=('video_qa', 8, 64, 8, RUNS),
-    epalm_msrvtt_qa_released=('video_qa', 8, 64, 8, RUNS), epalm_msvd_qa=('video_qa', 8, 64, 8, RUNS),
-    epalm_msvd_qa_released=('video_qa', 8, 64, 8, RUNS), epalm_msrvtt_caption=('caption', 16, 8, 16, ''),
-    epalm_msrvtt_caption_released=('caption', 16, 8, 16, ''))
+    epalm_vqav2_one_mark=('vqa', 64, 64, 1, SIDE.replace('??', '?')),
+    epalm_gqa=('gqa', 64, 128, 1, THING),
+    epalm_gqa_released=('gqa', 64, 128, 1, THING),
+    epalm_coco_caption=('caption', 16, 64, 1, ''),
+    epalm_coco_caption_released=('caption', 16, 64, 1, ''),
+    epalm_nocaps=('caption', 16, 64, 1, ''),
+    epalm_nocaps_test=('caption', 16, 64, 1, ''),
+    epalm_msrvtt_qa=('video_qa', 8, 64, 8, RUNS),
+    epalm_msrvtt_qa_released=('video_qa', 8, 64, 8, RUNS),
+    epalm_msvd_qa=('video_qa', 8, 64, 8, RUNS),
+    epalm_msvd_qa_released=('video_qa', 8, 64, 8, RUNS),
+    epalm_msrvtt_caption=('caption', 16, 8, 16, ''),
+    epalm_msrvtt_caption_released=('caption', 16, 8, 16, ''),
+)
 QUESTION, CAPTION = {'question_id', 'gold', 'label', 'question_type'}, {'sample_id', 'references'}
 FIELDS = dict(vqa=QUESTION | {'answer_type'}, gqa=QUESTION - {'question_type'}, video_qa=QUESTION, caption=CAPTION)
 
@@ -76,8 +85,13 @@ def evaluate(config, part, answer):
 def test_every_config_of_one_task_is_tested_here():
     there = {path.stem for path in CONFIGS.glob('epalm_*.py')}
     # Own questions are tested through their recipe.
-    assert there == TASKS.keys() | {'epalm_image', 'epalm_video', 'epalm_vqav2_to_gqa', 'epalm_gqa_to_vqav2',
-                                    'epalm_jsonl_qa'}
+    assert there == TASKS.keys() | {
+        'epalm_image',
+        'epalm_video',
+        'epalm_vqav2_to_gqa',
+        'epalm_gqa_to_vqav2',
+        'epalm_jsonl_qa',
+    }
 
 
 @pytest.mark.parametrize('name', TASKS)
@@ -98,11 +112,18 @@ def test_batches_have_clips_prompts_and_targets(name):
         assert all(set(sample.keys()) == {'task', 'name', 'text'} | extra for sample in samples)
 
 
-@pytest.mark.parametrize('name, targets', [
-    ('epalm_vqav2', {'left', 'up'}), ('epalm_vqav2_released', {'left', 'up', ''}), ('epalm_gqa', {'cat'}),
-    ('epalm_coco_caption', {'a dog in train', 'two dogs'}), ('epalm_msrvtt_qa', {'dog'}),
-    ('epalm_msrvtt_caption', {'a dog runs', 'video0 in train', 'video1 in train'}),
-    ('epalm_msrvtt_caption_released', {'a dog runs', 'video0 in train7k', 'video1 in train7k'})])
+@pytest.mark.parametrize(
+    'name, targets',
+    [
+        ('epalm_vqav2', {'left', 'up'}),
+        ('epalm_vqav2_released', {'left', 'up', ''}),
+        ('epalm_gqa', {'cat'}),
+        ('epalm_coco_caption', {'a dog in train', 'two dogs'}),
+        ('epalm_msrvtt_qa', {'dog'}),
+        ('epalm_msrvtt_caption', {'a dog runs', 'video0 in train', 'video1 in train'}),
+        ('epalm_msrvtt_caption_released', {'a dog runs', 'video0 in train7k', 'video1 in train7k'}),
+    ],
+)
 def test_training_targets(name, targets):
     loader = read(name).train_dataloader
     loader.dataset.pipeline = [step for step in loader.dataset.pipeline if not step.type.startswith('Clip')]
@@ -112,26 +133,34 @@ def test_training_targets(name, targets):
     assert drawn == targets
 
 
-@pytest.mark.parametrize('name, answer, figures', [
-    # Seven annotators wrote "Left", whose upper case VL-T5's rule keeps, so nothing matches it; three wrote "up".
-    ('epalm_vqav2', ' Left', {'vqa/accuracy': 100, 'vlt5/accuracy': 0}),
-    ('epalm_vqav2_standard', 'up', {'vqa/accuracy': 90, 'vlt5/accuracy': 90}),
-    ('epalm_gqa', 'The cat.', {'label_score/accuracy': 100}),
-    ('epalm_msrvtt_qa', ' dog', {'label_score/accuracy': 100}),
-    ('epalm_msvd_qa', 'a Dog', {'label_score/accuracy': 100}),
-    ('epalm_msvd_qa', 'dogs', {'label_score/accuracy': 0})])
+@pytest.mark.parametrize(
+    'name, answer, figures',
+    [
+        # Seven annotators wrote "Left", whose upper case VL-T5's rule keeps, so nothing matches it; three wrote "up".
+        ('epalm_vqav2', ' Left', {'vqa/accuracy': 100, 'vlt5/accuracy': 0}),
+        ('epalm_vqav2_standard', 'up', {'vqa/accuracy': 90, 'vlt5/accuracy': 90}),
+        ('epalm_gqa', 'The cat.', {'label_score/accuracy': 100}),
+        ('epalm_msrvtt_qa', ' dog', {'label_score/accuracy': 100}),
+        ('epalm_msvd_qa', 'a Dog', {'label_score/accuracy': 100}),
+        ('epalm_msvd_qa', 'dogs', {'label_score/accuracy': 0}),
+    ],
+)
 def test_answers_score_as_in_the_release(name, answer, figures):
     metrics = evaluate(read(name), 'test', answer)
     assert {figure: metrics[figure] for figure in figures} == pytest.approx(figures)
 
 
-@pytest.mark.parametrize('name, task, source, answer, figures', [
-    ('epalm_vqav2_to_gqa', 'vqa', 'n161313', 'The cat', {'label_score/accuracy': 100}),
-    ('epalm_gqa_to_vqav2', 'gqa', 'COCO_val2014_000000000043', 'up', {'vqa/accuracy': 90, 'vlt5/accuracy': 90})])
+@pytest.mark.parametrize(
+    'name, task, source, answer, figures',
+    [
+        ('epalm_vqav2_to_gqa', 'vqa', 'n161313', 'The cat', {'label_score/accuracy': 100}),
+        ('epalm_gqa_to_vqav2', 'gqa', 'COCO_val2014_000000000043', 'up', {'vqa/accuracy': 90, 'vlt5/accuracy': 90}),
+    ],
+)
 def test_transfer_asks_the_other_sets_questions_under_the_trained_task(name, task, source, answer, figures):
     config = read(name)
-    train, = {sample.task for sample in first_batch(config, 'train')['data_samples']}
-    sample, = first_batch(config, 'test')['data_samples']
+    (train,) = {sample.task for sample in first_batch(config, 'train')['data_samples']}
+    (sample,) = first_batch(config, 'test')['data_samples']
     assert (train, sample.task, sample.name) == (task, task, source) and sample.text.endswith('??</a>')
     metrics = evaluate(config, 'test', answer)
     assert {figure: metrics[figure] for figure in figures} == pytest.approx(figures)
@@ -150,8 +179,15 @@ def test_images_are_mirrored_only_as_released_where_sides_are_asked_about():
         assert all(torch.equal(clip, original) or torch.equal(clip, original.flip(-1)) for clip in clips)
 
 
-@pytest.mark.parametrize('name, repeats', [('epalm_msrvtt_qa', True), ('epalm_msrvtt_qa_released', False),
-                                           ('epalm_msrvtt_caption', True), ('epalm_msrvtt_caption_released', False)])
+@pytest.mark.parametrize(
+    'name, repeats',
+    [
+        ('epalm_msrvtt_qa', True),
+        ('epalm_msrvtt_qa_released', False),
+        ('epalm_msrvtt_caption', True),
+        ('epalm_msrvtt_caption_released', False),
+    ],
+)
 def test_tests_take_segment_middles_and_as_released_random_frames(name, repeats):
     dataset = build(read(name).test_dataloader.dataset)
     torch.manual_seed(0)
@@ -168,7 +204,9 @@ def test_nocaps_is_scored_against_its_captions_and_its_test_is_a_file_for_the_se
     config.test_evaluator.out_file = str(tmp_path / 'captions.json')
     assert evaluate(config, 'test', 'a cat') == {'caption_submission/captions': 2}
     assert json.loads((tmp_path / 'captions.json').read_text()) == [
-        dict(image_id=0, caption='a cat'), dict(image_id=1, caption='a cat')]
+        dict(image_id=0, caption='a cat'),
+        dict(image_id=1, caption='a cat'),
+    ]
 
 
 def test_ptl_is_trained_and_tested_on_the_released_splits():
@@ -178,8 +216,9 @@ def test_ptl_is_trained_and_tested_on_the_released_splits():
     assert config.train_dataloader.dataset.keep_unanswered
 
 
-@pytest.mark.parametrize('name', ['epalm_msrvtt_qa_released', 'epalm_msvd_qa_released',
-                                  'epalm_msrvtt_caption_released'])
+@pytest.mark.parametrize(
+    'name', ['epalm_msrvtt_qa_released', 'epalm_msvd_qa_released', 'epalm_msrvtt_caption_released']
+)
 def test_released_frames_leave_out_the_last_of_every_segment(name):
     config = read(name)
     for part in ('train', 'val', 'test'):
@@ -196,7 +235,8 @@ def test_few_shot_and_the_shorter_validation_are_declared():
 
 def test_published_files_of_msrvtt_qa_do_as_well(tree):
     config = read('epalm_msrvtt_qa')
-    Path('data/msrvtt/test_qa.json').write_text(json.dumps([
-        dict(answer='dog', category_id=0, id=7, question='what runs?', video_id=0)]))
+    Path('data/msrvtt/test_qa.json').write_text(
+        json.dumps([dict(answer='dog', category_id=0, id=7, question='what runs?', video_id=0)])
+    )
     config.test_dataloader.dataset.ann_file = 'test_qa.json'
     assert evaluate(config, 'test', 'dog')['label_score/accuracy'] == 100

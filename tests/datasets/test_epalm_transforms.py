@@ -9,27 +9,38 @@ from vlpeft.registry import TRANSFORMS
 CLIP = torch.arange(2 * 3 * 8 * 8, dtype=torch.uint8).reshape(2, 3, 8, 8)
 
 
-def flipped(prob=1., keep_sides=True, **texts):
+def flipped(prob=1.0, keep_sides=True, **texts):
     results = TRANSFORMS.build(dict(type='ClipRandomFlip', prob=prob, keep_sides=keep_sides))(dict(texts, clip=CLIP))
     assert torch.equal(results['clip'], CLIP) or torch.equal(results['clip'], CLIP.flip(-1))
     return torch.equal(results['clip'], CLIP.flip(-1))
 
 
-@pytest.mark.parametrize('texts', [
-    dict(question='Is it on the left?', answers=['yes']), dict(question='Where is it?', answers=['up', 'Right']),
-    dict(caption='a man turns RIGHT.'), dict(caption='the leftmost chair'), dict(text='left-hand traffic'),
-])
+@pytest.mark.parametrize(
+    'texts',
+    [
+        dict(question='Is it on the left?', answers=['yes']),
+        dict(question='Where is it?', answers=['up', 'Right']),
+        dict(caption='a man turns RIGHT.'),
+        dict(caption='the leftmost chair'),
+        dict(text='left-hand traffic'),
+    ],
+)
 def test_clips_of_texts_about_sides_are_not_mirrored(texts):
     assert not flipped(**texts)
     assert flipped(keep_sides=False, **texts)
 
 
-@pytest.mark.parametrize('texts', [
-    dict(question='Is he bright?', answers=['leftovers']), dict(caption='a copyright sign'), {},
-])
+@pytest.mark.parametrize(
+    'texts',
+    [
+        dict(question='Is he bright?', answers=['leftovers']),
+        dict(caption='a copyright sign'),
+        {},
+    ],
+)
 def test_other_clips_are(texts):
     assert flipped(**texts)
-    assert not flipped(prob=0., **texts)
+    assert not flipped(prob=0.0, **texts)
 
 
 def test_each_operation_is_applied_with_the_probability(monkeypatch):
@@ -63,10 +74,15 @@ def test_torchvisions_augmentation_is_the_same_for_every_frame_and_has_its_own_o
     assert 'Posterize' in augment.augment._AUGMENTATION_SPACE
 
 
-@pytest.mark.parametrize('question, rstrip, text', [
-    ('Who runs?', '', 'Who runs??</a>'), ('Who runs?', '? ', 'Who runs?</a>'), ('Who runs', '? ', 'Who runs?</a>'),
-    ('Who ran ? ', '? ', 'Who ran?</a>'),
-])
+@pytest.mark.parametrize(
+    'question, rstrip, text',
+    [
+        ('Who runs?', '', 'Who runs??</a>'),
+        ('Who runs?', '? ', 'Who runs?</a>'),
+        ('Who runs', '? ', 'Who runs?</a>'),
+        ('Who ran ? ', '? ', 'Who ran?</a>'),
+    ],
+)
 def test_question_marks(question, rstrip, text):
     assert ComposeText('{question}?</a>', rstrip=rstrip)(dict(question=question, ts=[1, 2]))['text'] == text
 

@@ -23,10 +23,10 @@ def mel(frequency):
 def slow_fbank(samples, rate, bins):
     """Frame by frame and sum by sum (Kaldi, feat/feature-window.cc, feat/mel-computations.cc)."""
     window, shift = int(rate * 0.025), int(rate * 0.01)
-    size = 2**math.ceil(math.log2(window))
+    size = 2 ** math.ceil(math.log2(window))
     rows = []
     for first in range(0, len(samples) - window + 1, shift):
-        frame = [float(value) for value in samples[first:first + window]]
+        frame = [float(value) for value in samples[first : first + window]]
         mean = sum(frame) / window
         frame = [value - mean for value in frame]
         for n in range(window - 1, 0, -1):
@@ -34,12 +34,12 @@ def slow_fbank(samples, rate, bins):
         frame[0] -= 0.97 * frame[0]
         frame = [value * (0.5 - 0.5 * math.cos(2 * math.pi * n / (window - 1))) for n, value in enumerate(frame)]
         turns = [cmath.exp(-2j * math.pi * n / size) for n in range(size)]
-        power = [abs(sum(value * turns[k * n % size] for n, value in enumerate(frame)))**2 for k in range(size // 2)]
+        power = [abs(sum(value * turns[k * n % size] for n, value in enumerate(frame))) ** 2 for k in range(size // 2)]
         rows.append([])
         low, high = mel(20), mel(rate / 2)
         for number in range(bins):
             left, centre, right = (low + (number + i) * (high - low) / (bins + 1) for i in range(3))
-            energy = 0.
+            energy = 0.0
             for k in range(size // 2):
                 place = mel(k * rate / size)
                 if left < place <= centre:
@@ -66,7 +66,7 @@ def test_frames_lie_inside_the_waveform_and_start_every_ten_milliseconds():
     energies = fbank(noise, 16000)
     assert [len(fbank(noise[:count], 16000)) for count in (400, 559, 560, 16000)] == [1, 1, 2, 98]
     assert energies.shape == (998, 128)
-    torch.testing.assert_close(fbank(noise[5 * 160:], 16000), energies[5:], rtol=0, atol=1e-4)
+    torch.testing.assert_close(fbank(noise[5 * 160 :], 16000), energies[5:], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize('frequency, peak', [(610, 30), (984, 43), (2030, 68), (4080, 97), (6068, 115), (7670, 126)])
@@ -80,7 +80,7 @@ def test_a_sine_is_loudest_in_the_mel_bin_around_its_frequency(frequency, peak):
 def test_scale_offset_and_silence():
     wave = torch.from_numpy(sine(984)).float()
     twice = fbank(2 * wave, 16000) - fbank(wave, 16000)
-    torch.testing.assert_close(twice[:, 43], torch.full((98, ), math.log(4)), rtol=0, atol=1e-4)
+    torch.testing.assert_close(twice[:, 43], torch.full((98,), math.log(4)), rtol=0, atol=1e-4)
     torch.testing.assert_close(fbank(wave + 0.25, 16000)[:, 43], fbank(wave, 16000)[:, 43], rtol=0, atol=1e-4)
     assert fbank(torch.zeros(400), 16000).tolist() == [pytest.approx([SILENCE] * 128)]
 

@@ -36,8 +36,11 @@ def write_files(root):
 
 def write_packed(path, done=(1, 1, 1, 1), **changed):
     """The documented layout, by hand."""
-    content = dict(features=np.stack([stored(name) for name in NAMES]), names=[name.encode() for name in NAMES],
-                   done=np.array(done, np.uint8))
+    content = dict(
+        features=np.stack([stored(name) for name in NAMES]),
+        names=[name.encode() for name in NAMES],
+        done=np.array(done, np.uint8),
+    )
     with h5py.File(path, 'w') as file:
         for key, value in {**content, **changed}.items():
             if value is not None:
@@ -61,9 +64,11 @@ def fails(reader, name, *words):
 
 def test_each_reader_returns_what_is_stored(tmp_path):
     (tmp_path / 'videos').mkdir()
-    configs = [dict(type='HDF5Reader', root=write_files(tmp_path)),
-               dict(type='PackedHDF5Reader', file=write_packed(tmp_path / 'all.hdf5')),
-               dict(type='NPZReader', root=write_videos(tmp_path / 'videos'))]
+    configs = [
+        dict(type='HDF5Reader', root=write_files(tmp_path)),
+        dict(type='PackedHDF5Reader', file=write_packed(tmp_path / 'all.hdf5')),
+        dict(type='NPZReader', root=write_videos(tmp_path / 'videos')),
+    ]
     for config, dtype in zip(configs, (np.float16, np.float16, np.float32)):
         reader = READERS.build(dict(config, shape=(CELLS, None)))
         for name in [*NAMES, NAMES[0]]:
@@ -87,14 +92,19 @@ def test_errors_of_files(tmp_path):
     (tmp_path / f'{NAMES[0]}.h5').write_bytes(whole[:-10])
     fails(reader, NAMES[0], 'truncated')
     fails(reader, '../secret', "'../secret' is a path")
-    fails(HDF5Reader(str(tmp_path / 'none')), 'a', 'no such file', f"there is no folder {tmp_path / 'none'}")
+    fails(HDF5Reader(str(tmp_path / 'none')), 'a', 'no such file', f'there is no folder {tmp_path / "none"}')
     fails(NPZReader(root), 'a', 'no such file', 'no *.npz')
 
 
-@pytest.mark.parametrize('array, found', [
-    (np.zeros((CELLS, DIMS + 1), np.float16), f'({CELLS}, {DIMS + 1}) and type float16'),
-    (np.zeros((CELLS, DIMS), np.int32), 'int32'), (np.zeros(DIMS, np.float16), f'({DIMS},)'),
-    (np.zeros((0, DIMS), np.float16), f'(0, {DIMS})')])
+@pytest.mark.parametrize(
+    'array, found',
+    [
+        (np.zeros((CELLS, DIMS + 1), np.float16), f'({CELLS}, {DIMS + 1}) and type float16'),
+        (np.zeros((CELLS, DIMS), np.int32), 'int32'),
+        (np.zeros(DIMS, np.float16), f'({DIMS},)'),
+        (np.zeros((0, DIMS), np.float16), f'(0, {DIMS})'),
+    ],
+)
 def test_a_wrong_shape_is_an_error(tmp_path, array, found):
     with h5py.File(tmp_path / 'a.h5', 'w') as file:
         file['a/features'] = array
@@ -122,7 +132,7 @@ def test_errors_of_videos(tmp_path):
 def test_errors_of_a_packed_file(tmp_path):
     reader = PackedHDF5Reader(write_packed(tmp_path / 'all.h5', done=(1, 1, 0, 1)))
     error = fails(reader, 'unknown', 'no such name', 'holds 4 names such as', *NAMES[:3])
-    assert error.path == f"{tmp_path / 'all.h5'}[unknown]"
+    assert error.path == f'{tmp_path / "all.h5"}[unknown]'
     fails(reader, NAMES[2], 'not stored yet: 3 of 4 are')
     assert reader.names() == [NAMES[0], NAMES[1], NAMES[3]]
     fails(PackedHDF5Reader(str(tmp_path / 'none.h5')), 'a', 'no such file')
@@ -235,7 +245,7 @@ def test_missing_features_are_unreadable_samples(tmp_path):
     pipeline = [dict(type='LoadFeatures', reader=dict(type='PackedHDF5Reader', file=write_packed(tmp_path / 'all.h5')))]
     (tmp_path / 'a.json').write_text('[]')
     settings = dict(ann_file=str(tmp_path / 'a.json'), pipeline=pipeline)
-    samples = Named(**settings, max_unreadable=1.)
+    samples = Named(**settings, max_unreadable=1.0)
     assert samples[0]['name'] == NAMES[0]
     assert samples[4]['name'] in NAMES and samples[5]['name'] in NAMES
     assert {path.rpartition('[')[2] for path in samples.unreadable.reasons} == {'gone-1]', 'gone-2]'}

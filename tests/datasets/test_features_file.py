@@ -77,8 +77,10 @@ def test_a_packed_file_is_extended(tmp_path):
 
 def test_float32_stays_float32(tmp_path):
     features = pattern('a', np.float32)
-    with closing(FeatureFolder(tmp_path / 'f', {})) as files, closing(
-            PackedFeatures(tmp_path / 'p.h5', ['a'], SHAPE, {}, 'float32')) as packed:
+    with (
+        closing(FeatureFolder(tmp_path / 'f', {})) as files,
+        closing(PackedFeatures(tmp_path / 'p.h5', ['a'], SHAPE, {}, 'float32')) as packed,
+    ):
         files.write(['a'], features[None])
         packed.write(['a'], features[None])
     for reader in (HDF5Reader(str(tmp_path / 'f')), PackedHDF5Reader(str(tmp_path / 'p.h5'))):
@@ -88,12 +90,16 @@ def test_float32_stays_float32(tmp_path):
 
 def test_features_made_in_another_way_are_not_mixed(tmp_path):
     other = dict(MADE_BY, size=448)
-    with closing(FeatureFolder(tmp_path / 'f', MADE_BY)) as files, closing(
-            PackedFeatures(tmp_path / 'p.h5', ['a'], SHAPE, MADE_BY)) as packed:
+    with (
+        closing(FeatureFolder(tmp_path / 'f', MADE_BY)) as files,
+        closing(PackedFeatures(tmp_path / 'p.h5', ['a'], SHAPE, MADE_BY)) as packed,
+    ):
         for writer in (files, packed):
             write(writer, ['a'])
-    for make in (lambda: FeatureFolder(tmp_path / 'f', other),
-                 lambda: PackedFeatures(tmp_path / 'p.h5', ['a'], SHAPE, other)):
+    for make in (
+        lambda: FeatureFolder(tmp_path / 'f', other),
+        lambda: PackedFeatures(tmp_path / 'p.h5', ['a'], SHAPE, other),
+    ):
         with pytest.raises(ValueError, match='made in another way.*\n  size: there 224, now 448$'):
             make()
     with pytest.raises(ValueError, match=r'\(4, 6\) float16, not \(36, 6\) float16'):
@@ -113,8 +119,10 @@ def read_packed(path, name):
 
 def test_one_process_writes_a_packed_file_and_others_may_read(tmp_path):
     path = tmp_path / 'p.h5'
-    with multiprocessing.get_context('fork').Pool(1) as other, closing(
-            PackedFeatures(path, ['a', 'b'], SHAPE, MADE_BY)) as writer:
+    with (
+        multiprocessing.get_context('fork').Pool(1) as other,
+        closing(PackedFeatures(path, ['a', 'b'], SHAPE, MADE_BY)) as writer,
+    ):
         write(writer, ['a'])
         np.testing.assert_array_equal(other.apply(read_packed, (path, 'a')), pattern('a'))
         with pytest.raises(ValueError, match='p.h5 is being written by another process'):
@@ -135,7 +143,7 @@ def write_on(layout, path):
     with closing(open_writer(layout, path)) as writer:
         todo = writer.missing(NAMES)
         for start in range(0, len(todo), 3):
-            write(writer, todo[start:start + 3])
+            write(writer, todo[start : start + 3])
 
 
 @pytest.mark.parametrize('layout', ['files', 'packed'])
@@ -153,9 +161,9 @@ def test_killed_again_and_again_it_loses_nothing(tmp_path, layout):
         reader = HDF5Reader(str(path)) if layout == 'files' else PackedHDF5Reader(str(path))
         done = stored_names(path) if layout == 'files' else reader.names()
         check(reader, done)
-        assert done == NAMES[:len(done)] and before <= len(done) < len(NAMES)
+        assert done == NAMES[: len(done)] and before <= len(done) < len(NAMES)
         with closing(open_writer(layout, path)) as writer:
-            assert writer.missing(NAMES) == NAMES[len(done):]
+            assert writer.missing(NAMES) == NAMES[len(done) :]
         before = len(done)
     assert before > 0
 
@@ -169,9 +177,13 @@ def test_flipped_bits_of_features_and_names_are_found(tmp_path):
         write(writer, names[:1])
     rng = np.random.default_rng(0)
     for file, reader, spans in (
-            (path, lambda damaged: PackedHDF5Reader(str(damaged)),
-             [pattern('one').tobytes(), pattern('two').tobytes(), b'onetwosix']),
-            (tmp_path / 'single/one.h5', lambda damaged: HDF5Reader(str(damaged.parent)), [pattern('one').tobytes()])):
+        (
+            path,
+            lambda damaged: PackedHDF5Reader(str(damaged)),
+            [pattern('one').tobytes(), pattern('two').tobytes(), b'onetwosix'],
+        ),
+        (tmp_path / 'single/one.h5', lambda damaged: HDF5Reader(str(damaged.parent)), [pattern('one').tobytes()]),
+    ):
         whole = file.read_bytes()
         for span in spans:
             assert whole.count(span) == 1

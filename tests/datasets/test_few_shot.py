@@ -29,8 +29,9 @@ def test_seeds_differ_and_the_first_are_the_first():
     assert 30 < sum(sample < 500 for sample in first) < 70
 
 
-@pytest.mark.parametrize('fraction, count', [
-    (512 / 443757, 512), (0.01, 4437), (0.0012, 532), (1e-9, 1), (1.0, 443757)])
+@pytest.mark.parametrize(
+    'fraction, count', [(512 / 443757, 512), (0.01, 4437), (0.0012, 532), (1e-9, 1), (1.0, 443757)]
+)
 def test_the_count_is_rounded_down_and_never_zero(fraction, count):
     assert len(take_fraction(range(443757), fraction, 'first')) == count
 
@@ -60,17 +61,21 @@ def test_a_set_keeps_its_part_and_says_so(tmp_path):
     finally:
         logger.removeHandler(handler)
     assert [message.partition('own.jsonl: ')[2] for message in messages if 'samples' in message] == [
-        '5 of 50 samples (fraction=0.1), drawn with seed 3'] * 2 + ['25 of 50 samples (fraction=0.5), the first ones']
+        '5 of 50 samples (fraction=0.1), drawn with seed 3'
+    ] * 2 + ['25 of 50 samples (fraction=0.5), the first ones']
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(fraction=0.1), r"seed=0 draws the samples, seed='first' takes the first ones"),
-    (dict(seed=0), 'fraction and seed belong together, got fraction=None, seed=0'),
-    (dict(fraction=0, seed=0), r'fraction must be a number in \(0, 1\], got 0'),
-    (dict(fraction=1.5, seed=0), r'fraction must be a number in \(0, 1\], got 1.5'),
-    (dict(fraction=0.1, seed=-1), "seed must be an integer from 0 or 'first', got -1"),
-    (dict(fraction=0.1, seed='last'), "seed must be an integer from 0 or 'first', got 'last'"),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(fraction=0.1), r"seed=0 draws the samples, seed='first' takes the first ones"),
+        (dict(seed=0), 'fraction and seed belong together, got fraction=None, seed=0'),
+        (dict(fraction=0, seed=0), r'fraction must be a number in \(0, 1\], got 0'),
+        (dict(fraction=1.5, seed=0), r'fraction must be a number in \(0, 1\], got 1.5'),
+        (dict(fraction=0.1, seed=-1), "seed must be an integer from 0 or 'first', got -1"),
+        (dict(fraction=0.1, seed='last'), "seed must be an integer from 0 or 'first', got 'last'"),
+    ],
+)
 def test_what_is_not_declared_is_refused(tmp_path, arguments, message):
     write(tmp_path)
     with pytest.raises(ValueError, match=message):

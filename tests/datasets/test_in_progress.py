@@ -32,8 +32,9 @@ def build(folder, how, **options):
         media.write_image(folder / f'{number}.png', size=(4, 4))
     lines = [json.dumps(dict(image=f'{number}.png', caption='a')) + '\n' for number in range(8)]
     (folder / 'a.jsonl').write_text(''.join(lines))
-    return DATASETS.build(dict(type='JSONLRetrieval', ann_file=str(folder / 'a.jsonl'), pipeline=[DieOn('5.png', how)],
-                               **options))
+    return DATASETS.build(
+        dict(type='JSONLRetrieval', ann_file=str(folder / 'a.jsonl'), pipeline=[DieOn('5.png', how)], **options)
+    )
 
 
 @pytest.mark.parametrize('how', [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
@@ -47,8 +48,11 @@ def test_the_clip_is_named_whatever_killed_the_worker(tmp_path, how, test_mode):
 
 
 def test_other_errors_are_passed_on_as_they_are():
-    for error in (RuntimeError('DataLoader worker (pid 1) is killed by signal: Aborted. '), RuntimeError('shapes'),
-                  ValueError('x')):
+    for error in (
+        RuntimeError('DataLoader worker (pid 1) is killed by signal: Aborted. '),
+        RuntimeError('shapes'),
+        ValueError('x'),
+    ):
         with pytest.raises(type(error)) as caught, naming_dead_workers():
             raise error
         assert caught.value is error
@@ -66,7 +70,7 @@ def test_the_last_clip_of_a_process_is_kept():
 def test_the_tool_says_it(tmp_path):
     """With MMEngine's runner in a process of its own, as ``tools/train.py`` runs it."""
     build(tmp_path, signal.SIGABRT)
-    (tmp_path / 'run.py').write_text(f'''
+    (tmp_path / 'run.py').write_text(f"""
 import sys
 from pathlib import Path
 from mmengine.model import BaseModel
@@ -91,9 +95,13 @@ runner = Runner(Tiny(), work_dir={str(tmp_path / 'work')!r}, train_dataloader=lo
                 optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)))
 with naming_dead_workers():
     runner.train()
-''')
+""")
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, str(tmp_path / 'run.py')], capture_output=True, text=True,
-                          env=dict(os.environ, PYTHONPATH=str(root)))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / 'run.py')],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, PYTHONPATH=str(root)),
+    )
     assert done.returncode == 1
     assert f'was reading {tmp_path}/5.png.' in done.stderr.strip().splitlines()[-1]

@@ -2,15 +2,19 @@
 
 import json
 
-from tests import media
 import pytest
 import torch
 
+from tests import media
 from vlpeft.datasets import AnnotationError
 from vlpeft.registry import DATASETS
 
-TRAIN = [dict(type='LoadClip', num_frames=4, sampling='random'), dict(type='ClipResize', size=16),
-         dict(type='CleanText'), dict(type='PackClip')]
+TRAIN = [
+    dict(type='LoadClip', num_frames=4, sampling='random'),
+    dict(type='ClipResize', size=16),
+    dict(type='CleanText'),
+    dict(type='PackClip'),
+]
 TEST = [dict(type='LoadClip', num_frames=4), *TRAIN[1:]]
 LINES = [
     dict(video='a.mp4', caption=['A cat!', 'the cat sleeps']),
@@ -39,16 +43,21 @@ def write_lines(root, lines, name='own.jsonl'):
 
 def build(root, lines=LINES, test_mode=False, **kwargs):
     pipeline = TEST if test_mode else TRAIN
-    return DATASETS.build(dict(type='JSONLRetrieval', ann_file=write_lines(root, lines), pipeline=pipeline,
-                               test_mode=test_mode, **kwargs))
+    return DATASETS.build(
+        dict(type='JSONLRetrieval', ann_file=write_lines(root, lines), pipeline=pipeline, test_mode=test_mode, **kwargs)
+    )
 
 
 def test_every_pair_is_a_training_sample_with_its_clips_id(root):
     items = list(build(root))
     samples = [item['data_samples'] for item in items]
     assert [(s.text, s.clip_id, s.name) for s in samples] == [
-        ('a cat', 0, 'a.mp4'), ('the cat sleeps', 0, 'a.mp4'), ('a third text of a', 0, 'a.mp4'),
-        ('a dog', 1, 'sub/b.mp4'), ('only the end', 2, 'a.mp4#t=2,3.5')]
+        ('a cat', 0, 'a.mp4'),
+        ('the cat sleeps', 0, 'a.mp4'),
+        ('a third text of a', 0, 'a.mp4'),
+        ('a dog', 1, 'sub/b.mp4'),
+        ('only the end', 2, 'a.mp4#t=2,3.5'),
+    ]
     for item, first, stop in zip(items, [0, 0, 0, 0, 20], [40, 40, 40, 40, 35]):
         assert item['inputs'].shape == (4, 3, 16, 16) and item['inputs'].dtype == torch.uint8
         indices = item['data_samples'].frame_indices
@@ -61,7 +70,9 @@ def test_every_clip_is_a_test_sample_with_all_its_captions(root):
     samples = [item['data_samples'] for item in dataset]
     assert [(s.texts, s.text_ids, s.clip_id, s.name) for s in samples] == [
         (['a cat', 'the cat sleeps', 'a third text of a'], [0, 1, 2], 0, 'a.mp4'),
-        (['a dog'], [3], 1, 'sub/b.mp4'), (['only the end'], [4], 2, 'a.mp4#t=2,3.5')]
+        (['a dog'], [3], 1, 'sub/b.mp4'),
+        (['only the end'], [4], 2, 'a.mp4#t=2,3.5'),
+    ]
     assert dataset.clip_names == ['a.mp4', 'sub/b.mp4', 'a.mp4#t=2,3.5']
     assert dataset.texts == ['a cat', 'the cat sleeps', 'a third text of a', 'a dog', 'only the end']
     assert dataset.text_to_clip == [0, 0, 0, 1, 2]
@@ -80,7 +91,9 @@ def test_a_subset_of_the_test_set_is_a_gallery_of_its_own(root, how, serialize_d
         dataset = subset or dataset
     assert (dataset.clip_names, dataset.text_to_clip) == (['sub/b.mp4', 'a.mp4#t=2,3.5'], [0, 1])
     assert [(s.texts, s.text_ids, s.clip_id) for s in (item['data_samples'] for item in dataset)] == [
-        (['a dog'], [0], 0), (['only the end'], [1], 1)]
+        (['a dog'], [0], 0),
+        (['only the end'], [1], 1),
+    ]
 
 
 def test_lazy_init_reads_no_file_and_then_numbers_the_gallery(root):
@@ -96,38 +109,47 @@ def test_images_are_clips_of_one_frame(root):
 
 
 def test_media_folder_and_absolute_paths_inside_the_root(root):
-    lines = [dict(video='b.mp4', caption='x'), dict(video=str(root / 'a.mp4'), caption='y'),
-             dict(video='../a.mp4', caption='z')]
+    lines = [
+        dict(video='b.mp4', caption='x'),
+        dict(video=str(root / 'a.mp4'), caption='y'),
+        dict(video='../a.mp4', caption='z'),
+    ]
     dataset = build(root, lines, data_root=str(root), data_prefix=dict(media='sub'))
     assert [dataset.get_data_info(index)['path'] for index in range(3)] == [
-        str(root / 'sub/b.mp4'), str(root / 'a.mp4'), str(root / 'a.mp4')]
+        str(root / 'sub/b.mp4'),
+        str(root / 'a.mp4'),
+        str(root / 'a.mp4'),
+    ]
 
 
 def test_blank_lines_and_a_byte_order_mark_are_no_samples(root):
     assert len(build(root, ['\ufeff' + json.dumps(LINES[1]), '', '   ', LINES[1]])) == 2
 
 
-@pytest.mark.parametrize('line, message', [
-    ('{"video": "a.mp4", "caption": "x"', 'own.jsonl:3: not valid JSON'),
-    ('[1, 2]', 'own.jsonl:3: expected a JSON object'),
-    (dict(video='a.mp4', captoin='x'), "own.jsonl:3: unknown key 'captoin', is 'caption' meant"),
-    (dict(caption='x'), "own.jsonl:3: expected one of 'video' and 'image'"),
-    (dict(video='a.mp4', image='c.png', caption='x'), "own.jsonl:3: expected one of 'video' and 'image'"),
-    (dict(video=7, caption='x'), "own.jsonl:3: expected one of"),
-    (dict(video='a.mp4'), "own.jsonl:3: 'caption' must be a text"),
-    (dict(video='a.mp4', caption=' '), "own.jsonl:3: 'caption' must be a text"),
-    (dict(video='a.mp4', caption=[]), "own.jsonl:3: 'caption' must be a text"),
-    (dict(video='a.mp4', caption=['x', 3]), "own.jsonl:3: 'caption' must be a text"),
-    (dict(video='a.mp4', caption='x', start=5, end=5), 'own.jsonl:3: empty range'),
-    (dict(video='a.mp4', caption='x', end=0), 'own.jsonl:3: empty range'),
-    (dict(video='a.mp4', caption='x', start=-1), "own.jsonl:3: 'start' must be seconds"),
-    (dict(video='a.mp4', caption='x', end='5'), "own.jsonl:3: 'end' must be seconds"),
-    (dict(video='a.mp4', caption='x', end=float('inf')), "own.jsonl:3: 'end' must be seconds"),
-    (dict(image='c.png', caption='x', start=1), "own.jsonl:3: 'start' has no meaning for an image"),
-    (dict(video='../a.mp4', caption='x'), r"own.jsonl:3: '../a.mp4' lies outside the data root"),
-    (dict(video='sub/../../a.mp4', caption='x'), 'own.jsonl:3: .* lies outside the data root'),
-    (dict(video='/etc/passwd', caption='x'), "own.jsonl:3: '/etc/passwd' lies outside the data root"),
-])
+@pytest.mark.parametrize(
+    'line, message',
+    [
+        ('{"video": "a.mp4", "caption": "x"', 'own.jsonl:3: not valid JSON'),
+        ('[1, 2]', 'own.jsonl:3: expected a JSON object'),
+        (dict(video='a.mp4', captoin='x'), "own.jsonl:3: unknown key 'captoin', is 'caption' meant"),
+        (dict(caption='x'), "own.jsonl:3: expected one of 'video' and 'image'"),
+        (dict(video='a.mp4', image='c.png', caption='x'), "own.jsonl:3: expected one of 'video' and 'image'"),
+        (dict(video=7, caption='x'), 'own.jsonl:3: expected one of'),
+        (dict(video='a.mp4'), "own.jsonl:3: 'caption' must be a text"),
+        (dict(video='a.mp4', caption=' '), "own.jsonl:3: 'caption' must be a text"),
+        (dict(video='a.mp4', caption=[]), "own.jsonl:3: 'caption' must be a text"),
+        (dict(video='a.mp4', caption=['x', 3]), "own.jsonl:3: 'caption' must be a text"),
+        (dict(video='a.mp4', caption='x', start=5, end=5), 'own.jsonl:3: empty range'),
+        (dict(video='a.mp4', caption='x', end=0), 'own.jsonl:3: empty range'),
+        (dict(video='a.mp4', caption='x', start=-1), "own.jsonl:3: 'start' must be seconds"),
+        (dict(video='a.mp4', caption='x', end='5'), "own.jsonl:3: 'end' must be seconds"),
+        (dict(video='a.mp4', caption='x', end=float('inf')), "own.jsonl:3: 'end' must be seconds"),
+        (dict(image='c.png', caption='x', start=1), "own.jsonl:3: 'start' has no meaning for an image"),
+        (dict(video='../a.mp4', caption='x'), r"own.jsonl:3: '../a.mp4' lies outside the data root"),
+        (dict(video='sub/../../a.mp4', caption='x'), 'own.jsonl:3: .* lies outside the data root'),
+        (dict(video='/etc/passwd', caption='x'), "own.jsonl:3: '/etc/passwd' lies outside the data root"),
+    ],
+)
 def test_a_malformed_line_is_named_by_file_and_number(root, line, message):
     with pytest.raises(AnnotationError, match=message):
         build(root, [LINES[1], '', line])

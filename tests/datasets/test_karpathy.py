@@ -10,9 +10,11 @@ from vlpeft.registry import DATASETS
 
 # (split in Karpathy's file, folder, file, number of captions)
 COCO = [
-    ('test', 'val2014', 'COCO_val2014_000000000001.jpg', 6), ('restval', 'val2014', 'COCO_val2014_000000000002.jpg', 5),
+    ('test', 'val2014', 'COCO_val2014_000000000001.jpg', 6),
+    ('restval', 'val2014', 'COCO_val2014_000000000002.jpg', 5),
     ('train', 'train2014', 'COCO_train2014_000000000003.jpg', 5),
-    ('val', 'val2014', 'COCO_val2014_000000000004.jpg', 5), ('test', 'val2014', 'COCO_val2014_000000000005.jpg', 5)
+    ('val', 'val2014', 'COCO_val2014_000000000004.jpg', 5),
+    ('test', 'val2014', 'COCO_val2014_000000000005.jpg', 5),
 ]
 FLICKR = [(split, None, f'{number}.jpg', 5) for number, split in enumerate(['train', 'test', 'val', 'train', 'test'])]
 BLIP_NAMES = dict(coco='coco_karpathy_{}.json', flickr30k='flickr30k_{}.json')
@@ -26,8 +28,10 @@ def write_single(path, images):
     """Karpathy's file, with the fields that the real one has."""
     entries = []
     for number, (split, folder, name, count) in enumerate(images):
-        sentences = [dict(tokens=text.lower().split(), raw=text, imgid=number, sentid=10 * number + i)
-                     for i, text in enumerate(captions(name, count))]
+        sentences = [
+            dict(tokens=text.lower().split(), raw=text, imgid=number, sentid=10 * number + i)
+            for i, text in enumerate(captions(name, count))
+        ]
         entry = dict(sentids=[], imgid=number, sentences=sentences, split=split, filename=name)
         entries.append(entry if folder is None else dict(entry, filepath=folder, cocoid=number))
     path.write_text(json.dumps(dict(images=entries, dataset='any')))
@@ -37,10 +41,11 @@ def write_blip(folder, pattern, images):
     """BLIP's three files: training images once for each caption, the others once with all captions."""
     lists = dict(train=[], val=[], test=[])
     for number, (split, below, name, count) in enumerate(images):
-        image = f"{below or 'flickr30k-images'}/{name}"
+        image = f'{below or "flickr30k-images"}/{name}'
         if split in ('train', 'restval'):
-            lists['train'] += [dict(caption=text, image=image, image_id=f'coco_{number}')
-                               for text in captions(name, count)]
+            lists['train'] += [
+                dict(caption=text, image=image, image_id=f'coco_{number}') for text in captions(name, count)
+            ]
         else:
             lists[split].append(dict(image=image, caption=captions(name, count)))
     for split, entries in lists.items():
@@ -68,18 +73,25 @@ def build(root, ann_file, **kwargs):
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])
 def test_both_layouts_are_the_same_set_and_restval_is_trained_on(layout, split):
     folder, name, images = layout
-    expected = [(f"{below or 'flickr30k-images'}/{file}", captions(file, count)) for part, below, file, count in images
-                if part == split or (part, split) == ('restval', 'train')]
+    expected = [
+        (f'{below or "flickr30k-images"}/{file}', captions(file, count))
+        for part, below, file, count in images
+        if part == split or (part, split) == ('restval', 'train')
+    ]
     for ann_file, part in ((f'dataset_{name}.json', split), (BLIP_NAMES[name].format(split), None)):
         test = build(folder, ann_file, split=part, test_mode=True)
         assert test.clip_names == [image for image, _ in expected]
         assert test.texts == [text for _, texts in expected for text in texts]
         assert test.text_to_clip == [number for number, (_, texts) in enumerate(expected) for _ in texts]
         train = build(folder, ann_file, split=part)
-        assert [(info['name'], info['text'], info['clip_id'], info['path'], info['media'])
-                for info in map(train.get_data_info, range(len(train)))] == [
-                    (image, text, number, str(folder / image), 'image')
-                    for number, (image, texts) in enumerate(expected) for text in texts]
+        assert [
+            (info['name'], info['text'], info['clip_id'], info['path'], info['media'])
+            for info in map(train.get_data_info, range(len(train)))
+        ] == [
+            (image, text, number, str(folder / image), 'image')
+            for number, (image, texts) in enumerate(expected)
+            for text in texts
+        ]
 
 
 def test_an_image_is_a_clip_of_one_frame(layout):
@@ -95,22 +107,41 @@ def test_an_image_is_a_clip_of_one_frame(layout):
 IMAGE = dict(filename='a.jpg', split='val', sentences=[dict(raw='x')])
 
 
-@pytest.mark.parametrize('content, split, message', [
-    ([dict(image='a.jpg', caption='x')], 'val', "own.json:1: is one split by itself; set split=None instead of 'val'"),
-    (dict(images=[IMAGE]), None, 'own.json:1: holds all splits; set split to one of train, val, test'),
-    (dict(images=[IMAGE]), 'test', 'holds no annotations'),
-    (dict(annotations=[]), 'val', "own.json:1: expected a list 'images'"),
-    ('text', None, 'own.json:1: expected a list of objects'),
-    ([dict(image='a.jpg', caption='x'), dict(caption='x')], None, r"own.json:\d+: entry\[1\]: 'image' must be a text"),
-    ([dict(image='a.jpg', caption=[])], None, r'own.json:\d+: entry\[0\]: expected a caption'),
-    ([dict(image='a.jpg', caption=['x', 3])], None, r'own.json:\d+: entry\[0\]: expected a caption'),
-    ([dict(image='a.jpg', captions='x')], None, r'own.json:\d+: entry\[0\]: expected a caption'),
-    ([dict(image='../a.jpg', caption='x')], None, r"own.json:\d+: entry\[0\]: '\.\./a.jpg' lies outside the data root"),
-    (dict(images=[IMAGE, dict(split='val')]), 'val', r"own.json:\d+: images\[1\]: 'filename' must be a text"),
-    (dict(images=[dict(IMAGE, sentences=None)]), 'val', r"own.json:\d+: images\[0\]: expected a list 'sentences'"),
-    (dict(images=[dict(IMAGE, sentences=[{}])]), 'val', r'own.json:\d+: images\[0\]: expected a caption'),
-    (dict(images=[dict(IMAGE, filepath='../..')]), 'val', r'own.json:\d+: images\[0\]: .* lies outside the data root'),
-])
+@pytest.mark.parametrize(
+    'content, split, message',
+    [
+        (
+            [dict(image='a.jpg', caption='x')],
+            'val',
+            "own.json:1: is one split by itself; set split=None instead of 'val'",
+        ),
+        (dict(images=[IMAGE]), None, 'own.json:1: holds all splits; set split to one of train, val, test'),
+        (dict(images=[IMAGE]), 'test', 'holds no annotations'),
+        (dict(annotations=[]), 'val', "own.json:1: expected a list 'images'"),
+        ('text', None, 'own.json:1: expected a list of objects'),
+        (
+            [dict(image='a.jpg', caption='x'), dict(caption='x')],
+            None,
+            r"own.json:\d+: entry\[1\]: 'image' must be a text",
+        ),
+        ([dict(image='a.jpg', caption=[])], None, r'own.json:\d+: entry\[0\]: expected a caption'),
+        ([dict(image='a.jpg', caption=['x', 3])], None, r'own.json:\d+: entry\[0\]: expected a caption'),
+        ([dict(image='a.jpg', captions='x')], None, r'own.json:\d+: entry\[0\]: expected a caption'),
+        (
+            [dict(image='../a.jpg', caption='x')],
+            None,
+            r"own.json:\d+: entry\[0\]: '\.\./a.jpg' lies outside the data root",
+        ),
+        (dict(images=[IMAGE, dict(split='val')]), 'val', r"own.json:\d+: images\[1\]: 'filename' must be a text"),
+        (dict(images=[dict(IMAGE, sentences=None)]), 'val', r"own.json:\d+: images\[0\]: expected a list 'sentences'"),
+        (dict(images=[dict(IMAGE, sentences=[{}])]), 'val', r'own.json:\d+: images\[0\]: expected a caption'),
+        (
+            dict(images=[dict(IMAGE, filepath='../..')]),
+            'val',
+            r'own.json:\d+: images\[0\]: .* lies outside the data root',
+        ),
+    ],
+)
 def test_broken_files_are_named(tmp_path, content, split, message):
     (tmp_path / 'own.json').write_text(json.dumps(content))
     with pytest.raises(AnnotationError, match=message):

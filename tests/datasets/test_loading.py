@@ -29,7 +29,7 @@ def root(tmp_path_factory):
     frames = media.numbered_frames(120, size=(48, 80))
     names = [f'video{number}' for number in range(6)]
     for number, name in enumerate(names):
-        media.write_video(folder / 'videos' / f'{name}.mp4', frames[20 * number:20 * number + 20])
+        media.write_video(folder / 'videos' / f'{name}.mp4', frames[20 * number : 20 * number + 20])
     for file in ('train.jsonl', 'test.jsonl'):
         lines = [dict(video=f'videos/{name}.mp4', caption=[f'Text {name}.', 'another']) for name in names]
         (folder / file).write_text(''.join(json.dumps(line) + '\n' for line in lines))
@@ -67,7 +67,8 @@ def test_the_test_loader_keeps_the_last_batch_order_and_frames(root):
     assert [len(batch['data_samples']) for batch in first] == [4, 2]
     samples = [sample for batch in first for sample in batch['data_samples']]
     assert [(sample.clip_id, sample.text_ids, sample.texts) for sample in samples] == [
-        (number, [number], [f'a video{number}']) for number in range(6)]
+        (number, [number], [f'a video{number}']) for number in range(6)
+    ]
     assert {tuple(sample.frame_indices) for sample in samples} == {(1, 3, 6, 8, 11, 13, 16, 18)}
     for one, two in zip(first, second):
         assert torch.equal(one['inputs'], two['inputs'])

@@ -3,10 +3,10 @@
 import csv
 import json
 
-from tests import media
-from tests.converters import convert
 import pytest
 
+from tests import media
+from tests.converters import convert
 from vlpeft.datasets import AnnotationError
 from vlpeft.datasets.msrvtt import SPLITS
 from vlpeft.registry import DATASETS
@@ -19,8 +19,11 @@ def write_layout(folder):
     videos = [dict(video_id=f'video{n}', split=split, id=n, url='', category=0) for n, split in enumerate(splits)]
     for video in videos:
         video.update({'start time': 100.0, 'end time': 110.0})
-    sentences = [dict(video_id=f'video{n}', caption=f'text {k} of {n}', sen_id=20 * n + k)
-                 for k in range(20) for n in range(10000)]
+    sentences = [
+        dict(video_id=f'video{n}', caption=f'text {k} of {n}', sen_id=20 * n + k)
+        for k in range(20)
+        for n in range(10000)
+    ]
     (folder / 'MSRVTT_data.json').write_text(json.dumps(dict(videos=videos, sentences=sentences)))
     for name, count in (('9k', 9000), ('7k', 7010)):
         lines = ['video_id', *(f'video{n}' for n in range(count))]
@@ -49,8 +52,13 @@ def build(folder, ann_file='MSRVTT_data.json', **kwargs):
 @pytest.mark.parametrize('split', list(SPLITS))
 def test_splits_of_the_clip4clip_layout(layout, split):
     clips, captions = {
-        'train_9k': (9000, 180000), 'train_7k': (7010, 140200), 'test_1ka': (1000, 1000),
-        'train_full': (6513, 130260), 'val_full': (497, 9940), 'test_full': (2990, 59800)}[split]
+        'train_9k': (9000, 180000),
+        'train_7k': (7010, 140200),
+        'test_1ka': (1000, 1000),
+        'train_full': (6513, 130260),
+        'val_full': (497, 9940),
+        'test_full': (2990, 59800),
+    }[split]
     dataset = build(layout, split=split, test_mode=True)
     assert (len(dataset), len(dataset.texts)) == (clips, captions)
     assert dataset.text_to_clip == [n for n in range(clips) for _ in range(captions // clips)]
@@ -60,8 +68,14 @@ def test_training_has_every_caption_as_a_sample(layout):
     dataset = build(layout, split='train_7k')
     assert len(dataset) == 140200
     info = dataset.get_data_info(20 * 3 + 5)
-    assert info == dict(name='video3', path=str(layout / 'videos/video3.mp4'), media='video', text='text 5 of 3',
-                        clip_id=3, sample_idx=65)
+    assert info == dict(
+        name='video3',
+        path=str(layout / 'videos/video3.mp4'),
+        media='video',
+        text='text 5 of 3',
+        clip_id=3,
+        sample_idx=65,
+    )
 
 
 def test_clips_are_read_whole_and_captions_with_commas_and_quotes_too(layout):
@@ -73,42 +87,64 @@ def test_clips_are_read_whole_and_captions_with_commas_and_quotes_too(layout):
 
 
 def test_json_lines_layout(layout):
-    lines = [dict(clip_name='video9', caption='x', sen_id=0), dict(clip_name='video2', caption='y'),
-             dict(clip_name='video9', caption='z')]
+    lines = [
+        dict(clip_name='video9', caption='x', sen_id=0),
+        dict(clip_name='video2', caption='y'),
+        dict(clip_name='video9', caption='z'),
+    ]
     (layout / 'few.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
     dataset = build(layout, 'few.jsonl', test_mode=True)
     assert (dataset.clip_names, dataset.texts, dataset.text_to_clip) == (
-        ['video9', 'video2'], ['x', 'z', 'y'], [0, 0, 1])
+        ['video9', 'video2'],
+        ['x', 'z', 'y'],
+        [0, 0, 1],
+    )
     assert dataset.get_data_info(1)['path'] == str(layout / 'videos/video2.mp4')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(split='1kA'), "unknown MSR-VTT split '1kA'; valid: train_9k, train_7k, test_1ka, train_full"),
-    (dict(), "unknown MSR-VTT split 'None'"),
-    (dict(ann_file='few.jsonl', split='train_9k'), 'set split=None'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(split='1kA'), "unknown MSR-VTT split '1kA'; valid: train_9k, train_7k, test_1ka, train_full"),
+        (dict(), "unknown MSR-VTT split 'None'"),
+        (dict(ann_file='few.jsonl', split='train_9k'), 'set split=None'),
+    ],
+)
 def test_wrong_splits(layout, arguments, message):
     with pytest.raises(ValueError, match=message):
         build(layout, **arguments)
 
 
-@pytest.mark.parametrize('name, content, split, message', [
-    ('MSRVTT_train.9k.csv', None, 'train_9k', 'MSRVTT_train.9k.csv does not exist'),
-    ('MSRVTT_train.9k.csv', 'id\nvideo0\n', 'train_9k', "csv:1: no column 'video_id'; columns found: id"),
-    ('MSRVTT_train.9k.csv', '', 'train_9k', "csv:1: no column 'video_id'; columns found: none"),
-    ('MSRVTT_train.9k.csv', 'video_id\n', 'train_9k', 'holds no annotations'),
-    ('MSRVTT_train.9k.csv', 'video_id\nvideo0\nvideo77\n', 'train_9k', "csv:3: clip 'video77' has no caption"),
-    ('MSRVTT_train.9k.csv', 'video_id\n../video0\n', 'train_9k', r"csv:2: clip '\.\./video0' has no caption"),
-    ('MSRVTT_JSFUSION_test.csv', 'key,video_id,sentence\na,video1,\n', 'test_1ka', "csv:2: 'sentence' is empty"),
-    ('MSRVTT_JSFUSION_test.csv', 'video_id,sentence\n../../x,hello\n', 'test_1ka', 'csv:2: .*outside the data root'),
-    ('MSRVTT_data.json', None, 'train_full', 'MSRVTT_data.json does not exist'),
-    ('MSRVTT_data.json', '{"videos": [\n oops', 'train_full', 'MSRVTT_data.json:2: not valid JSON'),
-    ('MSRVTT_data.json', '{"videos": []}', 'train_full', "json:1: expected a list 'sentences'"),
-    ('MSRVTT_data.json', '{"videos": [{"video_id": "a"}]}', 'train_full', r"videos\[0\]: 'split' must be a text"),
-    ('few.jsonl', '', None, 'few.jsonl holds no annotations'),
-    ('few.jsonl', '{"clip_name": "a", "caption": "x"}\n{"clip": "a"}\n', None, "few.jsonl:2: 'clip_name' must be a"),
-    ('few.jsonl', '{"clip_name": "../../a", "caption": "x"}\n', None, 'few.jsonl:1: .*outside the data root'),
-])
+@pytest.mark.parametrize(
+    'name, content, split, message',
+    [
+        ('MSRVTT_train.9k.csv', None, 'train_9k', 'MSRVTT_train.9k.csv does not exist'),
+        ('MSRVTT_train.9k.csv', 'id\nvideo0\n', 'train_9k', "csv:1: no column 'video_id'; columns found: id"),
+        ('MSRVTT_train.9k.csv', '', 'train_9k', "csv:1: no column 'video_id'; columns found: none"),
+        ('MSRVTT_train.9k.csv', 'video_id\n', 'train_9k', 'holds no annotations'),
+        ('MSRVTT_train.9k.csv', 'video_id\nvideo0\nvideo77\n', 'train_9k', "csv:3: clip 'video77' has no caption"),
+        ('MSRVTT_train.9k.csv', 'video_id\n../video0\n', 'train_9k', r"csv:2: clip '\.\./video0' has no caption"),
+        ('MSRVTT_JSFUSION_test.csv', 'key,video_id,sentence\na,video1,\n', 'test_1ka', "csv:2: 'sentence' is empty"),
+        (
+            'MSRVTT_JSFUSION_test.csv',
+            'video_id,sentence\n../../x,hello\n',
+            'test_1ka',
+            'csv:2: .*outside the data root',
+        ),
+        ('MSRVTT_data.json', None, 'train_full', 'MSRVTT_data.json does not exist'),
+        ('MSRVTT_data.json', '{"videos": [\n oops', 'train_full', 'MSRVTT_data.json:2: not valid JSON'),
+        ('MSRVTT_data.json', '{"videos": []}', 'train_full', "json:1: expected a list 'sentences'"),
+        ('MSRVTT_data.json', '{"videos": [{"video_id": "a"}]}', 'train_full', r"videos\[0\]: 'split' must be a text"),
+        ('few.jsonl', '', None, 'few.jsonl holds no annotations'),
+        (
+            'few.jsonl',
+            '{"clip_name": "a", "caption": "x"}\n{"clip": "a"}\n',
+            None,
+            "few.jsonl:2: 'clip_name' must be a",
+        ),
+        ('few.jsonl', '{"clip_name": "../../a", "caption": "x"}\n', None, 'few.jsonl:1: .*outside the data root'),
+    ],
+)
 def test_broken_annotations_are_named(tmp_path, name, content, split, message):
     (tmp_path / 'videos').mkdir()
     data = dict(videos=[dict(video_id='video0', split='train')], sentences=[dict(video_id='video0', caption='x')])
@@ -135,7 +171,10 @@ def test_converter_writes_what_the_dataset_reads_and_does_it_once(layout, tmp_pa
         ours = build(layout, str(tmp_path / f'out/{split}.jsonl'), test_mode=True)
         theirs = build(layout, split=split, test_mode=True)
         assert (ours.clip_names, ours.texts, ours.text_to_clip) == (
-            theirs.clip_names, theirs.texts, theirs.text_to_clip)
+            theirs.clip_names,
+            theirs.texts,
+            theirs.text_to_clip,
+        )
     assert not list((tmp_path / 'out').glob('*.part'))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
     code, text = convert('msrvtt.py', layout, tmp_path / 'out', '--splits', 'test_1ka')

@@ -12,8 +12,10 @@ from vlpeft.datasets.safe_pickle import read_pickle
 from vlpeft.registry import DATASETS
 
 CAPTIONS = {
-    'a_1_5': [['a', 'man', 'runs'], ['a', 'man', 'is', 'running']], 'b_2_9': [['a', 'cat']],
-    'c_0_3': [['rain'], ['it', 'rains'], ['drops']], 'd_4_8': [['a', 'dog']]
+    'a_1_5': [['a', 'man', 'runs'], ['a', 'man', 'is', 'running']],
+    'b_2_9': [['a', 'cat']],
+    'c_0_3': [['rain'], ['it', 'rains'], ['drops']],
+    'd_4_8': [['a', 'dog']],
 }
 LISTS = dict(train=['d_4_8'], val=['b_2_9'], test=['c_0_3', 'a_1_5'])
 
@@ -29,7 +31,8 @@ def root(tmp_path):
 
 def build(root, split='test', **kwargs):
     return DATASETS.build(
-        dict(type='MSVDRetrieval', data_root=str(root), ann_file='raw-captions.pkl', split=split, **kwargs))
+        dict(type='MSVDRetrieval', data_root=str(root), ann_file='raw-captions.pkl', split=split, **kwargs)
+    )
 
 
 def test_every_caption_of_the_lists_clips_is_a_query(root):
@@ -38,8 +41,9 @@ def test_every_caption_of_the_lists_clips_is_a_query(root):
     assert dataset.texts == ['rain', 'it rains', 'drops', 'a man runs', 'a man is running']
     assert dataset.text_to_clip == [0, 0, 0, 1, 1]
     info = build(root, 'train').get_data_info(0)
-    assert info == dict(name='d_4_8', path=str(root / 'videos/d_4_8.avi'), media='video', text='a dog', clip_id=0,
-                        sample_idx=0)
+    assert info == dict(
+        name='d_4_8', path=str(root / 'videos/d_4_8.avi'), media='video', text='a dog', clip_id=0, sample_idx=0
+    )
 
 
 def test_avi_clips_and_re_encoded_ones_are_read(root):
@@ -52,11 +56,14 @@ def test_avi_clips_and_re_encoded_ones_are_read(root):
         assert [media.frame_number(frame.permute(1, 2, 0).numpy()) for frame in item['inputs']] == frames
 
 
-@pytest.mark.parametrize('content', [
-    *(pickle.dumps(CAPTIONS, protocol) for protocol in range(6)),
-    pickle.dumps(OrderedDict(CAPTIONS), 2),
-    pickle.dumps(defaultdict(list, {name: tuple(map(tuple, texts)) for name, texts in CAPTIONS.items()}), 4),
-])
+@pytest.mark.parametrize(
+    'content',
+    [
+        *(pickle.dumps(CAPTIONS, protocol) for protocol in range(6)),
+        pickle.dumps(OrderedDict(CAPTIONS), 2),
+        pickle.dumps(defaultdict(list, {name: tuple(map(tuple, texts)) for name, texts in CAPTIONS.items()}), 4),
+    ],
+)
 def test_pickles_of_all_protocols_and_containers(root, content):
     (root / 'raw-captions.pkl').write_bytes(content)
     assert build(root, test_mode=True).texts[-1] == 'a man is running'
@@ -77,12 +84,15 @@ class Calls:
         return self.call
 
 
-@pytest.mark.parametrize('evil, named', [
-    (lambda path: Calls(os.mkdir, path), f'{os.mkdir.__module__}.mkdir'),
-    (lambda path: Calls(eval, f'__import__("os").mkdir({path!r})'), '(builtins|__builtin__).eval'),
-    (lambda path: {'a_1_5': [['a']], 'z': [Calls(os.mkdir, path)]}, f'{os.mkdir.__module__}.mkdir'),
-    (lambda path: Calls(getattr, Calls(__import__, 'os'), 'mkdir'), '(builtins|__builtin__).getattr'),
-])
+@pytest.mark.parametrize(
+    'evil, named',
+    [
+        (lambda path: Calls(os.mkdir, path), f'{os.mkdir.__module__}.mkdir'),
+        (lambda path: Calls(eval, f'__import__("os").mkdir({path!r})'), '(builtins|__builtin__).eval'),
+        (lambda path: {'a_1_5': [['a']], 'z': [Calls(os.mkdir, path)]}, f'{os.mkdir.__module__}.mkdir'),
+        (lambda path: Calls(getattr, Calls(__import__, 'os'), 'mkdir'), '(builtins|__builtin__).getattr'),
+    ],
+)
 @pytest.mark.parametrize('protocol', [0, 2, 4])
 def test_a_pickle_that_names_anything_else_is_refused_and_not_run(root, evil, named, protocol):
     path = root / 'made by the pickle'
@@ -106,19 +116,30 @@ def test_attributes_of_containers_cannot_be_reached(tmp_path):
         read_pickle(str(tmp_path / 'dotted.pkl'))
 
 
-@pytest.mark.parametrize('name, content, message', [
-    ('raw-captions.pkl', None, 'raw-captions.pkl does not exist'),
-    ('raw-captions.pkl', b'', 'raw-captions.pkl: not a pickle'),
-    ('raw-captions.pkl', pickle.dumps(CAPTIONS)[:40], 'raw-captions.pkl: not a pickle'),
-    ('raw-captions.pkl', b'a,b\n1,2\n', 'raw-captions.pkl: not a pickle'),
-    ('raw-captions.pkl', pickle.dumps([1]), 'raw-captions.pkl: expected a dict of captions by clip name, got list'),
-    ('raw-captions.pkl', pickle.dumps(dict(c_0_3=['it rains'])), "captions of 'c_0_3' in .* must be a list of lists"),
-    ('raw-captions.pkl', pickle.dumps(dict(c_0_3=[['it', 3]])), "captions of 'c_0_3' in .* must be a list of lists"),
-    ('raw-captions.pkl', pickle.dumps(dict(c_0_3=7)), "captions of 'c_0_3' in .* must be a list of lists"),
-    ('test_list.txt', None, 'test_list.txt does not exist'),
-    ('test_list.txt', b'\n', 'holds no annotations'),
-    ('test_list.txt', b'a_1_5\n\nx_9_9\n', "test_list.txt:3: clip 'x_9_9' has no caption in .*raw-captions.pkl"),
-])
+@pytest.mark.parametrize(
+    'name, content, message',
+    [
+        ('raw-captions.pkl', None, 'raw-captions.pkl does not exist'),
+        ('raw-captions.pkl', b'', 'raw-captions.pkl: not a pickle'),
+        ('raw-captions.pkl', pickle.dumps(CAPTIONS)[:40], 'raw-captions.pkl: not a pickle'),
+        ('raw-captions.pkl', b'a,b\n1,2\n', 'raw-captions.pkl: not a pickle'),
+        ('raw-captions.pkl', pickle.dumps([1]), 'raw-captions.pkl: expected a dict of captions by clip name, got list'),
+        (
+            'raw-captions.pkl',
+            pickle.dumps(dict(c_0_3=['it rains'])),
+            "captions of 'c_0_3' in .* must be a list of lists",
+        ),
+        (
+            'raw-captions.pkl',
+            pickle.dumps(dict(c_0_3=[['it', 3]])),
+            "captions of 'c_0_3' in .* must be a list of lists",
+        ),
+        ('raw-captions.pkl', pickle.dumps(dict(c_0_3=7)), "captions of 'c_0_3' in .* must be a list of lists"),
+        ('test_list.txt', None, 'test_list.txt does not exist'),
+        ('test_list.txt', b'\n', 'holds no annotations'),
+        ('test_list.txt', b'a_1_5\n\nx_9_9\n', "test_list.txt:3: clip 'x_9_9' has no caption in .*raw-captions.pkl"),
+    ],
+)
 def test_broken_files_are_named(root, name, content, message):
     if content is None:
         (root / name).unlink()

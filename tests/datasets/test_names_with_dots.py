@@ -27,17 +27,21 @@ def infos(kind, root, records, **kwargs):
 def test_captions(root, suffix):
     """One of the two vanished, its captions among the references of the other."""
     records = [dict(video=f'talk.part{number}{suffix}', caption=f'part {number}') for number in (1, 2)]
-    assert [(info['sample_id'], info['name'], info['path'], info['references'])
-            for info in infos('VideoCaption', root, records)] == [
+    assert [
+        (info['sample_id'], info['name'], info['path'], info['references'])
+        for info in infos('VideoCaption', root, records)
+    ] == [
         (f'talk.part{number}', f'talk.part{number}', str(root / f'videos/talk.part{number}.mp4'), [f'part {number}'])
-        for number in (1, 2)]
+        for number in (1, 2)
+    ]
 
 
 @pytest.mark.parametrize('suffix', ['.mp4', '.avi', ''])
 def test_questions(root, suffix):
     records = [dict(video=f'talk.part{number}{suffix}', question='q', answer='x', id=number) for number in (1, 2)]
     assert [(info['name'], info['path']) for info in infos('VideoQA', root, records)] == [
-        (f'talk.part{number}', str(root / f'videos/talk.part{number}.mp4')) for number in (1, 2)]
+        (f'talk.part{number}', str(root / f'videos/talk.part{number}.mp4')) for number in (1, 2)
+    ]
 
 
 def test_another_part_never_stands_in_for_a_missing_one(root):
@@ -47,17 +51,30 @@ def test_another_part_never_stands_in_for_a_missing_one(root):
     assert files.find('talk.part2.MOV') == 'talk.part2.mp4'
 
 
-@pytest.mark.parametrize('file, name', [
-    ('a.mov.mp4', 'a'), ('a.MP4', 'a'), ('talk.part1.mp4', 'talk.part1'), ('a', 'a'), ('v_x.5.2', 'v_x.5.2'),
-    ('./a.mp4', './a'), ('.mp4', '.mp4'), ('sub.1/a.mp4', 'sub.1/a')])
+@pytest.mark.parametrize(
+    'file, name',
+    [
+        ('a.mov.mp4', 'a'),
+        ('a.MP4', 'a'),
+        ('talk.part1.mp4', 'talk.part1'),
+        ('a', 'a'),
+        ('v_x.5.2', 'v_x.5.2'),
+        ('./a.mp4', './a'),
+        ('.mp4', '.mp4'),
+        ('sub.1/a.mp4', 'sub.1/a'),
+    ],
+)
 def test_names(file, name):
     assert clip_name(file) == name
 
 
-@pytest.mark.parametrize('kind, records', [
-    ('KarpathyCaption', [dict(image='x/1.jpg', caption='one'), dict(image='y/1.jpg', caption='two')]),
-    ('KarpathyCaption', [dict(image='1.jpg', caption='one'), dict(image='1.png', caption='two')]),
-])
+@pytest.mark.parametrize(
+    'kind, records',
+    [
+        ('KarpathyCaption', [dict(image='x/1.jpg', caption='one'), dict(image='y/1.jpg', caption='two')]),
+        ('KarpathyCaption', [dict(image='1.jpg', caption='one'), dict(image='1.png', caption='two')]),
+    ],
+)
 def test_two_files_of_one_id_are_an_error(tmp_path, kind, records):
     with pytest.raises(AnnotationError, match=r"entry\[1\]: sample_id '1' was already used at .*entry\[0\]"):
         infos(kind, tmp_path, records)

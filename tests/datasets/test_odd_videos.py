@@ -32,8 +32,10 @@ def load(path, start, end, reader, num_frames=24):
 
 @pytest.mark.parametrize('reader', READERS)
 @pytest.mark.parametrize('suffix', ['mp4', 'mkv'])
-@pytest.mark.parametrize('start, end', [(3, 4), (12, 12.5), (12, None), (None, 2.5), (11.5, 12.1), (2.25, 2.5),
-                                        (12 + 2 / 24, 12 + 4 / 24), (0, 100)])
+@pytest.mark.parametrize(
+    'start, end',
+    [(3, 4), (12, 12.5), (12, None), (None, 2.5), (11.5, 12.1), (2.25, 2.5), (12 + 2 / 24, 12 + 4 / 24), (0, 100)],
+)
 def test_seconds_are_looked_up_in_the_time_stamps(tmp_path, reader, suffix, start, end):
     """Right are the frames that somebody sees who watches from ``start`` to ``end``, asked every millisecond."""
     path = write_varying(tmp_path / f'a.{suffix}')
@@ -57,9 +59,15 @@ def test_the_length_of_a_varying_clip_is_that_of_its_time_stamps(tmp_path, suffi
 
 ONE = 1 << 16
 MATRICES = {
-    'mirrored': [-ONE, 0, 0, ONE], 'upside down': [ONE, 0, 0, -ONE], 'half turn': [-ONE, 0, 0, -ONE],
-    'quarter turn': [0, ONE, -ONE, 0], 'turn back': [0, -ONE, ONE, 0], 'transposed': [0, ONE, ONE, 0],
-    'other diagonal': [0, -ONE, -ONE, 0], 'as it is': [ONE, 0, 0, ONE]}
+    'mirrored': [-ONE, 0, 0, ONE],
+    'upside down': [ONE, 0, 0, -ONE],
+    'half turn': [-ONE, 0, 0, -ONE],
+    'quarter turn': [0, ONE, -ONE, 0],
+    'turn back': [0, -ONE, ONE, 0],
+    'transposed': [0, ONE, ONE, 0],
+    'other diagonal': [0, -ONE, -ONE, 0],
+    'as it is': [ONE, 0, 0, ONE],
+}
 
 
 def shown(picture, a, b, c, d):
@@ -85,8 +93,9 @@ def test_the_whole_display_matrix_is_applied(tmp_path, reader, suffix, name):
 
 
 @pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('name, marks', [('a.mp4', Disposition.attached_pic), ('a.mkv', Disposition.still_image),
-                                         ('b.mkv', None)])
+@pytest.mark.parametrize(
+    'name, marks', [('a.mp4', Disposition.attached_pic), ('a.mkv', Disposition.still_image), ('b.mkv', None)]
+)
 def test_covers_thumbnails_and_stills_are_not_the_video(tmp_path, reader, name, marks):
     path = media.write_tracks(tmp_path / name, FRAMES[:20], cover='mjpeg', disposition=marks)
     with av.open(path) as container:
@@ -96,13 +105,18 @@ def test_covers_thumbnails_and_stills_are_not_the_video(tmp_path, reader, name, 
 
 
 @pytest.mark.parametrize('reader', READERS)
-@pytest.mark.parametrize('name, sound, reason', [
-    ('a.mp3', 'libmp3lame', 'audio-only, no video track; its picture is cover art'),
-    ('a.mp4', 'aac', 'audio-only, no video track; its picture is cover art'),
-    ('b.mp4', '', ': no video track; its picture is cover art')])
+@pytest.mark.parametrize(
+    'name, sound, reason',
+    [
+        ('a.mp3', 'libmp3lame', 'audio-only, no video track; its picture is cover art'),
+        ('a.mp4', 'aac', 'audio-only, no video track; its picture is cover art'),
+        ('b.mp4', '', ': no video track; its picture is cover art'),
+    ],
+)
 def test_a_song_with_a_cover_is_audio_only(tmp_path, reader, name, sound, reason):
-    path = media.write_tracks(tmp_path / name, cover='mjpeg', sound=sound, disposition=Disposition.attached_pic,
-                              size=(64, 64))
+    path = media.write_tracks(
+        tmp_path / name, cover='mjpeg', sound=sound, disposition=Disposition.attached_pic, size=(64, 64)
+    )
     with pytest.raises(ClipError, match=reason):
         reader().probe(path)
     if sound:
@@ -130,24 +144,35 @@ def test_frames_that_share_a_time_keep_their_numbers(tmp_path, reader, shared):
     info = reader().probe(path)
     assert info.num_frames == 60 and len(set(info.times)) == 60 - len(shared)
     draws = np.random.default_rng(0)
-    for indices in [list(range(60)), *([number] for number in sorted(shared)), *(draws.integers(60, size=6).tolist()
-                                                                                for _ in range(4))]:
+    for indices in [
+        list(range(60)),
+        *([number] for number in sorted(shared)),
+        *(draws.integers(60, size=6).tolist() for _ in range(4)),
+    ]:
         assert [media.frame_number(frame) for frame in reader().read(path, indices)] == indices
 
 
-CUT = {'a.webm': 'libvpx-vp9', 'b.webm': 'libvpx', 'a.mkv': 'libx264', 'a.ts': 'libx264', 'a.flv': 'flv',
-       'a.avi': 'mpeg4', 'a.mp4': 'libx264'}
+CUT = {
+    'a.webm': 'libvpx-vp9',
+    'b.webm': 'libvpx',
+    'a.mkv': 'libx264',
+    'a.ts': 'libx264',
+    'a.flv': 'flv',
+    'a.avi': 'mpeg4',
+    'a.mp4': 'libx264',
+}
 
 
-@pytest.mark.parametrize('name, sound', [*((name, False) for name in CUT), ('a.mkv', True), ('a.ts', True),
-                                         ('a.mp4', True)])
+@pytest.mark.parametrize(
+    'name, sound', [*((name, False) for name in CUT), ('a.mkv', True), ('a.ts', True), ('a.mp4', True)]
+)
 def test_a_file_that_ends_early_is_truncated_and_a_whole_one_is_not(tmp_path, name, sound):
     path = media.write_video(tmp_path / name, FRAMES, fps=25, codec=CUT[name], audio=sound, options=dict(g='12'))
     assert PyAVReader().probe(path).num_frames == 60
     whole = Path(path).read_bytes()
     for share in (0.35, 0.5, 0.65, 0.8):
         length = int(share * len(whole))
-        Path(path).write_bytes(whole[:length + (length % 188 == 0)])
+        Path(path).write_bytes(whole[: length + (length % 188 == 0)])
         for reader in READERS:
             with pytest.raises(ClipError, match='truncated'):
                 reader().probe(path)
@@ -158,7 +183,7 @@ def test_a_fragmented_mp4_that_ends_early_is_truncated(tmp_path):
     assert PyAVReader().probe(path).num_frames == 60
     whole = Path(path).read_bytes()
     for share in (0.35, 0.5, 0.65, 0.8):
-        Path(path).write_bytes(whole[:int(share * len(whole))])
+        Path(path).write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(ClipError, match='truncated'):
             PyAVReader().probe(path)
 
@@ -180,14 +205,16 @@ def test_damaged_webm_never_reaches_decord_which_would_end_the_process(tmp_path,
     for seed in range(12):
         draws, data = np.random.default_rng(seed), bytearray(whole)
         start = int(draws.integers(600, len(data) * 2 // 3))
-        data[start:start + 400] = draws.integers(0, 256, 400, dtype=np.uint8).tobytes()
+        data[start : start + 400] = draws.integers(0, 256, 400, dtype=np.uint8).tobytes()
         files.append(tmp_path / f'{seed}{path.suffix}')
         files[-1].write_bytes(data)
-    code = ('import sys\nfrom vlpeft.datasets.readers import ClipError, DecordReader\n'
-            'for path in sys.argv[1:]:\n    reader = DecordReader()\n    try:\n'
-            '        reader.read(path, range(0, reader.probe(path).num_frames, 7)); print("read")\n'
-            '    except ClipError as error:\n        print("refused")\n'
-            'assert "decord" not in sys.modules')
+    code = (
+        'import sys\nfrom vlpeft.datasets.readers import ClipError, DecordReader\n'
+        'for path in sys.argv[1:]:\n    reader = DecordReader()\n    try:\n'
+        '        reader.read(path, range(0, reader.probe(path).num_frames, 7)); print("read")\n'
+        '    except ClipError as error:\n        print("refused")\n'
+        'assert "decord" not in sys.modules'
+    )
     done = subprocess.run([sys.executable, '-c', code, *map(str, files)], capture_output=True, text=True, check=True)
     assert len(done.stdout.split()) == 12
 
@@ -210,8 +237,10 @@ def test_a_title_in_another_encoding_does_not_matter(tmp_path):
 @pytest.mark.parametrize('reader', READERS)
 def test_pictures_that_change_their_size_are_refused(tmp_path, reader):
     """Two streams in one file, as recorders write that start again."""
-    parts = [media.write_video(tmp_path / f'{size[0]}.h264', media.numbered_frames(6, size))
-             for size in ((48, 80), (96, 160))]
+    parts = [
+        media.write_video(tmp_path / f'{size[0]}.h264', media.numbered_frames(6, size))
+        for size in ((48, 80), (96, 160))
+    ]
     path = tmp_path / 'a.h264'
     path.write_bytes(b''.join(Path(part).read_bytes() for part in parts))
     with pytest.raises(ClipError, match=r'pictures change their size, from \(48, 80\) to \(96, 160\)'):

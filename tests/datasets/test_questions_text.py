@@ -6,18 +6,24 @@ from vlpeft.datasets.transforms import clean_question
 from vlpeft.registry import TRANSFORMS
 
 
-@pytest.mark.parametrize('text, released, trimmed', [
-    ('What is the MAN doing?', 'what is the man doing?', 'what is the man doing?'),
-    ('.!"()*#:;~', '', ''),
-    ('one.two(three)four:five', 'onetwothreefourfive', 'onetwothreefourfive'),
-    ("what's on the dog-leash / rope, 50% [off]?", "what's on the dog-leash / rope, 50% [off]?",
-     "what's on the dog-leash / rope, 50% [off]?"),
-    ('  two  blanks  ', '  two  blanks', 'two blanks'),
-    ('is it red?\n', 'is it red?\n', 'is it red?'),
-    ('is it red? \n', 'is it red? \n', 'is it red?'),
-    ('a\tb', 'a\tb', 'a b'),
-    ('who : or what', 'who  or what', 'who or what'),
-])
+@pytest.mark.parametrize(
+    'text, released, trimmed',
+    [
+        ('What is the MAN doing?', 'what is the man doing?', 'what is the man doing?'),
+        ('.!"()*#:;~', '', ''),
+        ('one.two(three)four:five', 'onetwothreefourfive', 'onetwothreefourfive'),
+        (
+            "what's on the dog-leash / rope, 50% [off]?",
+            "what's on the dog-leash / rope, 50% [off]?",
+            "what's on the dog-leash / rope, 50% [off]?",
+        ),
+        ('  two  blanks  ', '  two  blanks', 'two blanks'),
+        ('is it red?\n', 'is it red?\n', 'is it red?'),
+        ('is it red? \n', 'is it red? \n', 'is it red?'),
+        ('a\tb', 'a\tb', 'a b'),
+        ('who : or what', 'who  or what', 'who or what'),
+    ],
+)
 def test_released_and_trimmed(text, released, trimmed):
     assert clean_question(text) == released
     assert clean_question(text, trim=True) == trimmed

@@ -40,9 +40,11 @@ def make(folder, kind):
         'h264': lambda: media.write_video(folder / 'a.mp4', FRAMES),
         'h264 short gops, audio': lambda: media.write_video(folder / 'b.mp4', FRAMES, audio=True, options=short_gops),
         'h264 open gops': lambda: media.write_video(
-            folder / 'c.mp4', FRAMES, options={'bf': '3', 'x264-params': 'open-gop=1:keyint=12:min-keyint=12'}),
+            folder / 'c.mp4', FRAMES, options={'bf': '3', 'x264-params': 'open-gop=1:keyint=12:min-keyint=12'}
+        ),
         'h264 variable rate': lambda: media.write_video(
-            folder / 'd.mp4', FRAMES, pts=np.cumsum([1 + number % 3 for number in range(60)]).tolist()),
+            folder / 'd.mp4', FRAMES, pts=np.cumsum([1 + number % 3 for number in range(60)]).tolist()
+        ),
         'h264 ntsc, mkv': lambda: media.write_video(folder / 'e.mkv', FRAMES, fps=Fraction(30000, 1001)),
         'mpeg4 b-frames': lambda: media.write_video(folder / 'f.mp4', FRAMES, codec='mpeg4', options=short_gops),
         'mpeg4 b-frames, avi': lambda: media.write_video(folder / 'g.avi', FRAMES, codec='mpeg4', options=short_gops),
@@ -52,8 +54,18 @@ def make(folder, kind):
     return made[kind](), [0] if kind == 'one frame' else list(range(60))
 
 
-KINDS = ['h264', 'h264 short gops, audio', 'h264 open gops', 'h264 variable rate', 'h264 ntsc, mkv', 'mpeg4 b-frames',
-         'mpeg4 b-frames, avi', 'transport stream', 'edit list', 'one frame']
+KINDS = [
+    'h264',
+    'h264 short gops, audio',
+    'h264 open gops',
+    'h264 variable rate',
+    'h264 ntsc, mkv',
+    'mpeg4 b-frames',
+    'mpeg4 b-frames, avi',
+    'transport stream',
+    'edit list',
+    'one frame',
+]
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -73,7 +85,11 @@ def test_every_reader_returns_exactly_the_frames_asked_for(tmp_path, kind):
 def test_ordinary_h264_goes_through_decord_and_odd_files_do_not(tmp_path):
     exact = {kind: DecordReader().index(make(tmp_path, kind)[0]).decord_exact for kind in KINDS}
     assert [kind for kind in KINDS if exact[kind]] == [
-        'h264', 'h264 short gops, audio', 'h264 variable rate', 'one frame']
+        'h264',
+        'h264 short gops, audio',
+        'h264 variable rate',
+        'one frame',
+    ]
 
 
 @pytest.mark.parametrize('reader', READER_TYPES)
@@ -119,20 +135,25 @@ def broken(folder, kind):
 
 
 @pytest.mark.parametrize('reader', READER_TYPES)
-@pytest.mark.parametrize('kind, reason', [
-    ('missing', 'no such file'),
-    ('folder', 'no such file'),
-    ('empty', 'the file is empty'),
-    ('not a video', 'not a readable video'),
-    ('truncated', 'truncated'),
-    ('truncated, index lost', 'truncated'),
-    ('zero frames', 'no video frames'),
-    ('audio only', 'audio-only, no video track'),
-])
+@pytest.mark.parametrize(
+    'kind, reason',
+    [
+        ('missing', 'no such file'),
+        ('folder', 'no such file'),
+        ('empty', 'the file is empty'),
+        ('not a video', 'not a readable video'),
+        ('truncated', 'truncated'),
+        ('truncated, index lost', 'truncated'),
+        ('zero frames', 'no video frames'),
+        ('audio only', 'audio-only, no video track'),
+    ],
+)
 def test_a_broken_file_is_a_clip_error_with_path_and_reason(tmp_path, reader, kind, reason):
     path = broken(tmp_path, kind)
-    for use in (lambda: READERS.build(dict(type=reader)).probe(path),
-                lambda: READERS.build(dict(type=reader)).read(path, [0])):
+    for use in (
+        lambda: READERS.build(dict(type=reader)).probe(path),
+        lambda: READERS.build(dict(type=reader)).read(path, [0]),
+    ):
         with pytest.raises(ClipError, match=reason) as caught:
             use()
         assert caught.value.path == path and path in str(caught.value)
@@ -144,7 +165,7 @@ def test_damage_inside_the_video_is_a_clip_error(tmp_path, reader):
     media.write_video(path, FRAMES)
     data = bytearray(path.read_bytes())
     start = data.find(b'mdat') + 4
-    data[start + 200:start + 3000] = bytes(2800)
+    data[start + 200 : start + 3000] = bytes(2800)
     path.write_bytes(data)
     reading = READERS.build(dict(type=reader))
     assert reading.probe(str(path)).num_frames == 60
@@ -180,8 +201,10 @@ def test_image_reader_reads_one_frame_upright(tmp_path):
     np.testing.assert_array_equal(reader.read(str(tmp_path / 'turned.png'), [0])[0], np.rot90(pixels, -1))
 
 
-@pytest.mark.parametrize('content, reason', [(None, 'no such file'), (b'', 'empty'), (b'hello', 'not a readable image'),
-                                             ('cut', 'truncated')])
+@pytest.mark.parametrize(
+    'content, reason',
+    [(None, 'no such file'), (b'', 'empty'), (b'hello', 'not a readable image'), ('cut', 'truncated')],
+)
 def test_a_broken_image_is_a_clip_error(tmp_path, content, reason):
     path = tmp_path / 'a.jpg'
     if content == 'cut':

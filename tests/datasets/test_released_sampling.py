@@ -53,15 +53,18 @@ def test_where_a_segment_has_one_frame_any_frames_are_drawn_in_order():
 
 
 @pytest.mark.parametrize('sample', [released_middle_indices, released_random_indices])
-@pytest.mark.parametrize('start, end, expected', [
-    (0, 5, [0, 1, 2, 3, 4, 4, 4, 4]), (7, 8, [7] * 8), (3, 11, list(range(3, 11)))])
+@pytest.mark.parametrize(
+    'start, end, expected', [(0, 5, [0, 1, 2, 3, 4, 4, 4, 4]), (7, 8, [7] * 8), (3, 11, list(range(3, 11)))]
+)
 def test_short_clips_repeat_their_last_frame(sample, start, end, expected):
     assert sample(start, end, 8).tolist() == expected
 
 
 @pytest.mark.parametrize('sample', [released_middle_indices, released_random_indices])
-@pytest.mark.parametrize('start, end, num_frames, message', [
-    (0, 10, 0, 'num_frames must be at least 1'), (5, 5, 8, r'empty range \[5, 5\)'), (-1, 5, 8, 'empty range')])
+@pytest.mark.parametrize(
+    'start, end, num_frames, message',
+    [(0, 10, 0, 'num_frames must be at least 1'), (5, 5, 8, r'empty range \[5, 5\)'), (-1, 5, 8, 'empty range')],
+)
 def test_impossible_counts_are_errors(sample, start, end, num_frames, message):
     with pytest.raises(ValueError, match=message):
         sample(start, end, num_frames)

@@ -37,8 +37,9 @@ def write_didemo(root):
     (root / 'videos').mkdir()
     for split in SPLITS:
         media.write_video(root / f'videos/{split}.mov', media.numbered_frames(40))
-        entries = [dict(video=f'{split}.mov', description=' '.join(f'w{part}{i}' for i in range(20)))
-                   for part in range(4)]
+        entries = [
+            dict(video=f'{split}.mov', description=' '.join(f'w{part}{i}' for i in range(20))) for part in range(4)
+        ]
         (root / f'{split}_data.json').write_text(json.dumps(entries))
 
 
@@ -50,12 +51,15 @@ def write_msvd(root):
         media.write_video(root / f'videos/{split}.avi', media.numbered_frames(20), codec='mpeg4')
 
 
-@pytest.mark.parametrize('name, write, train_shape, test_shape, texts', [
-    ('coco', write_coco, (32, 1, 3, 384, 384), (1, 1, 3, 384, 384), 2),
-    ('flickr30k', write_flickr30k, (32, 1, 3, 384, 384), (1, 1, 3, 384, 384), 2),
-    ('didemo', write_didemo, (1, 8, 3, 224, 224), (1, 16, 3, 224, 224), 1),
-    ('msvd', write_msvd, (8, 8, 3, 224, 224), (1, 8, 3, 224, 224), 8),
-])
+@pytest.mark.parametrize(
+    'name, write, train_shape, test_shape, texts',
+    [
+        ('coco', write_coco, (32, 1, 3, 384, 384), (1, 1, 3, 384, 384), 2),
+        ('flickr30k', write_flickr30k, (32, 1, 3, 384, 384), (1, 1, 3, 384, 384), 2),
+        ('didemo', write_didemo, (1, 8, 3, 224, 224), (1, 16, 3, 224, 224), 1),
+        ('msvd', write_msvd, (8, 8, 3, 224, 224), (1, 8, 3, 224, 224), 8),
+    ],
+)
 def test_batches(tmp_path, name, write, train_shape, test_shape, texts):
     write(tmp_path)
     config = Config.fromfile(CONFIGS / f'{name}_retrieval.py')

@@ -13,32 +13,60 @@ from tests.datasets.seq2seq_files import write_tree
 from vlpeft.registry import DATASETS, METRICS
 
 CONFIGS = Path(__file__).parents[2] / 'configs/_base_/datasets'
-FILES = dict(vqa='vqa_karpathy', gqa='gqa', nlvr2='nlvr2', caption='coco_caption', tvqa='tvqa', how2qa='how2qa',
-             tvc='tvc', yc2c='yc2c')
+FILES = dict(
+    vqa='vqa_karpathy',
+    gqa='gqa',
+    nlvr2='nlvr2',
+    caption='coco_caption',
+    tvqa='tvqa',
+    how2qa='how2qa',
+    tvc='tvc',
+    yc2c='yc2c',
+)
 IMAGE_TASKS, VIDEO_TASKS = list(FILES)[:4], list(FILES)[4:]
 SUBTITLES = 'Hello s01. Bye.'
 CHOICES = 'a0: choice 0. a1: choice 1. a2: choice 2. a3: choice 3.'
 TEXTS = dict(
-    vqa='vqa: How many dogs?', gqa='gpa: What is it?', nlvr2='nlvr: Both are red.', caption='caption: ',
+    vqa='vqa: How many dogs?',
+    gqa='gpa: What is it?',
+    nlvr2='nlvr: Both are red.',
+    caption='caption: ',
     tvqa=f'tvqa: [Q] Who is it? [TS] (1.5-2) [Choices] {CHOICES} a4: choice 4. [Subs] {SUBTITLES}',
     how2qa=f'how2qa: [Q] Who is it? [TS] (1.5-2) [Choices] {CHOICES} [Subs] {SUBTITLES}',
-    tvc=f'tvc: [TS] ([1.5, 2]) [Subs] {SUBTITLES}', yc2c=f'yc2c: [Subs] {SUBTITLES}')
+    tvc=f'tvc: [TS] ([1.5, 2]) [Subs] {SUBTITLES}',
+    yc2c=f'yc2c: [Subs] {SUBTITLES}',
+)
 RELEASED = dict(
     tvqa=f'[Subs] {SUBTITLES} [Q] Who is it? [TS] (1.5-2) [Choices] {CHOICES} a4: choice 4. tvqa: ',
     how2qa=f'[Subs] {SUBTITLES} [Q] Who is it? [TS] (1.5-2) [Choices] {CHOICES} how2qa: ',
-    tvc=f'[Subs] {SUBTITLES} [TS] ([1.5, 2]) tvc: ', yc2c=f'[Subs] {SUBTITLES} yc2c: ')
+    tvc=f'[Subs] {SUBTITLES} [TS] ([1.5, 2]) tvc: ',
+    yc2c=f'[Subs] {SUBTITLES} yc2c: ',
+)
 # Targets with their weights, over a whole training set.
 TARGETS = dict(
-    vqa={('2', 1.0), ('3', 0.3), ('', 0.0)}, gqa={('cat', 1.0)}, nlvr2={('true', 1.0)},
-    caption={('a dog in train', 1.0), ('two dogs', 1.0)}, tvqa={('a2', 1.0)}, how2qa={('a2', 1.0)},
-    tvc={('a man walks', 1.0), ('he talks', 1.0)}, yc2c={('a man walks', 1.0), ('he talks', 1.0)})
+    vqa={('2', 1.0), ('3', 0.3), ('', 0.0)},
+    gqa={('cat', 1.0)},
+    nlvr2={('true', 1.0)},
+    caption={('a dog in train', 1.0), ('two dogs', 1.0)},
+    tvqa={('a2', 1.0)},
+    how2qa={('a2', 1.0)},
+    tvc={('a man walks', 1.0), ('he talks', 1.0)},
+    yc2c={('a man walks', 1.0), ('he talks', 1.0)},
+)
 TRAINING_ITEMS = dict(vqa=2, gqa=2, nlvr2=1, caption=4, tvqa=2, how2qa=2, tvc=4, yc2c=4)
 BATCHES = dict(vqa=500, gqa=833, nlvr2=166, caption=416, tvqa=50, how2qa=50, tvc=50, yc2c=50)
 # Beyond task, name and text: what a validation and a test sample have.
 QA, CAPTION = {'question_id', 'gold'}, {'sample_id', 'references'}
 VALIDATION = dict(
-    vqa=QA | {'label', 'question_type', 'answer_type'}, gqa=QA | {'label'}, nlvr2=QA, caption=CAPTION, tvqa=QA | {'ts'},
-    how2qa=QA | {'ts'}, tvc=CAPTION | {'vid_name', 'clip_id', 'ts'}, yc2c=CAPTION | {'vid_name', 'clip_id'})
+    vqa=QA | {'label', 'question_type', 'answer_type'},
+    gqa=QA | {'label'},
+    nlvr2=QA,
+    caption=CAPTION,
+    tvqa=QA | {'ts'},
+    how2qa=QA | {'ts'},
+    tvc=CAPTION | {'vid_name', 'clip_id', 'ts'},
+    yc2c=CAPTION | {'vid_name', 'clip_id'},
+)
 
 
 @pytest.fixture(scope='module')
@@ -96,8 +124,11 @@ def test_validation_and_test_batches(task):
 @pytest.mark.parametrize('task', VIDEO_TASKS)
 def test_the_released_order_is_subtitles_first_and_prompt_last(task):
     config = read('video_multitask_released')
-    for dataset in (config.train_dataloader.dataset.tasks[task], config.val_dataloader[task].dataset,
-                    config.test_dataloader[task].dataset):
+    for dataset in (
+        config.train_dataloader.dataset.tasks[task],
+        config.val_dataloader[task].dataset,
+        config.test_dataloader[task].dataset,
+    ):
         item = DATASETS.build(dataset)[0]
         assert item['data_samples'].text == RELEASED[task] and item['inputs'].shape == (1, 64, 512)
     assert item['inputs'].min() == 1  # 70 frames pooled to 64
@@ -130,9 +161,11 @@ def test_sets_of_several_tasks_join_in_one_config(tmp_path, tasks, suffix):
 def test_full_fine_tuning_reads_no_task_prompts():
     config = Config.fromfile(CONFIGS.parents[1] / 'baselines/bart-base_image_full.py')
     bare = dict(vqa='How many dogs?', gqa='What is it?', nlvr2='Both are red.', caption='')
-    for sets in (config.train_dataloader.dataset.tasks,
-                 {task: loader.dataset for task, loader in config.val_dataloader.items()},
-                 {task: loader.dataset for task, loader in config.test_dataloader.items()}):
+    for sets in (
+        config.train_dataloader.dataset.tasks,
+        {task: loader.dataset for task, loader in config.val_dataloader.items()},
+        {task: loader.dataset for task, loader in config.test_dataloader.items()},
+    ):
         assert sets.keys() == bare.keys()
         for task, text in bare.items():
             dataset = DATASETS.build(sets[task])
@@ -157,9 +190,16 @@ def evaluate(config, part):
     return figures
 
 
-@pytest.mark.parametrize('task, name', [
-    ('vqa', 'vqa/accuracy'), ('gqa', 'label_score/accuracy'), ('nlvr2', 'nlvr2/consistency'),
-    ('tvqa', 'open_ended/accuracy'), ('how2qa', 'open_ended/accuracy')])
+@pytest.mark.parametrize(
+    'task, name',
+    [
+        ('vqa', 'vqa/accuracy'),
+        ('gqa', 'label_score/accuracy'),
+        ('nlvr2', 'nlvr2/consistency'),
+        ('tvqa', 'open_ended/accuracy'),
+        ('how2qa', 'open_ended/accuracy'),
+    ],
+)
 def test_right_answers_score_a_hundred(task, name):
     assert evaluate(read(f'{FILES[task]}_single'), 'val')[name] == pytest.approx(100)
 

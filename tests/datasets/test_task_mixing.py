@@ -19,8 +19,10 @@ from vlpeft.engine.launch import end_process_group
 SIZES = dict(vqa=11, gqa=5, caption=2)
 ALL_SIZES = dict(batch_size=2, batch_sizes=dict(gqa=1))
 CASES = dict(
-    proportional=dict(ALL_SIZES), balanced=dict(ALL_SIZES, mixing='balanced'),
-    temperature=dict(ALL_SIZES, mixing='temperature', temperature=3))
+    proportional=dict(ALL_SIZES),
+    balanced=dict(ALL_SIZES, mixing='balanced'),
+    temperature=dict(ALL_SIZES, mixing='temperature', temperature=3),
+)
 
 
 def make(sizes, seed=0, batch_size=1, sampler=DefaultSampler, shuffle=True, **kwargs):
@@ -38,7 +40,7 @@ def batches_of(sampler, epoch):
 
 
 def task_of(sampler, batch):
-    task, = {task for task, indices in sampler.ranges.items() for index in batch if index in indices}
+    (task,) = {task for task, indices in sampler.ranges.items() for index in batch if index in indices}
     return task
 
 
@@ -71,19 +73,23 @@ def test_order_of_the_tasks_in_the_config_does_not_matter_unless_it_is_given():
 
 
 def test_schedules_follow_the_seed_and_the_epoch():
-    schedules = {(seed, epoch): tuple(make(dict(vqa=30, gqa=40), seed).schedule(epoch))
-                 for seed in (0, 42) for epoch in (0, 1)}
+    schedules = {
+        (seed, epoch): tuple(make(dict(vqa=30, gqa=40), seed).schedule(epoch)) for seed in (0, 42) for epoch in (0, 1)
+    }
     assert len(set(schedules.values())) == 4
 
 
-@pytest.mark.parametrize('mixing, counts', [
-    # 16 batches; n^(1/2) = 3, 2, sqrt(3): shares 7.13, 4.75, 4.12.
-    (dict(mixing='temperature', temperature=2), dict(vqa=7, gqa=5, caption=4)),
-    (dict(mixing='temperature', temperature=1), dict(vqa=9, gqa=4, caption=3)),
-    (dict(mixing='temperature', temperature=1e9), dict(vqa=6, gqa=5, caption=5)),
-    (dict(mixing='balanced'), dict(vqa=5, gqa=5, caption=5)),
-    (dict(mixing='proportional'), dict(vqa=9, gqa=4, caption=3)),
-])
+@pytest.mark.parametrize(
+    'mixing, counts',
+    [
+        # 16 batches; n^(1/2) = 3, 2, sqrt(3): shares 7.13, 4.75, 4.12.
+        (dict(mixing='temperature', temperature=2), dict(vqa=7, gqa=5, caption=4)),
+        (dict(mixing='temperature', temperature=1), dict(vqa=9, gqa=4, caption=3)),
+        (dict(mixing='temperature', temperature=1e9), dict(vqa=6, gqa=5, caption=5)),
+        (dict(mixing='balanced'), dict(vqa=5, gqa=5, caption=5)),
+        (dict(mixing='proportional'), dict(vqa=9, gqa=4, caption=3)),
+    ],
+)
 def test_batches_per_epoch(mixing, counts):
     sampler = make(dict(vqa=9, gqa=4, caption=3), **mixing)
     assert sampler.counts == counts and len(sampler) == sum(counts.values())
@@ -97,9 +103,9 @@ def test_small_sets_are_repeated_and_large_ones_seen_evenly():
     large, small = [i for i in drawn if i < 7], [i for i in drawn if i >= 7]
     assert len(large) == len(small) == 20
     for walk in range(20 // 7):
-        assert sorted(large[7 * walk:7 * walk + 7]) == list(range(7))
+        assert sorted(large[7 * walk : 7 * walk + 7]) == list(range(7))
     for walk in range(20 // 3):
-        assert sorted(small[3 * walk:3 * walk + 3]) == [7, 8, 9]
+        assert sorted(small[3 * walk : 3 * walk + 3]) == [7, 8, 9]
     assert large[:7] != large[7:14]
 
 
@@ -120,9 +126,12 @@ def draw(rank, world, port, out):
 
 def slow_epochs(case, world, epochs):
     """Batches of each rank, from the definition: whole walks are dealt to the ranks like cards, then cut up."""
-    counts = dict(proportional=dict(caption=1, gqa=2, vqa=2), balanced=dict(caption=1, gqa=1, vqa=1),
-                  # 5 batches; cube roots 1, 1.26, 1.26: shares 1.42, 1.79, 1.79.
-                  temperature=dict(caption=1, gqa=2, vqa=2))[case]
+    counts = dict(
+        proportional=dict(caption=1, gqa=2, vqa=2),
+        balanced=dict(caption=1, gqa=1, vqa=1),
+        # 5 batches; cube roots 1, 1.26, 1.26: shares 1.42, 1.79, 1.79.
+        temperature=dict(caption=1, gqa=2, vqa=2),
+    )[case]
     starts, size = dict(vqa=0, gqa=11, caption=16), dict(vqa=2, gqa=1, caption=2)
     ranks = [[] for _ in range(world)]
     queues = [{task: [] for task in SIZES} for _ in range(world)]
@@ -134,8 +143,8 @@ def slow_epochs(case, world, epochs):
             for rank in range(world):
                 hand = [starts[task] + order[i] for i in range(rank, len(order), world)]
                 while hand:
-                    queues[rank][task].append(hand[:size[task]])
-                    hand = hand[size[task]:]
+                    queues[rank][task].append(hand[: size[task]])
+                    hand = hand[size[task] :]
     for epoch in range(epochs):
         steps = [task for task in sorted(counts) for _ in range(counts[task])]
         random.Random(5 + epoch).shuffle(steps)
@@ -174,16 +183,19 @@ def test_sets_that_cannot_be_mixed_are_refused(tasks, message):
         MultiTaskDataset(tasks)
 
 
-@pytest.mark.parametrize('options, message', [
-    (dict(batch_sizes=dict(vqa=2, nlvr=2)), 'batch_sizes names nlvr; the set has the tasks vqa, gqa'),
-    (dict(batch_sizes=dict(vqa=0)), "1 or more, got {'vqa': 0}"),
-    (dict(order=['vqa']), 'order is vqa; the set has the tasks vqa, gqa'),
-    (dict(order=['vqa', 'gqa', 'gqa']), 'order is vqa, gqa, gqa'),
-    (dict(mixing='roundrobin'), "'roundrobin', valid: proportional, balanced, temperature"),
-    (dict(mixing='temperature'), 'set both or neither'),
-    (dict(temperature=2), 'set both or neither'),
-    (dict(mixing='temperature', temperature=0.5), '1 or more, got 0.5'),
-])
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(batch_sizes=dict(vqa=2, nlvr=2)), 'batch_sizes names nlvr; the set has the tasks vqa, gqa'),
+        (dict(batch_sizes=dict(vqa=0)), "1 or more, got {'vqa': 0}"),
+        (dict(order=['vqa']), 'order is vqa; the set has the tasks vqa, gqa'),
+        (dict(order=['vqa', 'gqa', 'gqa']), 'order is vqa, gqa, gqa'),
+        (dict(mixing='roundrobin'), "'roundrobin', valid: proportional, balanced, temperature"),
+        (dict(mixing='temperature'), 'set both or neither'),
+        (dict(temperature=2), 'set both or neither'),
+        (dict(mixing='temperature', temperature=0.5), '1 or more, got 0.5'),
+    ],
+)
 def test_options_that_do_not_fit_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         make(dict(vqa=4, gqa=4), **options)
@@ -195,7 +207,12 @@ def test_other_samplers_and_sets_are_refused():
         TaskMixingBatchSampler(InfiniteSampler(dataset, seed=0), 2)
     with pytest.raises(ValueError, match='round_up'):
         TaskMixingBatchSampler(DefaultSampler(dataset, seed=0, round_up=False), 2)
-    loader = dict(dataset=dict(type='MultiTaskDataset', tasks=dict(vqa=range(9))), batch_size=2, num_batch_per_epoch=2,
-                  sampler=dict(type='DefaultSampler'), batch_sampler=dict(type='TaskMixingBatchSampler'))
+    loader = dict(
+        dataset=dict(type='MultiTaskDataset', tasks=dict(vqa=range(9))),
+        batch_size=2,
+        num_batch_per_epoch=2,
+        sampler=dict(type='DefaultSampler'),
+        batch_sampler=dict(type='TaskMixingBatchSampler'),
+    )
     with pytest.raises(TypeError, match='no num_batch_per_epoch'):
         Runner.build_dataloader(loader, seed=0)

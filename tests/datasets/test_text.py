@@ -6,24 +6,27 @@ from vlpeft.datasets.transforms import clean_caption
 from vlpeft.registry import TRANSFORMS
 
 
-@pytest.mark.parametrize('text, cleaned', [
-    ('A Man, RUNNING!', 'a man, running'),
-    ('.!"()*#:;~', ''),
-    ('one.two(three)four:five', 'one two three four five'),
-    ("it's a dog-show / 50% off? [yes] & <no>", "it's a dog-show / 50% off? [yes] & <no>"),
-    ('  two   blanks \n', 'two blanks'),
-    ('Été à la MER', 'été à la mer'),
-    ('a ... b', 'a b'),
-    ('a\tb c', 'a\tb c'),
-    ('a\t\tb\t c \nd', 'a b c d'),
-    ('a\nb', 'a\nb'),
-    ('a.\tb', 'a b'),
-    ('\ta', '\ta'),
-    ('a\t', 'a\t'),
-    ('a\n', 'a'),
-    ('a b.\n', 'a b'),
-    ('', ''),
-])
+@pytest.mark.parametrize(
+    'text, cleaned',
+    [
+        ('A Man, RUNNING!', 'a man, running'),
+        ('.!"()*#:;~', ''),
+        ('one.two(three)four:five', 'one two three four five'),
+        ("it's a dog-show / 50% off? [yes] & <no>", "it's a dog-show / 50% off? [yes] & <no>"),
+        ('  two   blanks \n', 'two blanks'),
+        ('Été à la MER', 'été à la mer'),
+        ('a ... b', 'a b'),
+        ('a\tb c', 'a\tb c'),
+        ('a\t\tb\t c \nd', 'a b c d'),
+        ('a\nb', 'a\nb'),
+        ('a.\tb', 'a b'),
+        ('\ta', '\ta'),
+        ('a\t', 'a\t'),
+        ('a\n', 'a'),
+        ('a b.\n', 'a b'),
+        ('', ''),
+    ],
+)
 def test_punctuation_case_and_blanks(text, cleaned):
     assert clean_caption(text) == cleaned
     assert clean_caption(cleaned) == cleaned

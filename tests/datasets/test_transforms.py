@@ -1,11 +1,11 @@
 """Clip transforms treat all frames alike and keep the item contract."""
 
-from tests import media
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tests import media
 from vlpeft.datasets.readers import ClipError
 from vlpeft.datasets.transforms import rand_augment
 from vlpeft.datasets.transforms.rand_augment import OPERATIONS
@@ -23,12 +23,15 @@ def apply(config, clip):
     return TRANSFORMS.build(config)(dict(clip=clip))['clip']
 
 
-@pytest.mark.parametrize('config, changes', [
-    (dict(type='ClipRandomResizedCrop', size=32), True),
-    (dict(type='ClipRandomFlip', prob=1.0), True),
-    (dict(type='ClipRandAugment', num_ops=3, magnitude=9), True),
-    (dict(type='ClipResize', size=32), True),
-])
+@pytest.mark.parametrize(
+    'config, changes',
+    [
+        (dict(type='ClipRandomResizedCrop', size=32), True),
+        (dict(type='ClipRandomFlip', prob=1.0), True),
+        (dict(type='ClipRandAugment', num_ops=3, magnitude=9), True),
+        (dict(type='ClipResize', size=32), True),
+    ],
+)
 def test_all_frames_of_a_constant_clip_stay_identical(config, changes):
     clip = textured(frames=5)
     torch.manual_seed(0)
@@ -80,8 +83,11 @@ def test_histogram_operations_measure_the_whole_clip(name):
 
 def test_rand_augment_applies_num_ops_draws_from_all_operations(monkeypatch):
     applied = []
-    monkeypatch.setattr(rand_augment, 'OPERATIONS', {
-        name: lambda clip, s, r, name=name: (applied.append((name, s, r)), clip)[1] for name in OPERATIONS})
+    monkeypatch.setattr(
+        rand_augment,
+        'OPERATIONS',
+        {name: lambda clip, s, r, name=name: (applied.append((name, s, r)), clip)[1] for name in OPERATIONS},
+    )
     augment = TRANSFORMS.build(dict(type='ClipRandAugment', num_ops=2, magnitude=5))
     torch.manual_seed(0)
     for _ in range(200):
@@ -152,11 +158,14 @@ def test_load_clip_reads_an_image_as_one_frame(tmp_path):
     np.testing.assert_array_equal(results['clip'][0].permute(1, 2, 0).numpy(), np.asarray(Image.open(path)))
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (dict(num_frames=0), 'num_frames must be at least 1, got 0'),
-    (dict(sampling='uniform'), "unknown sampling 'uniform'; valid: random, middle"),
-    (dict(reader=dict(type='GifReader')), 'GifReader'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (dict(num_frames=0), 'num_frames must be at least 1, got 0'),
+        (dict(sampling='uniform'), "unknown sampling 'uniform'; valid: random, middle"),
+        (dict(reader=dict(type='GifReader')), 'GifReader'),
+    ],
+)
 def test_load_clip_refuses_wrong_arguments(arguments, message):
     with pytest.raises((ValueError, KeyError), match=message):
         TRANSFORMS.build(dict(type='LoadClip', **arguments))

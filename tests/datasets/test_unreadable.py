@@ -14,7 +14,7 @@ from vlpeft.registry import DATASETS
 PIPELINE = [dict(type='LoadClip', num_frames=2), dict(type='PackClip')]
 
 
-def make_set(folder, good, broken=('gone.mp4', )):
+def make_set(folder, good, broken=('gone.mp4',)):
     """``good`` readable clips, each naming itself by its frames' numbers, then the broken ones."""
     frames = media.numbered_frames(good)
     for number in range(good):
@@ -48,7 +48,9 @@ def test_training_replaces_deterministically_counts_and_lists(tmp_path, caplog):
     account = dataset.unreadable
     assert (account.fetched, account.replaced) == (3, 3)
     assert account.reasons == {
-        str(tmp_path / 'gone.mp4'): 'no such file', str(tmp_path / 'silent.mp4'): 'audio-only, no video track'}
+        str(tmp_path / 'gone.mp4'): 'no such file',
+        str(tmp_path / 'silent.mp4'): 'audio-only, no video track',
+    }
 
 
 def test_the_first_failure_of_an_early_batch_does_not_end_a_run_but_many_do(tmp_path):
@@ -105,10 +107,19 @@ def test_a_test_that_may_skip_marks_the_clip_and_keeps_its_annotation(tmp_path):
     items = [dataset[index] for index in range(5)]
     samples = [item['data_samples'] for item in items]
     assert [sample.get('unreadable') for sample in samples] == [
-        None, None, None, 'no such file', 'audio-only, no video track']
+        None,
+        None,
+        None,
+        'no such file',
+        'audio-only, no video track',
+    ]
     assert [(sample.name, sample.clip_id, sample.text_ids, sample.texts) for sample in samples[3:]] == [
-        ('gone.mp4', 3, [3], ['text of gone.mp4']), ('silent.mp4', 4, [4], ['text of silent.mp4'])]
+        ('gone.mp4', 3, [3], ['text of gone.mp4']),
+        ('silent.mp4', 4, [4], ['text of silent.mp4']),
+    ]
     assert all(item['inputs'].shape == items[0]['inputs'].shape for item in items)
     assert dataset.text_to_clip == [0, 1, 2, 3, 4]
     assert dataset.unreadable.reasons == {
-        str(tmp_path / 'gone.mp4'): 'no such file', str(tmp_path / 'silent.mp4'): 'audio-only, no video track'}
+        str(tmp_path / 'gone.mp4'): 'no such file',
+        str(tmp_path / 'silent.mp4'): 'audio-only, no video track',
+    }

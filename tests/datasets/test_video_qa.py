@@ -38,13 +38,25 @@ def infos(dataset):
 
 def test_msrvtt_as_published(root):
     first, second = infos(build(root / 'msrvtt', test_mode=True, answers_from='train_qa.json'))
-    assert first == dict(name='video1', path=str(root / 'msrvtt/videos/video1.mp4'), media='video',
-                         question='where is it?', question_id=90, gold=['beach'], label=dict(beach=1.0),
-                         question_type='where', sample_idx=0)
+    assert first == dict(
+        name='video1',
+        path=str(root / 'msrvtt/videos/video1.mp4'),
+        media='video',
+        question='where is it?',
+        question_id=90,
+        gold=['beach'],
+        label=dict(beach=1.0),
+        question_type='where',
+        sample_idx=0,
+    )
     assert (second['question_id'], second['question_type']) == (91, 'what')
     train = infos(build(root / 'msrvtt', 'train_qa.json'))
     assert [(info['name'], info['answers'], info['weights']) for info in train] == [
-        ('video0', ['cat'], [1.0]), ('video0', ['man'], [1.0]), ('video1', ['two'], [1.0]), ('video1', ['cat'], [1.0])]
+        ('video0', ['cat'], [1.0]),
+        ('video0', ['man'], [1.0]),
+        ('video1', ['two'], [1.0]),
+        ('video1', ['cat'], [1.0]),
+    ]
 
 
 def test_msvd_names_come_from_the_mapping_and_files_may_be_re_encoded(root):
@@ -55,20 +67,27 @@ def test_msvd_names_come_from_the_mapping_and_files_may_be_re_encoded(root):
 
 @pytest.mark.parametrize('write, name', [(write_json, 'named.json'), (write_lines, 'named.jsonl')])
 def test_lists_and_lines_that_name_the_video(root, write, name):
-    write(root / 'msrvtt' / name, [
-        dict(video='video1.mp4', question='where is it?', question_id=90, answer='beach'),
-        dict(video='video0', question='what sleeps?', question_id=91, answer='cat')])
+    write(
+        root / 'msrvtt' / name,
+        [
+            dict(video='video1.mp4', question='where is it?', question_id=90, answer='beach'),
+            dict(video='video0', question='what sleeps?', question_id=91, answer='cat'),
+        ],
+    )
     assert infos(build(root / 'msrvtt', name, test_mode=True)) == infos(build(root / 'msrvtt', test_mode=True))
 
 
-@pytest.mark.parametrize('record, message', [
-    (dict(question='x', answer='y', id=1), "'video_id' must be an integer; keys found: question, answer, id"),
-    (dict(video_id='0', question='x', answer='y', id=1), "'video_id' must be an integer"),
-    (dict(video_id=0, question='x', answer='y'), "'question_id' must be an integer or a text"),
-    (dict(video_id=0, answer='y', id=1), "'question' must be a text"),
-    (dict(video_id=0, question='x', answer='', id=1), "'answer' must be a text"),
-    (dict(video='../../x.mp4', question='x', answer='y', id=1), 'outside the data root'),
-])
+@pytest.mark.parametrize(
+    'record, message',
+    [
+        (dict(question='x', answer='y', id=1), "'video_id' must be an integer; keys found: question, answer, id"),
+        (dict(video_id='0', question='x', answer='y', id=1), "'video_id' must be an integer"),
+        (dict(video_id=0, question='x', answer='y'), "'question_id' must be an integer or a text"),
+        (dict(video_id=0, answer='y', id=1), "'question' must be a text"),
+        (dict(video_id=0, question='x', answer='', id=1), "'answer' must be a text"),
+        (dict(video='../../x.mp4', question='x', answer='y', id=1), 'outside the data root'),
+    ],
+)
 def test_broken_annotations_are_named(root, record, message):
     write_json(root / 'msrvtt' / 'broken.json', [*published(TEST), record])
     with pytest.raises(AnnotationError, match=rf'broken.json:\d+: entry\[2\]: .*{message}'):
@@ -98,13 +117,16 @@ def test_configs_load_train_and_evaluate_the_test_split(root, name, folder):
         loader.pop('worker_init_fn', None)
         loader.dataset.data_root = str(root / folder)
         loaders[part] = Runner.build_dataloader(loader, seed=0)
-    batch, = loaders['train']
+    (batch,) = loaders['train']
     assert batch['inputs'].shape == (4, 8, 3, 224, 224)
-    batch, = loaders['test']
+    (batch,) = loaders['test']
     assert batch['inputs'].shape == (2, 8, 3, 224, 224)
     answers = loaders['test'].dataset.answer_list
     assert answers == ['cat', 'man', 'two']
     metric = METRICS.build(config.test_evaluator)
     metric.process(None, [dict(sample.to_dict(), pred_answer=answers[0]) for sample in batch['data_samples']])
-    assert metric.evaluate(2) == {'open_ended/accuracy': 50.0, 'open_ended/question_type/what': 100.0,
-                                  'open_ended/question_type/where': 0.0}
+    assert metric.evaluate(2) == {
+        'open_ended/accuracy': 50.0,
+        'open_ended/question_type/what': 100.0,
+        'open_ended/question_type/where': 0.0,
+    }

@@ -18,8 +18,12 @@ def test_yaml_and_json_say_what_python_says(tmp_path):
     """Bases, values of bases and predefined texts as MMEngine's reader has them."""
     written(tmp_path, 'base.yml', 'lr: 0.5\nmodel: {type: Retriever, text: {width: 4, depth: 2}}\n')
     written(tmp_path, 'middle.json', json.dumps(dict(_base_='base.yml', model=dict(text=dict(depth=3)))))
-    path = written(tmp_path, 'top.yaml', '_base_: [middle.json]\nwork_dir: "runs/{{ fileBasenameNoExtension }}"\n'
-                   'optimizer: {type: mmengine.AdamW, lr: {{_base_.lr}} }\n')
+    path = written(
+        tmp_path,
+        'top.yaml',
+        '_base_: [middle.json]\nwork_dir: "runs/{{ fileBasenameNoExtension }}"\n'
+        'optimizer: {type: mmengine.AdamW, lr: {{_base_.lr}} }\n',
+    )
     cfg = read_config(path)
     assert cfg.model.to_dict() == dict(type='Retriever', text=dict(width=4, depth=3))
     assert cfg.work_dir == 'runs/top' and cfg.optimizer.lr == 0.5
@@ -31,31 +35,37 @@ def test_yaml_and_json_say_what_python_says(tmp_path):
 RUN = "!!python/object/apply:os.mkdir ['{marker}']"
 
 
-@pytest.mark.parametrize('name, text, problem', [
-    ('a.yaml', f'model: 1\nlr: {RUN}\n', r'a\.yaml:2: not plain YAML .*python/object'),
-    ('a.yml', f'_base_: {RUN}\n', r'a\.yml:1: not plain YAML'),
-    ('a.yaml', '_base_: run.yml\n', r'run\.yml:1: not plain YAML'),
-    ('a.yaml', '_base_: run.py\n', r"'run\.py' is no YAML or JSON"),
-    ('a.json', '{"_base_": ["mmpretrain::resnet/resnet18_8xb32_in1k.py"]}', 'is no YAML or JSON'),
-    ('a.yaml', 'x: {custom_imports: {imports: [run]}}\n', r'x\.custom_imports imports modules'),
-    ('a.json', '{"hooks": [{"type": "os.mkdir", "path": "{marker}"}]}', r"hooks\.0\.type='os\.mkdir'"),
-    ('a.yaml', 'model: {type: mmengine.load, file: x.pkl}\n', r"model\.type='mmengine\.load'"),
-    ('a.yaml', 'optim_wrapper: {constructor: run.Runs}\n', r"constructor='run\.Runs'"),
-    ('a.yaml', '_base_: named.json\nmodel: {type: {{_base_.name}} }\n', r"model\.type='os\.mkdir'"),
-    ('a.yaml', 'runner_type: run.Runs\n', 'runner_type'),
-    ('a.yaml', 'model: {type: X, _scope_: run}\n', r"model\._scope_='run'; choose from vlpeft"),
-    ('a.yaml', 'source: "http://host/{{$HOME:x}}"\n', 'source asks for an environment variable'),
-    ('a.yaml', 'a: [1, 2\nb: 3\n', r'a\.yaml:\d: not plain YAML'),
-    ('a.json', '{"a": 1,\n}', r'a\.json:2: not plain JSON'),
-    ('a.json', '[' * 100_000, 'not plain JSON'),
-    ('a.yaml', 'a: &a [1]\n' + ''.join(
-        f'b{i}: &b{i} [{", ".join([f"*b{i - 1}" if i else "*a"] * 9)}]\n' for i in range(12)),
-     'more than 100,000 settings'),
-    ('a.yaml', 'a: &a [*a]\n', 'holds itself'),
-    ('a.yaml', '_base_: a.yaml\n', 'inherits itself'),
-    ('a.yaml', 'just a text', 'holds no settings, but str'),
-    ('a.yaml', '_base_: nowhere.yaml\n', r'nowhere\.yaml does not exist, which .*a\.yaml inherits'),
-])
+@pytest.mark.parametrize(
+    'name, text, problem',
+    [
+        ('a.yaml', f'model: 1\nlr: {RUN}\n', r'a\.yaml:2: not plain YAML .*python/object'),
+        ('a.yml', f'_base_: {RUN}\n', r'a\.yml:1: not plain YAML'),
+        ('a.yaml', '_base_: run.yml\n', r'run\.yml:1: not plain YAML'),
+        ('a.yaml', '_base_: run.py\n', r"'run\.py' is no YAML or JSON"),
+        ('a.json', '{"_base_": ["mmpretrain::resnet/resnet18_8xb32_in1k.py"]}', 'is no YAML or JSON'),
+        ('a.yaml', 'x: {custom_imports: {imports: [run]}}\n', r'x\.custom_imports imports modules'),
+        ('a.json', '{"hooks": [{"type": "os.mkdir", "path": "{marker}"}]}', r"hooks\.0\.type='os\.mkdir'"),
+        ('a.yaml', 'model: {type: mmengine.load, file: x.pkl}\n', r"model\.type='mmengine\.load'"),
+        ('a.yaml', 'optim_wrapper: {constructor: run.Runs}\n', r"constructor='run\.Runs'"),
+        ('a.yaml', '_base_: named.json\nmodel: {type: {{_base_.name}} }\n', r"model\.type='os\.mkdir'"),
+        ('a.yaml', 'runner_type: run.Runs\n', 'runner_type'),
+        ('a.yaml', 'model: {type: X, _scope_: run}\n', r"model\._scope_='run'; choose from vlpeft"),
+        ('a.yaml', 'source: "http://host/{{$HOME:x}}"\n', 'source asks for an environment variable'),
+        ('a.yaml', 'a: [1, 2\nb: 3\n', r'a\.yaml:\d: not plain YAML'),
+        ('a.json', '{"a": 1,\n}', r'a\.json:2: not plain JSON'),
+        ('a.json', '[' * 100_000, 'not plain JSON'),
+        (
+            'a.yaml',
+            'a: &a [1]\n'
+            + ''.join(f'b{i}: &b{i} [{", ".join([f"*b{i - 1}" if i else "*a"] * 9)}]\n' for i in range(12)),
+            'more than 100,000 settings',
+        ),
+        ('a.yaml', 'a: &a [*a]\n', 'holds itself'),
+        ('a.yaml', '_base_: a.yaml\n', 'inherits itself'),
+        ('a.yaml', 'just a text', 'holds no settings, but str'),
+        ('a.yaml', '_base_: nowhere.yaml\n', r'nowhere\.yaml does not exist, which .*a\.yaml inherits'),
+    ],
+)
 def test_what_only_a_program_may_is_refused(tmp_path, monkeypatch, name, text, problem):
     marker = tmp_path / 'marker'
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -41,8 +41,7 @@ def computed(monkeypatch):
 def lines(monkeypatch):
     """What the run's loggers say."""
     found = []
-    monkeypatch.setattr(logging.Handler, 'handle',
-                        lambda self, record: found.append(record.getMessage()))
+    monkeypatch.setattr(logging.Handler, 'handle', lambda self, record: found.append(record.getMessage()))
     return found
 
 
@@ -59,7 +58,8 @@ def test_losses_are_identical_and_the_encoder_runs_once_for_each_file(data, comp
     train(cached_config(data, 'cached', cache={}))
     assert sum(computed) == FILES
     assert noted(cached_config(data, 'cached'))['losses'] == pytest.approx(
-        noted(cached_config(data, 'plain'))['losses'], rel=1e-6)
+        noted(cached_config(data, 'plain'))['losses'], rel=1e-6
+    )
     computed.clear()
     train(cached_config(data, 'again', cache={}))
     assert computed == []
@@ -104,14 +104,26 @@ def test_rows_of_a_changed_file_are_not_used(data, computed, lines):
     assert len(list((data / 'cache').glob('*'))) == 1
 
 
-@pytest.mark.parametrize('change, key', [
-    (dict(randomness=dict(seed=8)), 'weights'),
-    (dict(steps=[dict(type='ClipResize', size=16)]), 'transforms'),
-    (dict(optim_wrapper=dict(type='MixedPrecisionOptimWrapper', optimizer=dict(type='AdamW', lr=0.02),
-                             constructor='TrainableOptimWrapperConstructor')), 'precision')])
+@pytest.mark.parametrize(
+    'change, key',
+    [
+        (dict(randomness=dict(seed=8)), 'weights'),
+        (dict(steps=[dict(type='ClipResize', size=16)]), 'transforms'),
+        (
+            dict(
+                optim_wrapper=dict(
+                    type='MixedPrecisionOptimWrapper',
+                    optimizer=dict(type='AdamW', lr=0.02),
+                    constructor='TrainableOptimWrapperConstructor',
+                )
+            ),
+            'precision',
+        ),
+    ],
+)
 def test_another_encoder_transform_or_precision_gets_its_own_folder(data, computed, lines, change, key):
     train(cached_config(data, 'first', cache={}, epochs=1))
-    before, = (data / 'cache').glob('*')
+    (before,) = (data / 'cache').glob('*')
     content = {path: path.read_bytes() for path in before.iterdir()}
     computed.clear()
     train(cached_config(data, 'second', cache={}, epochs=1, **change))
@@ -130,12 +142,16 @@ def test_a_random_step_is_refused_by_name(data):
 
 def test_views_are_fixed_and_seeded_and_all_are_drawn(data):
     runner = train(cached_config(data, 'run', cache=dict(views=8), steps=[FLIP], epochs=1))
-    served, plain = runner.train_dataloader.dataset.dataset, DATASETS.build(dict(
-        type='JSONLCaption', ann_file=str(data / 'set.jsonl'), pipeline=[*LOAD, FLIP, *TEXT]))
+    served, plain = (
+        runner.train_dataloader.dataset.dataset,
+        DATASETS.build(dict(type='JSONLCaption', ann_file=str(data / 'set.jsonl'), pipeline=[*LOAD, FLIP, *TEXT])),
+    )
     plain.full_init()
     model, wanted = runner.model.eval(), []
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (
-        (122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.32316305)))
+    mean, std = (
+        torch.tensor(values).view(3, 1, 1)
+        for values in ((122.7709383, 116.7460125, 104.09373615), (68.5005327, 66.6321579, 70.32316305))
+    )
     for view in range(8):
         torch.manual_seed(seed_of(f'{os.path.abspath(data / "4.png")}|-|{view}'))
         pixels = plain[8]['inputs']

@@ -49,8 +49,13 @@ def folder(tmp_path_factory):
 def config_of(folder: Path, name: str, bad: int | None = None, guard=None, hooks=(), batch_size: int = 4, **overrides):
     """A run of 10 iterations in two epochs; picture ``bad`` overflows."""
     model = perceptual_config(vocabulary=str(folder / 'opt'), base_checkpoint=dict(source=str(folder / 'base.pth')))
-    config = run_config(folder, name, batch_size, model, custom_hooks=[
-        dict(type='CountUpdates'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook'), *hooks])
+    config = run_config(
+        folder,
+        name,
+        batch_size,
+        model,
+        custom_hooks=[dict(type='CountUpdates'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook'), *hooks],
+    )
     config.default_hooks.finite_guard = dict(type='FiniteGuardHook', **(guard or {}))
     if bad is not None:
         config.train_dataloader.dataset = dict(type='OverflowingPictures', count=20, bad=bad)
@@ -68,23 +73,24 @@ def batches(config) -> list[BadBatch]:
 
 @pytest.mark.parametrize('variant', ['plain', 'amp', 'by value', 'unclipped'])
 def test_a_loss_that_is_not_finite_ends_the_run_before_the_update(folder, variant):
-    options = dict(plain={}, amp={'optim_wrapper.type': 'MixedPrecisionOptimWrapper'},
-                   unclipped={'optim_wrapper.clip_grad': None})
+    options = dict(
+        plain={}, amp={'optim_wrapper.type': 'MixedPrecisionOptimWrapper'}, unclipped={'optim_wrapper.clip_grad': None}
+    )
     options['by value'] = {'optim_wrapper.clip_grad': dict(_delete_=True, type='value', clip_value=0.1)}
     config = config_of(folder, f'loss {variant}', bad=BAD, **options[variant])
     runner = build_runner(config)
     before = {}
 
     class NoteWeights(Hook):
-
         def before_train_iter(self, runner, batch_idx, data_batch=None):
-            before.update({name: param.detach().clone() for name, param in runner.model.named_parameters()
-                           if param.requires_grad})
+            before.update(
+                {name: param.detach().clone() for name, param in runner.model.named_parameters() if param.requires_grad}
+            )
 
     runner.register_hook(NoteWeights())
     with pytest.raises(NonFiniteStepError) as caught:
         runner.train()
-    batch, = batches(config)
+    (batch,) = batches(config)
     assert f'question_id {BAD}' in batch.samples and len(batch.samples) == 4
     stopped = runner.iter + 1
     assert recorded(runner).updates == list(range(stopped - 1)) and batch.iteration == stopped
@@ -99,8 +105,12 @@ def test_a_loss_that_is_not_finite_ends_the_run_before_the_update(folder, varian
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])
 @pytest.mark.parametrize('clip', [None, dict(max_norm=0.5), dict(_delete_=True, type='value', clip_value=0.1)])
 def test_gradients_that_are_not_finite_end_the_run_though_losses_are(folder, clip, value):
-    config = config_of(folder, f'gradient {clip} {value}', hooks=[
-        dict(type='SpoilGradient', iterations=[6], value=value)], **{'optim_wrapper.clip_grad': clip})
+    config = config_of(
+        folder,
+        f'gradient {clip} {value}',
+        hooks=[dict(type='SpoilGradient', iterations=[6], value=value)],
+        **{'optim_wrapper.clip_grad': clip},
+    )
     runner = build_runner(config)
     with pytest.raises(NonFiniteStepError, match=r'iteration 7: the gradient norm is (nan|inf) \(adapter\.'):
         runner.train()
@@ -108,8 +118,11 @@ def test_gradients_that_are_not_finite_end_the_run_though_losses_are(folder, cli
     # The first epoch's checkpoints are as good as they were.
     names = digests(config.work_dir)
     assert set(names) == {'epoch_1.pth', 'best_toy_count_epoch_1.pth'}
-    assert all(value.isfinite().all() for name in names
-               for value in read_checkpoint(f'{config.work_dir}/{name}')['state_dict'].values())
+    assert all(
+        value.isfinite().all()
+        for name in names
+        for value in read_checkpoint(f'{config.work_dir}/{name}')['state_dict'].values()
+    )
 
 
 def test_a_norm_beyond_float32_is_not_finite_though_each_gradient_is(folder):
@@ -120,22 +133,30 @@ def test_a_norm_beyond_float32_is_not_finite_though_each_gradient_is(folder):
 
 def test_bad_steps_are_left_out_and_logged_until_there_are_too_many(folder):
     """A run that leaves out two updates ends with the weights of one that never had them."""
-    config = config_of(folder, 'skipping', guard=dict(max_bad_steps=2), hooks=[
-        dict(type='SpoilGradient', iterations=[3, 8])])
+    config = config_of(
+        folder, 'skipping', guard=dict(max_bad_steps=2), hooks=[dict(type='SpoilGradient', iterations=[3, 8])]
+    )
     runner = build_runner(config)
     runner.train()
     assert recorded(runner).updates == [0, 1, 2, 4, 5, 6, 7, 9]
-    log, = Path(config.work_dir).glob('*/*.log')
+    (log,) = Path(config.work_dir).glob('*/*.log')
     lines = [line for line in log.read_text().splitlines() if 'is left out' in line]
     assert [re.search(r'\((\d of max_bad_steps=2)\)\. iteration (\d+):', line).groups() for line in lines] == [
-        ('1 of max_bad_steps=2', '4'), ('2 of max_bad_steps=2', '9')]
+        ('1 of max_bad_steps=2', '4'),
+        ('2 of max_bad_steps=2', '9'),
+    ]
     assert [batch.iteration for batch in batches(config)] == [4, 9]
     state = runner.optim_wrapper.optimizer.state_dict()['state']
     assert {int(entry['step']) for entry in state.values()} == {8}
     # The count is the run's, not the process's: the resumed half allows one less.
-    again = config_of(folder, 'skipping', guard=dict(max_bad_steps=2), resume=True,
-                      load_from=f'{config.work_dir}/epoch_1.pth', hooks=[
-                          dict(type='SpoilGradient', iterations=[6, 8])])
+    again = config_of(
+        folder,
+        'skipping',
+        guard=dict(max_bad_steps=2),
+        resume=True,
+        load_from=f'{config.work_dir}/epoch_1.pth',
+        hooks=[dict(type='SpoilGradient', iterations=[6, 8])],
+    )
     with pytest.raises(NonFiniteStepError, match=r'max_bad_steps=2\)\. iteration 9'):
         build_runner(again).train()
 
@@ -162,8 +183,12 @@ def test_the_guard_changes_nothing_of_a_run_that_is_finite(folder):
 def test_with_accumulated_gradients_the_batch_is_named_that_was_bad(folder, where):
     """Updates follow iterations 2, 4, 5 of each epoch of 5 batches."""
     iteration = dict(first=5, last=6)[where]
-    config = config_of(folder, f'accumulating {where}', hooks=[dict(type='SpoilGradient', iterations=[iteration])],
-                       **{'optim_wrapper.accumulative_counts': 2})
+    config = config_of(
+        folder,
+        f'accumulating {where}',
+        hooks=[dict(type='SpoilGradient', iterations=[iteration])],
+        **{'optim_wrapper.accumulative_counts': 2},
+    )
     runner = build_runner(config)
     with pytest.raises(NonFiniteStepError, match=f'iteration {iteration + 1}: the gradient norm is nan'):
         runner.train()
@@ -171,7 +196,7 @@ def test_with_accumulated_gradients_the_batch_is_named_that_was_bad(folder, wher
     assert [batch.iteration for batch in batches(config)] == [iteration + 1]
 
 
-def scaled(runner, scale: float = 2.**16):
+def scaled(runner, scale: float = 2.0**16):
     """Gives a run the loss scaling of float16, which needs no GPU."""
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.optim_wrapper.loss_scaler = torch.amp.GradScaler('cpu', enabled=True, init_scale=scale)
@@ -180,18 +205,30 @@ def scaled(runner, scale: float = 2.**16):
 
 def test_a_loss_scaler_may_leave_out_updates_but_not_for_ever(folder):
     amp = {'optim_wrapper.type': 'MixedPrecisionOptimWrapper'}
-    some = scaled(build_runner(config_of(folder, 'some overflows', hooks=[
-        dict(type='SpoilGradient', iterations=[0, 1, 5], value=float('inf'))], **amp)))
+    some = scaled(
+        build_runner(
+            config_of(
+                folder,
+                'some overflows',
+                hooks=[dict(type='SpoilGradient', iterations=[0, 1, 5], value=float('inf'))],
+                **amp,
+            )
+        )
+    )
     some.train()
     assert recorded(some).updates == [2, 3, 4, 6, 7, 8, 9]
-    assert some.optim_wrapper.loss_scaler.get_scale() == 2.**13
-    every = config_of(folder, 'overflows', hooks=[
-        dict(type='SpoilGradient', iterations=range(2, 100), value=float('inf'))], **amp)
+    assert some.optim_wrapper.loss_scaler.get_scale() == 2.0**13
+    every = config_of(
+        folder, 'overflows', hooks=[dict(type='SpoilGradient', iterations=range(2, 100), value=float('inf'))], **amp
+    )
     every.train_cfg.max_epochs = 5
     runner = scaled(build_runner(every))
     limit = finite_guard.MAX_OVERFLOWS
-    with pytest.raises(NonFiniteStepError, match=f'iteration {2 + limit + 1}: the gradients overflow in {limit + 1} '
-                                                 'updates in a row, at last with loss scale 1;'):
+    with pytest.raises(
+        NonFiniteStepError,
+        match=f'iteration {2 + limit + 1}: the gradients overflow in {limit + 1} '
+        'updates in a row, at last with loss scale 1;',
+    ):
         runner.train()
     assert recorded(runner).updates == [0, 1] and batches(every)[0].loss_scale == 1
 
@@ -200,8 +237,8 @@ def test_a_bad_loss_is_no_business_of_the_loss_scaler(folder):
     config = config_of(folder, 'scaled loss', bad=BAD, **{'optim_wrapper.type': 'MixedPrecisionOptimWrapper'})
     with pytest.raises(NonFiniteStepError, match='loss is nan'):
         scaled(build_runner(config)).train()
-    batch, = batches(config)
-    assert (batch.autocast, batch.loss_scale) == ('bfloat16', 2.**16)
+    (batch,) = batches(config)
+    assert (batch.autocast, batch.loss_scale) == ('bfloat16', 2.0**16)
 
 
 def test_weights_that_are_not_finite_are_never_saved(folder):
@@ -210,13 +247,15 @@ def test_weights_that_are_not_finite_are_never_saved(folder):
     kept = {}
 
     class Copy(Hook):
-
         def before_train_epoch(self, runner):
             kept.update(digests(runner.work_dir))
 
     runner.register_hook(Copy())
-    with pytest.raises(CheckpointError, match=r'no checkpoint of epoch 2, iteration 10 is written.* 1 trained tensors '
-                                              r'are not finite: adapter\.'):
+    with pytest.raises(
+        CheckpointError,
+        match=r'no checkpoint of epoch 2, iteration 10 is written.* 1 trained tensors '
+        r'are not finite: adapter\.',
+    ):
         runner.train()
     assert digests(config.work_dir) == kept and set(kept) == {'epoch_1.pth', 'best_toy_count_epoch_1.pth'}
 
@@ -246,8 +285,9 @@ def test_the_replay_names_the_module_of_the_run(folder, capsys):
     data = batch.data_batch
     good = [i for i, sample in enumerate(data['data_samples']) if sample.question_id != BAD]
     assert len(good) == 3
-    batch._replace(data_batch=dict(inputs=data['inputs'][good], data_samples=[data['data_samples'][i] for i in good])
-                   ).write(f'{stem}_fine.pth')
+    batch._replace(
+        data_batch=dict(inputs=data['inputs'][good], data_samples=[data['data_samples'][i] for i in good])
+    ).write(f'{stem}_fine.pth')
     assert replay_batch.main([*arguments[:2], f'{stem}_fine.pth', '--device', 'cpu']) == 0
     assert 'all numbers are finite' in capsys.readouterr().out
 
@@ -260,7 +300,7 @@ def test_a_replayed_batch_has_the_losses_and_random_numbers_of_the_run(folder):
     seen = noted_losses(runner.model)
     with pytest.raises(NonFiniteStepError):
         runner.train()
-    batch, = batches(config)
+    (batch,) = batches(config)
     model = build_model(config, Path(config.work_dir, 'bad_steps/iter_5.pth'), True, 'cpu')
     again = noted_losses(model)
     assert first_nonfinite(model, batch) is None and first_nonfinite(model, batch._replace(generators={})) is None
@@ -271,7 +311,8 @@ def noted_losses(model) -> list:
     """The losses of every forward pass from now on."""
     seen = []
     model.register_forward_hook(
-        lambda module, args, output: seen.append({name: float(loss.detach()) for name, loss in output.items()}))
+        lambda module, args, output: seen.append({name: float(loss.detach()) for name, loss in output.items()})
+    )
     return seen
 
 
@@ -279,12 +320,10 @@ def test_a_gradient_that_is_not_finite_is_found_behind_finite_losses():
     """d√x/dx at 0."""
 
     class Root(nn.Module):
-
         def forward(self, x):
             return x.sqrt()
 
     class Model(BaseModel):
-
         def __init__(self):
             super().__init__()
             self.scale, self.root = nn.Linear(2, 2, bias=False), Root()
@@ -295,14 +334,30 @@ def test_a_gradient_that_is_not_finite_is_found_behind_finite_losses():
 
     batch = BadBatch(1, 0, 1, '', [], dict(inputs=[torch.ones(2)], data_samples=[]), {})
     assert first_nonfinite(Model(), batch).startswith(
-        'in the backward pass: the gradient that reaches the output of scale (Linear): has 2 of 2 numbers')
+        'in the backward pass: the gradient that reaches the output of scale (Linear): has 2 of 2 numbers'
+    )
 
 
 def test_a_saved_batch_comes_back_as_it_was_and_runs_nothing(tmp_path):
-    sample = BaseDataElement(metainfo=dict(name='a.jpg', size=(3, 4)), text='x', weight=0.5, none=None,
-                             ids=torch.arange(3), gold=['a', dict(b=1)], score=np.float32(2.5), row=np.arange(2.))
-    batch = BadBatch(3, 1, 2, 'loss is nan', ["name 'a.jpg'"],
-                     dict(inputs=[torch.ones(2, dtype=torch.bfloat16)], data_samples=[sample]), generator_states())
+    sample = BaseDataElement(
+        metainfo=dict(name='a.jpg', size=(3, 4)),
+        text='x',
+        weight=0.5,
+        none=None,
+        ids=torch.arange(3),
+        gold=['a', dict(b=1)],
+        score=np.float32(2.5),
+        row=np.arange(2.0),
+    )
+    batch = BadBatch(
+        3,
+        1,
+        2,
+        'loss is nan',
+        ["name 'a.jpg'"],
+        dict(inputs=[torch.ones(2, dtype=torch.bfloat16)], data_samples=[sample]),
+        generator_states(),
+    )
     batch.write(tmp_path / 'b.pth')
     found = torch.load(tmp_path / 'b.pth', weights_only=True)
     assert found['data_batch']['data_samples'][0]['data_sample']['fields']['score'] == 2.5
@@ -320,11 +375,18 @@ def test_a_saved_batch_comes_back_as_it_was_and_runs_nothing(tmp_path):
 
 def _in_group(rank: int, port: int, configs: list, out: str) -> None:
     import os
+
     torch.set_num_threads(1)
     lines = []
     for number, config in enumerate(configs):
-        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
-                          MASTER_PORT=str(port + number), CUDA_VISIBLE_DEVICES='')
+        os.environ.update(
+            RANK=str(rank),
+            LOCAL_RANK=str(rank),
+            WORLD_SIZE='2',
+            MASTER_ADDR='127.0.0.1',
+            MASTER_PORT=str(port + number),
+            CUDA_VISIBLE_DEVICES='',
+        )
         runner = build_runner(Config(config, format_python_code=False))
         try:
             runner.train()
@@ -341,19 +403,23 @@ def grouped(folder):
     sharded = dict(type='FullyShardedStrategy', mixed_precision=None)
     configs = {}
     for kind, options in dict(ddp={}, fsdp=dict(strategy=sharded)).items():
+
         def add(name, **more):
             configs[kind, name] = config_of(folder, f'{kind} {name}', batch_size=2, **{**more, **options})
+
         add('loss', bad=BAD)
         add('gradient', hooks=[dict(type='SpoilGradient', iterations=[6], rank=1)])
         add('left out', bad=BAD, guard=dict(max_bad_steps=2))
         add('accumulated', bad=BAD, **{'optim_wrapper.accumulative_counts': 2})
         add('weights', hooks=[dict(type='SpoilWeight', iteration=10, priority='HIGHEST')])
     out = str(folder / 'group')
-    mp.spawn(_in_group, (toy_tasks.free_port(), [{**config.to_dict(), 'launcher': 'pytorch'}
-                                                 for config in configs.values()], out), nprocs=2)
+    mp.spawn(
+        _in_group,
+        (toy_tasks.free_port(), [{**config.to_dict(), 'launcher': 'pytorch'} for config in configs.values()], out),
+        nprocs=2,
+    )
     found = [torch.load(f'{out}{rank}.pt') for rank in (0, 1)]
-    return {key: (config, [lines[number] for lines in found])
-            for number, (key, config) in enumerate(configs.items())}
+    return {key: (config, [lines[number] for lines in found]) for number, (key, config) in enumerate(configs.items())}
 
 
 KINDS = pytest.mark.parametrize('kind', ['ddp', 'fsdp'])
@@ -363,7 +429,7 @@ KINDS = pytest.mark.parametrize('kind', ['ddp', 'fsdp'])
 def test_all_processes_stop_together_at_the_batch_of_one(grouped, kind):
     config, ((updates, error), other) = grouped[kind, 'loss']
     assert other == (updates, error) and 'training stops' in error
-    batch, = batches(config)
+    (batch,) = batches(config)
     assert f'question_id {BAD}' in batch.samples and len(batch.samples) == 2
     assert f'iteration {batch.iteration}, process {batch.rank}: loss is nan' in error
     assert updates == list(range(batch.iteration - 1))
@@ -399,7 +465,7 @@ def test_all_processes_leave_out_the_same_update(grouped, kind):
 def test_of_accumulated_batches_of_all_processes_the_bad_one_is_named(grouped, kind):
     config, found = grouped[kind, 'accumulated']
     assert found[0] == found[1]
-    batch, = batches(config)
+    (batch,) = batches(config)
     assert f'question_id {BAD}' in batch.samples
     assert f'iteration {batch.iteration}, process {batch.rank}: loss is nan' in found[0][1]
     ends = (2, 4, 5)

@@ -46,11 +46,13 @@ def runs(tmp_path_factory):
         moved=build('moved', 2, strategy=strategy(), **resume('one')),
         back=build('back', 4, strategy=strategy(), **resume('two')),
         started=build('started', 2, epochs=1, strategy=strategy(), load_from=str(folder / 'whole.pth')),
-        bf16=build('bf16', 2, strategy=dict(Config.fromfile(FRAGMENT).strategy)))
+        bf16=build('bf16', 2, strategy=dict(Config.fromfile(FRAGMENT).strategy)),
+    )
     pictures = write_pictures(folder / 'pictures')
     found.update(
         plain=cached_config(pictures, 'plain'),
-        cached=cached_config(pictures, 'cached', {}, batch_size=2, strategy=strategy()))
+        cached=cached_config(pictures, 'cached', {}, batch_size=2, strategy=strategy()),
+    )
     run(found['one'])
     run(found['plain'])
     run_on_two([found['two'], found['moved'], found['started'], found['bf16'], found['cached']])
@@ -76,8 +78,9 @@ def test_checkpoints_hold_whole_trained_tensors_and_the_optimiser_as_of_one_proc
     assert all(key.startswith('adapter.') for key in two['state_dict'])
     for key, value in one['state_dict'].items():
         assert type(two['state_dict'][key]) is torch.Tensor
-        torch.testing.assert_close(two['state_dict'][key], value, rtol=1e-3, atol=1e-4,
-                                   msg=lambda text, key=key: f'{key}: {text}')
+        torch.testing.assert_close(
+            two['state_dict'][key], value, rtol=1e-3, atol=1e-4, msg=lambda text, key=key: f'{key}: {text}'
+        )
     assert two['meta']['base'] == one['meta']['base']
     # Also where a validation wrote the file again, for its best score.
     for epoch in (1, 2):
@@ -107,8 +110,10 @@ def test_a_sharded_run_s_checkpoint_loads_without_any_runner(runs):
     model = MODELS.build(runs['one'].model)
     path = f'{runs["two"].work_dir}/epoch_2.pth'
     load_trained(model, read_checkpoint(path), path)
-    torch.testing.assert_close(dict(model.adapter.state_dict()), {
-        key.removeprefix('adapter.'): value for key, value in saved(runs['two'])['state_dict'].items()})
+    torch.testing.assert_close(
+        dict(model.adapter.state_dict()),
+        {key.removeprefix('adapter.'): value for key, value in saved(runs['two'])['state_dict'].items()},
+    )
 
 
 def test_bfloat16_stays_near_and_keeps_trained_weights_in_float32(runs):

@@ -51,7 +51,7 @@ def test_k_above_the_gallery_is_clamped_with_a_note_and_changes_nothing(config):
     assert metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize('beta', [None, 0., 0.7, 30.])
+@pytest.mark.parametrize('beta', [None, 0.0, 0.7, 30.0])
 def test_two_stage_ranks_equal_a_naive_loop_over_queries(config, beta):
     """Features, top-k and matching query by query, each pair computed on its own."""
     config.test_cfg.k_test = 3
@@ -73,6 +73,7 @@ def test_two_stage_ranks_equal_a_naive_loop_over_queries(config, beta):
 
         def match(clip, text):
             from vlpeft.models.backbones import CrossContext
+
             states = clips[clip].tokens
             weights = model.key_weights(features[text], clips[clip].frames, states.shape[2])
             context = CrossContext(model.text.project_context(states.flatten(1, 2)), key_weights=weights)
@@ -91,7 +92,8 @@ def test_two_stage_ranks_equal_a_naive_loop_over_queries(config, beta):
             right = [owners[query]] if direction == 't2v' else [i for i, owner in enumerate(owners) if owner == query]
             best = max(float(scores[i]) for i in right)
             assert [score for _, score in rows[direction, query]['top']][:3] == pytest.approx(
-                sorted(scores.tolist(), reverse=True)[:3], abs=2e-4)
+                sorted(scores.tolist(), reverse=True)[:3], abs=2e-4
+            )
             expected[direction, query] = 1 + sum(float(s) >= best for i, s in enumerate(scores) if i not in right)
     assert found == expected
 
@@ -116,8 +118,9 @@ def test_clips_left_out_are_counted_beside_the_metrics(config, tmp_path):
     metrics = runner.test()
     assert metrics['retrieval/left_out'] == 1
     assert any('1 unreadable clips are left out of the metrics: clip6.mp4' in line for line in notes.lines)
-    assert {row['query_id'] for row in runner.test_evaluator.metrics[0].predictions
-            if row['direction'] == 'v2t'} == set(range(6))
+    assert {
+        row['query_id'] for row in runner.test_evaluator.metrics[0].predictions if row['direction'] == 'v2t'
+    } == set(range(6))
 
 
 def test_an_undeclared_trainable_parameter_stops_the_run(config):
@@ -150,7 +153,7 @@ def test_alpha_ramps_over_the_first_epoch_only(config):
 
     runner.model.loss = loss
     runner.train()
-    assert seen == [0., 0.5, 1., 1.]
+    assert seen == [0.0, 0.5, 1.0, 1.0]
 
 
 def test_only_the_newest_checkpoints_stay_and_the_new_one_comes_first(config, monkeypatch, tmp_path):
@@ -188,14 +191,14 @@ def test_heads_are_swapped_by_config(tmp_path):
 
         def __init__(self, width):
             super().__init__()
-            self.classifier = torch.nn.Sequential(
-                torch.nn.Linear(width, 5), torch.nn.GELU(), torch.nn.Linear(5, 2))
+            self.classifier = torch.nn.Sequential(torch.nn.Linear(width, 5), torch.nn.GELU(), torch.nn.Linear(5, 2))
 
         def forward(self, states):
             return self.classifier(states)
 
     from tests.tiny import random_batch
     from vlpeft.models import count_parameters
+
     model = build_retriever(vocabulary=write_vocabulary(tmp_path), itm_head=dict(type='TwoLayerITMHead', width=16))
     clips, samples = random_batch()
     assert torch.isfinite(model.loss(clips, samples)['loss_itm'])
@@ -204,13 +207,15 @@ def test_heads_are_swapped_by_config(tmp_path):
 
 def test_adapters_can_be_averaged_twice_as_released():
     plain = dict(adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3))
-    twice, once = (build_retriever(momentum=momentum, **plain)
-                   for momentum in (dict(decay=0.9, adapter_decay=0.81), dict(decay=0.9)))
+    twice, once = (
+        build_retriever(momentum=momentum, **plain)
+        for momentum in (dict(decay=0.9, adapter_decay=0.81), dict(decay=0.9))
+    )
     for model in (once, twice):
         before = {name: value.clone() for name, value in model.momentum.named_buffers()}
         with torch.no_grad():
             for param in model.parameters():
-                param.add_(1.)
+                param.add_(1.0)
         model.momentum.update(model)
         steps = set()
         for name, value in model.momentum.named_buffers():

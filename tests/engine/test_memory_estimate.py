@@ -38,25 +38,41 @@ def model():
 def test_one_device_in_float32(model):
     rows = estimate(model, RunLayout(batch_size=3), tokens=10)
     assert rows == dict(
-        frozen_weights=4 * FROZEN, trained_weights=4 * TRAINED, gradients=4 * TRAINED, optimiser_state=8 * TRAINED,
-        activations=3 * 10 * 8 * STORED * 4, logits=3 * 10 * VOCAB * 16)
+        frozen_weights=4 * FROZEN,
+        trained_weights=4 * TRAINED,
+        gradients=4 * TRAINED,
+        optimiser_state=8 * TRAINED,
+        activations=3 * 10 * 8 * STORED * 4,
+        logits=3 * 10 * VOCAB * 16,
+    )
 
 
 def test_four_devices_fully_sharded_in_bfloat16_with_gradient_checkpointing(model):
-    layout = RunLayout(4, True, 'AdamW', torch.bfloat16, False, 3, ('lm', ))
+    layout = RunLayout(4, True, 'AdamW', torch.bfloat16, False, 3, ('lm',))
     assert estimate(model, layout, tokens=10) == dict(
-        frozen_weights=2 * FROZEN // 4, trained_weights=TRAINED, gradients=TRAINED, optimiser_state=2 * TRAINED,
+        frozen_weights=2 * FROZEN // 4,
+        trained_weights=TRAINED,
+        gradients=TRAINED,
+        optimiser_state=2 * TRAINED,
         gathered=2 * (LM_REST + ENCODER_REST + TRAINED + 2 * LM_BLOCK),
-        activations=3 * 10 * (8 * 16 + STORED) * 2, logits=3 * 10 * VOCAB * 12)
+        activations=3 * 10 * (8 * 16 + STORED) * 2,
+        logits=3 * 10 * VOCAB * 12,
+    )
     assert evaluation_bytes(model, layout) == 2 * (FROZEN + TRAINED)
 
 
 def test_two_devices_with_autocast_and_sgd(model):
     rows = estimate(model, RunLayout(2, False, 'SGD', torch.bfloat16, True, 3), tokens=10)
     assert rows == dict(
-        frozen_weights=4 * FROZEN, trained_weights=4 * TRAINED, gradients=4 * TRAINED, optimiser_state=4 * TRAINED,
-        buckets=4 * TRAINED, casts=2 * 8 * LM_BLOCK,
-        activations=3 * 10 * 8 * (2 * STORED + 2 * 2 * 16), logits=3 * 10 * VOCAB * 12)
+        frozen_weights=4 * FROZEN,
+        trained_weights=4 * TRAINED,
+        gradients=4 * TRAINED,
+        optimiser_state=4 * TRAINED,
+        buckets=4 * TRAINED,
+        casts=2 * 8 * LM_BLOCK,
+        activations=3 * 10 * 8 * (2 * STORED + 2 * 2 * 16),
+        logits=3 * 10 * VOCAB * 12,
+    )
 
 
 def kept_bytes(model, autocast: bool) -> int:
@@ -70,10 +86,12 @@ def kept_bytes(model, autocast: bool) -> int:
             kept[storage.data_ptr()] = tensor
         return tensor
 
-    tokens = random_texts((40, ) * 8)
+    tokens = random_texts((40,) * 8)
     lead = model.lead(random_vectors(model, batch=8))
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), (
-            torch.autocast('cpu', torch.bfloat16) if autocast else nullcontext()):
+    with (
+        torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+        torch.autocast('cpu', torch.bfloat16) if autocast else nullcontext(),
+    ):
         model.reader.read(model.reader.words(tokens.ids), tokens.mask, lead)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
@@ -88,7 +106,7 @@ def test_a_pass_keeps_up_to_a_half_more_than_estimated(lm, autocast):
 def test_the_layout_and_the_weights_of_the_6_7b_recipe_on_8_devices():
     cfg = Config.fromfile(ROOT / FULLY_SHARDED)
     layout = RunLayout.of(cfg, 8)
-    assert layout == RunLayout(8, True, 'AdamW', torch.bfloat16, False, 2, ('lm', ))
+    assert layout == RunLayout(8, True, 'AdamW', torch.bfloat16, False, 2, ('lm',))
     rows = estimate(build_on_meta(cfg), layout, tokens=64)
     assert rows['frozen_weights'] == (6_966_014_976 - 4_239_360) * 2 // 8
     assert rows['optimiser_state'] == 4_239_360 * 4 * 2 // 8

@@ -28,12 +28,17 @@ def run_all(folder, world):
         config.train_dataloader.batch_sampler.batch_sizes = dict(gqa=6 // world)
         config.val_dataloader.gqa.dataset.indices = 5  # does not divide
         if world > 1:
-            config.merge_from_dict(dict(launcher='pytorch', model_wrapper_cfg=dict(
-                type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)))
+            config.merge_from_dict(
+                dict(
+                    launcher='pytorch',
+                    model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False),
+                )
+            )
         runner = train(config)
         model = getattr(runner.model, 'module', runner.model)
-        out[name] = dict(seen=model.seen, updates=noted(runner), metrics=runner.val_loop.run(),
-                         weights=model.cpu().state_dict())
+        out[name] = dict(
+            seen=model.seen, updates=noted(runner), metrics=runner.val_loop.run(), weights=model.cpu().state_dict()
+        )
     return out
 
 
@@ -43,9 +48,7 @@ def run_on_rank(rank, world, port, folder):
     end_process_group()
 
 
-RUNS = dict(
-    plain={},
-    accumulated=dict(mixing=dict(mixing='balanced'), accumulate=2, clip=dict(max_norm=0.5)))
+RUNS = dict(plain={}, accumulated=dict(mixing=dict(mixing='balanced'), accumulate=2, clip=dict(max_norm=0.5)))
 
 
 def test_two_processes_train_as_one_on_the_joined_batches(folder):
@@ -75,21 +78,33 @@ def train(config):
 @pytest.mark.parametrize('mixing', [{}, dict(mixing='balanced')])
 def test_a_run_resumed_at_an_epoch_is_the_uninterrupted_one(folder, mixing):
     """5 (balanced: 4) batches an epoch and cycles of 2: without whole cycles, half a cycle would be lost."""
-    options = dict(tasks=('vqa', 'gqa'), batch_size=4, epochs=3, accumulate=2, mixing=mixing,
-                   hooks=[dict(type='EpochSeedHook')],
-                   default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)))
+    options = dict(
+        tasks=('vqa', 'gqa'),
+        batch_size=4,
+        epochs=3,
+        accumulate=2,
+        mixing=mixing,
+        hooks=[dict(type='EpochSeedHook')],
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+    )
     whole = train(toy_config(folder, 'whole', **options))
     steps = len(whole.train_dataloader)
-    assert len(whole.model.seen) == 3 * steps and whole.model.seen[:steps] != whole.model.seen[steps:2 * steps]
+    assert len(whole.model.seen) == 3 * steps and whole.model.seen[:steps] != whole.model.seen[steps : 2 * steps]
     resumed = train(toy_config(folder, 'resumed', **options, load_from=str(folder / 'whole/epoch_1.pth'), resume=True))
     assert resumed.model.seen == whole.model.seen[steps:]
     assert torch.equal(resumed.model.linear.weight, whole.model.linear.weight)
 
 
 def test_an_iteration_based_run_resumed_within_an_epoch_goes_on_there(folder):
-    options = dict(tasks=('vqa', 'gqa'), batch_size=4, train_cfg=dict(type='IterBasedTrainLoop', max_iters=7),
-                   val_dataloader=None, val_evaluator=None, val_cfg=None,
-                   default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=3, by_epoch=False)))
+    options = dict(
+        tasks=('vqa', 'gqa'),
+        batch_size=4,
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=7),
+        val_dataloader=None,
+        val_evaluator=None,
+        val_cfg=None,
+        default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=3, by_epoch=False)),
+    )
     whole = train(toy_config(folder, 'whole', **options))
     assert whole.model.seen[:2] != whole.model.seen[5:]  # 5 batches an epoch
     resumed = train(toy_config(folder, 'resumed', **options, load_from=str(folder / 'whole/iter_3.pth'), resume=True))
@@ -115,18 +130,27 @@ def test_tasks_are_evaluated_each_by_its_own_metrics(folder, save_best):
     config.val_dataloader.gqa.dataset.indices = 5
     config.val_evaluator.vqa = [dict(type='ToyError', prefix='vqa'), dict(type='ToyError', prefix='other')]
     config.val_cfg.main = dict(vqa='vqa/error', gqa='gqa/toy/error')
-    config.default_hooks = dict(
-        checkpoint=dict(type='CheckpointHook', save_best=save_best, rule='less', interval=-1))
+    config.default_hooks = dict(checkpoint=dict(type='CheckpointHook', save_best=save_best, rule='less', interval=-1))
     config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
     config.test_cfg = dict(type='MultiTaskTestLoop')
     runner = train(config)
     metrics = runner.val_loop.run()
-    expected = {task: slow_error(runner.model, folder, task, count)
-                for task, count in dict(vqa=8, gqa=5, caption=4).items()}
-    assert metrics == pytest.approx({
-        'vqa/error': expected['vqa'], 'vqa/count': 8, 'vqa/other/error': expected['vqa'], 'vqa/other/count': 8,
-        'gqa/toy/error': expected['gqa'], 'gqa/toy/count': 5, 'caption/toy/error': expected['caption'],
-        'caption/toy/count': 4, 'multi_task/mean': (expected['vqa'] + expected['gqa']) / 2})
+    expected = {
+        task: slow_error(runner.model, folder, task, count) for task, count in dict(vqa=8, gqa=5, caption=4).items()
+    }
+    assert metrics == pytest.approx(
+        {
+            'vqa/error': expected['vqa'],
+            'vqa/count': 8,
+            'vqa/other/error': expected['vqa'],
+            'vqa/other/count': 8,
+            'gqa/toy/error': expected['gqa'],
+            'gqa/toy/count': 5,
+            'caption/toy/error': expected['caption'],
+            'caption/toy/count': 4,
+            'multi_task/mean': (expected['vqa'] + expected['gqa']) / 2,
+        }
+    )
     assert [path.name for path in (folder / 'run').glob('best_*')] == ['best_multi_task_mean_epoch_1.pth']
     tested = runner.test()
     assert tested == {name: value for name, value in metrics.items() if name != 'multi_task/mean'}
@@ -134,23 +158,29 @@ def test_tasks_are_evaluated_each_by_its_own_metrics(folder, save_best):
 
 
 def test_amp_evaluates_in_bfloat16(folder):
-    config = toy_config(folder, 'amp', ('vqa', ))
+    config = toy_config(folder, 'amp', ('vqa',))
     config.val_cfg.amp = True
     runner = Runner.from_cfg(config)
     seen, device = [], get_device()
     runner.model.register_forward_pre_hook(
-        lambda *_: seen.append((torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))))
+        lambda *_: seen.append((torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)))
+    )
     runner.val()
     assert set(seen) == {(True, torch.bfloat16)}
 
 
-@pytest.mark.parametrize('change, message', [
-    (dict(val_evaluator=dict(vqa=dict(type='ToyError'))), 'same tasks as keys: gqa, vqa and vqa'),
-    (dict(val_cfg=dict(type='MultiTaskValLoop', main=dict(tvc='tvc/error'))), 'names tvc.*tasks gqa, vqa'),
-    (dict(val_cfg=dict(type='MultiTaskValLoop', main=dict(vqa='toy/error'))), "'<task>/…', got vqa='toy/error'"),
-    (dict(val_cfg=dict(type='MultiTaskValLoop', main=dict(vqa='vqa/accuracy'))),
-     "no metric vqa='vqa/accuracy'; there are vqa/toy/error, vqa/toy/count, gqa/"),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(val_evaluator=dict(vqa=dict(type='ToyError'))), 'same tasks as keys: gqa, vqa and vqa'),
+        (dict(val_cfg=dict(type='MultiTaskValLoop', main=dict(tvc='tvc/error'))), 'names tvc.*tasks gqa, vqa'),
+        (dict(val_cfg=dict(type='MultiTaskValLoop', main=dict(vqa='toy/error'))), "'<task>/…', got vqa='toy/error'"),
+        (
+            dict(val_cfg=dict(type='MultiTaskValLoop', main=dict(vqa='vqa/accuracy'))),
+            "no metric vqa='vqa/accuracy'; there are vqa/toy/error, vqa/toy/count, gqa/",
+        ),
+    ],
+)
 def test_names_that_do_not_fit_are_refused(folder, change, message):
     with pytest.raises(ValueError, match=message):
         Runner.from_cfg(toy_config(folder, 'wrong', **change)).val()

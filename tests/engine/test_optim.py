@@ -23,8 +23,7 @@ def make(dtype='bfloat16', lr=0.5, **kwargs):
         model.weight.copy_(torch.tensor([[0.3, -0.7, 0.2], [0.9, 0.4, -0.6]]))
         model.bias.zero_()
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
-    wrapper = OPTIM_WRAPPERS.build(
-        dict(type='MixedPrecisionOptimWrapper', optimizer=optimizer, dtype=dtype, **kwargs))
+    wrapper = OPTIM_WRAPPERS.build(dict(type='MixedPrecisionOptimWrapper', optimizer=optimizer, dtype=dtype, **kwargs))
     return model, wrapper
 
 
@@ -104,8 +103,11 @@ def test_bfloat16_and_full_precision_runs_resume_each_other():
     assert set(wrapper.state_dict()) == set(full.state_dict())
 
 
-@pytest.mark.parametrize('dtype, message', [('float64', "'float64', valid: bfloat16, float16")] + (
-    [] if torch.cuda.is_available() else [('float16', 'needs a GPU')]))
+@pytest.mark.parametrize(
+    'dtype, message',
+    [('float64', "'float64', valid: bfloat16, float16")]
+    + ([] if torch.cuda.is_available() else [('float16', 'needs a GPU')]),
+)
 def test_impossible_dtypes_are_refused(dtype, message):
     with pytest.raises(ValueError, match=message):
         make(dtype)
@@ -115,7 +117,8 @@ def test_impossible_dtypes_are_refused(dtype, message):
 def test_float16_scales_the_loss_and_keeps_the_scale_in_the_checkpoint():
     model = nn.Linear(3, 2).cuda()
     wrapper = MixedPrecisionOptimWrapper(
-        dtype='float16', loss_scale=128.0, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
+        dtype='float16', loss_scale=128.0, optimizer=torch.optim.SGD(model.parameters(), lr=0.1)
+    )
     y = step(model, wrapper, X.cuda())
     assert y.dtype == torch.float16
     assert wrapper.state_dict()['loss_scaler']['scale'] == 128.0
@@ -164,9 +167,14 @@ def test_the_log_counts_parameters_instead_of_listing_them(tmp_path):
     model['tied'] = nn.Linear(3, 3)
     model['tied'].weight = model['block19'].weight
     logger = MMLogger.get_instance('counting', log_file=str(tmp_path / 'log.txt'))
-    build(model, dict(
-        constructor='TrainableOptimWrapperConstructor', optimizer=dict(type='AdamW', lr=0.5, weight_decay=0.25),
-        paramwise_cfg=dict(bias_decay_mult=0.)))
+    build(
+        model,
+        dict(
+            constructor='TrainableOptimWrapperConstructor',
+            optimizer=dict(type='AdamW', lr=0.5, weight_decay=0.25),
+            paramwise_cfg=dict(bias_decay_mult=0.0),
+        ),
+    )
     logger.warning('afterwards, is skipped since its requires_grad=False')
     for handler in logger.handlers:
         handler.flush()
@@ -174,5 +182,6 @@ def test_the_log_counts_parameters_instead_of_listing_them(tmp_path):
     # 5 trained blocks and the bias of the tied map; 15 frozen blocks.
     assert len(lines) == 2 and lines[0].endswith(
         'optimizer: 11 parameter tensors (5 with lr=0.5, weight_decay=0.25; 6 with lr=0.5, weight_decay=0); '
-        '30 frozen ones left out')
+        '30 frozen ones left out'
+    )
     assert 'afterwards' in lines[1]

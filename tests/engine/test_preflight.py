@@ -20,8 +20,11 @@ from vlpeft.engine.run_config import RunConfig
 from vlpeft.registry import ADAPTERS, MODELS
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = [path for path in sorted(glob.glob('configs/**/*.py', root_dir=ROOT, recursive=True))
-           if '_base_' not in path and not path.endswith('_clips_.py')]
+CONFIGS = [
+    path
+    for path in sorted(glob.glob('configs/**/*.py', root_dir=ROOT, recursive=True))
+    if '_base_' not in path and not path.endswith('_clips_.py')
+]
 
 
 @pytest.fixture(scope='module')
@@ -32,8 +35,10 @@ def workspace(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_heavy_work(monkeypatch):
     """No base is read: the checks come first."""
+
     def refuse(*args, **kwargs):
         raise AssertionError('a base was fetched')
+
     monkeypatch.setattr(base_loading, 'fetch', refuse)
 
 
@@ -63,55 +68,72 @@ def test_all_recipes_have_known_types_and_arguments():
     assert {path: problems for path, problems in found.items() if problems} == {}
 
 
-@pytest.mark.parametrize('key, value, expected', [
-    ('optim_wraper.optimizer.lr', 1, "the config has no 'optim_wraper'; did you mean optim_wrapper?"),
-    ('optim_wrapper.optimiser.lr', 1, "OptimWrapper takes no 'optimiser'; did you mean optimizer?"),
-    ('num_frames', 99, 'override what was made of it: train_dataloader.dataset.pipeline.0.num_frames, '
-     'val_dataloader.dataset.pipeline.0.num_frames, test_dataloader.dataset.pipeline.0.num_frames'),
-    ('optim_wrapper.optimizer.lr', '1e-2x', "'1e-2x' does not fit, it takes float | Tensor"),
-    ('optim_wrapper.optimizer.type', 'AdamV', "'AdamV' is not a registered optimizer; did you mean Adam"),
-    ('model.adapter.type', 'UniAdaptr', "'UniAdaptr' is not a registered adapter; did you mean UniAdapter?"),
-    ('model.adapter.type', 'Lora', "'Lora' is not a registered adapter; did you mean LoRA?"),
-    ('model.adapter.botleneck', 3, "UniAdapter takes no 'botleneck'; did you mean bottleneck?"),
-    ('model.adapter.bottleneck', 2.5, '2.5 does not fit, it takes int'),
-    ('model.base_checkpoint.sorce', 'x.pth', "model.base_checkpoint has no 'sorce'; did you mean source?"),
-    ('model.itm_head.bias', 1, "ITMHead takes no 'bias'; there are width"),
-    ('train_dataloader.batch_sise', 3, "train_dataloader takes no 'batch_sise'; did you mean batch_size?"),
-    ('train_dataloader.batch_size', 'four', "'four' does not fit, it takes int"),
-    ('train_dataloader.dataset.pipeline.9.num_frames', 3, "train_dataloader.dataset.pipeline is a list of 4, which "
-     "has no item '9'"),
-    ('train_dataloader.dataset.pipeline.0.num_frame', 3, "LoadClip takes no 'num_frame'; did you mean num_frames?"),
-    ('train_dataloader.dataset.pipeline.0.type', 'LoadClp', "not a registered transform; did you mean LoadClip?"),
-    ('default_hooks.loger.interval', 3, "default_hooks has no 'loger'; did you mean logger?"),
-    ('default_hooks.ema.momentum', 3, 'has no type'),
-    ('load_from.epoch', 3, 'load_from is None in the config, which has no entries'),
-    ('randomness.sed', 3, "randomness takes no 'sed'; did you mean seed?"),
-    ('optim_wrapper.clip_grad.maxnorm', 1., "takes no 'maxnorm'; did you mean max_norm?"),
-    ('env_cfg.mp_cfg.start_method', 'fork', "takes no 'start_method'; did you mean mp_start_method?"),
-])
+@pytest.mark.parametrize(
+    'key, value, expected',
+    [
+        ('optim_wraper.optimizer.lr', 1, "the config has no 'optim_wraper'; did you mean optim_wrapper?"),
+        ('optim_wrapper.optimiser.lr', 1, "OptimWrapper takes no 'optimiser'; did you mean optimizer?"),
+        (
+            'num_frames',
+            99,
+            'override what was made of it: train_dataloader.dataset.pipeline.0.num_frames, '
+            'val_dataloader.dataset.pipeline.0.num_frames, test_dataloader.dataset.pipeline.0.num_frames',
+        ),
+        ('optim_wrapper.optimizer.lr', '1e-2x', "'1e-2x' does not fit, it takes float | Tensor"),
+        ('optim_wrapper.optimizer.type', 'AdamV', "'AdamV' is not a registered optimizer; did you mean Adam"),
+        ('model.adapter.type', 'UniAdaptr', "'UniAdaptr' is not a registered adapter; did you mean UniAdapter?"),
+        ('model.adapter.type', 'Lora', "'Lora' is not a registered adapter; did you mean LoRA?"),
+        ('model.adapter.botleneck', 3, "UniAdapter takes no 'botleneck'; did you mean bottleneck?"),
+        ('model.adapter.bottleneck', 2.5, '2.5 does not fit, it takes int'),
+        ('model.base_checkpoint.sorce', 'x.pth', "model.base_checkpoint has no 'sorce'; did you mean source?"),
+        ('model.itm_head.bias', 1, "ITMHead takes no 'bias'; there are width"),
+        ('train_dataloader.batch_sise', 3, "train_dataloader takes no 'batch_sise'; did you mean batch_size?"),
+        ('train_dataloader.batch_size', 'four', "'four' does not fit, it takes int"),
+        (
+            'train_dataloader.dataset.pipeline.9.num_frames',
+            3,
+            "train_dataloader.dataset.pipeline is a list of 4, which has no item '9'",
+        ),
+        ('train_dataloader.dataset.pipeline.0.num_frame', 3, "LoadClip takes no 'num_frame'; did you mean num_frames?"),
+        ('train_dataloader.dataset.pipeline.0.type', 'LoadClp', 'not a registered transform; did you mean LoadClip?'),
+        ('default_hooks.loger.interval', 3, "default_hooks has no 'loger'; did you mean logger?"),
+        ('default_hooks.ema.momentum', 3, 'has no type'),
+        ('load_from.epoch', 3, 'load_from is None in the config, which has no entries'),
+        ('randomness.sed', 3, "randomness takes no 'sed'; did you mean seed?"),
+        ('optim_wrapper.clip_grad.maxnorm', 1.0, "takes no 'maxnorm'; did you mean max_norm?"),
+        ('env_cfg.mp_cfg.start_method', 'fork', "takes no 'start_method'; did you mean mp_start_method?"),
+    ],
+)
 def test_an_override_that_would_change_nothing_is_refused(workspace, key, value, expected):
     cfg = RunConfig.read(str(workspace))
     with pytest.raises(ConfigError) as raised:
         merge_overrides(cfg, {key: value})
-    line, = raised.value.problems
+    (line,) = raised.value.problems
     assert line.startswith(key.rpartition('.')[0]) and expected in line
     assert str(raised.value) == f'--cfg-options: {line}'
 
 
-@pytest.mark.parametrize('options', [
-    {'model.adapter.scale': 0.5},
-    {'model.adapter._delete_': True, 'model.adapter.type': 'LoRA', 'model.adapter.rank': 2,
-     'model.adapter.targets': dict(kinds=['ffn'])},
-    {'model.momentum.decay': 0.5},
-    {'train_dataloader.dataset.pipeline.0.num_frames': 3},
-    {'train_dataloader.num_batch_per_epoch': 2},
-    {'default_hooks.ema.type': 'EMAHook', 'default_hooks.ema.priority': 'LOW'},
-    {'optim_wrapper.clip_grad.max_norm': 1., 'optim_wrapper.accumulative_counts': 2},
-    {'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult': 2.},
-    {'env_cfg.dist_cfg.timeout': 30, 'find_unused_parameters': True},
-    {'visualizer.vis_backends.0.type': 'TensorboardVisBackend'},
-    {'load_from': None, 'resume': True, 'experiment_name': 'mine'},
-])
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'model.adapter.scale': 0.5},
+        {
+            'model.adapter._delete_': True,
+            'model.adapter.type': 'LoRA',
+            'model.adapter.rank': 2,
+            'model.adapter.targets': dict(kinds=['ffn']),
+        },
+        {'model.momentum.decay': 0.5},
+        {'train_dataloader.dataset.pipeline.0.num_frames': 3},
+        {'train_dataloader.num_batch_per_epoch': 2},
+        {'default_hooks.ema.type': 'EMAHook', 'default_hooks.ema.priority': 'LOW'},
+        {'optim_wrapper.clip_grad.max_norm': 1.0, 'optim_wrapper.accumulative_counts': 2},
+        {'optim_wrapper.paramwise_cfg.custom_keys.adapter.lr_mult': 2.0},
+        {'env_cfg.dist_cfg.timeout': 30, 'find_unused_parameters': True},
+        {'visualizer.vis_backends.0.type': 'TensorboardVisBackend'},
+        {'load_from': None, 'resume': True, 'experiment_name': 'mine'},
+    ],
+)
 def test_entries_that_their_owner_takes_are_added(workspace, options):
     cfg = checked(workspace, **options)
     for key, value in options.items():
@@ -124,11 +146,11 @@ def test_entries_that_their_owner_takes_are_added(workspace, options):
 
 def test_names_that_differ_in_a_number_are_not_slips(workspace):
     cfg = RunConfig.read(str(workspace))
-    merge_overrides(cfg, {'optim_wrapper.paramwise_cfg.custom_keys.layer_1.lr_mult': 2.})
-    merge_overrides(cfg, {'optim_wrapper.paramwise_cfg.custom_keys.layer_2.lr_mult': 3.})
+    merge_overrides(cfg, {'optim_wrapper.paramwise_cfg.custom_keys.layer_1.lr_mult': 2.0})
+    merge_overrides(cfg, {'optim_wrapper.paramwise_cfg.custom_keys.layer_2.lr_mult': 3.0})
     assert len(cfg.optim_wrapper.paramwise_cfg.custom_keys) == 2
     with pytest.raises(ConfigError, match='did you mean layer_2'):
-        merge_overrides(cfg, {'optim_wrapper.paramwise_cfg.custom_keys.layr_2.lr_mult': 3.})
+        merge_overrides(cfg, {'optim_wrapper.paramwise_cfg.custom_keys.layr_2.lr_mult': 3.0})
 
 
 def write_config(workspace, name, text):
@@ -138,13 +160,17 @@ def write_config(workspace, name, text):
 
 
 def test_all_problems_of_a_config_are_listed_before_a_base_is_fetched(workspace):
-    path = write_config(workspace, 'wrong.py', '''
+    path = write_config(
+        workspace,
+        'wrong.py',
+        """
 model = dict(adapter=dict(type='UniAdaptr'), base_checkpoint=dict(source='bse.pth'))
 train_dataloader = dict(dataset=dict(ann_file='trian.jsonl'))
 val_cfg = dict(k_test=-5)
 optim_wrapper = dict(optimizer=dict(type='AdamX', lr='1e-2x'))
 custom_hooks = [dict(type='FreezeReprtHook')]
-''')
+""",
+    )
     problems = problems_of(path)
     expected = [
         "model.adapter.type: 'UniAdaptr' is not a registered adapter; did you mean UniAdapter?",
@@ -152,30 +178,42 @@ custom_hooks = [dict(type='FreezeReprtHook')]
         "custom_hooks.0.type: 'FreezeReprtHook' is not a registered hook; did you mean FreezeReportHook?",
         'val_cfg: k_test=-5 must be 0 (rank by features alone) or the number of candidates',
         'model.base_checkpoint.source: there is no file bse.pth',
-        f'train_dataloader.dataset: annotation file {workspace.parent}/data/trian.jsonl does not exist']
+        f'train_dataloader.dataset: annotation file {workspace.parent}/data/trian.jsonl does not exist',
+    ]
     assert [line for line in expected if not any(found.startswith(line) for found in problems)] == []
     assert len(problems) == len(expected)
     with pytest.raises(ConfigError, match=f'wrong.py: {len(expected)} problems\n  '):
         checked(path)
 
 
-@pytest.mark.parametrize('text, expected', [
-    ("model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(kinds=['mlp'])))",
-     "LoRA: unknown kinds ['mlp']; there are ['self_attn', 'cross_attn', 'ffn']"),
-    ("model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(depths=[7])))",
-     'unknown depths of tower "vision" [7]; there are [0, 1]'),
-    ("model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(kind=['ffn'])))",
-     "model.adapter.targets takes no 'kind'; did you mean kinds?"),
-    ("model = dict(adapter=dict(share='all'))", "UniAdapter: share='all'; choose from"),
-    ("model = dict(text=dict(vocab_size=77))", 'has 23 tokens with [DEC] and [ENC], the text model 77'),
-    ("model = dict(vocabulary='vocabularies/mine')", "vocabulary 'vocabularies/mine' is neither a folder"),
-    ("test_dataloader = dict(dataset=dict(data_prefix=dict(media='nowhere')))", 'nowhere does not exist'),
-    ("test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadClip', num_frames=2, sampling='evenly')]))",
-     "evenly"),
-    ("test_cfg = dict(clips_per_chunk=0)", 'clips_per_chunk=0 must be at least 1'),
-])
+@pytest.mark.parametrize(
+    'text, expected',
+    [
+        (
+            "model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(kinds=['mlp'])))",
+            "LoRA: unknown kinds ['mlp']; there are ['self_attn', 'cross_attn', 'ffn']",
+        ),
+        (
+            "model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(depths=[7])))",
+            'unknown depths of tower "vision" [7]; there are [0, 1]',
+        ),
+        (
+            "model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(kind=['ffn'])))",
+            "model.adapter.targets takes no 'kind'; did you mean kinds?",
+        ),
+        ("model = dict(adapter=dict(share='all'))", "UniAdapter: share='all'; choose from"),
+        ('model = dict(text=dict(vocab_size=77))', 'has 23 tokens with [DEC] and [ENC], the text model 77'),
+        ("model = dict(vocabulary='vocabularies/mine')", "vocabulary 'vocabularies/mine' is neither a folder"),
+        ("test_dataloader = dict(dataset=dict(data_prefix=dict(media='nowhere')))", 'nowhere does not exist'),
+        (
+            "test_dataloader = dict(dataset=dict(pipeline=[dict(type='LoadClip', num_frames=2, sampling='evenly')]))",
+            'evenly',
+        ),
+        ('test_cfg = dict(clips_per_chunk=0)', 'clips_per_chunk=0 must be at least 1'),
+    ],
+)
 def test_what_a_class_refuses_is_told_first(workspace, text, expected):
-    line, = problems_of(write_config(workspace, 'refused.py', text), 'test')
+    (line,) = problems_of(write_config(workspace, 'refused.py', text), 'test')
     assert expected in line
 
 
@@ -187,19 +225,21 @@ def test_training_needs_no_test_files_and_the_reverse(workspace):
 
 def test_a_missing_vocabulary_folder_is_told_at_once_and_offline(workspace):
     folder = workspace.parent / 'vocabulry'
-    line, = problems_of(write_config(workspace, 'words.py', f'model = dict(vocabulary={str(folder)!r})'))
+    (line,) = problems_of(write_config(workspace, 'words.py', f'model = dict(vocabulary={str(folder)!r})'))
     assert line.endswith(f'there is no such folder; did you mean {workspace.parent}/vocabulary?')
     empty = workspace.parent / 'empty'
     empty.mkdir(exist_ok=True)
-    line, = problems_of(write_config(workspace, 'words.py', f'model = dict(vocabulary={str(empty)!r})'))
+    (line,) = problems_of(write_config(workspace, 'words.py', f'model = dict(vocabulary={str(empty)!r})'))
     assert 'the folder has none of tokenizer.json' in line and 'it holds nothing' in line
 
 
 def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
     """In a process of its own: the library reads where its hub is when it is imported. This one hangs up."""
-    code = ('from vlpeft.models.tokenizer import CaptionTokenizer as T\n'
-            "try:\n    T('somebody/some-words', 5, 10).tokenizer\n"
-            'except ValueError as error:\n    print(error)')
+    code = (
+        'from vlpeft.models.tokenizer import CaptionTokenizer as T\n'
+        "try:\n    T('somebody/some-words', 5, 10).tokenizer\n"
+        'except ValueError as error:\n    print(error)'
+    )
     asked = []
     with socket.create_server(('127.0.0.1', 0)) as hub:
 
@@ -213,8 +253,12 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
                 caller.close()
 
         threading.Thread(target=hang_up, daemon=True).start()
-        env = dict(PATH='/usr/bin:/bin', PYTHONPATH=str(ROOT), HF_HOME=str(tmp_path),
-                   HF_ENDPOINT=f'http://127.0.0.1:{hub.getsockname()[1]}')
+        env = dict(
+            PATH='/usr/bin:/bin',
+            PYTHONPATH=str(ROOT),
+            HF_HOME=str(tmp_path),
+            HF_ENDPOINT=f'http://127.0.0.1:{hub.getsockname()[1]}',
+        )
         out = subprocess.run([sys.executable, '-c', code], env=env, cwd=tmp_path, text=True, capture_output=True).stdout
     text = out.strip().splitlines()[-1]
     assert len(asked) == 1, asked
@@ -222,25 +266,28 @@ def test_a_hub_that_cannot_be_reached_is_asked_once(tmp_path):
 
 
 def test_auto_does_not_choose_among_the_scores_of_captions(workspace):
-    text = '''
+    text = """
 val_evaluator = dict(_delete_=True, type='CaptionMetric')
 default_hooks = dict(checkpoint=dict(save_best={}))
-'''
-    line, = problems_of(write_config(workspace, 'best.py', text.format("'auto'")))
+"""
+    (line,) = problems_of(write_config(workspace, 'best.py', text.format("'auto'")))
     assert line.startswith('default_hooks.checkpoint.save_best:') and "save_best='caption/CIDEr'" in line
     checked(write_config(workspace, 'best.py', text.format("'caption/CIDEr'")))
 
 
-@pytest.mark.parametrize('epoch, due, finished', [
-    (1, False, False), (2, None, True), (2, False, True), (2, True, False), (3, False, True)])
+@pytest.mark.parametrize(
+    'epoch, due, finished', [(1, False, False), (2, None, True), (2, False, True), (2, True, False), (3, False, True)]
+)
 def test_a_finished_run_says_so(workspace, tmp_path, epoch, due, finished):
     cfg = RunConfig.read(str(workspace))
     cfg.work_dir = str(tmp_path)
     assert finished_run(cfg) is None
     file = tmp_path / f'epoch_{epoch}.pth'
     position = dict(batch=0, validation_due=due, epoch_length=7, world_size=1, batch_size=4, samples=28, generators=[])
-    torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=7 * epoch),
-                    **({} if due is None else dict(position=position))), file)
+    torch.save(
+        dict(state_dict={}, meta=dict(epoch=epoch, iter=7 * epoch), **({} if due is None else dict(position=position))),
+        file,
+    )
     cfg.load_from = str(file)
     said = finished_run(cfg)
     assert (said is not None) == finished
@@ -250,22 +297,38 @@ def test_a_finished_run_says_so(workspace, tmp_path, epoch, due, finished):
 
 def test_clips_of_different_lengths_in_a_batch_are_named():
     from mmengine.structures import BaseDataElement
-    batch = [dict(inputs=torch.zeros(frames, 3, 4, 4, dtype=torch.uint8), data_samples=BaseDataElement(name=name))
-             for name, frames in (('cat.mp4', 4), ('dog.mp4', 4), ('cow.jpg', 1))]
+
+    batch = [
+        dict(inputs=torch.zeros(frames, 3, 4, 4, dtype=torch.uint8), data_samples=BaseDataElement(name=name))
+        for name, frames in (('cat.mp4', 4), ('dog.mp4', 4), ('cow.jpg', 1))
+    ]
     assert collate_clips(batch[:2])['inputs'].shape == (2, 4, 3, 4, 4)
     with pytest.raises(ValueError, match=r"'cat.mp4' \(4, 3, 4, 4\) and 'cow.jpg' \(1, 3, 4, 4\). An image is one"):
         collate_clips(batch)
 
 
-@pytest.mark.parametrize('registry, kind, near', [
-    (ADAPTERS, 'UniAdaptr', 'UniAdapter'), (ADAPTERS, 'lora', 'LoRA'), (MODELS, 'Retreiver', 'Retriever')])
+@pytest.mark.parametrize(
+    'registry, kind, near',
+    [(ADAPTERS, 'UniAdaptr', 'UniAdapter'), (ADAPTERS, 'lora', 'LoRA'), (MODELS, 'Retreiver', 'Retriever')],
+)
 def test_a_registry_suggests_the_near_name(registry, kind, near):
     with pytest.raises(KeyError, match=f'{kind} is not in the vlpeft::.* registry; did you mean {near}'):
         registry.build(dict(type=kind))
 
 
 def test_a_set_that_fills_no_batch_is_told_before_schedules_are_built(workspace, tmp_path):
-    run = subprocess.run([sys.executable, str(ROOT / 'tools/train.py'), str(workspace), '--work-dir', str(tmp_path),
-                          '--cfg-options', 'train_dataloader.batch_size=64'], text=True, capture_output=True)
+    run = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / 'tools/train.py'),
+            str(workspace),
+            '--work-dir',
+            str(tmp_path),
+            '--cfg-options',
+            'train_dataloader.batch_size=64',
+        ],
+        text=True,
+        capture_output=True,
+    )
     assert run.returncode == 1
     assert '10 samples in each process do not fill a batch of 64, and drop_last=True' in run.stderr

@@ -22,8 +22,17 @@ def folder(tmp_path):
 
 def toy_run(folder, name, batch_size, schedule, **options):
     """One task, a rate that every iteration changes, a checkpoint every epoch."""
-    config = toy_config(folder, name, ('vqa', ), batch_size=batch_size, epochs=EPOCHS, param_scheduler=schedule,
-                        default_hooks=CHECKPOINTS, hooks=[dict(type='EpochSeedHook')], **options)
+    config = toy_config(
+        folder,
+        name,
+        ('vqa',),
+        batch_size=batch_size,
+        epochs=EPOCHS,
+        param_scheduler=schedule,
+        default_hooks=CHECKPOINTS,
+        hooks=[dict(type='EpochSeedHook')],
+        **options,
+    )
     config.log_level = 'INFO'
     runner = Runner.from_cfg(config)
     runner.train()
@@ -33,11 +42,21 @@ def toy_run(folder, name, batch_size, schedule, **options):
 SCHEDULES = dict(
     linear=lambda: [
         dict(type='LinearLR', start_factor=0.25, begin=0, end=1, by_epoch=True, convert_to_iter_based=True),
-        dict(type='LinearLR', start_factor=1, end_factor=0.1, begin=1, end=EPOCHS, by_epoch=True,
-             convert_to_iter_based=True)],
+        dict(
+            type='LinearLR',
+            start_factor=1,
+            end_factor=0.1,
+            begin=1,
+            end=EPOCHS,
+            by_epoch=True,
+            convert_to_iter_based=True,
+        ),
+    ],
     cosine=lambda: [
-        dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True, convert_to_iter_based=True)],
-    by_epoch=lambda: [dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True)])
+        dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True, convert_to_iter_based=True)
+    ],
+    by_epoch=lambda: [dict(type='CosineAnnealingLR', T_max=EPOCHS, end=EPOCHS, by_epoch=True)],
+)
 
 
 @pytest.mark.parametrize('name', SCHEDULES)
@@ -50,7 +69,7 @@ def test_rates_are_those_of_a_run_that_had_the_new_batch_size_from_the_start(fol
     resumed = toy_run(folder, 'resumed', after, schedule(), load_from=str(folder / 'first/epoch_2.pth'), resume=True)
     rates = [rate for rate, _ in noted(resumed)]
     length = -(-SIZE // after)
-    assert rates == pytest.approx(whole[2 * length:], rel=1e-12) and len(rates) == 2 * length
+    assert rates == pytest.approx(whole[2 * length :], rel=1e-12) and len(rates) == 2 * length
     assert resumed.iter == EPOCHS * length
     said = [line for line in capsys.readouterr().out.splitlines() if 'comes from a run of another form' in line]
     assert len(said) == 1 and f'{before} -> {after} samples in a batch' in said[0]
@@ -59,8 +78,9 @@ def test_rates_are_those_of_a_run_that_had_the_new_batch_size_from_the_start(fol
 def test_nothing_is_said_where_nothing_differs(folder, capsys):
     first = toy_run(folder, 'first', 4, SCHEDULES['linear']())
     capsys.readouterr()
-    resumed = toy_run(folder, 'resumed', 4, SCHEDULES['linear'](), load_from=str(folder / 'first/epoch_2.pth'),
-                      resume=True)
+    resumed = toy_run(
+        folder, 'resumed', 4, SCHEDULES['linear'](), load_from=str(folder / 'first/epoch_2.pth'), resume=True
+    )
     assert 'another form' not in capsys.readouterr().out
     assert torch.equal(first.model.linear.weight, resumed.model.linear.weight)
 
@@ -70,11 +90,19 @@ def test_nothing_is_said_where_nothing_differs(folder, capsys):
 def test_training_by_iterations_goes_on_where_it_stopped(folder, sampler, stop):
     def by_iteration(name, **options):
         config = toy_config(
-            folder, name, ('vqa', ), train_cfg=dict(type='IterBasedTrainLoop', max_iters=11, val_interval=3),
-            default_hooks=dict(checkpoint=dict(type='ToyCheckpointHook', interval=1, by_epoch=False)), **options)
+            folder,
+            name,
+            ('vqa',),
+            train_cfg=dict(type='IterBasedTrainLoop', max_iters=11, val_interval=3),
+            default_hooks=dict(checkpoint=dict(type='ToyCheckpointHook', interval=1, by_epoch=False)),
+            **options,
+        )
         config.train_dataloader = dict(
-            batch_size=4, num_workers=0, dataset=config.train_dataloader.dataset,
-            sampler=dict(type=sampler, shuffle=True))
+            batch_size=4,
+            num_workers=0,
+            dataset=config.train_dataloader.dataset,
+            sampler=dict(type=sampler, shuffle=True),
+        )
         runner = Runner.from_cfg(config)
         runner.train()
         return runner
@@ -93,8 +121,9 @@ def resume_on_rank(rank, world, port, folder) -> None:
     origin = dict(load_from=str(folder / 'first/epoch_1.pth'), resume=True) if rank == 0 else {}
     wrapper = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
     try:
-        toy_run(folder, f'second{rank}', 2, SCHEDULES['linear'](), model_wrapper_cfg=wrapper, launcher='pytorch',
-                **origin)
+        toy_run(
+            folder, f'second{rank}', 2, SCHEDULES['linear'](), model_wrapper_cfg=wrapper, launcher='pytorch', **origin
+        )
     except CheckpointError as error:
         (folder / f'{rank}.txt').write_text(str(error))
     end_process_group()

@@ -18,9 +18,12 @@ from vlpeft.engine.work_folder import newest_checkpoint
 BATCHES = 5  # of an epoch, with two samples in a batch
 WORKERS = {'train_dataloader.num_workers': 2, 'val_dataloader.num_workers': 1}
 ACCUMULATED = {'optim_wrapper.accumulative_counts': 3}
-BY_ITERATION = {'train_cfg': dict(type='IterBasedTrainLoop', max_iters=8, val_interval=4),
-                'default_hooks.checkpoint.by_epoch': False, 'default_hooks.checkpoint.interval': 4,
-                'log_processor.by_epoch': False}
+BY_ITERATION = {
+    'train_cfg': dict(type='IterBasedTrainLoop', max_iters=8, val_interval=4),
+    'default_hooks.checkpoint.by_epoch': False,
+    'default_hooks.checkpoint.interval': 4,
+    'log_processor.by_epoch': False,
+}
 RARE = {'default_hooks.checkpoint.interval': 2}
 
 
@@ -62,22 +65,26 @@ def case(name: str, *values, slow: bool = True):
     return pytest.param(*values, id=name, marks=pytest.mark.slow if slow else ())
 
 
-@pytest.mark.parametrize('number, at, step, options, stands_at', [
-    case('within an epoch, with workers', signal.SIGTERM, 'step', 1, WORKERS, (2, 2, False), slow=False),
-    case('last step of an epoch', signal.SIGINT, 'step', 4, {}, (5, 0, True)),
-    case('first step of a cycle', signal.SIGUSR1, 'step', 5, ACCUMULATED, (8, 3, False)),
-    case('last step of an epoch that is not saved', signal.SIGINT, 'step', 4, RARE, (5, 0, True), slow=False),
-    case('after the last step of an epoch', signal.SIGTERM, 'epoch', 0, {}, (5, 0, True)),
-    case('validation', signal.SIGUSR1, 'validation', 1, WORKERS, (5, 0, True)),
-    case('validation of an epoch that is not saved', signal.SIGINT, 'validation', 1, RARE, (6, 1, False)),
-    case('between the figures and the best file', signal.SIGTERM, 'validated', 1, {}, (5, 0, True)),
-    case('last validation', signal.SIGTERM, 'validation', 2, {}, (10, 0, True)),
-    case('last step of the run', signal.SIGTERM, 'step', 9, {}, (10, 0, True)),
-    case('by iterations, before a validation', signal.SIGINT, 'step', 3, BY_ITERATION, (4, 4, True)),
-    case('by iterations', signal.SIGINT, 'step', 5, BY_ITERATION, (6, 6, False), slow=False),
-])
-def test_stopped_and_resumed_equals_uninterrupted(config_path, uninterrupted, tmp_path, number, at, step, options,
-                                                  stands_at):
+@pytest.mark.parametrize(
+    'number, at, step, options, stands_at',
+    [
+        case('within an epoch, with workers', signal.SIGTERM, 'step', 1, WORKERS, (2, 2, False), slow=False),
+        case('last step of an epoch', signal.SIGINT, 'step', 4, {}, (5, 0, True)),
+        case('first step of a cycle', signal.SIGUSR1, 'step', 5, ACCUMULATED, (8, 3, False)),
+        case('last step of an epoch that is not saved', signal.SIGINT, 'step', 4, RARE, (5, 0, True), slow=False),
+        case('after the last step of an epoch', signal.SIGTERM, 'epoch', 0, {}, (5, 0, True)),
+        case('validation', signal.SIGUSR1, 'validation', 1, WORKERS, (5, 0, True)),
+        case('validation of an epoch that is not saved', signal.SIGINT, 'validation', 1, RARE, (6, 1, False)),
+        case('between the figures and the best file', signal.SIGTERM, 'validated', 1, {}, (5, 0, True)),
+        case('last validation', signal.SIGTERM, 'validation', 2, {}, (10, 0, True)),
+        case('last step of the run', signal.SIGTERM, 'step', 9, {}, (10, 0, True)),
+        case('by iterations, before a validation', signal.SIGINT, 'step', 3, BY_ITERATION, (4, 4, True)),
+        case('by iterations', signal.SIGINT, 'step', 5, BY_ITERATION, (6, 6, False), slow=False),
+    ],
+)
+def test_stopped_and_resumed_equals_uninterrupted(
+    config_path, uninterrupted, tmp_path, number, at, step, options, stands_at
+):
     before = [signal.getsignal(each) for each in SIGNALS]
     try:
         with pytest.raises(Stopped) as stopped:

@@ -18,10 +18,18 @@ from vlpeft.registry import PARAM_SCHEDULERS
 
 SCHEDULES = Path(__file__).parents[2] / 'configs/_base_/schedules'
 LENGTH = 450
-CONNECTOR = {'adapter.connector.0.weight', 'adapter.connector.0.bias', 'adapter.connector.1.weight',
-             'adapter.connector.1.bias'}
-BIASES = {'adapter.connector.0.bias', 'adapter.connector.1.bias', 'adapter.prompt.mlp.0.bias',
-          'adapter.prompt.mlp.2.bias'}
+CONNECTOR = {
+    'adapter.connector.0.weight',
+    'adapter.connector.0.bias',
+    'adapter.connector.1.weight',
+    'adapter.connector.1.bias',
+}
+BIASES = {
+    'adapter.connector.0.bias',
+    'adapter.connector.1.bias',
+    'adapter.prompt.mlp.0.bias',
+    'adapter.prompt.mlp.2.bias',
+}
 
 
 class Model(BaseModel):
@@ -35,7 +43,6 @@ class Model(BaseModel):
         self.adapter.prompt = nn.Module()
         self.adapter.prompt.table = nn.Parameter(torch.ones(3, 2))
         self.adapter.prompt.mlp = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
-
 
     def forward(self, inputs, data_samples=None, mode='loss'):
         return dict(loss=sum(param.square().sum() for param in self.adapter.parameters()) * inputs[0].sum())
@@ -69,7 +76,8 @@ class Run:
         with DefaultScope.overwrite_default_scope('vlpeft'):
             self.wrapper = build_optim_wrapper(self.model, self.config.optim_wrapper)
             self.scheduler = PARAM_SCHEDULERS.build(
-                dict(self.config.param_scheduler), default_args=dict(optimizer=self.wrapper, epoch_length=length))
+                dict(self.config.param_scheduler), default_args=dict(optimizer=self.wrapper, epoch_length=length)
+            )
 
     def groups(self) -> dict:
         names = {id(param): name for name, param in self.model.named_parameters()}
@@ -101,26 +109,47 @@ def law(iteration, base, start, low, epochs, length):
     return low + 0.5 * (base - low) * (1 + math.cos(math.pi * (iteration // length) / epochs))
 
 
-@pytest.mark.parametrize('name, epochs, expected', [
-    ('epalm_8e', (1, 2, 3, 6, 7), (1.9277e-5, 1.7218e-5, 1.4135e-5, 3.7825e-6, 1.7231e-6)),
-    ('epalm_35e', (1, 34), (1.99618e-4, 1.03824e-5)),
-])
+@pytest.mark.parametrize(
+    'name, epochs, expected',
+    [
+        ('epalm_8e', (1, 2, 3, 6, 7), (1.9277e-5, 1.7218e-5, 1.4135e-5, 3.7825e-6, 1.7231e-6)),
+        ('epalm_35e', (1, 34), (1.99618e-4, 1.03824e-5)),
+    ],
+)
 def test_the_published_rates(name, epochs, expected):
     iterations = [epoch * LENGTH + offset for epoch in epochs for offset in (0, LENGTH - 1)]
     found = Run(name).by_iteration(iterations, 'adapter.connector.1.weight')
     assert found[0::2] == found[1::2] == pytest.approx(expected, rel=5e-5)
 
 
-@pytest.mark.parametrize('iteration, rate', [
-    (0, 1e-5), (1, 1e-5), (100, 1e-5), (101, 1.25e-5), (200, 1.25e-5), (201, 1.5e-5), (301, 1.75e-5), (400, 1.75e-5),
-    (401, 2e-5), (449, 2e-5)])
+@pytest.mark.parametrize(
+    'iteration, rate',
+    [
+        (0, 1e-5),
+        (1, 1e-5),
+        (100, 1e-5),
+        (101, 1.25e-5),
+        (200, 1.25e-5),
+        (201, 1.5e-5),
+        (301, 1.75e-5),
+        (400, 1.75e-5),
+        (401, 2e-5),
+        (449, 2e-5),
+    ],
+)
 def test_the_warm_up_has_four_steps_after_every_hundredth_iteration(iteration, rate):
     assert Run('epalm_8e').by_iteration([iteration], 'adapter.connector.0.bias') == [pytest.approx(rate)]
 
 
-@pytest.mark.parametrize('name, base, prompt, start, low', [
-    ('epalm_8e', 2e-5, 1e-5, 1e-5, 1e-6), ('epalm_26e', 2e-5, 1e-5, 1e-5, 1e-6), ('epalm_30e', 2e-5, 1e-5, 1e-5, 1e-6),
-    ('epalm_35e', 2e-4, 1e-3, 1e-4, 1e-5)])
+@pytest.mark.parametrize(
+    'name, base, prompt, start, low',
+    [
+        ('epalm_8e', 2e-5, 1e-5, 1e-5, 1e-6),
+        ('epalm_26e', 2e-5, 1e-5, 1e-5, 1e-6),
+        ('epalm_30e', 2e-5, 1e-5, 1e-5, 1e-6),
+        ('epalm_35e', 2e-4, 1e-3, 1e-4, 1e-5),
+    ],
+)
 def test_as_meant_both_groups_are_scheduled_each_from_its_own_rate(name, base, prompt, start, low):
     run = Run(name)
     assert run.rates().keys() == {param for param, _ in run.model.named_parameters() if param.startswith('adapter')}
@@ -134,9 +163,14 @@ def test_as_meant_both_groups_are_scheduled_each_from_its_own_rate(name, base, p
             assert rate == pytest.approx(law(iteration, own, start, low, run.epochs, LENGTH)), (iteration, param)
 
 
-@pytest.mark.parametrize('name, base, prompt, start, low', [
-    ('epalm_8e_qa_released', 2e-5, 1e-5, 1e-5, 1e-6), ('epalm_26e_qa_released', 2e-5, 1e-5, 1e-5, 1e-6),
-    ('epalm_35e_qa_released', 2e-4, 1e-3, 1e-4, 1e-5)])
+@pytest.mark.parametrize(
+    'name, base, prompt, start, low',
+    [
+        ('epalm_8e_qa_released', 2e-5, 1e-5, 1e-5, 1e-6),
+        ('epalm_26e_qa_released', 2e-5, 1e-5, 1e-5, 1e-6),
+        ('epalm_35e_qa_released', 2e-4, 1e-3, 1e-4, 1e-5),
+    ],
+)
 def test_released_question_answering_schedules_the_connectors_alone(name, base, prompt, start, low):
     run = Run(name)
     assert {group['weight_decay'] for group in run.groups().values()} == {0.02}
@@ -147,9 +181,15 @@ def test_released_question_answering_schedules_the_connectors_alone(name, base, 
         run.step(LENGTH)
 
 
-@pytest.mark.parametrize('name, base, start, low', [
-    ('epalm_8e_caption_released', 2e-5, 1e-5, 1e-6), ('epalm_26e_caption_released', 2e-5, 1e-5, 1e-6),
-    ('epalm_30e_caption_released', 2e-5, 1e-5, 1e-6), ('epalm_35e_caption_released', 2e-4, 1e-4, 1e-5)])
+@pytest.mark.parametrize(
+    'name, base, start, low',
+    [
+        ('epalm_8e_caption_released', 2e-5, 1e-5, 1e-6),
+        ('epalm_26e_caption_released', 2e-5, 1e-5, 1e-6),
+        ('epalm_30e_caption_released', 2e-5, 1e-5, 1e-6),
+        ('epalm_35e_caption_released', 2e-4, 1e-4, 1e-5),
+    ],
+)
 def test_released_captioning_schedules_the_biases_alone_and_does_not_decay_them(name, base, start, low):
     run = Run(name)
     assert {param for param, group in run.groups().items() if group['weight_decay'] == 0} == BIASES
@@ -182,13 +222,24 @@ def test_a_resumed_run_goes_on_exactly():
 def train(config, work_dir, epochs, resume=False):
     """Train on 13 batches an epoch, a warm-up step after every second; returns the rates."""
     rates = Rates()
-    loader = dict(batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-                  dataset=[dict(inputs=torch.ones(1)) for _ in range(13)])
+    loader = dict(
+        batch_size=1,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        dataset=[dict(inputs=torch.ones(1)) for _ in range(13)],
+    )
     runner = Runner(
-        Model(), str(work_dir), train_dataloader=loader, optim_wrapper=config.optim_wrapper,
+        Model(),
+        str(work_dir),
+        train_dataloader=loader,
+        optim_wrapper=config.optim_wrapper,
         param_scheduler=dict(config.param_scheduler, warmup_interval=2, end=4),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs), custom_hooks=[rates], resume=resume,
-        default_scope='vlpeft', experiment_name=f'{work_dir.name}_{epochs}')
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        custom_hooks=[rates],
+        resume=resume,
+        default_scope='vlpeft',
+        experiment_name=f'{work_dir.name}_{epochs}',
+    )
     runner.train()
     return rates.found
 

@@ -42,8 +42,10 @@ def write():
 
 def dump(texts, tokens, scores):
     """JSON with a line for each item."""
-    parts = [f'"{name}": [\n' + ',\n'.join(json.dumps(item, ensure_ascii=False) for item in items) + '\n]'
-             for name, items in (('texts', texts), ('tokens', tokens))]
+    parts = [
+        f'"{name}": [\n' + ',\n'.join(json.dumps(item, ensure_ascii=False) for item in items) + '\n]'
+        for name, items in (('texts', texts), ('tokens', tokens))
+    ]
     return '{\n' + ',\n'.join([*parts, f'"scores": {json.dumps(scores, indent=1)}']) + '\n}\n'
 
 

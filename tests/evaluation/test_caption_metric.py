@@ -11,14 +11,18 @@ from vlpeft.registry import METRICS
 
 
 def samples():
-    return [dict(sample_id=f'clip{i:02d}', pred_caption=item['prediction'], references=item['references'])
-            for i, item in enumerate(load()['texts'])]
+    return [
+        dict(sample_id=f'clip{i:02d}', pred_caption=item['prediction'], references=item['references'])
+        for i, item in enumerate(load()['texts'])
+    ]
 
 
 def expected():
     scores = load()['scores']
-    return dict({f'caption/{name}': pytest.approx(scores[name]) for name in scores if name != 'METEOR'},
-                **{'caption/tokenizer': 'python'})
+    return dict(
+        {f'caption/{name}': pytest.approx(scores[name]) for name in scores if name != 'METEOR'},
+        **{'caption/tokenizer': 'python'},
+    )
 
 
 def test_all_references_together_through_mmengines_evaluator():
@@ -30,16 +34,21 @@ def test_all_references_together_through_mmengines_evaluator():
 
 def test_each_reference_its_own_item():
     """Two references: the caption equals one and shares nothing with the other, so half of the items are right."""
-    rows = [dict(sample_id=0, pred_caption='a red bus', references=['a red bus', 'cars drive by']),
-            dict(sample_id=1, pred_caption='two dogs', references=['two dogs', 'cats'])]
+    rows = [
+        dict(sample_id=0, pred_caption='a red bus', references=['a red bus', 'cars drive by']),
+        dict(sample_id=1, pred_caption='two dogs', references=['two dogs', 'cats']),
+    ]
     scores = {}
     for references in ('joint', 'separate'):
         metric = CaptionMetric(references=references, tokenizer='python', prefix=references)
         metric.process(None, rows)
         scores.update(metric.evaluate(2))
     assert scores['joint/ROUGE-L'] == pytest.approx(100) and scores['separate/ROUGE-L'] == pytest.approx(50)
-    by_hand = caption_scores(['a red bus', 'a red bus', 'two dogs', 'two dogs'],
-                             [['a red bus'], ['cars drive by'], ['two dogs'], ['cats']], tokenizer='python').scores
+    by_hand = caption_scores(
+        ['a red bus', 'a red bus', 'two dogs', 'two dogs'],
+        [['a red bus'], ['cars drive by'], ['two dogs'], ['cats']],
+        tokenizer='python',
+    ).scores
     assert {name: scores[f'separate/{name}'] for name in by_hand} == pytest.approx(by_hand)
 
 

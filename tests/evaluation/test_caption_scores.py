@@ -12,8 +12,12 @@ from vlpeft.evaluation.metrics import CaptionMetric
 
 def fixture():
     content = load()
-    return ([item['prediction'] for item in content['texts']], [item['references'] for item in content['texts']],
-            content['tokens'], content['scores'])
+    return (
+        [item['prediction'] for item in content['texts']],
+        [item['references'] for item in content['texts']],
+        content['tokens'],
+        content['scores'],
+    )
 
 
 def test_python_path_gives_the_fixtures_scores():
@@ -28,8 +32,13 @@ def test_java_path_equals_pycocoevalcap_end_to_end():
     predictions, references, tokens, scores = fixture()
     pycocoevalcaps_tokens, pycocoevalcaps_scores = coco_caption(predictions, references)
     metric = CaptionMetric()
-    metric.process(None, [dict(sample_id=i, pred_caption=prediction, references=group)
-                          for i, (prediction, group) in enumerate(zip(predictions, references))])
+    metric.process(
+        None,
+        [
+            dict(sample_id=i, pred_caption=prediction, references=group)
+            for i, (prediction, group) in enumerate(zip(predictions, references))
+        ],
+    )
     metrics = metric.evaluate(len(predictions))
     assert metrics.pop('caption/tokenizer') == 'java'
     assert metrics == pytest.approx({f'caption/{name}': score for name, score in pycocoevalcaps_scores.items()})
@@ -37,19 +46,24 @@ def test_java_path_equals_pycocoevalcap_end_to_end():
 
 
 def ngrams(tokens, n):
-    return Counter(tuple(tokens[i:i + n]) for i in range(len(tokens) - n + 1))
+    return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
 
 
 def slow_bleu(found, wanted, n):
     """Papineni et al., ACL 2002: geometric mean of clipped precisions, times the brevity penalty."""
     log_precision = 0
     for k in range(1, n + 1):
-        clipped = sum(min(count, max(ngrams(reference, k)[gram] for reference in group))
-                      for hypothesis, group in zip(found, wanted) for gram, count in ngrams(hypothesis, k).items())
+        clipped = sum(
+            min(count, max(ngrams(reference, k)[gram] for reference in group))
+            for hypothesis, group in zip(found, wanted)
+            for gram, count in ngrams(hypothesis, k).items()
+        )
         log_precision += math.log(clipped / sum(max(0, len(hypothesis) - k + 1) for hypothesis in found)) / n
     length = sum(len(hypothesis) for hypothesis in found)
-    closest = sum(min((abs(len(reference) - len(hypothesis)), len(reference)) for reference in group)[1]
-                  for hypothesis, group in zip(found, wanted))
+    closest = sum(
+        min((abs(len(reference) - len(hypothesis)), len(reference)) for reference in group)[1]
+        for hypothesis, group in zip(found, wanted)
+    )
     return 100 * math.exp(log_precision + min(0, 1 - closest / length))
 
 
@@ -83,7 +97,7 @@ def slow_cider(found, wanted, sigma=6):
     for hypothesis, group in zip(found, wanted):
         for reference in group:
             # Lengths are in bigrams.
-            penalty = math.exp(-(len(hypothesis) - len(reference))**2 / (2 * sigma**2))
+            penalty = math.exp(-((len(hypothesis) - len(reference)) ** 2) / (2 * sigma**2))
             for n in range(1, 5):
                 a, b = vector(hypothesis, n), vector(reference, n)
                 norm = math.dist(a.values(), [0] * len(a)) * math.dist(b.values(), [0] * len(b))
@@ -94,9 +108,11 @@ def slow_cider(found, wanted, sigma=6):
 
 def test_scores_equal_the_papers_formulas():
     found = ['a man rides a horse on the beach', 'two dogs play with a red ball', 'a red bus in the city at night']
-    wanted = [['a man rides a brown horse on the beach', 'a man on a horse'],
-              ['two dogs play with a red frisbee in the park', 'dogs play with a ball', 'two dogs'],
-              ['a bus in the city', 'a red bus at night in the city']]
+    wanted = [
+        ['a man rides a brown horse on the beach', 'a man on a horse'],
+        ['two dogs play with a red frisbee in the park', 'dogs play with a ball', 'two dogs'],
+        ['a bus in the city', 'a red bus at night in the city'],
+    ]
     found_tokens, wanted_tokens = [text.split() for text in found], [[t.split() for t in group] for group in wanted]
     expected = {f'BLEU-{n}': slow_bleu(found_tokens, wanted_tokens, n) for n in range(1, 5)}
     expected['ROUGE-L'] = slow_rouge(found_tokens, wanted_tokens)

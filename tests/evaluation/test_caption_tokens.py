@@ -8,35 +8,41 @@ from tests.evaluation.caption_fixture import load, needs_java
 from vlpeft.evaluation.functional.captions import choose_tokenizer, ptb_tokens, tokenize
 
 
-@pytest.mark.parametrize('caption, expected', [
-    ('', ''), ('.', ''), (' \n\t ', ''), ('?!', '?!'),
-    ('A man rides a horse.', 'a man rides a horse'),
-    # words that are split
-    ("a man's T-shirt doesn't fit", "a man 's t-shirt does n't fit"),
-    ('it’s don’t', "it 's do n't"),
-    ("dogs' we're I'd've cannot", "dogs we 're i 'd 've can not"),
-    ("gonna wannabe 'tis y'all", "gon na wannabe 't is y' all"),
-    # words that keep their apostrophe
-    ("O'Brien o'clock rock 'n' roll 'em '90s 90's", "o'brien o'clock rock 'n' roll 'em '90s 90 's"),
-    # periods
-    ('Mr. Smith at 5 p.m. in the U.S.', 'mr. smith at 5 p.m. in the u.s.'),
-    ('no. 5 says no. Then yes.', 'no. 5 says no then yes'),
-    ('the end.Then', 'the end.then'),
-    ('wait... what.. now', 'wait what now'),
-    # numbers and signs
-    ('$5 50% 1,000.50 12:30 1/2 ½ #1 #cat', '$ 5 50 % 1,000.50 12:30 1/2 1/2 # 1 #cat'),
-    ('2 1/2 cups', '2\u00a01/2 cups'),
-    ('£5 €5 ₹5', '# 5 $ 5 5'),
-    ('red,blue and/or AT&T a&b', 'red blue and/or at&t a & b'),
-    # quotes, brackets, dashes
-    ('“hello” ‘hi’ "yes" \'no\'', 'hello hi yes no'),
-    ('a (red) [blue] cat', 'a -lrb- red -rrb- -lsb- blue -rsb- cat'),
-    ('a--b — c - d-e', 'a b c d-e'),
-    ('<unk> :)', '<unk> :-rrb-'),
-    # unicode: letters stay, emoji go
-    ('Café in ZÜRICH 日本 Москва', 'café in zürich 日本 москва'),
-    ('a cat 😀 a😀b ❤️ soft\u00adhyphen', 'a cat a b ❤ softhyphen'),
-])
+@pytest.mark.parametrize(
+    'caption, expected',
+    [
+        ('', ''),
+        ('.', ''),
+        (' \n\t ', ''),
+        ('?!', '?!'),
+        ('A man rides a horse.', 'a man rides a horse'),
+        # words that are split
+        ("a man's T-shirt doesn't fit", "a man 's t-shirt does n't fit"),
+        ('it’s don’t', "it 's do n't"),
+        ("dogs' we're I'd've cannot", "dogs we 're i 'd 've can not"),
+        ("gonna wannabe 'tis y'all", "gon na wannabe 't is y' all"),
+        # words that keep their apostrophe
+        ("O'Brien o'clock rock 'n' roll 'em '90s 90's", "o'brien o'clock rock 'n' roll 'em '90s 90 's"),
+        # periods
+        ('Mr. Smith at 5 p.m. in the U.S.', 'mr. smith at 5 p.m. in the u.s.'),
+        ('no. 5 says no. Then yes.', 'no. 5 says no then yes'),
+        ('the end.Then', 'the end.then'),
+        ('wait... what.. now', 'wait what now'),
+        # numbers and signs
+        ('$5 50% 1,000.50 12:30 1/2 ½ #1 #cat', '$ 5 50 % 1,000.50 12:30 1/2 1/2 # 1 #cat'),
+        ('2 1/2 cups', '2\u00a01/2 cups'),
+        ('£5 €5 ₹5', '# 5 $ 5 5'),
+        ('red,blue and/or AT&T a&b', 'red blue and/or at&t a & b'),
+        # quotes, brackets, dashes
+        ('“hello” ‘hi’ "yes" \'no\'', 'hello hi yes no'),
+        ('a (red) [blue] cat', 'a -lrb- red -rrb- -lsb- blue -rsb- cat'),
+        ('a--b — c - d-e', 'a b c d-e'),
+        ('<unk> :)', '<unk> :-rrb-'),
+        # unicode: letters stay, emoji go
+        ('Café in ZÜRICH 日本 Москва', 'café in zürich 日本 москва'),
+        ('a cat 😀 a😀b ❤️ soft\u00adhyphen', 'a cat a b ❤ softhyphen'),
+    ],
+)
 def test_tokens_read_off_the_java_program(caption, expected):
     assert ' '.join(ptb_tokens(caption)) == expected
 
@@ -77,8 +83,11 @@ def test_python_equals_java_on_random_captions():
     captions = []
     for _ in range(3000):
         captions.append(''.join(draw.choice(words) + draw.choice(marks) for _ in range(draw.randint(1, 12))))
-    differ = [(caption, java, python) for caption, java, python in zip(
-        captions, tokenize(captions, 'java'), tokenize(captions, 'python')) if java != python]
+    differ = [
+        (caption, java, python)
+        for caption, java, python in zip(captions, tokenize(captions, 'java'), tokenize(captions, 'python'))
+        if java != python
+    ]
     assert not differ, f'{len(differ)} differ, the first: {differ[:3]}'
 
 

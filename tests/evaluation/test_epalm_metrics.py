@@ -8,12 +8,25 @@ from vlpeft.evaluation.functional import label_score
 from vlpeft.registry import METRICS
 
 
-@pytest.mark.parametrize('prediction, label, expected', [
-    (' Dog', dict(dog=1.0), 1), ('the dog.', {'Dog': 0.6}, 0.6), ('two', {'2': 1.0}, 1), ('2', dict(two=0.3), 0.3),
-    ('1,000', {'1000': 1.0}, 1), ('dont know', {"don't know": 1.0}, 1), ('red, blue', {'red blue': 1.0}, 1),
-    ('red,blue', {'red blue': 1.0}, 1), ('t-shirt', {'t shirt': 0.9}, 0.9), ('dogs', dict(dog=1.0), 0),
-    ('', dict(dog=1.0), 0), ('', {}, 0), ('two', {'2': 0.3, 'two': 0.9}, 0.9), ('2', {'two': 0.9, '2': 0.3}, 0.9),
-])
+@pytest.mark.parametrize(
+    'prediction, label, expected',
+    [
+        (' Dog', dict(dog=1.0), 1),
+        ('the dog.', {'Dog': 0.6}, 0.6),
+        ('two', {'2': 1.0}, 1),
+        ('2', dict(two=0.3), 0.3),
+        ('1,000', {'1000': 1.0}, 1),
+        ('dont know', {"don't know": 1.0}, 1),
+        ('red, blue', {'red blue': 1.0}, 1),
+        ('red,blue', {'red blue': 1.0}, 1),
+        ('t-shirt', {'t shirt': 0.9}, 0.9),
+        ('dogs', dict(dog=1.0), 0),
+        ('', dict(dog=1.0), 0),
+        ('', {}, 0),
+        ('two', {'2': 0.3, 'two': 0.9}, 0.9),
+        ('2', {'two': 0.9, '2': 0.3}, 0.9),
+    ],
+)
 def test_answers_in_one_spelling_get_the_labels_score(prediction, label, expected):
     assert label_score(prediction, label, 'vqa') == expected
 
@@ -34,12 +47,20 @@ def test_an_unknown_normalisation_lists_the_valid_ones():
 
 def test_gqas_file(tmp_path):
     metric = METRICS.build(dict(type='GQASubmission', out_file=str(tmp_path / 'gqa.json')))
-    metric.process(None, [dict(question_id='201307252', pred_answer='no'), dict(question_id='2', pred_answer='pipe'),
-                          dict(question_id='07', unreadable='no such file')])
+    metric.process(
+        None,
+        [
+            dict(question_id='201307252', pred_answer='no'),
+            dict(question_id='2', pred_answer='pipe'),
+            dict(question_id='07', unreadable='no such file'),
+        ],
+    )
     assert metric.evaluate(3) == {'gqa_submission/questions': 3, 'gqa_submission/unreadable': 1}
     assert json.loads((tmp_path / 'gqa.json').read_text()) == [
-        dict(questionId='07', prediction=''), dict(questionId='2', prediction='pipe'),
-        dict(questionId='201307252', prediction='no')]
+        dict(questionId='07', prediction=''),
+        dict(questionId='2', prediction='pipe'),
+        dict(questionId='201307252', prediction='no'),
+    ]
 
 
 def test_a_caption_file(tmp_path):
@@ -47,6 +68,8 @@ def test_a_caption_file(tmp_path):
     metric.process(None, [dict(sample_id=9, pred_caption='a "cat"'), dict(sample_id=0, unreadable='gone')])
     assert metric.evaluate(2) == {'caption_submission/captions': 2, 'caption_submission/unreadable': 1}
     assert json.loads((tmp_path / 'captions.json').read_text()) == [
-        dict(image_id=0, caption=''), dict(image_id=9, caption='a "cat"')]
+        dict(image_id=0, caption=''),
+        dict(image_id=9, caption='a "cat"'),
+    ]
     with pytest.raises(ValueError, match="identifies images by integers, got sample_id='x'"):
         metric.process(None, [dict(sample_id='x', pred_caption='a cat')])

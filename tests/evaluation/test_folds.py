@@ -27,7 +27,8 @@ def each_fold_alone(scores, owners, folds):
         part = scores[np.ix_(texts, clips)]
         t2v = best_positive_ranks(part, [[list(clips).index(owners[text])] for text in texts])
         v2t = best_positive_ranks(
-            np.ascontiguousarray(part.T), [np.flatnonzero(owners[texts] == clip).tolist() for clip in clips])
+            np.ascontiguousarray(part.T), [np.flatnonzero(owners[texts] == clip).tolist() for clip in clips]
+        )
         yield t2v.tolist(), v2t.tolist()
 
 
@@ -36,8 +37,11 @@ def test_ranks_in_folds_are_those_of_each_fold_alone(kind):
     scores, owners, folds = captioned_set()
     t2v = best_positive_ranks_in_folds(kind(scores), [[owner] for owner in owners], folds[owners], folds)
     v2t = best_positive_ranks_in_folds(
-        kind(np.ascontiguousarray(scores.T)), [np.flatnonzero(owners == clip).tolist() for clip in range(CLIPS)],
-        folds.tolist(), folds[owners].tolist())
+        kind(np.ascontiguousarray(scores.T)),
+        [np.flatnonzero(owners == clip).tolist() for clip in range(CLIPS)],
+        folds.tolist(),
+        folds[owners].tolist(),
+    )
     expected = list(each_fold_alone(scores, owners, folds))
     assert t2v.tolist() == sum((ranks for ranks, _ in expected), [])
     assert v2t.tolist() == sum((ranks for _, ranks in expected), [])
@@ -46,7 +50,7 @@ def test_ranks_in_folds_are_those_of_each_fold_alone(kind):
 
 
 def test_folds_need_not_be_contiguous():
-    scores = torch.tensor([[3., 9., 5., 1.], [9., 2., 0., 1.], [9., 9., 4., 9.], [1., 2., 3., 0.]])
+    scores = torch.tensor([[3.0, 9.0, 5.0, 1.0], [9.0, 2.0, 0.0, 1.0], [9.0, 9.0, 4.0, 9.0], [1.0, 2.0, 3.0, 0.0]])
     ranks = best_positive_ranks_in_folds(scores, [[0], [1], [2], [3]], [0, 1, 0, 1], [0, 1, 0, 1])
     assert ranks.tolist() == [2, 1, 2, 2]
 
@@ -64,8 +68,10 @@ def test_the_metric_averages_the_figures_of_the_folds():
         v2t_figures.append(rank_statistics(v2t))
         for direction, ranks in (('t2v', t2v), ('v2t', v2t)):
             for rank in ranks:
-                metric.process(None, [dict(direction=direction, query_id=query[direction], rank=rank + 1, fold=fold,
-                                           fold_rank=rank)])
+                metric.process(
+                    None,
+                    [dict(direction=direction, query_id=query[direction], rank=rank + 1, fold=fold, fold_rank=rank)],
+                )
                 query[direction] += 1
     metrics = metric.evaluate(CLIPS * (TEXTS_PER_CLIP + 1))
     for direction, figures in (('t2v', t2v_figures), ('v2t', v2t_figures)):

@@ -9,10 +9,19 @@ from vlpeft.registry import METRICS
 LABEL = {'yes': 1, 'no': 0.3}
 
 
-@pytest.mark.parametrize('prediction, label, expected', [
-    ('yes', LABEL, 1), ('no', LABEL, 0.3), ('maybe', LABEL, 0), ('Yes', LABEL, 0), (' yes', LABEL, 0),
-    ('yes.', LABEL, 0), ('', LABEL, 0), ('', {}, 0),
-])
+@pytest.mark.parametrize(
+    'prediction, label, expected',
+    [
+        ('yes', LABEL, 1),
+        ('no', LABEL, 0.3),
+        ('maybe', LABEL, 0),
+        ('Yes', LABEL, 0),
+        (' yes', LABEL, 0),
+        ('yes.', LABEL, 0),
+        ('', LABEL, 0),
+        ('', {}, 0),
+    ],
+)
 def test_only_the_raw_key_counts(prediction, label, expected):
     assert label_score(prediction, label) == expected
 
@@ -20,8 +29,13 @@ def test_only_the_raw_key_counts(prediction, label, expected):
 def test_mean_over_all_questions():
     metric = METRICS.build(dict(type='LabelScoreMetric', prefix='gqa'))
     rows = [('yes', LABEL), ('no', LABEL), ('cat', {'dog': 1.0}), ('', {})]
-    metric.process(None, [dict(question_id=i, pred_answer=answer, label=label, gold=['never looked at'])
-                          for i, (answer, label) in enumerate(rows)])
+    metric.process(
+        None,
+        [
+            dict(question_id=i, pred_answer=answer, label=label, gold=['never looked at'])
+            for i, (answer, label) in enumerate(rows)
+        ],
+    )
     assert metric.evaluate(4) == pytest.approx({'gqa/accuracy': 100 * 1.3 / 4})
 
 

@@ -14,8 +14,12 @@ def sample(identifier, prediction, gold):
 
 def samples():
     """Statements 850--0 (two pairs, one judged wrong), 850--1 and 851--0: 3 of 4 right, 2 of 3 statements."""
-    return [sample('dev-850-0-0', 'true', 'true'), sample('dev-850-1-0', 'true', 'false'),
-            sample('dev-850-0-1', 'false', 'false'), sample('dev-851-0-0', 'true', 'true')]
+    return [
+        sample('dev-850-0-0', 'true', 'true'),
+        sample('dev-850-1-0', 'true', 'false'),
+        sample('dev-850-0-1', 'false', 'false'),
+        sample('dev-851-0-0', 'true', 'true'),
+    ]
 
 
 EXPECTED = {'nlvr2/accuracy': 75.0, 'nlvr2/consistency': 200 / 3}
@@ -59,9 +63,12 @@ def test_unreadable_items_count_for_neither():
 def test_submission_has_the_servers_form(tmp_path):
     out = tmp_path / 'nlvr.csv'
     metric = METRICS.build(dict(type='NLVR2Submission', out_file=str(out)))
-    rows = [dict(question_id='test1-1-0-0', pred_answer='false'), dict(question_id='test1-0-1-0', pred_answer='True'),
-            dict(question_id='test1-0-0-0', pred_answer='true', unreadable='no such file'),
-            dict(question_id='test1-2-0-0', pred_answer='maybe')]
+    rows = [
+        dict(question_id='test1-1-0-0', pred_answer='false'),
+        dict(question_id='test1-0-1-0', pred_answer='True'),
+        dict(question_id='test1-0-0-0', pred_answer='true', unreadable='no such file'),
+        dict(question_id='test1-2-0-0', pred_answer='maybe'),
+    ]
     metric.process(None, rows)
     assert metric.evaluate(4) == {'nlvr2_submission/questions': 4, 'nlvr2_submission/unreadable': 1}
     assert out.read_text() == 'test1-0-0-0,False\ntest1-0-1-0,True\ntest1-1-0-0,False\ntest1-2-0-0,False\n'

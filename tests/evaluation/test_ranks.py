@@ -62,13 +62,16 @@ def test_ties_among_positives_cost_nothing():
     assert best_positive_ranks(torch.tensor([[5.0, 5.0, 1.0]]), [[0, 1]]).tolist() == [1]
 
 
-@pytest.mark.parametrize('scores, positives, message', [
-    (torch.zeros(2, 3), [[0], []], 'query 1 has no positive'),
-    (torch.zeros(2, 3), [[0], [3]], r'query 1 has positive 3, outside of the gallery of 3'),
-    (torch.zeros(2, 3), [[-1], [0]], 'query 0 has positive -1'),
-    (torch.zeros(2, 3), [[0]], 'scores hold 2 queries but positives are given for 1'),
-    (torch.zeros(6), [[0]], r'scores must be \(queries, gallery\)'),
-])
+@pytest.mark.parametrize(
+    'scores, positives, message',
+    [
+        (torch.zeros(2, 3), [[0], []], 'query 1 has no positive'),
+        (torch.zeros(2, 3), [[0], [3]], r'query 1 has positive 3, outside of the gallery of 3'),
+        (torch.zeros(2, 3), [[-1], [0]], 'query 0 has positive -1'),
+        (torch.zeros(2, 3), [[0]], 'scores hold 2 queries but positives are given for 1'),
+        (torch.zeros(6), [[0]], r'scores must be \(queries, gallery\)'),
+    ],
+)
 def test_errors_name_the_query(scores, positives, message):
     with pytest.raises(ValueError, match=message):
         best_positive_ranks(scores, positives, chunk_elements=3)

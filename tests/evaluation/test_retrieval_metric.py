@@ -18,16 +18,26 @@ V2T = [1, 1, 11]
 
 
 def queries():
-    return [dict(direction=direction, query_id=i, rank=rank)
-            for direction, ranks in (('t2v', T2V), ('v2t', V2T)) for i, rank in enumerate(ranks)]
+    return [
+        dict(direction=direction, query_id=i, rank=rank)
+        for direction, ranks in (('t2v', T2V), ('v2t', V2T))
+        for i, rank in enumerate(ranks)
+    ]
 
 
 EXPECTED = {
-    'retrieval/t2v_R@1': 40.0, 'retrieval/t2v_R@5': 60.0, 'retrieval/t2v_R@10': 80.0,
-    'retrieval/t2v_MdR': 2.0, 'retrieval/t2v_MnR': 8.2,
-    'retrieval/v2t_R@1': 200 / 3, 'retrieval/v2t_R@5': 200 / 3, 'retrieval/v2t_R@10': 200 / 3,
-    'retrieval/v2t_MdR': 1.0, 'retrieval/v2t_MnR': 13 / 3,
-    'retrieval/mean_R@1': (40 + 200 / 3) / 2, 'retrieval/mean_R': (40 + 60 + 80 + 200) / 6,
+    'retrieval/t2v_R@1': 40.0,
+    'retrieval/t2v_R@5': 60.0,
+    'retrieval/t2v_R@10': 80.0,
+    'retrieval/t2v_MdR': 2.0,
+    'retrieval/t2v_MnR': 8.2,
+    'retrieval/v2t_R@1': 200 / 3,
+    'retrieval/v2t_R@5': 200 / 3,
+    'retrieval/v2t_R@10': 200 / 3,
+    'retrieval/v2t_MdR': 1.0,
+    'retrieval/v2t_MnR': 13 / 3,
+    'retrieval/mean_R@1': (40 + 200 / 3) / 2,
+    'retrieval/mean_R': (40 + 60 + 80 + 200) / 6,
 }
 
 
@@ -63,8 +73,9 @@ def test_two_results_for_one_query_are_an_error():
         metric.evaluate(8)
 
 
-@pytest.mark.parametrize('size, message', [(10, '2 of 10 samples have no result'),
-                                           (7, '8 samples have a result but the set holds 7')])
+@pytest.mark.parametrize(
+    'size, message', [(10, '2 of 10 samples have no result'), (7, '8 samples have a result but the set holds 7')]
+)
 def test_missing_and_surplus_queries_are_errors(size, message):
     metric = RetrievalMetric()
     metric.process(None, queries())
@@ -72,10 +83,13 @@ def test_missing_and_surplus_queries_are_errors(size, message):
         metric.evaluate(size)
 
 
-@pytest.mark.parametrize('sample, message', [
-    (dict(direction='i2t', query_id=0, rank=1), 'i2t.*valid: t2v, v2t'),
-    (dict(direction='t2v', query_id=0, rank=0), 'ranks start at 1'),
-])
+@pytest.mark.parametrize(
+    'sample, message',
+    [
+        (dict(direction='i2t', query_id=0, rank=1), 'i2t.*valid: t2v, v2t'),
+        (dict(direction='t2v', query_id=0, rank=0), 'ranks start at 1'),
+    ],
+)
 def test_impossible_results_are_refused(sample, message):
     with pytest.raises(ValueError, match=message):
         RetrievalMetric().process(None, [sample])
@@ -90,8 +104,7 @@ def test_one_direction_only_is_an_error():
 
 def evaluate_in_process(rank, folder):
     """Rank 0 holds seven results, rank 1 two, one of which is padding that rank 0 holds too."""
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
     parts = [queries()[:7], [queries()[7], queries()[0]]]
     metric = RetrievalMetric()
     metric.process(None, parts[rank])
@@ -112,7 +125,7 @@ def evaluate_in_process(rank, folder):
 
 
 def test_two_processes_with_uneven_counts(tmp_path):
-    torch.multiprocessing.spawn(evaluate_in_process, args=(str(tmp_path), ), nprocs=2)
+    torch.multiprocessing.spawn(evaluate_in_process, args=(str(tmp_path),), nprocs=2)
     for rank in range(2):
         report = json.loads((tmp_path / f'{rank}.json').read_text())
         assert report['metrics'] == pytest.approx(EXPECTED)

@@ -19,14 +19,15 @@ def clips():
 def evaluate_in_process(rank, folder):
     """Rank 0 holds all but the last caption and only one item of NLVR2; rank 1 the rest and, as padding, one of rank
     0's of both."""
-    torch.distributed.init_process_group(
-        'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
+    torch.distributed.init_process_group('gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=2)
     captions = [clips()[:-1], [clips()[-1], clips()[0]]][rank]
     items = test_nlvr2_metric.samples()
-    metrics = [(CaptionMetric(tokenizer='python'), captions, len(clips())),
-               (VALUESubmission('yc2c', os.path.join(folder, 'yc2c.jsonl')), captions, len(clips())),
-               # The two items of one statement are not on one rank.
-               (NLVR2Metric(), [items[:1], [*items[1:], items[0]]][rank], len(items))]
+    metrics = [
+        (CaptionMetric(tokenizer='python'), captions, len(clips())),
+        (VALUESubmission('yc2c', os.path.join(folder, 'yc2c.jsonl')), captions, len(clips())),
+        # The two items of one statement are not on one rank.
+        (NLVR2Metric(), [items[:1], [*items[1:], items[0]]][rank], len(items)),
+    ]
     report = {}
     for metric, part, size in metrics:
         metric.process(None, part)
@@ -43,14 +44,15 @@ def evaluate_in_process(rank, folder):
 
 
 def test_every_sample_counts_once(tmp_path):
-    torch.multiprocessing.spawn(evaluate_in_process, args=(str(tmp_path), ), nprocs=2)
+    torch.multiprocessing.spawn(evaluate_in_process, args=(str(tmp_path),), nprocs=2)
     for rank in range(2):
         report = json.loads((tmp_path / f'{rank}.json').read_text())
         conflict = report.pop('conflict')
         assert 'two different results for one sample' in conflict and 'another' in conflict
         assert report.pop('value_submission/captions') == len(clips())
         assert {name: report.pop(name) for name in test_nlvr2_metric.EXPECTED} == pytest.approx(
-            test_nlvr2_metric.EXPECTED)
+            test_nlvr2_metric.EXPECTED
+        )
         assert report == test_caption_metric.expected()
     lines = [json.loads(line) for line in (tmp_path / 'yc2c.jsonl').read_text().splitlines()]
     assert [line['clip_id'] for line in lines] == [clip['clip_id'] for clip in clips()]

@@ -9,10 +9,22 @@ from vlpeft.evaluation.metrics.value import parse_choice
 from vlpeft.registry import METRICS
 
 
-@pytest.mark.parametrize('answer, choices, expected', [
-    ('a0', 5, 0), ('a4', 5, 4), (' a3 ', 4, 3), ('a4', 4, None), ('a10', 5, None), ('4', 5, None), ('a', 5, None),
-    ('', 5, None), ('a1: he left', 5, None), ('b1', 5, None), ('a-1', 5, None),
-])
+@pytest.mark.parametrize(
+    'answer, choices, expected',
+    [
+        ('a0', 5, 0),
+        ('a4', 5, 4),
+        (' a3 ', 4, 3),
+        ('a4', 4, None),
+        ('a10', 5, None),
+        ('4', 5, None),
+        ('a', 5, None),
+        ('', 5, None),
+        ('a1: he left', 5, None),
+        ('b1', 5, None),
+        ('a-1', 5, None),
+    ],
+)
 def test_choices(answer, choices, expected):
     assert parse_choice(answer, choices) == expected
 
@@ -20,24 +32,38 @@ def test_choices(answer, choices, expected):
 def test_questions(tmp_path):
     out = tmp_path / 'how2qa_test_public_predictions.json'
     metric = METRICS.build(dict(type='VALUESubmission', task='how2qa', out_file=str(out)))
-    metric.process(None, [
-        dict(question_id=9, pred_answer='a3'), dict(question_id=2, pred_answer='a4'),
-        dict(question_id=5, pred_answer='a2', unreadable='no such file'), dict(question_id=1, pred_answer='what?')])
-    assert metric.evaluate(4) == {'value_submission/questions': 4, 'value_submission/unreadable': 1,
-                                  'value_submission/unparsed': 2}
+    metric.process(
+        None,
+        [
+            dict(question_id=9, pred_answer='a3'),
+            dict(question_id=2, pred_answer='a4'),
+            dict(question_id=5, pred_answer='a2', unreadable='no such file'),
+            dict(question_id=1, pred_answer='what?'),
+        ],
+    )
+    assert metric.evaluate(4) == {
+        'value_submission/questions': 4,
+        'value_submission/unreadable': 1,
+        'value_submission/unparsed': 2,
+    }
     assert json.loads(out.read_text()) == {'1': 0, '2': 0, '5': 0, '9': 3}
 
 
 def test_captions(tmp_path):
     out = tmp_path / 'tvc_test_predictions.jsonl'
     metric = METRICS.build(dict(type='VALUESubmission', task='tvc', out_file=str(out)))
-    metric.process(None, [
-        dict(sample_id='8', vid_name='friends', clip_id=8, ts=[1.5, 3], pred_caption='They sit.', task='tvc'),
-        dict(sample_id='7', vid_name='house', clip_id=7, ts=[0, 2], pred_caption='l’été', task='tvc')])
+    metric.process(
+        None,
+        [
+            dict(sample_id='8', vid_name='friends', clip_id=8, ts=[1.5, 3], pred_caption='They sit.', task='tvc'),
+            dict(sample_id='7', vid_name='house', clip_id=7, ts=[0, 2], pred_caption='l’été', task='tvc'),
+        ],
+    )
     assert metric.evaluate(2) == {'value_submission/captions': 2}
     assert [json.loads(line) for line in out.read_text().splitlines()] == [
         dict(vid_name='house', clip_id=7, ts=[0, 2], descs=[dict(desc='l’été')]),
-        dict(vid_name='friends', clip_id=8, ts=[1.5, 3], descs=[dict(desc='They sit.')])]
+        dict(vid_name='friends', clip_id=8, ts=[1.5, 3], descs=[dict(desc='They sit.')]),
+    ]
 
 
 def test_captions_without_time(tmp_path):
@@ -60,6 +86,11 @@ def test_what_is_refused():
 def test_accuracy_is_exact_match():
     """TVQA and How2QA need no metric of their own: the generated text is the choice's name, or is wrong."""
     metric = OpenEndedMetric(prefix='tvqa')
-    metric.process(None, [dict(question_id=i, pred_answer=answer, gold=['a1'])
-                          for i, answer in enumerate(['a1', 'a2', '1', 'a1 he left'])])
+    metric.process(
+        None,
+        [
+            dict(question_id=i, pred_answer=answer, gold=['a1'])
+            for i, answer in enumerate(['a1', 'a2', '1', 'a1 he left'])
+        ],
+    )
     assert metric.evaluate(4) == {'tvqa/accuracy': 25}

@@ -11,13 +11,27 @@ from PIL import Image
 
 from tests.media import numbered_frames, write_video
 from vlpeft.datasets.features_file import PackedFeatures
-from vlpeft.datasets.readers import (AudioReader, ClipError, DecordReader, HDF5Reader, ImageReader, NPZReader,
-                                     PackedHDF5Reader)
+from vlpeft.datasets.readers import (
+    AudioReader,
+    ClipError,
+    DecordReader,
+    HDF5Reader,
+    ImageReader,
+    NPZReader,
+    PackedHDF5Reader,
+)
 
 SECONDS = 60
-PICTURES = dict(jpg=('JPEG', {}), png=('PNG', {}), tif=('TIFF', dict(compression='tiff_lzw')), gif=('GIF', {}),
-                webp=('WEBP', {}), webp_lossless=('WEBP', dict(lossless=True)), bmp=('BMP', {}),
-                progressive=('JPEG', dict(progressive=True)))
+PICTURES = dict(
+    jpg=('JPEG', {}),
+    png=('PNG', {}),
+    tif=('TIFF', dict(compression='tiff_lzw')),
+    gif=('GIF', {}),
+    webp=('WEBP', {}),
+    webp_lossless=('WEBP', dict(lossless=True)),
+    bmp=('BMP', {}),
+    progressive=('JPEG', dict(progressive=True)),
+)
 VIDEOS = dict(mp4='libx264', mov='libx264', mkv='libx264', webm='libvpx', avi='mpeg4', ts='libx264', flv='flv')
 SOUNDS = ('wav', 'flac', 'ogg', 'mp3', 'm4a')
 FEATURES = ('h5', 'npz', 'npz_stored', 'packed')
@@ -30,14 +44,19 @@ UNDECLARED = {'ogg', 'mp3'}
 
 class Case(NamedTuple):
     """A damaged file."""
+
     format: str
     damage: str
     seed: int
 
 
 def cases(seeds: int) -> list[Case]:
-    return [Case(name, damage, seed) for name in (*PICTURES, *VIDEOS, *SOUNDS, *FEATURES) for damage in DAMAGES
-            for seed in range(seeds)]
+    return [
+        Case(name, damage, seed)
+        for name in (*PICTURES, *VIDEOS, *SOUNDS, *FEATURES)
+        for damage in DAMAGES
+        for seed in range(seeds)
+    ]
 
 
 def write_good(folder: Path) -> dict[str, Path]:
@@ -46,7 +65,7 @@ def write_good(folder: Path) -> dict[str, Path]:
     rows = np.linspace(0, 255, 96)[:, None]
     picture = np.stack([rows + np.zeros(128), rows[::-1] + np.zeros(128), random.integers(0, 256, (96, 128))], -1)
     for name, (kind, options) in PICTURES.items():
-        files[name] = folder / f"{name}.{name if kind != 'JPEG' else 'jpg'}"
+        files[name] = folder / f'{name}.{name if kind != "JPEG" else "jpg"}'
         Image.fromarray(picture.astype(np.uint8)).save(files[name], format=kind, **options)
     frames = numbered_frames(24)
     for name, codec in VIDEOS.items():
@@ -73,11 +92,13 @@ def write_good(folder: Path) -> dict[str, Path]:
 
 def _write_m4a(path: Path, wave: np.ndarray) -> None:
     import av
+
     with av.open(str(path), 'w', format='mp4') as container:
         track = container.add_stream('aac', rate=16000, layout='mono')
         for start in range(0, len(wave), 1024):
-            frame = av.AudioFrame.from_ndarray(wave[None, start:start + 1024].astype(np.float32), format='fltp',
-                                               layout='mono')
+            frame = av.AudioFrame.from_ndarray(
+                wave[None, start : start + 1024].astype(np.float32), format='fltp', layout='mono'
+            )
             frame.sample_rate, frame.pts = 16000, start
             container.mux(track.encode(frame))
         container.mux(track.encode())
@@ -86,22 +107,22 @@ def _write_m4a(path: Path, wave: np.ndarray) -> None:
 def damaged(data: bytes, damage: str, draw: np.random.Generator) -> bytes:
     data, size = bytearray(data), len(data)
     if damage == 'cut':
-        return bytes(data[:draw.integers(1, size)])
+        return bytes(data[: draw.integers(1, size)])
     if damage in ('bits', 'head'):
         for place in draw.integers(0, size if damage == 'bits' else min(size, 96), draw.integers(1, 9)):
             data[place] ^= 1 << draw.integers(8)
     elif damage == 'sizes':
         place = int(draw.integers(0, min(size, 400) - 4))
-        data[place:place + 4] = [b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff', b'\xff\xff\xff\x7f'][draw.integers(3)]
+        data[place : place + 4] = [b'\xff\xff\xff\xff', b'\x7f\xff\xff\xff', b'\xff\xff\xff\x7f'][draw.integers(3)]
     elif damage == 'zeros':
         place, length = int(draw.integers(size)), int(draw.integers(1, max(2, size // 4)))
-        data[place:place + length] = bytes(len(data[place:place + length]))
+        data[place : place + length] = bytes(len(data[place : place + length]))
     elif damage == 'swap':
         length = int(draw.integers(1, size // 8))
         first, second = sorted(draw.integers(0, size - length, 2).tolist())
         second = max(second, min(first + length, size - length))
-        one, other = data[first:first + length], data[second:second + length]
-        data[first:first + length], data[second:second + length] = other, one
+        one, other = data[first : first + length], data[second : second + length]
+        data[first : first + length], data[second : second + length] = other, one
     return bytes(data[:size])
 
 
@@ -128,7 +149,7 @@ def write_damaged(case: Case, good: dict[str, Path], folder: Path) -> Path:
 def read(name: str, path: Path) -> tuple[np.ndarray, ...]:
     """What a reader makes of a file: arrays."""
     if name in PICTURES:
-        return (ImageReader().read(str(path), [0]), )
+        return (ImageReader().read(str(path), [0]),)
     if name in VIDEOS:
         reader = DecordReader()
         info = reader.probe(str(path))
@@ -137,8 +158,8 @@ def read(name: str, path: Path) -> tuple[np.ndarray, ...]:
         samples, rate = AudioReader().read(str(path))
         return samples, np.array(rate)
     if name == 'packed':
-        return (PackedHDF5Reader(str(path)).read('x'), )
-    return ((HDF5Reader if name == 'h5' else NPZReader)(str(path.parent)).read('x'), )
+        return (PackedHDF5Reader(str(path)).read('x'),)
+    return ((HDF5Reader if name == 'h5' else NPZReader)(str(path.parent)).read('x'),)
 
 
 def outcome(case: Case, path: Path, whole: tuple[np.ndarray, ...]) -> tuple[str, str]:

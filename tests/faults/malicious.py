@@ -12,8 +12,9 @@ import runpy
 import shutil
 import subprocess
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -55,7 +56,8 @@ PAYLOADS = {
     'pickle of a pickle': lambda folder, canary: Call(pickle.loads, pickle.dumps(Call(os.mkdir, str(canary)))),
     'torch.load': lambda folder, canary: Call(torch_load, str(second_stage(folder, canary))),
     'getattr chain': lambda folder, canary: Call(
-        call, Call(getattr, Call(getattr, HistoryBuffer, '__init__'), '__globals__'), str(canary)),
+        call, Call(getattr, Call(getattr, HistoryBuffer, '__init__'), '__globals__'), str(canary)
+    ),
 }
 
 
@@ -73,9 +75,12 @@ WRAPS = {
     'bare': lambda evil: evil,
     'weight': lambda evil: dict(state_dict=OrderedDict(w=torch.ones(2), x=evil), meta=dict(epoch=1, iter=2)),
     'meta': lambda evil: dict(state_dict=dict(w=torch.ones(2)), meta=dict(epoch=1, iter=2, cfg=evil)),
-    'message hub': lambda evil: dict(state_dict=dict(w=torch.ones(2)), optimizer=dict(state={}),
-                                     meta=dict(epoch=1, iter=2),
-                                     message_hub=dict(log_scalars={}, runtime_info=dict(best_ckpt=evil))),
+    'message hub': lambda evil: dict(
+        state_dict=dict(w=torch.ones(2)),
+        optimizer=dict(state={}),
+        meta=dict(epoch=1, iter=2),
+        message_hub=dict(log_scalars={}, runtime_info=dict(best_ckpt=evil)),
+    ),
     'array': lambda evil: dict(state_dict=dict(w=torch.ones(2)), extra=np.array([evil, None], dtype=object)),
 }
 
@@ -93,18 +98,23 @@ def write_safetensors_of_pickle(content, path):
 #: name -> (suffixes, writer of a content).
 CONTAINERS = {
     'torch zip': (('.pth', '.pt', '.bin'), torch.save),
-    'torch legacy': (('.pth', '.bin'), lambda content, path: torch.save(
-        content, path, _use_new_zipfile_serialization=False)),
-    'pickle': (('.pth', '.pkl', '.npz', '.safetensors', '.h5'), lambda content, path: path.write_bytes(
-        pickle.dumps(content))),
+    'torch legacy': (
+        ('.pth', '.bin'),
+        lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
+    ),
+    'pickle': (
+        ('.pth', '.pkl', '.npz', '.safetensors', '.h5'),
+        lambda content, path: path.write_bytes(pickle.dumps(content)),
+    ),
     'pickle 0': (('.pth', '.pkl'), lambda content, path: path.write_bytes(pickle.dumps(content, 0))),
-    'npz': (('.npz', ), write_npz),
-    'header': (('.safetensors', ), write_safetensors_of_pickle),
+    'npz': (('.npz',), write_npz),
+    'header': (('.safetensors',), write_safetensors_of_pickle),
 }
 
 
 class Door(NamedTuple):
     """A way in for files of some suffixes; ``errors`` is what it may raise."""
+
     name: str
     open: Callable[[Path], object]
     suffixes: tuple
@@ -113,8 +123,13 @@ class Door(NamedTuple):
 
 def malicious_files() -> list[tuple[str, str, str, str]]:
     """(payload, wrap, container, suffix) of all files."""
-    return [(payload, wrap, container, suffix) for payload in PAYLOADS for wrap in WRAPS
-            for container, (suffixes, _) in CONTAINERS.items() for suffix in suffixes]
+    return [
+        (payload, wrap, container, suffix)
+        for payload in PAYLOADS
+        for wrap in WRAPS
+        for container, (suffixes, _) in CONTAINERS.items()
+        for suffix in suffixes
+    ]
 
 
 def write(folder: Path, canary: Path, payload: str, wrap: str, container: str, suffix: str) -> Path:
@@ -125,12 +140,16 @@ def write(folder: Path, canary: Path, payload: str, wrap: str, container: str, s
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     """All files below a folder, and links by where they lead."""
-    return {str(path.relative_to(folder)): os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
-            for path in sorted(folder.rglob('*')) if path.is_symlink() or path.is_file()}
+    return {
+        str(path.relative_to(folder)): os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+        for path in sorted(folder.rglob('*'))
+        if path.is_symlink() or path.is_file()
+    }
 
 
 def metadata_of(path: Path, meta: object, **tensors) -> Path:
     """A good safetensors file with any metadata."""
     from safetensors.torch import save_file
+
     save_file(tensors or dict(w=torch.ones(2)), path, metadata=dict(vlpeft=json.dumps(meta)))
     return path

@@ -16,7 +16,7 @@ from vlpeft.engine.work_folder import newest_checkpoint
 
 DAMAGES = ('bits', 'head', 'sizes', 'cut', 'zeros', 'swap')
 SEEDS = 25
-STATE = dict(w=torch.arange(600.).reshape(20, 30), v=torch.full((7, ), 0.5), ids=torch.arange(9))
+STATE = dict(w=torch.arange(600.0).reshape(20, 30), v=torch.full((7,), 0.5), ids=torch.arange(9))
 
 
 def changed(whole: bytes, damage: str, *seed: int) -> bytes:
@@ -57,8 +57,10 @@ def test_checkpoints(tmp_path, suffix, which):
 def test_work_folders_go_on_from_the_checkpoint_that_is_whole(tmp_path):
     """The newest of three is damaged in every way."""
     for number in (1, 2, 3):
-        write_checkpoint(dict(state_dict=STATE, optimizer={}, meta=dict(iter=number, epoch=number, saved_at=number)),
-                         tmp_path / f'epoch_{number}.pth')
+        write_checkpoint(
+            dict(state_dict=STATE, optimizer={}, meta=dict(iter=number, epoch=number, saved_at=number)),
+            tmp_path / f'epoch_{number}.pth',
+        )
     newest = tmp_path / 'epoch_3.pth'
     whole = newest.read_bytes()
     for damage in DAMAGES:
@@ -69,7 +71,8 @@ def test_work_folders_go_on_from_the_checkpoint_that_is_whole(tmp_path):
 
 TEXTS = dict(
     yaml='model:\n  type: Retriever\n  width: 768\n  text: {depth: 12}\nlr: 1.0e-4\n',
-    json=json.dumps(dict(model=dict(type='Retriever', width=768, text=dict(depth=12)), lr=1e-4)))
+    json=json.dumps(dict(model=dict(type='Retriever', width=768, text=dict(depth=12)), lr=1e-4)),
+)
 
 
 @pytest.mark.parametrize('suffix', ['yaml', 'json'])

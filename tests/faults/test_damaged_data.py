@@ -21,7 +21,7 @@ SAMPLED = 11
 @pytest.fixture(scope='module')
 def good(tmp_path_factory):
     """Written in another process: what forks after encoders and decoders have started threads may hang."""
-    (_, files), = work_through(write_good, [tmp_path_factory.mktemp('good')], workers=1)
+    ((_, files),) = work_through(write_good, [tmp_path_factory.mktemp('good')], workers=1)
     return files
 
 
@@ -39,14 +39,14 @@ def _classify(good, whole, folder, case: Case):
 
 def table(outcomes) -> str:
     """Cases by format, and by kind of damage, and class."""
-    lines = [f"{'':>14}" + ''.join(f'{name:>10}' for name in CLASSES)]
+    lines = [f'{"":>14}' + ''.join(f'{name:>10}' for name in CLASSES)]
     for part in ('format', 'damage'):
         names = dict.fromkeys(getattr(case, part) for case in outcomes)
         for name in names:
             counts = Counter(kind for case, (kind, _) in outcomes.items() if getattr(case, part) == name)
             lines.append(f'{name:>14}' + ''.join(f'{counts[kind]:>10}' for kind in CLASSES))
     totals = Counter(kind for kind, _ in outcomes.values())
-    lines.append(f"{'all ' + format(len(outcomes), ','):>14}" + ''.join(f'{totals[kind]:>10}' for kind in CLASSES))
+    lines.append(f'{"all " + format(len(outcomes), ","):>14}' + ''.join(f'{totals[kind]:>10}' for kind in CLASSES))
     return '\n'.join(lines)
 
 
@@ -58,8 +58,11 @@ def check(good, folder, chosen):
             result = ('death', str(result))
         outcomes[case] = ('uncaught', str(result)) if isinstance(result, Exception) else result
     print('\n' + table(outcomes))
-    bad = [f'{case}: {kind}, {detail}' for case, (kind, detail) in sorted(outcomes.items())
-           if kind in ('wrong', 'uncaught', 'death')]
+    bad = [
+        f'{case}: {kind}, {detail}'
+        for case, (kind, detail) in sorted(outcomes.items())
+        if kind in ('wrong', 'uncaught', 'death')
+    ]
     assert not bad, '\n'.join([f'{len(bad)} of {len(outcomes)}', *bad, table(outcomes)])
     return Counter(kind for kind, _ in outcomes.values())
 

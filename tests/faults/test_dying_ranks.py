@@ -12,7 +12,7 @@ import pytest
 from tests.resuming import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
-PROGRAM = '''
+PROGRAM = """
 import os, signal
 import vlpeft
 from mmengine.hooks import Hook
@@ -28,12 +28,12 @@ class Fault(Hook):
             os.kill(os.getpid(), dict(killed=signal.SIGKILL, frozen=signal.SIGSTOP)[os.environ['FAULT']])
 
 train.main()
-'''
-EXTRA = '''
+"""
+EXTRA = """
 custom_hooks = [dict(type='Fault'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')]
 train_dataloader.update(batch_size=1)
 env_cfg = dict(dist_cfg=dict(backend='gloo', timeout=12))
-'''
+"""
 # A frozen process is noticed by the others after this long, and the launcher gives processes 30 s to end.
 PATIENCE = dict(killed=60, raises=60, frozen=90)
 
@@ -53,12 +53,24 @@ def run(folder, name, fault='', *arguments) -> tuple:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', FAULT=fault, CUDA_VISIBLE_DEVICES='')
-    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}',
-               str(folder / 'program.py'), str(folder / 'config.py'), '--launcher', 'pytorch', '--work-dir',
-               str(folder / name), *arguments]
+    command = [
+        sys.executable,
+        '-m',
+        'torch.distributed.run',
+        '--nproc_per_node=2',
+        f'--master_port={port}',
+        str(folder / 'program.py'),
+        str(folder / 'config.py'),
+        '--launcher',
+        'pytorch',
+        '--work-dir',
+        str(folder / name),
+        *arguments,
+    ]
     start = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                               start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
     try:
         output, _ = process.communicate(timeout=240)
     finally:
@@ -76,8 +88,9 @@ def whole(folder):
     return outcome(folder / 'whole')
 
 
-@pytest.mark.parametrize('fault', [
-    'killed', pytest.param('raises', marks=pytest.mark.slow), pytest.param('frozen', marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'fault', ['killed', pytest.param('raises', marks=pytest.mark.slow), pytest.param('frozen', marks=pytest.mark.slow)]
+)
 def test_the_run_ends_and_can_be_resumed(folder, whole, fault):
     status, output, seconds = run(folder, fault, fault)
     assert status != 0 and seconds < PATIENCE[fault], output

@@ -28,8 +28,14 @@ def folder(tmp_path_factory):
 def run_jobs(folder: Path, jobs: list) -> dict:
     """What became of the jobs, by name; see tests/faults/forked.py."""
     (folder / 'jobs.json').write_text(json.dumps(jobs))
-    done = subprocess.run([sys.executable, '-m', 'tests.faults.forked', str(folder), str(folder / 'jobs.json')],
-                          cwd=ROOT, capture_output=True, text=True, check=True, timeout=1500)
+    done = subprocess.run(
+        [sys.executable, '-m', 'tests.faults.forked', str(folder), str(folder / 'jobs.json')],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=1500,
+    )
     results = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
     assert len(results) == len(jobs), done.stderr
     return {result['name']: dict(result, stderr=done.stderr) for result in results}
@@ -65,8 +71,9 @@ def test_killed_before_every_call_that_changes_files(folder, whole):
     """As far as there are calls."""
     results, call = {}, 12
     while True:
-        batch = run_jobs(folder, [dict(name=f'later{number}', kill=dict(call=number))
-                                  for number in range(call, call + 10)])
+        batch = run_jobs(
+            folder, [dict(name=f'later{number}', kill=dict(call=number)) for number in range(call, call + 10)]
+        )
         results.update(batch)
         call += 10
         if any(result['ended'] == 0 for result in batch.values()):
@@ -79,8 +86,10 @@ def test_killed_before_every_call_that_changes_files(folder, whole):
 def test_killed_at_random_moments(folder, whole, moments):
     draw = random.Random(moments)
     seconds = [draw.uniform(0.05, whole[1]) for _ in range(moments)]
-    results = run_jobs(folder, [dict(name=f'moment{moments}_{number}', kill=dict(seconds=value))
-                                for number, value in enumerate(seconds)])
+    results = run_jobs(
+        folder,
+        [dict(name=f'moment{moments}_{number}', kill=dict(seconds=value)) for number, value in enumerate(seconds)],
+    )
     assert_ends_alike(folder, whole[0], results)
 
 

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import vlpeft  # noqa: F401
-from tests.faults.malicious import (CONTAINERS, PAYLOADS, Door, malicious_files, metadata_of, snapshot, write)
+from tests.faults.malicious import CONTAINERS, PAYLOADS, Door, malicious_files, metadata_of, snapshot, write
 from vlpeft.apis.model_index import ZooError
 from vlpeft.apis.retrieval_index import IndexMismatchError, RetrievalIndex
 from vlpeft.checkpoint import CheckpointError
@@ -35,8 +35,10 @@ from vlpeft.engine.work_folder import newest_checkpoint
 TORCH = ('.pth', '.pt', '.bin')
 CHECKPOINTS = (*TORCH, '.safetensors', '.npz')
 ROOT = Path(__file__).parents[2]
-TOOLS = {name: runpy.run_path(str(ROOT / f'tools/model_converters/{name}.py'))
-         for name in ('convert_checkpoint', 'publish_model')}
+TOOLS = {
+    name: runpy.run_path(str(ROOT / f'tools/model_converters/{name}.py'))
+    for name in ('convert_checkpoint', 'publish_model')
+}
 
 
 def msvd(path: Path):
@@ -53,27 +55,49 @@ def resume_auto(path: Path):
 
 # A further way in is a line here.
 DOORS = [
-    Door('read_checkpoint', read_checkpoint, CHECKPOINTS, (CheckpointError, )),
-    Door('load_into (base_checkpoint, get_model)', lambda path: load_into(torch.nn.Linear(2, 1), path), CHECKPOINTS,
-         (CheckpointError, )),
-    Door('load_from', lambda path: CheckpointLoader.load_checkpoint(f'{SCHEME}{path}'), CHECKPOINTS,
-         (CheckpointError, )),
-    Door('MMEngine\'s loader', lambda path: CheckpointLoader.load_checkpoint(str(path)), TORCH,
-         (pickle.UnpicklingError, RuntimeError)),
-    Door('--resume auto', resume_auto, ('.pth', ), (SystemExit, CheckpointError)),
-    Door('import_safetensors', import_safetensors, ('.safetensors', ), (CheckpointError, )),
-    Door('publish_model', lambda path: TOOLS['publish_model']['strip'](path, torch.nn.Linear(2, 1)), CHECKPOINTS,
-         (CheckpointError, )),
-    Door('convert_checkpoint', lambda path: TOOLS['convert_checkpoint']['gather'](
-        str(path), torch.nn.Linear(2, 1), None, None), CHECKPOINTS, (CheckpointError, )),
-    Door('retrieval index', lambda path: RetrievalIndex({}).load(path), ('.safetensors', ),
-         (CheckpointError, IndexMismatchError)),
-    Door('NPZReader', lambda path: NPZReader(str(path.parent)).read(path.stem), ('.npz', ), (ClipError, )),
-    Door('HDF5Reader', lambda path: HDF5Reader(str(path.parent)).read(path.stem), ('.h5', ), (ClipError, )),
-    Door('PackedHDF5Reader (feature cache)', lambda path: PackedHDF5Reader(str(path)).read('a'), ('.h5', ),
-         (ClipError, )),
-    Door('read_pickle', read_pickle, ('.pkl', ), (AnnotationError, )),
-    Door('MSVD', msvd, ('.pkl', ), (AnnotationError, )),
+    Door('read_checkpoint', read_checkpoint, CHECKPOINTS, (CheckpointError,)),
+    Door(
+        'load_into (base_checkpoint, get_model)',
+        lambda path: load_into(torch.nn.Linear(2, 1), path),
+        CHECKPOINTS,
+        (CheckpointError,),
+    ),
+    Door(
+        'load_from', lambda path: CheckpointLoader.load_checkpoint(f'{SCHEME}{path}'), CHECKPOINTS, (CheckpointError,)
+    ),
+    Door(
+        "MMEngine's loader",
+        lambda path: CheckpointLoader.load_checkpoint(str(path)),
+        TORCH,
+        (pickle.UnpicklingError, RuntimeError),
+    ),
+    Door('--resume auto', resume_auto, ('.pth',), (SystemExit, CheckpointError)),
+    Door('import_safetensors', import_safetensors, ('.safetensors',), (CheckpointError,)),
+    Door(
+        'publish_model',
+        lambda path: TOOLS['publish_model']['strip'](path, torch.nn.Linear(2, 1)),
+        CHECKPOINTS,
+        (CheckpointError,),
+    ),
+    Door(
+        'convert_checkpoint',
+        lambda path: TOOLS['convert_checkpoint']['gather'](str(path), torch.nn.Linear(2, 1), None, None),
+        CHECKPOINTS,
+        (CheckpointError,),
+    ),
+    Door(
+        'retrieval index',
+        lambda path: RetrievalIndex({}).load(path),
+        ('.safetensors',),
+        (CheckpointError, IndexMismatchError),
+    ),
+    Door('NPZReader', lambda path: NPZReader(str(path.parent)).read(path.stem), ('.npz',), (ClipError,)),
+    Door('HDF5Reader', lambda path: HDF5Reader(str(path.parent)).read(path.stem), ('.h5',), (ClipError,)),
+    Door(
+        'PackedHDF5Reader (feature cache)', lambda path: PackedHDF5Reader(str(path)).read('a'), ('.h5',), (ClipError,)
+    ),
+    Door('read_pickle', read_pickle, ('.pkl',), (AnnotationError,)),
+    Door('MSVD', msvd, ('.pkl',), (AnnotationError,)),
 ]
 
 
@@ -84,7 +108,7 @@ def try_door(door: Door, path: Path, canary: Path) -> str:
         outcome = 'harmless'
     except door.errors as error:
         text = str(error)
-        clear = door.name == 'MMEngine\'s loader' or '\n' not in text and path.stem in text and len(text) < 1000
+        clear = door.name == "MMEngine's loader" or '\n' not in text and path.stem in text and len(text) < 1000
         outcome = 'refused' if clear else f'unclear: {text[:300]}'
     except Exception as error:
         outcome = f'uncaught {type(error).__name__}: {error}'
@@ -190,16 +214,37 @@ def test_names_are_no_paths(tmp_path, kind, name):
         kind(str(tmp_path)).read(name)
 
 
-@pytest.mark.parametrize('path', ['../secret.mp4', '/etc/passwd', 'a/../../secret.mp4', 'file:///etc/passwd',
-                                  'http://127.0.0.1/a.mp4', 'a\0b.mp4'])
+@pytest.mark.parametrize(
+    'path',
+    ['../secret.mp4', '/etc/passwd', 'a/../../secret.mp4', 'file:///etc/passwd', 'http://127.0.0.1/a.mp4', 'a\0b.mp4'],
+)
 def test_annotations_stay_in_the_data_root(tmp_path, path):
     with pytest.raises(AnnotationError, match='a.json:3') as error:
-        locate(path, str(tmp_path / 'videos'), (str(tmp_path / 'videos'), ), 'a.json:3')
+        locate(path, str(tmp_path / 'videos'), (str(tmp_path / 'videos'),), 'a.json:3')
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('name', ['../x.pth', '/etc/passwd', '..', '.', '', 'a/b.pth', 'file:x', 'http://h/x', 'x?y=1',
-                                  'x#y', 'a.index.json', 'a\nb', '%2e%2e%2fx', 7, None, ['x']])
+@pytest.mark.parametrize(
+    'name',
+    [
+        '../x.pth',
+        '/etc/passwd',
+        '..',
+        '.',
+        '',
+        'a/b.pth',
+        'file:x',
+        'http://h/x',
+        'x?y=1',
+        'x#y',
+        'a.index.json',
+        'a\nb',
+        '%2e%2e%2fx',
+        7,
+        None,
+        ['x'],
+    ],
+)
 def test_shards_stand_beside_their_index(tmp_path, name):
     index = tmp_path / 'm.bin.index.json'
     index.write_text(json.dumps(dict(weight_map=dict(w=name))))
@@ -228,17 +273,29 @@ def test_archives_that_unpack_to_far_more_are_refused_at_once(tmp_path, suffix):
 def test_an_array_that_claims_more_than_there_is_is_refused(tmp_path):
     path = tmp_path / 'claims.npz'
     with zipfile.ZipFile(path, 'w') as archive:
-        header = str(dict(descr='<f8', fortran_order=False, shape=(1 << 50, ))).encode()
+        header = str(dict(descr='<f8', fortran_order=False, shape=(1 << 50,))).encode()
         archive.writestr('w.npy', b'\x93NUMPY\x01\x00' + len(header).to_bytes(2, 'little') + header)
     with pytest.raises(CheckpointError, match='claims.npz') as error:
         read_checkpoint(path)
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('meta', [[], 'text', 7, None, dict(identity=None, files=None), dict(identity={}, files=[7]),
-                                  dict(identity={}, files=[dict(path='/etc/passwd')]),
-                                  dict(identity=dict.fromkeys(('config', 'checkpoint', 'base')), files=[dict(
-                                      path='/etc/passwd', media='image', mtime_ns=0, size=0)])])
+@pytest.mark.parametrize(
+    'meta',
+    [
+        [],
+        'text',
+        7,
+        None,
+        dict(identity=None, files=None),
+        dict(identity={}, files=[7]),
+        dict(identity={}, files=[dict(path='/etc/passwd')]),
+        dict(
+            identity=dict.fromkeys(('config', 'checkpoint', 'base')),
+            files=[dict(path='/etc/passwd', media='image', mtime_ns=0, size=0)],
+        ),
+    ],
+)
 def test_an_index_with_any_metadata_is_refused_in_one_line(tmp_path, meta):
     path = metadata_of(tmp_path / 'index.safetensors', meta)
     index = RetrievalIndex(dict.fromkeys(('config', 'checkpoint', 'base')))
@@ -251,6 +308,7 @@ def test_a_tokenizer_or_geometry_with_a_program_of_its_own_is_not_run(tmp_path, 
     """Not even if whoever sits there answers transformers' question, which must not come, with yes."""
     from vlpeft.models.backbones.lm_config import lm_config
     from vlpeft.models.tokenizer import CausalTokenizer
+
     folder, canary = tmp_path / 'model', tmp_path / 'canary'
     folder.mkdir()
     (folder / 'evil.py').write_text(f'import os\nos.mkdir({str(canary)!r})\n')
@@ -260,17 +318,22 @@ def test_a_tokenizer_or_geometry_with_a_program_of_its_own_is_not_run(tmp_path, 
     (folder / 'tokenizer_config.json').write_text(json.dumps(dict(tokenizer_class='EvilTokenizer', auto_map=auto)))
     monkeypatch.setattr('builtins.input', lambda *_: 'y')
     with pytest.raises(ValueError, match='custom code|trust_remote_code'):
-        lm_config(str(folder), 10, ('opt', ))
+        lm_config(str(folder), 10, ('opt',))
     with pytest.raises(ValueError, match='custom code|trust_remote_code'):
         CausalTokenizer(str(folder), 10, 10).load()
     assert not canary.exists()
 
 
-@pytest.mark.parametrize('text, problem', [
-    ("Import: !!python/object/apply:os.mkdir ['{canary}']\n", 'model-index.yml:1: not plain YAML'),
-    ('Import: [configs/m.yml]\n', "Config '../evil.py' lies outside the zoo")])
+@pytest.mark.parametrize(
+    'text, problem',
+    [
+        ("Import: !!python/object/apply:os.mkdir ['{canary}']\n", 'model-index.yml:1: not plain YAML'),
+        ('Import: [configs/m.yml]\n', "Config '../evil.py' lies outside the zoo"),
+    ],
+)
 def test_a_metafile_runs_nothing(tmp_path, monkeypatch, text, problem):
     from vlpeft.apis import build, model_index
+
     zoo, canary = tmp_path / 'zoo', tmp_path / 'canary'
     (zoo / 'configs').mkdir(parents=True)
     for module in (build, model_index):
@@ -288,6 +351,7 @@ def test_a_metafile_runs_nothing(tmp_path, monkeypatch, text, problem):
 def test_resuming_a_hostile_checkpoint_runs_and_removes_nothing(tmp_path, hostile):
     """The checkpoint of a real run, with a program as its config and the file of another as its best."""
     from tests.toy_tasks import toy_config, write_sets
+
     write_sets(tmp_path, vqa=4, gqa=4)
     hooks = dict(checkpoint=dict(type='ToyCheckpointHook', interval=1, save_best='auto', rule='less', max_keep_ckpts=1))
     Runner.from_cfg(toy_config(tmp_path, 'first', epochs=1, default_hooks=hooks)).train()
@@ -302,8 +366,13 @@ def test_resuming_a_hostile_checkpoint_runs_and_removes_nothing(tmp_path, hostil
         checkpoint['meta'].update(config=program, cfg=program)
     if hostile != 'config':
         info = checkpoint['message_hub']['runtime_info']
-        info.update(best_ckpt=str(outside / 'best_x.pth'), keep_ckpt_ids=['../outside/best_x', 0], best_score=1e9,
-                    last_ckpt=str(outside / 'best_x.pth'), within='../outside/best_x')
+        info.update(
+            best_ckpt=str(outside / 'best_x.pth'),
+            keep_ckpt_ids=['../outside/best_x', 0],
+            best_score=1e9,
+            last_ckpt=str(outside / 'best_x.pth'),
+            within='../outside/best_x',
+        )
     write_checkpoint(checkpoint, path)
     config = toy_config(tmp_path, 'first', epochs=2, default_hooks=hooks, load_from=f'{SCHEME}{path}', resume=True)
     config.experiment_name = f'{tmp_path}/again'
@@ -316,7 +385,7 @@ def test_links_out_of_a_work_folder_are_left_alone(tmp_path):
     """``newest_checkpoint`` follows neither a pointer nor a manifest that leads elsewhere."""
     outside, work = tmp_path / 'outside', tmp_path / 'work'
     outside.mkdir(), work.mkdir()
-    state = dict(state_dict=dict(w=torch.ones(2)), optimizer=dict(state={}), meta=dict(iter=1, epoch=1, saved_at=1.))
+    state = dict(state_dict=dict(w=torch.ones(2)), optimizer=dict(state={}), meta=dict(iter=1, epoch=1, saved_at=1.0))
     write_checkpoint(state, outside / 'epoch_9.pth')
     write_checkpoint(state, work / 'epoch_1.pth')
     (work / 'last_checkpoint').write_text(os.path.join('..', 'outside', 'epoch_9.pth'))

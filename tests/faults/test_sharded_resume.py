@@ -15,10 +15,12 @@ COPIES = ('within1', 'epoch1', 'validated1', 'within2')
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('sharded')
     towers = build_perceptual(torch.float32).named_parameters()
-    torch.save(dict(state_dict={name: param.detach() for name, param in towers if 'adapter' not in name}),
-               folder / 'base.pth')
-    model = perceptual_config(vocabulary=write_vocabulary(folder / 'opt'),
-                              base_checkpoint=dict(source=str(folder / 'base.pth')))
+    torch.save(
+        dict(state_dict={name: param.detach() for name, param in towers if 'adapter' not in name}), folder / 'base.pth'
+    )
+    model = perceptual_config(
+        vocabulary=write_vocabulary(folder / 'opt'), base_checkpoint=dict(source=str(folder / 'base.pth'))
+    )
     strategy = dict(Config.fromfile('configs/_base_/fsdp.py').strategy, mixed_precision=None)
 
     def build(name, **options):

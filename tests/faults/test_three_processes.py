@@ -12,14 +12,25 @@ TRAINED, TESTED, BATCH = 24, 7, 6
 
 
 def run(folder, world) -> dict:
-    config = toy_config(folder, f'on{world}', ('vqa', 'gqa'), batch_size=BATCH // world, accumulate=2,
-                        clip=dict(max_norm=0.5), hooks=[dict(type='EpochSeedHook')])
+    config = toy_config(
+        folder,
+        f'on{world}',
+        ('vqa', 'gqa'),
+        batch_size=BATCH // world,
+        accumulate=2,
+        clip=dict(max_norm=0.5),
+        hooks=[dict(type='EpochSeedHook')],
+    )
     for loader in config.val_dataloader.values():
         loader.dataset.indices = TESTED
         loader.sampler.round_up = False
     if world > 1:
-        config.merge_from_dict(dict(launcher='pytorch', model_wrapper_cfg=dict(
-            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)))
+        config.merge_from_dict(
+            dict(
+                launcher='pytorch',
+                model_wrapper_cfg=dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False),
+            )
+        )
     runner = Runner.from_cfg(config)
     runner.train()
     model = getattr(runner.model, 'module', runner.model)

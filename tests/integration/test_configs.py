@@ -6,15 +6,29 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from tests.tiny import (DEPTH, SIZE, VOCAB_SIZE, build_retriever, build_vqa, retriever_config, vqa_config,
-                        write_vocabulary)
+from tests.tiny import (
+    DEPTH,
+    SIZE,
+    VOCAB_SIZE,
+    build_retriever,
+    build_vqa,
+    retriever_config,
+    vqa_config,
+    write_vocabulary,
+)
 from tests.workspace import ROOT, write_clips
 from vlpeft.engine.run_config import RunConfig
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
-    for folder, pattern in (('uniadapter', 'blip_*.py'), ('lora', 'blip_*.py'), ('baselines', 'blip_*.py'),
-                            ('vl_pet', '*_blip_*.py')) for path in (ROOT / 'configs' / folder).glob(pattern))
+    for folder, pattern in (
+        ('uniadapter', 'blip_*.py'),
+        ('lora', 'blip_*.py'),
+        ('baselines', 'blip_*.py'),
+        ('vl_pet', '*_blip_*.py'),
+    )
+    for path in (ROOT / 'configs' / folder).glob(pattern)
+)
 TOWERS = ('vision', 'text', 'decoder', 'itc_head', 'itm_head')
 
 
@@ -54,8 +68,13 @@ def shrink_data(loader, root, is_answering, is_test):
             step.size = SIZE
         if step.type == 'LoadClip':
             step.num_frames = min(step.num_frames, 3)
-    dataset = dict(type='JSONLQA' if is_answering else 'JSONLRetrieval', data_root=str(root), pipeline=source.pipeline,
-                   ann_file='qa.jsonl' if is_answering else 'test.jsonl', test_mode=is_test)
+    dataset = dict(
+        type='JSONLQA' if is_answering else 'JSONLRetrieval',
+        data_root=str(root),
+        pipeline=source.pipeline,
+        ann_file='qa.jsonl' if is_answering else 'test.jsonl',
+        test_mode=is_test,
+    )
     if is_answering and is_test:
         dataset.update(answer_file='answers.json')
     loader.dataset = dataset

@@ -20,7 +20,8 @@ from vlpeft.models.tasks import retriever
 METHODS = dict(
     uniadapter=dict(adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3), frame_aware=True),
     checkpointed=dict(adapter=dict(type='LoRA', rank=2, targets=dict()), gradient_checkpointing=('vision', 'text')),
-    full=dict(trainable='all'))
+    full=dict(trainable='all'),
+)
 
 
 def free_port() -> int:
@@ -54,8 +55,13 @@ def step(rank: int, world: int, port: int, vocabulary: str, options: dict, out: 
             loss /= world
     if rank == world - 1:
         torch.save(
-            dict(losses=losses, queue=model.queue.state_dict(),
-                 grads={name: param.grad for name, param in model.named_parameters() if param.grad is not None}), out)
+            dict(
+                losses=losses,
+                queue=model.queue.state_dict(),
+                grads={name: param.grad for name, param in model.named_parameters() if param.grad is not None},
+            ),
+            out,
+        )
     if world > 1:
         del wrapped, losses
         end_process_group()
@@ -73,31 +79,59 @@ def test_losses_gradients_and_queue_do_not_depend_on_the_number_of_processes(tmp
     torch.testing.assert_close(two['losses'], one['losses'], rtol=1e-8, atol=1e-10)
     assert set(one['grads']) == set(two['grads']) and len(one['grads']) > 10
     for key, grad in one['grads'].items():
-        torch.testing.assert_close(two['grads'][key], grad, rtol=1e-8, atol=1e-8 * float(grad.abs().max()) + 1e-12,
-                                   msg=lambda text, key=key: f'{key}: {text}')
+        torch.testing.assert_close(
+            two['grads'][key],
+            grad,
+            rtol=1e-8,
+            atol=1e-8 * float(grad.abs().max()) + 1e-12,
+            msg=lambda text, key=key: f'{key}: {text}',
+        )
     order = [one['queue']['ids'].tolist().index(i) for i in range(4)]
     pushed = [two['queue']['ids'].tolist().index(i) for i in range(4)]
     torch.testing.assert_close(two['queue']['vision'][pushed], one['queue']['vision'][order], rtol=1e-8, atol=0)
 
 
 def launch(script: str, *args: str, **env: str) -> subprocess.CompletedProcess:
-    done = subprocess.run(['bash', f'tools/{script}', *args], cwd=ROOT, capture_output=True, text=True,
-                          env=dict(os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()), PYTHON=sys.executable,
-                                   **env))
+    done = subprocess.run(
+        ['bash', f'tools/{script}', *args],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, OMP_NUM_THREADS='1', PORT=str(free_port()), PYTHON=sys.executable, **env),
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done
 
 
 def test_dist_scripts_train_and_test_on_two_processes(tmp_path):
     config = str(write_workspace(tmp_path / 'workspace', sampling='middle'))
-    launch('dist_train.sh', config, '2', '--work-dir', str(tmp_path / 'two'), '--cfg-options',
-           'train_cfg.max_epochs=1', 'train_dataloader.batch_size=2', 'train_cfg.val_interval=2')
+    launch(
+        'dist_train.sh',
+        config,
+        '2',
+        '--work-dir',
+        str(tmp_path / 'two'),
+        '--cfg-options',
+        'train_cfg.max_epochs=1',
+        'train_dataloader.batch_size=2',
+        'train_cfg.val_interval=2',
+    )
     checkpoint = str(tmp_path / 'two/epoch_1.pth')
     metrics = []
     for count in ('1', '2'):
         out = tmp_path / f'{count}.json'
-        launch('dist_test.sh', config, checkpoint, count, '--out', str(out), '--work-dir', str(tmp_path / count),
-               '--cfg-options', 'test_cfg.folds=2')
+        launch(
+            'dist_test.sh',
+            config,
+            checkpoint,
+            count,
+            '--out',
+            str(out),
+            '--work-dir',
+            str(tmp_path / count),
+            '--cfg-options',
+            'test_cfg.folds=2',
+        )
         metrics.append(json.loads(out.read_text()))
     # 7 clips and 10 captions on 2 processes: nothing divides.
     assert metrics[0]['metrics'] == metrics[1]['metrics']

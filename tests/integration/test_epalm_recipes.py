@@ -16,7 +16,9 @@ from vlpeft.registry import MODELS
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
-    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py') for path in (ROOT / 'configs').glob(pattern))
+    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py')
+    for path in (ROOT / 'configs').glob(pattern)
+)
 SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)
 ENCODERS = {
     'mmpretrain.VisionTransformer': dict(arch=dict(SMALL, feedforward_channels=24), img_size=16, patch_size=8),
@@ -32,8 +34,8 @@ def workspace(tmp_path_factory):
         folder = root / 'data/audiocaps/audios' / split
         folder.mkdir(parents=True)
         clips = [dict(audio=f'{split}/{i}.wav', caption=['a tone', 'a beep']) for i in range(2)]
-        for i, clip in enumerate(clips):
-            write_sound(folder / f'{i}.wav', sine(200. * (i + 1)))
+        for i in range(len(clips)):
+            write_sound(folder / f'{i}.wav', sine(200.0 * (i + 1)))
         path = root / f'data/audiocaps/annotation/audiocaps_caption_{split}.json'
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(clips))
@@ -51,9 +53,13 @@ def small_config(workspace, work_dir, recipe, options=()):
     encoder = MODELS.build(dict(model.encoder))
     torch.save({f'encoder.{key}': value for key, value in encoder.state_dict().items()}, work_dir / 'encoder.pth')
     model.update(
-        lm=LMS['opt'], vocab_size=VOCAB, vocabulary=str(workspace / 'vocabulary'),
-        base_checkpoint=dict(lm=dict(source=str(workspace / 'lm.bin')),
-                             encoder=dict(source=str(work_dir / 'encoder.pth'))))
+        lm=LMS['opt'],
+        vocab_size=VOCAB,
+        vocabulary=str(workspace / 'vocabulary'),
+        base_checkpoint=dict(
+            lm=dict(source=str(workspace / 'lm.bin')), encoder=dict(source=str(work_dir / 'encoder.pth'))
+        ),
+    )
     for task in model.tasks.values():
         task.max_new_tokens = 4
     for adapter in model.adapter if isinstance(model.adapter, list) else [model.adapter]:
@@ -97,19 +103,31 @@ RELEASED = [recipe for recipe in RECIPES if recipe.endswith('_released.py')]
 
 
 def test_every_task_is_there_as_released_in_both_sizes():
-    tasks = ('vit-{}_vqav2', 'vit-{}_gqa', 'vit-{}_coco-caption', 'timesformer_msrvtt-qa', 'timesformer_msvd-qa',
-             'timesformer_msrvtt-caption', 'ast_audiocaps')
+    tasks = (
+        'vit-{}_vqav2',
+        'vit-{}_gqa',
+        'vit-{}_coco-caption',
+        'timesformer_msrvtt-qa',
+        'timesformer_msvd-qa',
+        'timesformer_msrvtt-caption',
+        'ast_audiocaps',
+    )
     sizes = dict(b='epalm_opt-2.7b', l='epalm-ptl_opt-6.7b')
     assert set(RELEASED) == {
-        f'epalm/{size}_{task.format(letter)}_released.py' for letter, size in sizes.items() for task in tasks}
+        f'epalm/{size}_{task.format(letter)}_released.py' for letter, size in sizes.items() for task in tasks
+    }
 
 
 @pytest.mark.parametrize('recipe', RELEASED)
 def test_released_recipes_have_the_release_s_ways(recipe):
     cfg = RunConfig.read(ROOT / 'configs' / recipe)
     model = cfg.model
-    assert (model.visual_row, model.padding, model.released_dropout, model.lm_dtype) == ('full', 'right', True,
-                                                                                       'float16')
+    assert (model.visual_row, model.padding, model.released_dropout, model.lm_dtype) == (
+        'full',
+        'right',
+        True,
+        'float16',
+    )
     for task in model.tasks.values():
         assert task.count_prompt and task.beam_rule == 'released'
     assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('MixedPrecisionOptimWrapper', 'float16')
@@ -119,7 +137,8 @@ def test_released_recipes_have_the_release_s_ways(recipe):
     assert set(keys) == ({'weight', 'table', 'bias'} if captions else {'prompt'})
     assert captions or keys.prompt == dict(lr_mult=5 if large else 0.5, scheduled=False)
     assert cfg.optim_wrapper.optimizer == dict(
-        type='AdamW', lr=2e-4 if large else 2e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.02)
+        type='AdamW', lr=2e-4 if large else 2e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.02
+    )
     schedule = cfg.param_scheduler
     assert (schedule.warmup_lr, schedule.min_lr) == ((1e-4, 1e-5) if large else (1e-5, 1e-6))
     video = 'timesformer' in recipe

@@ -21,8 +21,10 @@ def workspace(tmp_path_factory):
     root = write_vl_workspace(tmp_path_factory.mktemp('own'))
     folder = root / 'data/own'
     folder.mkdir(parents=True)
-    lines = [dict(image=f'{i}.png', caption=['a red car', 'a car'], question='which colour?', answer='red', id=i)
-             for i in range(4)]
+    lines = [
+        dict(image=f'{i}.png', caption=['a red car', 'a car'], question='which colour?', answer='red', id=i)
+        for i in range(4)
+    ]
     for i in range(4):
         write_image(folder / f'{i}.png', seed=i)
     (folder / 'train.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
@@ -71,4 +73,5 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
     assert figures and all(math.isfinite(value) for value in figures)
     found = runner.test_evaluator.metrics[0].predictions
     assert [row.get('question_id', row.get('sample_id')) for row in found] == (
-        [f'{i}.png' for i in range(4)] if 'captions' in recipe else [0, 1, 2, 3])
+        [f'{i}.png' for i in range(4)] if 'captions' in recipe else [0, 1, 2, 3]
+    )

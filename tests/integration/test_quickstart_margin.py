@@ -21,13 +21,22 @@ def test_uniadapter_is_ten_points_above_heads_only(tmp_path, seed):
         subprocess.run([sys.executable, str(ROOT / 'tools' / tool), *args], cwd=tmp_path, env=env, check=True)
 
     def train(name):
-        run('train.py', f'configs/quickstart/{name}.py', '--work-dir', str(work / name), '--cfg-options',
-            f'randomness.seed={seed}')
+        run(
+            'train.py',
+            f'configs/quickstart/{name}.py',
+            '--work-dir',
+            str(work / name),
+            '--cfg-options',
+            f'randomness.seed={seed}',
+        )
         return str(work / name / (work / name / 'last_checkpoint').read_text())
 
     run('quickstart/make_clips.py', 'data/quickstart', '--seed', str(seed))
-    run('quickstart/build_vocab.py', 'data/quickstart/vocab',
-        *map(str, sorted((tmp_path / 'data/quickstart').glob('*/*.jsonl'))))
+    run(
+        'quickstart/build_vocab.py',
+        'data/quickstart/vocab',
+        *map(str, sorted((tmp_path / 'data/quickstart').glob('*/*.jsonl'))),
+    )
     os.link(train('pretrain_stills'), work / 'base.pth')
     scores = {}
     for name in ('heads', 'uniadapter'):

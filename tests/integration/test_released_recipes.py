@@ -14,8 +14,13 @@ from vlpeft.datasets.samplers import TaskMixingBatchSampler
 
 CONFIGS = ROOT / 'configs'
 # Bases that pages offer to own recipes.
-OFFERED = {'epalm_vqav2_one_mark.py', 'epalm_nocaps_test.py', 'gqa_online.py', 'nlvr2_online.py',
-           'coco_caption_online.py'}
+OFFERED = {
+    'epalm_vqav2_one_mark.py',
+    'epalm_nocaps_test.py',
+    'gqa_online.py',
+    'nlvr2_online.py',
+    'coco_caption_online.py',
+}
 
 
 def read(name):
@@ -39,8 +44,12 @@ def test_every_base_is_used_or_offered():
     used = set().union(*map(bases, recipes))
     left = {path.name for path in (CONFIGS / '_base_').rglob('*.py') if path.resolve() not in used}
     assert left == OFFERED
-    pages = ''.join(path.read_text() for folder in ('docs', 'configs') for path in (ROOT / folder).rglob('*')
-                    if path.suffix in ('.md', '.py'))
+    pages = ''.join(
+        path.read_text()
+        for folder in ('docs', 'configs')
+        for path in (ROOT / folder).rglob('*')
+        if path.suffix in ('.md', '.py')
+    )
     assert all(name in pages for name in OFFERED)
 
 
@@ -81,13 +90,15 @@ def test_vl_pet():
     assert optimizer == dict(type='HFAdamW', lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01)
     assert config.optim_wrapper.clip_grad == dict(max_norm=5)
     assert config.param_scheduler == dict(
-        type='WarmupLinear', warmup_ratio=0.1, by_epoch=True, convert_to_iter_based=True)
+        type='WarmupLinear', warmup_ratio=0.1, by_epoch=True, convert_to_iter_based=True
+    )
     assert config.default_hooks.checkpoint.save_best is None and config.train_cfg.max_epochs == 20
     assert config.train_dataloader.batch_sampler.batch_sizes == dict(vqa=500, gqa=833, nlvr2=166, caption=416)
 
 
-@pytest.mark.parametrize('name, follows', [('vlpet-large_bart-base_image', True),
-                                           ('vlpet-large_bart-base_image_released', False)])
+@pytest.mark.parametrize(
+    'name, follows', [('vlpet-large_bart-base_image', True), ('vlpet-large_bart-base_image_released', False)]
+)
 def test_vl_pet_order_does_not_follow_the_run_s_seed(name, follows):
     loader = read(f'vl_pet/{name}').train_dataloader
     tasks = MultiTaskDataset(dict(vqa=range(4000), gqa=range(5000), nlvr2=range(900), caption=range(2500)))

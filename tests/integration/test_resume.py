@@ -17,16 +17,21 @@ TASKS = dict(
     retrieval=(test_configs, 'uniadapter/blip_msrvtt.py'),
     vqa=(test_configs, 'uniadapter/blip_msrvtt_qa.py'),
     seq2seq=(test_seq2seq_recipes, 'vl_pet/vlpet-large_bart-base_image.py'),
-    perceptual=(test_epalm_recipes, 'epalm/epalm_opt-2.7b_vit-b_coco-caption.py'))
+    perceptual=(test_epalm_recipes, 'epalm/epalm_opt-2.7b_vit-b_coco-caption.py'),
+)
 VARIANTS = dict(
-    plain={}, accumulation={'optim_wrapper.accumulative_counts': 2},
-    amp={'optim_wrapper.type': 'MixedPrecisionOptimWrapper'})
+    plain={},
+    accumulation={'optim_wrapper.accumulative_counts': 2},
+    amp={'optim_wrapper.type': 'MixedPrecisionOptimWrapper'},
+)
 EPOCHS = 2
 # The fast ones stand for each model, each place, each number of workers and each variant.
 FAST = {('retrieval', 2, 'plain'), ('vqa', 0, 'accumulation'), ('seq2seq', 2, 'accumulation'), ('perceptual', 0, 'amp')}
 CASES = [
     pytest.param(task, workers, variant, marks=() if (task, workers, variant) in FAST else pytest.mark.slow)
-    for task in TASKS for workers in (0, 2) for variant in VARIANTS
+    for task in TASKS
+    for workers in (0, 2)
+    for variant in VARIANTS
 ]
 
 

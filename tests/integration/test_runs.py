@@ -38,7 +38,8 @@ def trained(config_path, tmp_path_factory):
 def test_training_moves_only_what_is_declared(config_path, trained, tmp_path):
     fresh = make_runner(config_path, tmp_path).model
     moved = {
-        name for (name, new), (_, old) in zip(trained.model.named_parameters(), fresh.named_parameters())
+        name
+        for (name, new), (_, old) in zip(trained.model.named_parameters(), fresh.named_parameters())
         if not torch.equal(new, old)
     }
     assert moved == trained.model.declared
@@ -60,10 +61,16 @@ def test_checkpoint_holds_what_was_trained_and_the_base_hash(trained):
 def test_a_run_resumed_in_a_fresh_process_equals_the_uninterrupted_one(config_path, trained, tmp_path):
     first = make_runner(config_path, tmp_path, **{'train_cfg.max_epochs': 1})
     first.train()
-    subprocess.run([sys.executable, 'tools/train.py', str(config_path), '--work-dir', str(tmp_path), '--resume'],
-                   cwd=ROOT, check=True, capture_output=True, text=True)
+    subprocess.run(
+        [sys.executable, 'tools/train.py', str(config_path), '--work-dir', str(tmp_path), '--resume'],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     straight, resumed = (
-        torch.load(f'{folder}/epoch_2.pth', weights_only=True) for folder in (trained.work_dir, tmp_path))
+        torch.load(f'{folder}/epoch_2.pth', weights_only=True) for folder in (trained.work_dir, tmp_path)
+    )
     assert set(straight['state_dict']) == set(resumed['state_dict'])
     for name, value in straight['state_dict'].items():
         assert torch.equal(value, resumed['state_dict'][name]), name
@@ -75,8 +82,16 @@ def test_a_run_resumed_in_a_fresh_process_equals_the_uninterrupted_one(config_pa
 def test_a_fresh_process_tests_to_the_same_figures(config_path, trained, tmp_path):
     metrics = trained.val_loop.run()
     out = tmp_path / 'out.json'
-    command = [sys.executable, 'tools/test.py', str(config_path), f'{trained.work_dir}/epoch_2.pth', '--out', str(out),
-               '--work-dir', str(tmp_path)]
+    command = [
+        sys.executable,
+        'tools/test.py',
+        str(config_path),
+        f'{trained.work_dir}/epoch_2.pth',
+        '--out',
+        str(out),
+        '--work-dir',
+        str(tmp_path),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     result = json.loads(out.read_text())
     assert result['metrics'] == metrics
@@ -89,9 +104,18 @@ def test_a_fresh_process_tests_to_the_same_figures(config_path, trained, tmp_pat
 def test_a_safetensors_export_tests_to_the_same_figures(config_path, trained, tmp_path):
     metrics = trained.val_loop.run()
     exported, out = tmp_path / 'adapter.safetensors', tmp_path / 'out.json'
-    for command in (['tools/model_converters/convert_checkpoint.py', f'{trained.work_dir}/epoch_2.pth', str(exported),
-                     '--config', str(config_path), '--to', 'safetensors'],
-                    ['tools/test.py', str(config_path), str(exported), '--out', str(out), '--work-dir', str(tmp_path)]):
+    for command in (
+        [
+            'tools/model_converters/convert_checkpoint.py',
+            f'{trained.work_dir}/epoch_2.pth',
+            str(exported),
+            '--config',
+            str(config_path),
+            '--to',
+            'safetensors',
+        ],
+        ['tools/test.py', str(config_path), str(exported), '--out', str(out), '--work-dir', str(tmp_path)],
+    ):
         subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True, text=True)
     assert json.loads(out.read_text())['metrics'] == metrics
     assert exported.stat().st_size < Path(f'{trained.work_dir}/epoch_2.pth').stat().st_size
@@ -117,15 +141,31 @@ def test_a_base_of_another_geometry_is_refused(config_path, tmp_path):
         make_runner(config_path, tmp_path, **{'model.text.max_positions': 41})
 
 
-@pytest.mark.parametrize('name, options', [
-    ('full', {'model.adapter': None, 'model.trainable': 'all'}),
-    ('heads', {'model.adapter': None}),
-    ('lora', {'model.adapter': dict(type='LoRA', rank=2, targets=dict(kinds=['self_attn'], linears=['q', 'v']))}),
-    ('composed', {'model.adapter': [dict(type='UniAdapter', bottleneck=2, kv_bottleneck=2),
-                                    dict(type='LoRA', rank=2, targets=dict(towers=['text']))]}),
-    ('bf16 and checkpointing', {'optim_wrapper.type': 'MixedPrecisionOptimWrapper', 'val_cfg.amp': True,
-                                'model.gradient_checkpointing': ['vision', 'text']}),
-])
+@pytest.mark.parametrize(
+    'name, options',
+    [
+        ('full', {'model.adapter': None, 'model.trainable': 'all'}),
+        ('heads', {'model.adapter': None}),
+        ('lora', {'model.adapter': dict(type='LoRA', rank=2, targets=dict(kinds=['self_attn'], linears=['q', 'v']))}),
+        (
+            'composed',
+            {
+                'model.adapter': [
+                    dict(type='UniAdapter', bottleneck=2, kv_bottleneck=2),
+                    dict(type='LoRA', rank=2, targets=dict(towers=['text'])),
+                ]
+            },
+        ),
+        (
+            'bf16 and checkpointing',
+            {
+                'optim_wrapper.type': 'MixedPrecisionOptimWrapper',
+                'val_cfg.amp': True,
+                'model.gradient_checkpointing': ['vision', 'text'],
+            },
+        ),
+    ],
+)
 def test_every_method_trains_and_comes_back(config_path, tmp_path, name, options):
     config = Config.fromfile(config_path)
     for key, value in options.items():
@@ -153,8 +193,9 @@ def test_a_frozen_part_that_the_base_lacks_is_saved(config_path, tmp_path):
     table = runner.model.temporal_embedding.table.detach().clone()
     runner.train()
     assert 'temporal_embedding.table' not in runner.model.declared
-    other = make_runner(config_path, tmp_path / 'other', load_from=f'{tmp_path}/epoch_1.pth',
-                        **{'randomness.seed': 1}, **options)
+    other = make_runner(
+        config_path, tmp_path / 'other', load_from=f'{tmp_path}/epoch_1.pth', **{'randomness.seed': 1}, **options
+    )
     assert not torch.equal(other.model.temporal_embedding.table, table)
     other.load_or_resume()
     assert torch.equal(other.model.temporal_embedding.table, table)

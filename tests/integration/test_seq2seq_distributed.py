@@ -24,11 +24,13 @@ def train(rank: int, world: int, port: int, family: str, workspace: str, out: st
     import os
     from pathlib import Path
 
+    from mmengine.registry import init_default_scope
+
     import vlpeft  # noqa: F401
     from vlpeft.datasets.samplers import TaskMixingBatchSampler
     from vlpeft.engine.run_config import RunConfig
-    from mmengine.registry import init_default_scope
     from vlpeft.registry import DATASETS, MODELS
+
     os.chdir(workspace)
     if world > 1:
         dist.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank, world_size=world)
@@ -40,14 +42,15 @@ def train(rank: int, world: int, port: int, family: str, workspace: str, out: st
     model.eval()
     wrapped = MMDistributedDataParallel(model, broadcast_buffers=False) if world > 1 else model
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
-    sampler = TaskMixingBatchSampler(DefaultSampler(dataset, shuffle=True, seed=3), BATCH // world,
-                                     order=cfg.train_dataloader.batch_sampler.order)
+    sampler = TaskMixingBatchSampler(
+        DefaultSampler(dataset, shuffle=True, seed=3), BATCH // world, order=cfg.train_dataloader.batch_sampler.order
+    )
     steps = []
     for indices in sampler:
         batch = model.data_preprocessor(default_collate([dataset[index] for index in indices]))
         model.zero_grad()
         losses = wrapped(**batch, mode='loss')
-        (name, loss), = losses.items()
+        ((name, loss),) = losses.items()
         loss.backward()
         steps.append((name, {key: param.grad for key, param in model.named_parameters() if param.grad is not None}))
     if rank == 0:
@@ -84,5 +87,10 @@ def test_gradients_under_task_mixing_are_those_of_the_joined_batch(workspace, tm
         for key, grad in single.items():
             # T5 computes its softmax and norms in single precision, even here.
             rtol = 1e-8 if family == 'bart' else 1e-5
-            torch.testing.assert_close(averaged[key], grad, rtol=rtol, atol=rtol * float(grad.abs().max()) + 1e-10,
-                                       msg=lambda text, key=key, task=task: f'{task}, {key}: {text}')
+            torch.testing.assert_close(
+                averaged[key],
+                grad,
+                rtol=rtol,
+                atol=rtol * float(grad.abs().max()) + 1e-10,
+                msg=lambda text, key=key, task=task: f'{task}, {key}: {text}',
+            )

@@ -16,8 +16,11 @@ from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.engine.run_config import RunConfig
 
 RECIPES = sorted(
-    path.relative_to(ROOT / 'configs').as_posix() for folder in ('vl_pet', 'bottleneck', 'baselines')
-    for path in (ROOT / 'configs' / folder).rglob('*base_*.py') if 'blip' not in path.name and 'opt' not in path.name)
+    path.relative_to(ROOT / 'configs').as_posix()
+    for folder in ('vl_pet', 'bottleneck', 'baselines')
+    for path in (ROOT / 'configs' / folder).rglob('*base_*.py')
+    if 'blip' not in path.name and 'opt' not in path.name
+)
 STEPS = 2
 # METEOR starts a Java program, which takes seconds.
 WITH_JAVA = 'vl_pet/vlpet-large_bart-base_coco-caption.py'
@@ -94,10 +97,11 @@ def test_a_checkpoint_comes_back_also_in_the_released_layout(workspace, tmp_path
     dumped = next(tmp_path.glob('*/vis_data/config.py'))
     released, back = tmp_path / 'released.pth', tmp_path / 'back.safetensors'
     tool = [sys.executable, str(ROOT / 'tools/model_converters/convert_checkpoint.py')]
-    for command in ([checkpoint, released, '--base', workspace / f'{family}.bin', '--to', 'vl_pet'],
-                    [checkpoint, back]):
-        subprocess.run([*tool, *map(str, command), '--config', str(dumped)], check=True, capture_output=True,
-                       text=True)
+    for command in (
+        [checkpoint, released, '--base', workspace / f'{family}.bin', '--to', 'vl_pet'],
+        [checkpoint, back],
+    ):
+        subprocess.run([*tool, *map(str, command), '--config', str(dumped)], check=True, capture_output=True, text=True)
     state = {key: value for key, value in runner.model.state_dict().items()}
     for file in (checkpoint, released, back):
         # Another seed: rows that no base holds are drawn anew.

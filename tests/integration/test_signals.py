@@ -14,12 +14,12 @@ from tests.integration.test_resume import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
 MOMENTS = ('train', 'train', 'train', 'val')
-EXTRA = '''
+EXTRA = """
 custom_imports = dict(imports=['tests.paced'])
 custom_hooks = [dict(type='TellProgress'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')]
 train_dataloader.update(batch_size=1, num_workers=1)
 val_dataloader.update(batch_size=1, num_workers=1)
-'''
+"""
 
 
 @pytest.fixture(scope='module')
@@ -35,14 +35,27 @@ def start(config: Path, folder: Path, processes: int = 1, *arguments) -> subproc
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    env = dict(os.environ, PYTHONPATH=str(ROOT), PYTHON=sys.executable, PORT=str(port), OMP_NUM_THREADS='1',
-               CUDA_VISIBLE_DEVICES='')
+    env = dict(
+        os.environ,
+        PYTHONPATH=str(ROOT),
+        PYTHON=sys.executable,
+        PORT=str(port),
+        OMP_NUM_THREADS='1',
+        CUDA_VISIBLE_DEVICES='',
+    )
     command = [sys.executable, ROOT / 'tools/train.py', config]
     if processes > 1:
         command = ['bash', ROOT / 'tools/dist_train.sh', config, processes]
     command += ['--work-dir', folder, *arguments]
-    return subprocess.Popen([str(part) for part in command], cwd=folder.parent, env=env, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=folder.parent,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def wait_for(process: subprocess.Popen, phase: str, number: int = 1) -> set[int]:
@@ -83,14 +96,21 @@ def whole(config, tmp_path_factory):
 
 def alive(pids: set[int]) -> set[int]:
     """Of these processes those that run, of which a zombie is none."""
-    return {pid for pid in pids if Path(f'/proc/{pid}').is_dir()
-            and Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'}
+    return {
+        pid
+        for pid in pids
+        if Path(f'/proc/{pid}').is_dir() and Path(f'/proc/{pid}/stat').read_text().rsplit(')', 1)[1].split()[0] != 'Z'
+    }
 
 
-@pytest.mark.parametrize('number, seed', [
-    pytest.param(number, seed, marks=() if (number, seed) == (signal.SIGINT, 0) else pytest.mark.slow)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) for seed in range(4)
-])
+@pytest.mark.parametrize(
+    'number, seed',
+    [
+        pytest.param(number, seed, marks=() if (number, seed) == (signal.SIGINT, 0) else pytest.mark.slow)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+        for seed in range(4)
+    ],
+)
 def test_at_random_moments(config, whole, tmp_path, number, seed):
     """The whole process group gets it, loader workers too, as with Ctrl-C."""
     draw = random.Random(f'{number} {seed}')
@@ -117,10 +137,15 @@ def test_a_second_signal_ends_at_once_and_loses_no_checkpoint(config, tmp_path):
     process.stdout.close()
 
 
-@pytest.mark.parametrize('number, phase', [
-    pytest.param(signal.SIGTERM, 'train'), pytest.param(signal.SIGUSR1, 'train', marks=pytest.mark.slow),
-    pytest.param(signal.SIGINT, 'train', marks=pytest.mark.slow),
-    pytest.param(signal.SIGTERM, 'val', marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'number, phase',
+    [
+        pytest.param(signal.SIGTERM, 'train'),
+        pytest.param(signal.SIGUSR1, 'train', marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, 'train', marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, 'val', marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_by_the_script(config, whole, tmp_path, number, phase):
     """Its process is the one to send a signal to."""
     folder = tmp_path / 'run'

@@ -41,7 +41,7 @@ def test_patches_overlap_and_run_along_time_first():
         index = 0
         for low in range(0, BINS - PATCH + 1, STRIDE):
             for start in range(0, FRAMES - PATCH + 1, STRIDE):
-                patch = inputs[sample, start:start + PATCH, low:low + PATCH].T
+                patch = inputs[sample, start : start + PATCH, low : low + PATCH].T
                 expected = torch.stack([(kernel[d, 0] * patch).sum() + bias[d] for d in range(WIDTH)])
                 torch.testing.assert_close(found[sample, index], expected, rtol=1e-10, atol=1e-10)
                 index += 1
@@ -50,21 +50,42 @@ def test_patches_overlap_and_run_along_time_first():
 
 def test_the_whole_model_is_that_of_transformers():
     model = build()
-    theirs = ASTModel(ASTConfig(
-        hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, intermediate_size=4 * WIDTH,
-        patch_size=PATCH, frequency_stride=STRIDE, time_stride=STRIDE, max_length=FRAMES, num_mel_bins=BINS,
-        layer_norm_eps=1e-6)).double().eval()
+    theirs = (
+        ASTModel(
+            ASTConfig(
+                hidden_size=WIDTH,
+                num_hidden_layers=DEPTH,
+                num_attention_heads=HEADS,
+                intermediate_size=4 * WIDTH,
+                patch_size=PATCH,
+                frequency_stride=STRIDE,
+                time_stride=STRIDE,
+                max_length=FRAMES,
+                num_mel_bins=BINS,
+                layer_norm_eps=1e-6,
+            )
+        )
+        .double()
+        .eval()
+    )
     own = model.state_dict()
     state = {
-        'embeddings.cls_token': own.pop('cls_token'), 'embeddings.distillation_token': own.pop('dist_token'),
-        'embeddings.position_embeddings': own.pop('pos_embed')}
+        'embeddings.cls_token': own.pop('cls_token'),
+        'embeddings.distillation_token': own.pop('dist_token'),
+        'embeddings.position_embeddings': own.pop('pos_embed'),
+    }
     names = {'embeddings.patch_embeddings.projection': 'patch_embed.projection', 'layernorm': 'ln1'}
     for i in range(DEPTH):
         layer = f'encoder.layer.{i}'
-        names.update({
-            f'{layer}.attention.output.dense': f'layers.{i}.attn.proj', f'{layer}.layernorm_before': f'layers.{i}.ln1',
-            f'{layer}.layernorm_after': f'layers.{i}.ln2', f'{layer}.intermediate.dense': f'layers.{i}.ffn.layers.0.0',
-            f'{layer}.output.dense': f'layers.{i}.ffn.layers.1'})
+        names.update(
+            {
+                f'{layer}.attention.output.dense': f'layers.{i}.attn.proj',
+                f'{layer}.layernorm_before': f'layers.{i}.ln1',
+                f'{layer}.layernorm_after': f'layers.{i}.ln2',
+                f'{layer}.intermediate.dense': f'layers.{i}.ffn.layers.0.0',
+                f'{layer}.output.dense': f'layers.{i}.ffn.layers.1',
+            }
+        )
     for leaf in ('weight', 'bias'):
         state.update({f'{foreign}.{leaf}': own.pop(f'{ours}.{leaf}') for foreign, ours in names.items()})
         for i in range(DEPTH):

@@ -8,8 +8,13 @@ from vlpeft.models.backbones import BlipTextDecoder, CrossContext, SelfCache
 
 def build_decoder():
     torch.manual_seed(0)
-    decoder = BlipTextDecoder(vocab_size=20, width=16, depth=2, heads=2, hidden=32, context_width=12, max_positions=16,
-                              dropout=0.).double().eval()
+    decoder = (
+        BlipTextDecoder(
+            vocab_size=20, width=16, depth=2, heads=2, hidden=32, context_width=12, max_positions=16, dropout=0.0
+        )
+        .double()
+        .eval()
+    )
     for param in decoder.parameters():
         nn.init.normal_(param, std=0.3)
     return decoder, CrossContext(decoder.bert.project_context(torch.randn(3, 5, 12).double()))

@@ -16,8 +16,10 @@ ENCODERS = dict(
     raw=dict(VIT, out_type='raw'),
     clip=dict(VIT, pre_norm=True),
     ast=dict(type='AST', num_frames=40, num_bins=24, patch_size=8, stride=5, arch=ARCH),
-    timesformer=dict(type='TimeSformer', num_frames=2, img_size=SIZE, patch_size=8, embed_dims=WIDTH, num_layers=DEPTH,
-                     num_heads=2))
+    timesformer=dict(
+        type='TimeSformer', num_frames=2, img_size=SIZE, patch_size=8, embed_dims=WIDTH, num_layers=DEPTH, num_heads=2
+    ),
+)
 SHAPES = dict(ast=(2, 40, 24), timesformer=(2, 3, 3, SIZE, SIZE))
 
 
@@ -89,8 +91,9 @@ def test_gradients_flow_where_wanted():
 
 
 def test_what_has_no_levels_is_an_error():
-    with pytest.raises(ValueError, match='no levels are known of the encoder BEiTViT; there are: mmpretrain.Vision.*, '
-                       'AST, TimeSformer'):
+    with pytest.raises(
+        ValueError, match='no levels are known of the encoder BEiTViT; there are: mmpretrain.Vision.*, AST, TimeSformer'
+    ):
         cls_levels(build(VISION['beit']), draw('vit'), 1)
     with pytest.raises(ValueError, match='VisionTransformer has final_norm=False; set encoder.final_norm=True'):
         cls_levels(build(dict(VIT, final_norm=False)), draw('vit'), 1)

@@ -17,6 +17,7 @@ VOCABULARY, END = 7, 2
 
 class Markov(PreTrainedModel, GenerationMixin):
     """Next-token logits that depend on the last two tokens and the query."""
+
     config_class = PretrainedConfig
     main_input_name = 'input_ids'
 
@@ -52,11 +53,14 @@ def decode(model, beams, rule='default', prompt_length=1):
 
 def restated(model, beams, rule, prompt_length):
     """The slow search of every query."""
+
     def log_probs(start, new):
         return model.logits(torch.tensor([[start, *new]]))[0].log_softmax(-1).tolist()
 
-    return [slow_search(lambda new, start=start: log_probs(start, new), beams, END, LONGEST - 1, rule, prompt_length)
-            for start in STARTS[:, 0].tolist()]
+    return [
+        slow_search(lambda new, start=start: log_probs(start, new), beams, END, LONGEST - 1, rule, prompt_length)
+        for start in STARTS[:, 0].tolist()
+    ]
 
 
 # The default rule knows no prompt; BLIP's decoder starts from one token, eP-ALM's from a padded prompt.
@@ -64,8 +68,9 @@ def restated(model, beams, rule, prompt_length):
 def test_both_rules_equal_their_slow_restatements_on_200_models(rule, prompt_length):
     for seed in range(200):
         model, beams = random_model(seed), 1 + seed % 3
-        for found, expected in zip(decode(model, beams, rule, prompt_length),
-                                   restated(model, beams, rule, prompt_length)):
+        for found, expected in zip(
+            decode(model, beams, rule, prompt_length), restated(model, beams, rule, prompt_length)
+        ):
             assert [ids for ids, _ in found] == [ids for ids, _ in expected], seed
             assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-12), seed
 
@@ -80,21 +85,25 @@ def test_the_rules_differ():
 
 def forced(tokens):
     """A step whose every token is sure, the first excepted, whose log p is -log 2."""
+
     def step(ids, origin):
         logits = torch.full((1, VOCABULARY), -1e9, dtype=torch.float64)
-        logits[0, tokens[ids.shape[1] - 1]] = 0.
+        logits[0, tokens[ids.shape[1] - 1]] = 0.0
         if ids.shape[1] == 1:
             logits[0, 5] = -1e-12
         return logits
+
     return step
 
 
-@pytest.mark.parametrize('rule, prompt_length, finished, unfinished', [
-    ('default', 1, 4, 4), ('default', 7, 4, 4), ('released', 1, 4, 5), ('released', 7, 10, 11)])
+@pytest.mark.parametrize(
+    'rule, prompt_length, finished, unfinished',
+    [('default', 1, 4, 4), ('default', 7, 4, 4), ('released', 1, 4, 5), ('released', 7, 10, 11)],
+)
 def test_each_sum_is_divided_as_described(rule, prompt_length, finished, unfinished):
     """Four new tokens, with an end token as the fourth and without one."""
     for tokens, divisor in (([4, 4, 4, END], finished), ([4, 4, 4, 4], unfinished)):
-        found, = beam_search(forced(tokens), torch.tensor([[1]]), 1, END, 1 + 4, rule, prompt_length)
+        (found,) = beam_search(forced(tokens), torch.tensor([[1]]), 1, END, 1 + 4, rule, prompt_length)
         answer = [token for token in tokens if token != END]
         assert found == [(answer, pytest.approx(-math.log(2) / divisor, rel=1e-9))]
 
@@ -103,12 +112,22 @@ def test_equals_transformers_on_200_models():
     for seed in range(200):
         model, beams = random_model(seed), 1 + seed % 3
         wanted = model.generate(
-            STARTS, num_beams=beams, max_length=LONGEST, eos_token_id=END, pad_token_id=0, do_sample=False,
-            length_penalty=1.0, early_stopping=False, use_cache=False, attention_mask=torch.ones_like(STARTS),
-            return_dict_in_generate=True, output_scores=True)
+            STARTS,
+            num_beams=beams,
+            max_length=LONGEST,
+            eos_token_id=END,
+            pad_token_id=0,
+            do_sample=False,
+            length_penalty=1.0,
+            early_stopping=False,
+            use_cache=False,
+            attention_mask=torch.ones_like(STARTS),
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
         found = [kept[0] for kept in decode(model, beams)]
         for row, best in zip(wanted.sequences[:, 1:].tolist(), found):
-            assert best.ids == (row[:row.index(END)] if END in row else row), seed
+            assert best.ids == (row[: row.index(END)] if END in row else row), seed
         if beams > 1:
             scores = torch.tensor([best.score for best in found], dtype=torch.float64)
             torch.testing.assert_close(wanted.sequences_scores.double(), scores, rtol=1e-6, atol=0)

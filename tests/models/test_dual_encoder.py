@@ -24,8 +24,15 @@ def vocabulary(tmp_path):
 @pytest.fixture
 def theirs():
     from transformers import CLIPConfig, CLIPModel
-    vision = dict(hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS, intermediate_size=2 * WIDTH,
-                  image_size=SIZE, patch_size=PATCH)
+
+    vision = dict(
+        hidden_size=WIDTH,
+        num_hidden_layers=DEPTH,
+        num_attention_heads=HEADS,
+        intermediate_size=2 * WIDTH,
+        image_size=SIZE,
+        patch_size=PATCH,
+    )
     torch.manual_seed(0)
     model = CLIPModel(CLIPConfig(text_config=CLIP_TEXT, vision_config=vision, projection_dim=8)).eval()
     for param in model.parameters():
@@ -58,7 +65,8 @@ def test_geometry_may_come_from_a_folder(theirs, tmp_path):
     theirs.save_pretrained(tmp_path)
     text = MODELS.build(dict(type='ClipTextEncoder', config=str(tmp_path)))
     assert {key: value.shape for key, value in text.state_dict().items()} == {
-        f'text_model.{key}': value.shape for key, value in theirs.text_model.state_dict().items()}
+        f'text_model.{key}': value.shape for key, value in theirs.text_model.state_dict().items()
+    }
 
 
 def test_padding_changes_no_text_feature(vocabulary):
@@ -90,9 +98,14 @@ def test_training_has_no_matching_and_leaves_no_parameter_unused(vocabulary):
 
 
 def workspace(folder, **changes):
-    config = Config.fromfile(write_workspace(
-        folder / 'workspace', itm_head=None, frame_aware=False,
-        adapter=dict(type='UniAdapter', bottleneck=4, modalities=('vision', 'text'))))
+    config = Config.fromfile(
+        write_workspace(
+            folder / 'workspace',
+            itm_head=None,
+            frame_aware=False,
+            adapter=dict(type='UniAdapter', bottleneck=4, modalities=('vision', 'text')),
+        )
+    )
     config.merge_from_dict(dict(dict(work_dir=str(folder / 'run'), experiment_name=str(folder)), **changes))
     return config
 
@@ -122,19 +135,30 @@ def test_reranking_without_matching_is_an_error_before_training(tmp_path):
         runner.train()
 
 
-@pytest.mark.parametrize('config, message', [
-    (dual_config(itm_head=dict(type='ITMHead', width=WIDTH)),
-     'itm_head needs a text tower with cross-attention, which ClipTextEncoder has not; set itm_head=None'),
-    (dual_config(frame_aware=True), 'frame_aware act on cross-attention, which itm_head=None leaves out'),
-    (dual_config(frame_aware=True, temporal_frames=4), 'frame_aware, temporal_frames act on'),
-    (retriever_config(vision=dict(VISION['beit'], out_type='avg_featmap')),
-     "vision tower BEiTViT has out_type='avg_featmap'; set vision.out_type='raw'"),
-    (retriever_config(vision=dict(VISION['clip'], with_cls_token=False)),
-     'VisionTransformer has with_cls_token=False; set vision.with_cls_token=True'),
-    (retriever_config(vision=dict(type='mmpretrain.SwinTransformer', arch='tiny')),
-     'SwinTransformer has no out_type, with_cls_token, img_size; known to work are '
-     'mmpretrain.VisionTransformer, mmpretrain.BEiTViT'),
-])
+@pytest.mark.parametrize(
+    'config, message',
+    [
+        (
+            dual_config(itm_head=dict(type='ITMHead', width=WIDTH)),
+            'itm_head needs a text tower with cross-attention, which ClipTextEncoder has not; set itm_head=None',
+        ),
+        (dual_config(frame_aware=True), 'frame_aware act on cross-attention, which itm_head=None leaves out'),
+        (dual_config(frame_aware=True, temporal_frames=4), 'frame_aware, temporal_frames act on'),
+        (
+            retriever_config(vision=dict(VISION['beit'], out_type='avg_featmap')),
+            "vision tower BEiTViT has out_type='avg_featmap'; set vision.out_type='raw'",
+        ),
+        (
+            retriever_config(vision=dict(VISION['clip'], with_cls_token=False)),
+            'VisionTransformer has with_cls_token=False; set vision.with_cls_token=True',
+        ),
+        (
+            retriever_config(vision=dict(type='mmpretrain.SwinTransformer', arch='tiny')),
+            'SwinTransformer has no out_type, with_cls_token, img_size; known to work are '
+            'mmpretrain.VisionTransformer, mmpretrain.BEiTViT',
+        ),
+    ],
+)
 def test_what_cannot_work_is_an_error_at_build(config, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(config)
@@ -142,8 +166,14 @@ def test_what_cannot_work_is_an_error_at_build(config, message):
 
 @pytest.mark.parametrize('name', VISION)
 def test_every_vision_family_trains_with_blips_text_model(tmp_path, name):
-    model = build(retriever_config(write_vocabulary(tmp_path / 'vocabulary'), vision=VISION[name], frame_aware=True,
-                                   adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)))
-    assert model.encode_vision(random_batch()[0]).tokens.shape == (3, 2, 1 + (SIZE // PATCH)**2, WIDTH)
+    model = build(
+        retriever_config(
+            write_vocabulary(tmp_path / 'vocabulary'),
+            vision=VISION[name],
+            frame_aware=True,
+            adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3),
+        )
+    )
+    assert model.encode_vision(random_batch()[0]).tokens.shape == (3, 2, 1 + (SIZE // PATCH) ** 2, WIDTH)
     sum(model(*random_batch(), mode='loss').values()).backward()
     assert all(param.grad is not None for name, param in model.named_parameters() if name in model.declared)

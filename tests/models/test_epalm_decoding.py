@@ -21,8 +21,11 @@ class Lively(nn.Module):
     def __init__(self, lm):
         super().__init__()
         generator = torch.Generator().manual_seed(3)
-        self.table = torch.randn(lm.config.word_embed_proj_dim if hasattr(lm.config, 'word_embed_proj_dim') else
-                                 lm.config.hidden_size, VOCAB, generator=generator).to(lm.dtype)
+        self.table = torch.randn(
+            lm.config.word_embed_proj_dim if hasattr(lm.config, 'word_embed_proj_dim') else lm.config.hidden_size,
+            VOCAB,
+            generator=generator,
+        ).to(lm.dtype)
 
     def forward(self, hidden):
         return torch.sin(5 * hidden) @ self.table
@@ -53,7 +56,9 @@ def compare(model, tokens, vectors, beams, close):
     handles = [
         block.register_forward_pre_hook(
             lambda module, args, kwargs, seen=seen: seen.append((args or [kwargs['hidden_states']])[0].shape[1]),
-            with_kwargs=True) for block, seen in zip((blocks[0], blocks[-1]), widths)
+            with_kwargs=True,
+        )
+        for block, seen in zip((blocks[0], blocks[-1]), widths)
     ]
     logits = []
     fast = search(model, tokens, vectors, beams, True, lambda ids, origin, new: logits.append(new))
@@ -102,7 +107,7 @@ def test_greedy_search_by_its_definition():
     for row, found in enumerate(search(model, tokens, vectors, 1, True)):
         ids = tokens.ids[row][tokens.mask[row].bool()][None]
         for expected in [*found, END][:NEW]:
-            new = model.logits(vectors[row:row + 1], Tokens(ids, torch.ones_like(ids)))[0, -1].argmax()
+            new = model.logits(vectors[row : row + 1], Tokens(ids, torch.ones_like(ids)))[0, -1].argmax()
             assert int(new) == expected
             ids = torch.cat([ids, new.view(1, 1)], 1)
 
@@ -122,10 +127,15 @@ def test_the_padded_prompt_is_what_the_released_rule_counts(tmp_path, beams, lef
         length, sizes = tokens.ids.shape[1], set()
         found[rule] = model.candidates(vectors, tokens, model.tasks['vqa'])
         for row, kept in enumerate(found[rule]):
+
             def log_probs(new, row=row):
-                ids, mask = (torch.cat([part[row:row + 1], fill], 1) for part, fill in zip(
-                    tokens, (torch.tensor([new], dtype=torch.long), torch.ones(1, len(new), dtype=torch.long))))
-                return model.logits(vectors[row:row + 1], Tokens(ids, mask))[0, -1].log_softmax(-1).tolist()
+                ids, mask = (
+                    torch.cat([part[row : row + 1], fill], 1)
+                    for part, fill in zip(
+                        tokens, (torch.tensor([new], dtype=torch.long), torch.ones(1, len(new), dtype=torch.long))
+                    )
+                )
+                return model.logits(vectors[row : row + 1], Tokens(ids, mask))[0, -1].log_softmax(-1).tolist()
 
             expected = slow_search(log_probs, beams, END, NEW, rule, length)
             assert [text for text, _ in kept] == [model.tokenizer.text(ids).strip() for ids, _ in expected]
@@ -137,7 +147,7 @@ def test_the_padded_prompt_is_what_the_released_rule_counts(tmp_path, beams, lef
 
 
 def change_of_earlier_logits(model):
-    ids = random_texts((6, ) * 2).ids
+    ids = random_texts((6,) * 2).ids
     other = ids.clone()
     other[:, -1] = 5 + ids[:, -1] % 7
     assert (ids != other).sum() == 2
@@ -158,13 +168,20 @@ def test_what_the_future_leaks(lm):
 
 def change_by_company(model, left):
     """How far logits of real tokens change when shorter texts share the batch with a longer one."""
-    vectors, change = random_vectors(model), 0.
+    vectors, change = random_vectors(model), 0.0
     together = random_texts(left=left)
     logits = model.logits(vectors, together)
     for row, mask in enumerate(together.mask.bool()):
-        alone = together.ids[row:row + 1, mask]
-        change = max(change, float((model.logits(vectors[row:row + 1], Tokens(alone, torch.ones_like(alone)))[0]
-                                    - logits[row, mask]).detach().abs().max()))
+        alone = together.ids[row : row + 1, mask]
+        change = max(
+            change,
+            float(
+                (model.logits(vectors[row : row + 1], Tokens(alone, torch.ones_like(alone)))[0] - logits[row, mask])
+                .detach()
+                .abs()
+                .max()
+            ),
+        )
     return change
 
 
@@ -181,7 +198,7 @@ def test_answers_do_not_depend_on_the_batch_with_left_padding():
     together, vectors = random_texts(left=True), random_vectors(model)
     found = search(model, together, vectors, 3, True)
     for row, mask in enumerate(together.mask.bool()):
-        ids = together.ids[row:row + 1, mask]
-        assert search(model, Tokens(ids, torch.ones_like(ids)), vectors[row:row + 1], 3, True) == found[row:row + 1]
+        ids = together.ids[row : row + 1, mask]
+        assert search(model, Tokens(ids, torch.ones_like(ids)), vectors[row : row + 1], 3, True) == found[row : row + 1]
     # The reason not to pad prompts on the right: answers start behind the padding.
     assert search(model, random_texts(left=False), vectors, 3, True) != found

@@ -26,8 +26,12 @@ CASES = [
 
 def build(case, dtype):
     lm, levels, start, end, rows, mlp, shared, visual_row, left = case
-    model = build_perceptual(dtype, lm=lm, visual_row=visual_row, adapter=dict(
-        levels=levels, start=start, end=end, prompt_length=rows, prompt_mlp=mlp, shared_connector=shared))
+    model = build_perceptual(
+        dtype,
+        lm=lm,
+        visual_row=visual_row,
+        adapter=dict(levels=levels, start=start, end=end, prompt_length=rows, prompt_mlp=mlp, shared_connector=shared),
+    )
     method = Method(dict(model.adapter.named_parameters()), levels, start, end, visual_row == 'full')
     slow = SlowOPT(dict(model.lm.named_parameters()), model.lm.config, method)
     return model, slow, random_texts(left=left), random_vectors(model)
@@ -49,10 +53,15 @@ def test_equals_the_slow_restatement(case, dtype, close):
         torch.testing.assert_close(losses, wanted, rtol=close, atol=close)
     params = dict(model.adapter.named_parameters())
     total = wanted.sum()
-    found = torch.autograd.grad(torch.stack([text_loss(*row) for row in zip(logits, tokens.ids, real)]).sum()
-                                if losses is None else losses.sum(), list(params.values()))
+    found = torch.autograd.grad(
+        torch.stack([text_loss(*row) for row in zip(logits, tokens.ids, real)]).sum()
+        if losses is None
+        else losses.sum(),
+        list(params.values()),
+    )
     for name, grad, right in zip(params, found, torch.autograd.grad(total, list(params.values()))):
         assert grad.abs().max() > 1e-3, name
-        scale = max(1., float(right.abs().max()))
-        torch.testing.assert_close(grad / scale, right / scale, rtol=close, atol=close,
-                                   msg=lambda text: f'{name}: {text}')
+        scale = max(1.0, float(right.abs().max()))
+        torch.testing.assert_close(
+            grad / scale, right / scale, rtol=close, atol=close, msg=lambda text: f'{name}: {text}'
+        )

@@ -76,9 +76,10 @@ def test_the_slot_in_other_models(name, full):
     """Their own blocks, called one by one on a sequence that grows where the slot comes in."""
     start, end = 2, LAYERS - 1
     model = build_perceptual(lm=name, visual_row='full' if full else 'causal', adapter=dict(start=start, end=end))
-    vectors, tokens = random_vectors(model, 1), random_texts((5, ))
+    vectors, tokens = random_vectors(model, 1), random_texts((5,))
     x, blocks, norm = (gpt2_pieces if name == 'gpt2' else llama_pieces)(
-        stock(model, name), tokens.ids, torch.arange(5)[None])
+        stock(model, name), tokens.ids, torch.arange(5)[None]
+    )
     x = torch.cat([model.adapter.prompt()[None], x], 1)
     seen = torch.ones(7, 7, dtype=torch.bool).tril()
     levels = dict(enumerate(injection_levels(3, start, end), start))
@@ -153,5 +154,6 @@ def test_a_model_on_the_meta_device_has_the_shapes_and_sites_of_a_real_one(lm):
         shapes = MODELS.build(config)
     real = MODELS.build(config)
     assert {key: value.shape for key, value in shapes.state_dict().items()} == {
-        key: value.shape for key, value in real.state_dict().items()}
+        key: value.shape for key, value in real.state_dict().items()
+    }
     assert shapes.declared == real.declared and all(param.is_meta for param in shapes.parameters())

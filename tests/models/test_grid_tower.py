@@ -16,7 +16,7 @@ RESNET = dict(type='mmpretrain.ModifiedResNet', depth=50, base_channels=2, num_a
 
 def tower(config, **kwargs) -> GridTower:
     made = randomise(GridTower(config, **kwargs))
-    for name, statistic in made.named_buffers():
+    for statistic in made.buffers():
         if statistic.is_floating_point():
             statistic.copy_(torch.rand_like(statistic) + 0.5)
     return made
@@ -73,7 +73,7 @@ def test_weights_load_under_any_prefix(tmp_path, prefix, config):
     torch.save(dict(state_dict={**state, **others}), tmp_path / 'w.pth')
     grid = GridTower(config)
     grid.load(tmp_path / 'w.pth')
-    images = torch.randn(2, 3, 64, 64)[..., :config.get('img_size', 64), :config.get('img_size', 64)]
+    images = torch.randn(2, 3, 64, 64)[..., : config.get('img_size', 64), : config.get('img_size', 64)]
     torch.testing.assert_close(grid(images), source(images), rtol=0, atol=0)
 
 

@@ -93,13 +93,19 @@ def test_a_perceptual_model_never_answers_from_nan(tmp_path, beams):
 
 def test_a_search_may_rule_tokens_out():
     logits = torch.tensor([[-INF, 1.0, 0.5]])
-    found, = beam_search(lambda ids, origin: logits.expand(len(ids), -1), torch.tensor([[0]]), 1, 2, 4)
+    (found,) = beam_search(lambda ids, origin: logits.expand(len(ids), -1), torch.tensor([[0]]), 1, 2, 4)
     assert found[0].ids == [1, 1, 1]
 
 
-@pytest.mark.parametrize('k_test, part, what', [
-    (0, 'clips', 'features of the clip'), (4, 'clips', 'features of the clip'),
-    (0, 'texts', 'features of its captions'), (4, 'itm_head', 'match logits')])
+@pytest.mark.parametrize(
+    'k_test, part, what',
+    [
+        (0, 'clips', 'features of the clip'),
+        (4, 'clips', 'features of the clip'),
+        (0, 'texts', 'features of its captions'),
+        (4, 'itm_head', 'match logits'),
+    ],
+)
 def test_retrieval_names_the_first_clip(tmp_path, monkeypatch, k_test, part, what):
     """R@1 = 0.0 was reported."""
     config = Config.fromfile(write_workspace(tmp_path / 'work'))
@@ -132,7 +138,6 @@ def test_metrics_refuse_scores_that_are_not_finite():
         RetrievalMetric().process(None, [dict(direction='t2v', query_id=3, rank=1, top=[(0, NAN)])])
 
     class Broken(OpenEndedMetric):
-
         def score(self, prediction, gold):
             return NAN
 
@@ -140,7 +145,6 @@ def test_metrics_refuse_scores_that_are_not_finite():
         Broken().process(None, [dict(question_id='q', pred_answer='a', gold=['a'])])
 
     class Mean(OpenEndedMetric):
-
         def compute_metrics(self, results):
             return dict(accuracy=INF, kind='text')
 
@@ -153,8 +157,9 @@ def test_metrics_refuse_scores_that_are_not_finite():
 @pytest.mark.parametrize('count, warns', [(49, True), (50, False)])
 def test_cider_of_few_captions_warns(caplog, count, warns):
     metric = CaptionMetric(tokenizer='python')
-    metric.process(None, [
-        dict(sample_id=i, pred_caption=f'a dog {i}', references=[f'a dog {i}']) for i in range(count)])
+    metric.process(
+        None, [dict(sample_id=i, pred_caption=f'a dog {i}', references=[f'a dog {i}']) for i in range(count)]
+    )
     logger = MMLogger.get_current_instance()
     logger.addHandler(caplog.handler)
     try:

@@ -5,8 +5,19 @@ import torch
 from torch import nn
 
 from tests.slow_epalm import Method, SlowOPT, text_loss
-from tests.tiny_epalm import (EPALM, PAD, SPECIALS, VISION, VOCAB, build_perceptual, perceptual_config,
-                              random_samples, random_texts, random_vectors, write_vocabulary)
+from tests.tiny_epalm import (
+    EPALM,
+    PAD,
+    SPECIALS,
+    VISION,
+    VOCAB,
+    build_perceptual,
+    perceptual_config,
+    random_samples,
+    random_texts,
+    random_vectors,
+    write_vocabulary,
+)
 from vlpeft.models.backbones import cls_levels
 from vlpeft.models.tokenizer import CausalTokenizer
 from vlpeft.registry import MODELS
@@ -26,10 +37,10 @@ def clips(batch=3, dtype=torch.float64):
 
 def test_texts_and_targets(vocabulary):
     tokenizer = CausalTokenizer(vocabulary, None, VOCAB)
-    question, = tokenizer.prompts(['who?</a>'])
+    (question,) = tokenizer.prompts(['who?</a>'])
     assert question[0] == 2 and question[-1] == ANSWER and len(question) == 6
     assert tokenizer.prompts(['']) == [[2]]
-    target, = tokenizer.targets(['a</s>b'])
+    (target,) = tokenizer.targets(['a</s>b'])
     assert target == tokenizer.tokenizer('ab')['input_ids'][-2:] + [2]
     # In one go, as released, the text has the same tokens.
     whole = tokenizer.tokenizer('who?</a>ab</s>', add_special_tokens=False)['input_ids']
@@ -52,12 +63,16 @@ def test_loss(vocabulary, task, loss_on):
     model = build_perceptual(vocabulary=vocabulary, visual_row='full', tasks={task: dict(loss_on=loss_on)})
     samples = random_samples(task)
     found = model(clips(), samples, mode='loss')
-    slow = SlowOPT(dict(model.lm.named_parameters()), model.lm.config,
-                   Method(dict(model.adapter.named_parameters()), 3, EPALM['start'], EPALM['end'], True))
-    texts = [(model.tokenizer.prompts([sample.text])[0], model.tokenizer.targets([sample.target])[0])
-             for sample in samples]
+    slow = SlowOPT(
+        dict(model.lm.named_parameters()),
+        model.lm.config,
+        Method(dict(model.adapter.named_parameters()), 3, EPALM['start'], EPALM['end'], True),
+    )
+    texts = [
+        (model.tokenizer.prompts([sample.text])[0], model.tokenizer.targets([sample.target])[0]) for sample in samples
+    ]
     longest = max(len(prompt) + len(target) for prompt, target in texts)
-    total = 0.
+    total = 0.0
     for (prompt, target), vectors in zip(texts, cls_levels(model.encoder, clips()[:, 0], 3)):
         ids = torch.tensor(prompt + target + [PAD] * (longest - len(prompt) - len(target)))
         real = torch.arange(longest) < len(prompt) + len(target)
@@ -83,13 +98,18 @@ def test_answers(vocabulary):
     model = build_perceptual(vocabulary=vocabulary)
     samples = model(clips(), random_samples(), mode='predict')
     captions = model(clips(), random_samples('caption'), mode='predict')
-    for task, found in (('vqa', [sample.pred_answer for sample in samples]),
-                        ('caption', [sample.pred_caption for sample in captions])):
-        vectors, prompts = model.perceive(clips()), model.prompts([s.text for s in random_samples(task)],
-                                                                  torch.device('cpu'))
+    for task, found in (
+        ('vqa', [sample.pred_answer for sample in samples]),
+        ('caption', [sample.pred_caption for sample in captions]),
+    ):
+        vectors, prompts = (
+            model.perceive(clips()),
+            model.prompts([s.text for s in random_samples(task)], torch.device('cpu')),
+        )
         assert found == model.answer(vectors, prompts, model.tasks[task])
-    assert all(isinstance(sample.pred_answer, str) and sample.pred_answer == sample.pred_answer.strip()
-               for sample in samples)
+    assert all(
+        isinstance(sample.pred_answer, str) and sample.pred_answer == sample.pred_answer.strip() for sample in samples
+    )
 
 
 class Alphabet(nn.Module):
@@ -99,9 +119,14 @@ class Alphabet(nn.Module):
         return torch.nn.functional.one_hot(ids + 1, VOCAB).double()
 
 
-@pytest.mark.parametrize('task, expected', [
-    (dict(max_new_tokens=4), 4), (dict(max_new_tokens=9, count_prompt=True), 3),
-    (dict(max_new_tokens=2, count_prompt=True), 1)])
+@pytest.mark.parametrize(
+    'task, expected',
+    [
+        (dict(max_new_tokens=4), 4),
+        (dict(max_new_tokens=9, count_prompt=True), 3),
+        (dict(max_new_tokens=2, count_prompt=True), 1),
+    ],
+)
 def test_length_of_answers(vocabulary, task, expected):
     model = build_perceptual(vocabulary=vocabulary, tasks=dict(vqa=dict(task, num_beams=1)))
     model.reader.words = lambda ids: ids
@@ -132,14 +157,26 @@ def test_inputs(vocabulary):
 
 def test_other_encoders(vocabulary):
     """Clips and spectrograms reach the encoders that take them."""
-    clip = build_perceptual(vocabulary=vocabulary, encoder=dict(
-        type='TimeSformer', num_frames=2, img_size=16, patch_size=8, embed_dims=VISION, num_layers=3, num_heads=2))
+    clip = build_perceptual(
+        vocabulary=vocabulary,
+        encoder=dict(
+            type='TimeSformer', num_frames=2, img_size=16, patch_size=8, embed_dims=VISION, num_layers=3, num_heads=2
+        ),
+    )
     inputs = torch.randn(2, 2, 3, 16, 16).double()
     assert torch.equal(clip.perceive(inputs), cls_levels(clip.encoder, inputs, 3))
     sound = build_perceptual(
-        vocabulary=vocabulary, data_preprocessor=dict(type='FeatureDataPreprocessor'),
-        encoder=dict(type='AST', num_frames=32, num_bins=16, patch_size=8, stride=4, arch=dict(
-            embed_dims=VISION, num_layers=3, num_heads=2, feedforward_channels=24)))
+        vocabulary=vocabulary,
+        data_preprocessor=dict(type='FeatureDataPreprocessor'),
+        encoder=dict(
+            type='AST',
+            num_frames=32,
+            num_bins=16,
+            patch_size=8,
+            stride=4,
+            arch=dict(embed_dims=VISION, num_layers=3, num_heads=2, feedforward_channels=24),
+        ),
+    )
     fbank = torch.randn(2, 1, 32, 16).double()
     assert torch.equal(sound.perceive(fbank), cls_levels(sound.encoder, fbank[:, 0], 3))
     assert not torch.equal(sound.perceive(fbank), sound.perceive(fbank.flip(2)))
@@ -149,8 +186,11 @@ def test_forms_without_perception_or_prompt():
     tokens = random_texts()
     prompt_only = build_perceptual(adapter=dict(levels=0, start=None, end=None))
     assert prompt_only.perceive(clips()) is None
-    slow = SlowOPT(dict(prompt_only.lm.named_parameters()), prompt_only.lm.config,
-                   Method(dict(prompt_only.adapter.named_parameters()), 0, 0, 0, False))
+    slow = SlowOPT(
+        dict(prompt_only.lm.named_parameters()),
+        prompt_only.lm.config,
+        Method(dict(prompt_only.adapter.named_parameters()), 0, 0, 0, False),
+    )
     expected = torch.stack([slow.logits(ids, mask.bool(), None) for ids, mask in zip(*tokens)])
     torch.testing.assert_close(prompt_only.logits(None, tokens), expected, rtol=1e-10, atol=1e-10)
     both = build_perceptual()
@@ -159,8 +199,9 @@ def test_forms_without_perception_or_prompt():
     torch.testing.assert_close(both.logits(None, tokens), expected, rtol=1e-10, atol=1e-10)
     for name in ('llama', 'gpt2'):
         model = build_perceptual(lm=name, adapter=dict(levels=0, start=None, end=None))
-        assert not torch.allclose(model.logits(None, tokens), build_perceptual(
-            lm=name, adapter=dict(prompt_length=0)).logits(None, tokens))
+        assert not torch.allclose(
+            model.logits(None, tokens), build_perceptual(lm=name, adapter=dict(prompt_length=0)).logits(None, tokens)
+        )
 
 
 def modes(model):
@@ -186,7 +227,8 @@ def test_released_dropout_drops_embeddings_too():
     tokens, vectors = random_texts(), random_vectors(model)
     inputs = []
     model.lm.model.decoder.layers[0].self_attn_layer_norm.register_forward_pre_hook(
-        lambda module, args: inputs.append(args[0]))
+        lambda module, args: inputs.append(args[0])
+    )
     before = model.logits(vectors, tokens)
     model.train()
     torch.manual_seed(0)
@@ -214,8 +256,13 @@ def test_half_precision_language_model(dtype):
 
 
 def test_methods_compose(vocabulary):
-    bottleneck = dict(type='Bottleneck', bottleneck=4, init='clamped', act_cfg=dict(type='ReLU'),
-                      targets=dict(towers=['lm'], kinds=['ffn']))
+    bottleneck = dict(
+        type='Bottleneck',
+        bottleneck=4,
+        init='clamped',
+        act_cfg=dict(type='ReLU'),
+        targets=dict(towers=['lm'], kinds=['ffn']),
+    )
     model = build_perceptual(vocabulary=vocabulary, adapter=[dict(EPALM), bottleneck], visual_row='full')
     alone = build_perceptual(visual_row='full')
     for part in ('lm', 'encoder'):
@@ -234,22 +281,39 @@ def test_methods_compose(vocabulary):
 def test_state_dict_keys():
     keys = build_perceptual().state_dict().keys()
     assert {key.partition('.')[0] for key in keys} == {'lm', 'encoder', 'adapter'}
-    assert {'lm.model.decoder.layers.0.fc1.weight', 'encoder.ln1.weight', 'adapter.connector.2.bias',
-            'adapter.prompt.table', 'adapter.prompt.mlp.0.weight', 'adapter.prompt.mlp.2.bias'} <= set(keys)
+    assert {
+        'lm.model.decoder.layers.0.fc1.weight',
+        'encoder.ln1.weight',
+        'adapter.connector.2.bias',
+        'adapter.prompt.table',
+        'adapter.prompt.mlp.0.weight',
+        'adapter.prompt.mlp.2.bias',
+    } <= set(keys)
     assert sum(key.startswith('lm.') for key in keys) == len(build_perceptual().lm.state_dict())
 
 
-@pytest.mark.parametrize('options, error, message', [
-    (dict(visual_row='all'), ValueError, r"visual_row='all'; choose from \('causal', 'full'\)"),
-    (dict(padding='both'), ValueError, r"padding='both'; choose from \('left', 'right'\)"),
-    (dict(tasks=dict(vqa=dict(loss_on='all'))), ValueError, r"loss_on='all'; choose from \('text', 'answer'\)"),
-    (dict(tasks=dict(vqa=dict(output='x'))), ValueError, r"output='x'; choose from \('pred_answer', 'pred_caption'\)"),
-    (dict(tasks=dict(vqa=dict(beam_rule='x'))), ValueError, r"beam_rule='x'; choose from \('default', 'released'\)"),
-    (dict(tasks=dict(vqa=dict(num_beams=0))), ValueError, 'num_beams=0; it is an integer of at least 1'),
-    (dict(tasks=dict(vqa=dict(max_new_tokens=0))), ValueError, 'max_new_tokens=0; it is an integer of at least 1'),
-    (dict(adapter=[dict(type='LoRA', targets=dict(towers=['lm']))]), ValueError, 'through one EPALM; .* has 0'),
-    (dict(adapter=[dict(EPALM), dict(type='LoRA', targets=dict())]), SiteError, 'encoder runs without gradient'),
-])
+@pytest.mark.parametrize(
+    'options, error, message',
+    [
+        (dict(visual_row='all'), ValueError, r"visual_row='all'; choose from \('causal', 'full'\)"),
+        (dict(padding='both'), ValueError, r"padding='both'; choose from \('left', 'right'\)"),
+        (dict(tasks=dict(vqa=dict(loss_on='all'))), ValueError, r"loss_on='all'; choose from \('text', 'answer'\)"),
+        (
+            dict(tasks=dict(vqa=dict(output='x'))),
+            ValueError,
+            r"output='x'; choose from \('pred_answer', 'pred_caption'\)",
+        ),
+        (
+            dict(tasks=dict(vqa=dict(beam_rule='x'))),
+            ValueError,
+            r"beam_rule='x'; choose from \('default', 'released'\)",
+        ),
+        (dict(tasks=dict(vqa=dict(num_beams=0))), ValueError, 'num_beams=0; it is an integer of at least 1'),
+        (dict(tasks=dict(vqa=dict(max_new_tokens=0))), ValueError, 'max_new_tokens=0; it is an integer of at least 1'),
+        (dict(adapter=[dict(type='LoRA', targets=dict(towers=['lm']))]), ValueError, 'through one EPALM; .* has 0'),
+        (dict(adapter=[dict(EPALM), dict(type='LoRA', targets=dict())]), SiteError, 'encoder runs without gradient'),
+    ],
+)
 def test_errors(options, error, message):
     with pytest.raises(error, match=message):
         MODELS.build(perceptual_config(**options))

@@ -24,13 +24,21 @@ def test_scores_equal_the_naive_loop(frame_aware, clips_per_chunk, texts_per_bat
     clips, _ = random_batch(batch=5, frames=3)
     vision = model.encode_vision(clips)
     generator = torch.Generator().manual_seed(0)
-    rows = [torch.randint(1, VOCAB_SIZE - 2, (3 + i % 6, ), generator=generator) for i in range(9)]
+    rows = [torch.randint(1, VOCAB_SIZE - 2, (3 + i % 6,), generator=generator) for i in range(9)]
     features = model.encode_text(pad(rows, clips.device))
     tokens = dict(enumerate(vision.tokens.flatten(1, 2)))
     pairs = {0: [3, 1, 8], 2: list(range(9)), 4: [5]}
     counted = []
-    scores = score_pairs(model, ClipBank(tokens, vision.frames), TextBank(rows, features), pairs, clips_per_chunk,
-                         texts_per_batch, clips.device, counted.append)
+    scores = score_pairs(
+        model,
+        ClipBank(tokens, vision.frames),
+        TextBank(rows, features),
+        pairs,
+        clips_per_chunk,
+        texts_per_batch,
+        clips.device,
+        counted.append,
+    )
     assert sum(counted) == 13 and list(scores) == [0, 2, 4]
     with torch.no_grad():
         for clip, texts in pairs.items():
@@ -44,14 +52,19 @@ def test_grouped_contexts_equal_copied_ones(weighted):
     query = torch.randn(6, 2, 4, 8).double()
     kv = KeyValue(*torch.randn(2, 3, 2, 5, 8).double())
     mask = torch.zeros(3, 1, 1, 5).double()
-    mask[1, ..., 3:] = -10000.
+    mask[1, ..., 3:] = -10000.0
     weights = torch.rand(6, 5).double() if weighted else None
     copied = KeyValue(kv.key.repeat_interleave(2, 0), kv.value.repeat_interleave(2, 0))
     expected = attend(query, copied, mask.repeat_interleave(2, 0), weights)
     torch.testing.assert_close(attend(query, kv, mask, weights), expected, rtol=1e-10, atol=1e-12)
-    by_hand = torch.softmax(
-        query[2] @ (copied.key[2] * (1 if weights is None else weights[2][:, None])).transpose(-1, -2) / 8**0.5 +
-        mask[1], -1) @ copied.value[2]
+    by_hand = (
+        torch.softmax(
+            query[2] @ (copied.key[2] * (1 if weights is None else weights[2][:, None])).transpose(-1, -2) / 8**0.5
+            + mask[1],
+            -1,
+        )
+        @ copied.value[2]
+    )
     torch.testing.assert_close(expected[2], by_hand, rtol=1e-10, atol=1e-12)
 
 
@@ -64,7 +77,7 @@ def test_context_mask_and_index():
     index = torch.tensor([1, 0, 1])
     out = model.match(tokens, CrossContext(model.text.project_context(states), index=index, mask=mask))
     for row, source in enumerate(index.tolist()):
-        seen = states[source:source + 1, :int(mask[source].sum())]
+        seen = states[source : source + 1, : int(mask[source].sum())]
         alone = model.match(Tokens(tokens.ids[:1], tokens.mask[:1]), CrossContext(model.text.project_context(seen)))
         torch.testing.assert_close(out[row], alone[0], rtol=1e-10, atol=1e-12)
 

@@ -34,7 +34,8 @@ def test_features_and_matching_equal_the_slow_restatement(vocabulary, case, dtyp
     text = model.encode_text(tokens)
     context = CrossContext(
         model.text.project_context(vision.tokens.flatten(1, 2)),
-        key_weights=model.key_weights(text, vision.frames, vision.tokens.shape[2]))
+        key_weights=model.key_weights(text, vision.frames, vision.tokens.shape[2]),
+    )
     logits = model.itm_head(model.match(tokens, context))
     for i, ids in enumerate(rows):
         _, feature, _ = slow.clip(clips[i])
@@ -47,8 +48,10 @@ def test_features_and_matching_equal_the_slow_restatement(vocabulary, case, dtyp
 def slow_itc(online, momentum, ids, queue, alpha, temperature):
     """Both directions of the contrastive loss, entry by entry."""
     total = 0
-    for mine, mine_m, others_m in ((online.vision, momentum.vision, [*momentum.text, *queue.text]),
-                                   (online.text, momentum.text, [*momentum.vision, *queue.vision])):
+    for mine, mine_m, others_m in (
+        (online.vision, momentum.vision, [*momentum.text, *queue.text]),
+        (online.text, momentum.text, [*momentum.vision, *queue.vision]),
+    ):
         all_ids = [*ids.tolist(), *queue.ids.tolist()]
         for i, query in enumerate(mine):
             logits = torch.stack([query @ other / temperature for other in others_m])
@@ -83,16 +86,18 @@ def test_losses_momentum_and_queue_equal_the_slow_restatement(vocabulary, monkey
     losses = model(clips, samples, mode='loss')
 
     slow = SlowBlip(model)
-    online = Features(torch.stack([slow.clip(clip)[1] for clip in clips]),
-                      torch.stack([slow.text_feature(row) for row in rows]))
+    online = Features(
+        torch.stack([slow.clip(clip)[1] for clip in clips]), torch.stack([slow.text_feature(row) for row in rows])
+    )
     params = dict(model.named_parameters())
     averaged = {name: 0.995 * value + 0.005 * params[name].detach() for name, value in before.items()}
     for name, value in model.momentum.named_buffers():
         torch.testing.assert_close(value, averaged[name], rtol=1e-10, atol=0)
     slow_m = SlowBlip(model)
     slow_m.state = slow_m.adapter.state = {**slow_m.state, **averaged}
-    momentum = Features(torch.stack([slow_m.clip(clip)[1] for clip in clips]),
-                        torch.stack([slow_m.text_feature(row) for row in rows]))
+    momentum = Features(
+        torch.stack([slow_m.clip(clip)[1] for clip in clips]), torch.stack([slow_m.text_feature(row) for row in rows])
+    )
     old = type('Queue', (), queue)
     old.vision, old.text = queue['vision'].double(), queue['text'].double()
     expected = slow_itc(online, momentum, ids, old, 0.4, 0.3)
@@ -108,8 +113,8 @@ def test_losses_momentum_and_queue_equal_the_slow_restatement(vocabulary, monkey
     pairs = [(i, i, 1) for i in range(4)]
     pairs += [(int(clip[i]), i, 0) for i in range(4)] + [(i, int(text[i]), 0) for i in range(4)]
     itm = sum(
-        cross_entropy(slow.match(clips[c], rows[t], model.tokenizer.encode_id, True), label)
-        for c, t, label in pairs) / len(pairs)
+        cross_entropy(slow.match(clips[c], rows[t], model.tokenizer.encode_id, True), label) for c, t, label in pairs
+    ) / len(pairs)
     torch.testing.assert_close(losses['loss_itm'], itm, rtol=1e-8, atol=0)
 
     trained = {name: param for name, param in params.items() if param.requires_grad}
@@ -121,21 +126,23 @@ def test_losses_momentum_and_queue_equal_the_slow_restatement(vocabulary, monkey
 
 def test_alpha_ramp_and_hard_targets(vocabulary):
     model = build_retriever(vocabulary=vocabulary)
-    model.itc_head.ramp = 0.
+    model.itc_head.ramp = 0.0
     features = Features(*torch.nn.functional.normalize(torch.randn(2, 3, 8).double(), dim=-1))
     loss = model.itc_head.loss(features, features, torch.arange(3), None)
     logits = features.vision @ features.text.T / 0.3
-    plain = (torch.nn.functional.cross_entropy(logits, torch.arange(3)) +
-             torch.nn.functional.cross_entropy(logits.T, torch.arange(3))) / 2
+    plain = (
+        torch.nn.functional.cross_entropy(logits, torch.arange(3))
+        + torch.nn.functional.cross_entropy(logits.T, torch.arange(3))
+    ) / 2
     torch.testing.assert_close(loss, plain, rtol=1e-8, atol=0)
 
 
 def test_negatives_follow_the_softmax_and_never_share_the_id():
     torch.manual_seed(0)
-    logits = torch.tensor([[5., 1., 0., 2.]]).repeat(20000, 1)
+    logits = torch.tensor([[5.0, 1.0, 0.0, 2.0]]).repeat(20000, 1)
     index, valid = sample_negatives(logits, torch.zeros(20000, dtype=torch.long), torch.tensor([0, 1, 2, 3]))
     share = index.bincount(minlength=4) / 20000
-    expected = torch.tensor([0., *torch.tensor([1., 0., 2.]).softmax(0)])
+    expected = torch.tensor([0.0, *torch.tensor([1.0, 0.0, 2.0]).softmax(0)])
     assert valid.all() and (share - expected).abs().max() < 0.015
     _, valid = sample_negatives(torch.zeros(2, 2), torch.zeros(2), torch.zeros(2))
     assert not valid.any()
@@ -152,6 +159,7 @@ def test_a_batch_of_one_clip_has_no_negatives_and_a_finite_loss(vocabulary):
 
 def test_queue_wraps_at_any_size():
     from vlpeft.models.heads import FeatureQueue
+
     queue, kept = FeatureQueue(5, 2), []
     for step in range(4):
         values = torch.full((3, 2), float(step))
@@ -164,6 +172,7 @@ def test_queue_wraps_at_any_size():
 
 def test_pairs_that_are_not_finite_leave_the_queue_as_it_was():
     from vlpeft.models.heads import FeatureQueue
+
     queue = FeatureQueue(5, 2)
     queue.push(Features(torch.zeros(5, 2), torch.zeros(5, 2)), torch.arange(5))
     vision, text = torch.ones(4, 2), torch.ones(4, 2)

@@ -30,8 +30,14 @@ def vocabularies(tmp_path_factory):
 def test_logits_loss_and_gradients_equal_the_slow_restatement(vocabularies, family, granularity, dtype, rtol):
     options = VARIANTS.get(granularity, {})
     adapter = dict(options, type='VLPET') if options else None
-    model = build_vl(family, vocabularies[family], dtype, adapter=adapter, train_norms=['encoder'],
-                     trainable='heads' if adapter else 'all')
+    model = build_vl(
+        family,
+        vocabularies[family],
+        dtype,
+        adapter=adapter,
+        train_norms=['encoder'],
+        trainable='heads' if adapter else 'all',
+    )
     slow = SlowVL.of(model, options)
     trained = {name: param for name, param in model.named_parameters() if param.requires_grad}
     for task, images in (('vqa', 1), ('caption', 2)):
@@ -44,7 +50,7 @@ def test_logits_loss_and_gradients_equal_the_slow_restatement(vocabularies, fami
             encoded = model(features, samples)
             for row, (logits, target) in enumerate(slow.logits(features, samples)):
                 start = torch.tensor([[model.lm.config.decoder_start_token_id, *target[:-1]]])
-                one = model.logits(type(encoded)(*(part[row:row + 1] for part in encoded)), start)[0]
+                one = model.logits(type(encoded)(*(part[row : row + 1] for part in encoded)), start)[0]
                 torch.testing.assert_close(one, logits, rtol=rtol, atol=rtol * float(logits.abs().max()))
 
 
@@ -54,7 +60,10 @@ def test_vocabulary_and_order_tokens(vocabularies, family):
     tokenizer = model.tokenizer.tokenizer
     assert len(tokenizer) == VOCAB[family]
     assert tokenizer.convert_ids_to_tokens([VOCAB[family] - 1 - k for k in (0, 1, 99)]) == [
-        '<vis_extra_id_0>', '<vis_extra_id_1>', '<vis_extra_id_99>']
+        '<vis_extra_id_0>',
+        '<vis_extra_id_1>',
+        '<vis_extra_id_99>',
+    ]
     if family == 'bart':
         # T5 brings the first hundred along.
         assert tokenizer.convert_ids_to_tokens(VOCAB[family] - EXTRA) == '<extra_id_99>'
@@ -86,7 +95,9 @@ def test_company_and_padding_change_no_answer(vocabularies, family, granularity,
     features, samples = random_samples(task, images=2 if task == 'nlvr2' else 1)
     field = model.tasks[task].output
     together = [sample.get(field) for sample in model(features, copy.deepcopy(samples), mode='predict')]
-    alone = [model(features[i:i + 1], copy.deepcopy(samples[i:i + 1]), mode='predict')[0].get(field) for i in range(3)]
+    alone = [
+        model(features[i : i + 1], copy.deepcopy(samples[i : i + 1]), mode='predict')[0].get(field) for i in range(3)
+    ]
     assert together == alone
 
 
@@ -183,10 +194,11 @@ def lively(model):
     """Texts that differ and end, which those of an untrained head do not."""
     end, vocabulary = model.lm.config.eos_token_id, model.lm.config.vocab_size
     table = torch.randn(WIDTH, vocabulary, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    table[:, 4 + len(LETTERS):] = 0
-    bonus = 4. * (torch.arange(vocabulary) == end) - 9. * (torch.arange(vocabulary) >= 4 + len(LETTERS))
+    table[:, 4 + len(LETTERS) :] = 0
+    bonus = 4.0 * (torch.arange(vocabulary) == end) - 9.0 * (torch.arange(vocabulary) >= 4 + len(LETTERS))
     model.lm.get_output_embeddings().register_forward_hook(
-        lambda module, args, logits: torch.sin(5 * args[0] / args[0].std(-1, keepdim=True)) @ table + bonus)
+        lambda module, args, logits: torch.sin(5 * args[0] / args[0].std(-1, keepdim=True)) @ table + bonus
+    )
     return model
 
 
@@ -202,12 +214,32 @@ def test_an_answer_is_as_long_as_asked(vocabularies, family, beams):
 
 
 # Settings that equal the library's defaults, which the language model's own settings must not replace.
-DEFAULTS = dict(num_beams=1, max_length=20, min_length=0, length_penalty=1.0, early_stopping=False,
-                no_repeat_ngram_size=0, repetition_penalty=1.0, forced_bos_token_id=None, forced_eos_token_id=None,
-                suppress_tokens=None, do_sample=False)
-OTHERS = dict(num_beams=4, max_length=9, min_length=8, length_penalty=3.0, early_stopping=True, no_repeat_ngram_size=1,
-              repetition_penalty=5.0, forced_bos_token_id=7, forced_eos_token_id=8, suppress_tokens=list(range(3, 60)),
-              do_sample=True)
+DEFAULTS = dict(
+    num_beams=1,
+    max_length=20,
+    min_length=0,
+    length_penalty=1.0,
+    early_stopping=False,
+    no_repeat_ngram_size=0,
+    repetition_penalty=1.0,
+    forced_bos_token_id=None,
+    forced_eos_token_id=None,
+    suppress_tokens=None,
+    do_sample=False,
+)
+OTHERS = dict(
+    num_beams=4,
+    max_length=9,
+    min_length=8,
+    length_penalty=3.0,
+    early_stopping=True,
+    no_repeat_ngram_size=1,
+    repetition_penalty=5.0,
+    forced_bos_token_id=7,
+    forced_eos_token_id=8,
+    suppress_tokens=list(range(3, 60)),
+    do_sample=True,
+)
 
 
 @pytest.mark.parametrize('beams', [1, 3])
@@ -216,9 +248,11 @@ def test_nothing_is_taken_from_the_settings_of_a_base(vocabularies, family, beam
     """Whether a setting is left open or says the library's default, a base's own one changes neither text nor score."""
     model = lively(build_vl(family, vocabularies[family]))
     encoded = model(*random_samples(batch=12))
-    tasks = [Seq2SeqTask(generation=dict(num_beams=beams)),
-             Seq2SeqTask(generation=dict(DEFAULTS, num_beams=beams)),
-             Seq2SeqTask(generation=dict(num_beams=beams, max_length=20))]
+    tasks = [
+        Seq2SeqTask(generation=dict(num_beams=beams)),
+        Seq2SeqTask(generation=dict(DEFAULTS, num_beams=beams)),
+        Seq2SeqTask(generation=dict(num_beams=beams, max_length=20)),
+    ]
     expected = model.candidates(encoded, tasks[0])
     assert all(model.candidates(encoded, task) == expected for task in tasks)
     # Each of the other settings does something when a task asks for it.
@@ -242,24 +276,34 @@ def test_candidates_equal_a_slow_search(vocabularies, family, beams):
     candidates, sizes = model.candidates(encoded, task), set()
     assert [found[0].text for found in candidates] == model.answer(encoded, task)
     for row, found in enumerate(candidates):
-        alone = type(encoded)(*(part[row:row + 1] for part in encoded))
+        alone = type(encoded)(*(part[row : row + 1] for part in encoded))
         expected = slow_search(
-            lambda new: model.logits(alone, torch.tensor([[start, *new]]))[0, -1].log_softmax(-1).tolist(), beams, end,
-            7, 'default', 1)
+            lambda new: model.logits(alone, torch.tensor([[start, *new]]))[0, -1].log_softmax(-1).tolist(),
+            beams,
+            end,
+            7,
+            'default',
+            1,
+        )
         sizes |= {len(ids) for ids, _ in expected}
-        assert [text for text, _ in found] == [text.strip() for text in model.tokenizer.texts(
-            [ids for ids, _ in expected])]
+        assert [text for text, _ in found] == [
+            text.strip() for text in model.tokenizer.texts([ids for ids, _ in expected])
+        ]
         assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-4)
     assert 7 in sizes and len(sizes) > 2  # finished and unfinished ones
 
 
-@pytest.mark.parametrize('settings, message', [
-    (dict(num_beam=3), "generation has no 'num_beam'; did you mean 'num_beams'"),
-    (dict(num_return_sequences=2), "generation has no 'num_return_sequences'"),
-    (dict(max_length=1), 'max_length=1; it is an integer of at least 2'),
-    (dict(max_length=None), 'max_length=None; it is an integer of at least 2'),
-    (dict(max_new_tokens=0), 'max_new_tokens=0; it is an integer of at least 1'),
-    (dict(num_beams=0), 'num_beams=0; it is an integer of at least 1')])
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(num_beam=3), "generation has no 'num_beam'; did you mean 'num_beams'"),
+        (dict(num_return_sequences=2), "generation has no 'num_return_sequences'"),
+        (dict(max_length=1), 'max_length=1; it is an integer of at least 2'),
+        (dict(max_length=None), 'max_length=None; it is an integer of at least 2'),
+        (dict(max_new_tokens=0), 'max_new_tokens=0; it is an integer of at least 1'),
+        (dict(num_beams=0), 'num_beams=0; it is an integer of at least 1'),
+    ],
+)
 def test_settings_of_generation_that_cannot_be_meant_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Seq2SeqTask(generation=settings)

@@ -10,7 +10,7 @@ from vlpeft.models.backbones import TimeSformer
 from vlpeft.models.backbones.timesformer import DividedBlock
 
 WIDTH, HEADS, DEPTH, SIZE, PATCH, FRAMES = 16, 2, 3, 16, 8, 4
-PLACES = (SIZE // PATCH)**2
+PLACES = (SIZE // PATCH) ** 2
 TINY = dict(num_frames=FRAMES, img_size=SIZE, patch_size=PATCH, embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS)
 
 
@@ -66,7 +66,7 @@ def test_the_base_model_has_exactly_the_published_size():
 
 
 def test_a_block_is_its_loops():
-    block = randomise(DividedBlock(WIDTH, HEADS, 0.)).double()
+    block = randomise(DividedBlock(WIDTH, HEADS, 0.0)).double()
     cls, patches = draw(2, WIDTH), draw(2, 3, FRAMES, WIDTH)
     x = torch.cat([cls[:, None], patches.flatten(1, 2)], dim=1)
     found = block(x, FRAMES)
@@ -79,17 +79,39 @@ def test_a_block_is_its_loops():
 @pytest.mark.parametrize('frames', [FRAMES, 2 * FRAMES, 3])
 def test_the_whole_model_is_that_of_transformers(frames):
     names = {
-        'embeddings.position_embeddings': 'pos_embed', 'embeddings.time_embeddings': 'time_embed',
-        'embeddings.patch_embeddings.projection': 'patch_embed.projection', 'embeddings.cls_token': 'cls_token',
+        'embeddings.position_embeddings': 'pos_embed',
+        'embeddings.time_embeddings': 'time_embed',
+        'embeddings.patch_embeddings.projection': 'patch_embed.projection',
+        'embeddings.cls_token': 'cls_token',
         'temporal_attention.attention.qkv': 'temporal_attn.qkv',
-        'temporal_attention.output.dense': 'temporal_attn.proj', 'temporal_layernorm': 'temporal_ln',
-        'temporal_dense': 'temporal_fc', 'attention.attention.qkv': 'attn.qkv',
-        'attention.output.dense': 'attn.proj', 'intermediate.dense': 'ffn.layers.0.0', 'output.dense': 'ffn.layers.1',
-        'layernorm_before': 'ln1', 'layernorm_after': 'ln2', 'encoder.layer': 'layers', 'layernorm': 'ln1'}
+        'temporal_attention.output.dense': 'temporal_attn.proj',
+        'temporal_layernorm': 'temporal_ln',
+        'temporal_dense': 'temporal_fc',
+        'attention.attention.qkv': 'attn.qkv',
+        'attention.output.dense': 'attn.proj',
+        'intermediate.dense': 'ffn.layers.0.0',
+        'output.dense': 'ffn.layers.1',
+        'layernorm_before': 'ln1',
+        'layernorm_after': 'ln2',
+        'encoder.layer': 'layers',
+        'layernorm': 'ln1',
+    }
     model = build()
-    theirs = TimesformerModel(TimesformerConfig(
-        image_size=SIZE, patch_size=PATCH, num_frames=FRAMES, hidden_size=WIDTH, num_hidden_layers=DEPTH,
-        num_attention_heads=HEADS, intermediate_size=4 * WIDTH)).double().eval()
+    theirs = (
+        TimesformerModel(
+            TimesformerConfig(
+                image_size=SIZE,
+                patch_size=PATCH,
+                num_frames=FRAMES,
+                hidden_size=WIDTH,
+                num_hidden_layers=DEPTH,
+                num_attention_heads=HEADS,
+                intermediate_size=4 * WIDTH,
+            )
+        )
+        .double()
+        .eval()
+    )
     own = model.state_dict()
     state = {}
     for key in theirs.state_dict():
@@ -143,7 +165,7 @@ def test_blocks_after_the_first_begin_without_time_and_paths_are_dropped_in_trai
     calm = model(clips)
     assert torch.equal(model(clips), calm)
     assert [layer.attn.out_drop.drop_prob for layer in model.layers] == pytest.approx([0, 0.05, 0.1])
-    still = TimeSformer(**TINY, drop_path_rate=0.)
+    still = TimeSformer(**TINY, drop_path_rate=0.0)
     still.load_state_dict(model.state_dict())
     assert torch.equal(still.train()(clips), calm)
     dropping = TimeSformer(**TINY, drop_path_rate=0.9).train()

@@ -23,21 +23,32 @@ def warnings(logged):
     return [record.getMessage() for record in logged if record.levelname == 'WARNING']
 
 
-@pytest.mark.parametrize('trained, expected', [
-    # Trained so, one of several ends.
-    (dict(bos_token_id=END, eos_token_id=END), []),
-    (dict(bos_token_id=END, eos_token_id=[END]), []),
-    # Nothing is known, or nothing of this vocabulary.
-    ({}, [ONE_TOKEN]),
-    (dict(bos_token_id=50256, eos_token_id=50256), [ONE_TOKEN]),
-    (dict(bos_token_id=1, eos_token_id=[7, END]),
-     [ONE_TOKEN, "begins a text with '</s>', token 2; the base was trained with token 1 (lm.bos_token_id)"]),
-    (dict(bos_token_id=None, eos_token_id=[7, 8]),
-     [ONE_TOKEN, "ends a text with '</s>', token 2; the base was trained with token 7 or 8 (lm.eos_token_id)"]),
-    (dict(bos_token_id=7, eos_token_id=7),
-     ["begins a text with '</s>', token 2; the base was trained with token 7 (lm.bos_token_id)",
-      "ends a text with '</s>', token 2; the base was trained with token 7 (lm.eos_token_id)"]),
-])
+@pytest.mark.parametrize(
+    'trained, expected',
+    [
+        # Trained so, one of several ends.
+        (dict(bos_token_id=END, eos_token_id=END), []),
+        (dict(bos_token_id=END, eos_token_id=[END]), []),
+        # Nothing is known, or nothing of this vocabulary.
+        ({}, [ONE_TOKEN]),
+        (dict(bos_token_id=50256, eos_token_id=50256), [ONE_TOKEN]),
+        (
+            dict(bos_token_id=1, eos_token_id=[7, END]),
+            [ONE_TOKEN, "begins a text with '</s>', token 2; the base was trained with token 1 (lm.bos_token_id)"],
+        ),
+        (
+            dict(bos_token_id=None, eos_token_id=[7, 8]),
+            [ONE_TOKEN, "ends a text with '</s>', token 2; the base was trained with token 7 or 8 (lm.eos_token_id)"],
+        ),
+        (
+            dict(bos_token_id=7, eos_token_id=7),
+            [
+                "begins a text with '</s>', token 2; the base was trained with token 7 (lm.bos_token_id)",
+                "ends a text with '</s>', token 2; the base was trained with token 7 (lm.eos_token_id)",
+            ],
+        ),
+    ],
+)
 def test_what_the_base_was_trained_with(vocabulary, logged, trained, expected):
     tokenizer = CausalTokenizer(vocabulary, None, VOCAB, trained)
     tokenizer.prompts(['a'])
@@ -64,14 +75,19 @@ def test_encoder_decoders_know_theirs(tmp_path, logged, family):
     assert not warnings(logged)
     model = build_vl(family, vocabulary, lm=dict(build_vl(family).lm.config.to_diff_dict(), eos_token_id=9))
     model.tokens(['a'], None, 'cpu')
-    warning, = warnings(logged)
+    (warning,) = warnings(logged)
     assert 'ends a text with' in warning and 'trained with token 9 (lm.eos_token_id)' in warning
     assert VOCABS[family] == len(model.tokenizer.tokenizer)
 
 
-@pytest.mark.parametrize('kept, lacking', [
-    (dict(eos_token='</s>'), 'no bos_token$'), (dict(bos_token='<s>'), 'no eos_token$'),
-    ({}, 'no bos_token and no eos_token')])
+@pytest.mark.parametrize(
+    'kept, lacking',
+    [
+        (dict(eos_token='</s>'), 'no bos_token$'),
+        (dict(bos_token='<s>'), 'no eos_token$'),
+        ({}, 'no bos_token and no eos_token'),
+    ],
+)
 def test_a_tokenizer_without_ends_is_refused(tmp_path, kept, lacking):
     bare = Tokenizer(models.WordLevel({'<s>': 0, '</s>': 1, '?': 2}, unk_token='?'))
     PreTrainedTokenizerFast(tokenizer_object=bare, **kept).save_pretrained(tmp_path)

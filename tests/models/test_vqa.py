@@ -32,8 +32,13 @@ def slow_logits(model, clip, question, answer):
     """Next-token logits (L, V) and the ids they predict (L - 1)."""
     ids = torch.tensor(model.tokenizer.ids([answer])[0])
     logits = SlowBlip(model).answer_logits(
-        clip, torch.tensor(model.tokenizer.ids([question])[0]), ids, model.tokenizer.encode_id,
-        model.tokenizer.decode_id, model.itc_head is not None)
+        clip,
+        torch.tensor(model.tokenizer.ids([question])[0]),
+        ids,
+        model.tokenizer.encode_id,
+        model.tokenizer.decode_id,
+        model.itc_head is not None,
+    )
     return logits[:-1], ids[1:]
 
 
@@ -59,8 +64,9 @@ def test_loss_and_gradients_equal_the_slow_restatement(vocabulary, case, dtype, 
     found = model(clips, samples, mode='loss')['loss_vqa']
     expected = slow_loss(model, clips, samples)
     torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol)
-    grads, slow_grads = (torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
-                         for loss in (found, expected))
+    grads, slow_grads = (
+        torch.autograd.grad(loss, list(trained.values()), allow_unused=True) for loss in (found, expected)
+    )
     reached = 0
     for name, grad, slow in zip(trained, grads, slow_grads):
         # Constants added to all keys cancel in the softmax: these gradients are rounding noise.
@@ -71,7 +77,7 @@ def test_loss_and_gradients_equal_the_slow_restatement(vocabulary, case, dtype, 
     assert reached > 10
 
 
-def naive_scores(model, clips, samples, answers, smoothing=0.):
+def naive_scores(model, clips, samples, answers, smoothing=0.0):
     """Full log-likelihood of every answer of the list for every question, one pair at a time, and p(first token)."""
     scores, first = [], []
     for clip, sample in zip(clips, samples):
@@ -91,7 +97,7 @@ WORDS = ('red', 'green', 'blue', 'circle')
 ANSWERS = [*WORDS, *(' '.join(pair) for pair in itertools.permutations(WORDS, 2)), 'red green blue circle']
 
 
-@pytest.mark.parametrize('smoothing', [0., 0.1])
+@pytest.mark.parametrize('smoothing', [0.0, 0.1])
 @pytest.mark.parametrize('shortlist', [5, 100])
 def test_ranking_equals_the_naive_computation(vocabulary, shortlist, smoothing):
     model = build_vqa(vocabulary=vocabulary, **CASES[1])
@@ -129,7 +135,7 @@ def test_padding_of_questions_and_company_do_not_change_answers(vocabulary):
     model.set_answer_list(ANSWERS)
     for model.inference in ('rank', 'generate'):
         together = [sample.pred_answer for sample in model(clips, samples, mode='predict')]
-        alone = [model(clips[i:i + 1], samples[i:i + 1], mode='predict')[0].pred_answer for i in range(4)]
+        alone = [model(clips[i : i + 1], samples[i : i + 1], mode='predict')[0].pred_answer for i in range(4)]
         assert together == alone
 
 
@@ -155,8 +161,9 @@ def test_greedy_generation_equals_the_slow_restatement(vocabulary):
     for clip, sample, found in zip(clips, samples, model(clips, samples, mode='predict')):
         question, ids = torch.tensor(tokenizer.ids([sample.question])[0]), [tokenizer.decode_id]
         while len(ids) < 5 and ids[-1] != tokenizer.end_id:
-            logits = slow.answer_logits(clip, question, torch.tensor(ids), tokenizer.encode_id, tokenizer.decode_id,
-                                        False)
+            logits = slow.answer_logits(
+                clip, question, torch.tensor(ids), tokenizer.encode_id, tokenizer.decode_id, False
+            )
             ids.append(int(logits[-1].argmax()))
         assert found.pred_answer == tokenizer.text(ids[1:])
 
@@ -167,8 +174,9 @@ def test_beam_rules_equal_their_slow_restatements(vocabulary, beams):
     clips, samples = random_questions(batch=4)
     found, sizes = {}, set()
     for rule in ('default', 'released'):
-        model = build_vqa(vocabulary=vocabulary, inference='generate', beams=beams, beam_rule=rule, max_answer_length=5,
-                          **CASES[1])
+        model = build_vqa(
+            vocabulary=vocabulary, inference='generate', beams=beams, beam_rule=rule, max_answer_length=5, **CASES[1]
+        )
         slow, tokenizer = SlowBlip(model), model.tokenizer
         with torch.no_grad():
             found[rule] = model.candidates(model(clips, samples))
@@ -203,8 +211,11 @@ def test_word_embeddings_and_vocabulary_projection_are_one_tensor(vocabulary):
     tied = build_vqa(**options)
     untied = build_vqa(decoder=dict(vqa_config()['decoder'], tie_word_embeddings=False), **options)
     counts = [count_parameters(model) for model in (tied, untied)]
-    assert counts[1]['total'] - counts[0]['total'] == counts[1]['trainable'] - counts[0]['trainable'] == (
-        VOCAB_SIZE * WIDTH)
+    assert (
+        counts[1]['total'] - counts[0]['total']
+        == counts[1]['trainable'] - counts[0]['trainable']
+        == (VOCAB_SIZE * WIDTH)
+    )
     untied.load_state_dict(tied.state_dict())
     clips, samples = random_questions()
     losses = [model(clips, samples, mode='loss')['loss_vqa'] for model in (tied, untied)]
@@ -215,9 +226,14 @@ def test_word_embeddings_and_vocabulary_projection_are_one_tensor(vocabulary):
     torch.testing.assert_close(tied.get_parameter(embeddings).grad, sum(parts))
     # An optimiser steps it once, and it stays one.
     with DefaultScope.overwrite_default_scope('vlpeft'):
-        wrapper = build_optim_wrapper(tied, dict(
-            optimizer=dict(type='SGD', lr=0.5, weight_decay=0.), constructor='TrainableOptimWrapperConstructor',
-            paramwise_cfg=dict(norm_decay_mult=0.)))
+        wrapper = build_optim_wrapper(
+            tied,
+            dict(
+                optimizer=dict(type='SGD', lr=0.5, weight_decay=0.0),
+                constructor='TrainableOptimWrapperConstructor',
+                paramwise_cfg=dict(norm_decay_mult=0.0),
+            ),
+        )
     params = [id(param) for group in wrapper.optimizer.param_groups for param in group['params'] if param.requires_grad]
     assert len(params) == len(set(params)) == len(tied.declared) == len(untied.declared) - 1
     expected = tied.get_parameter(embeddings).detach() - 0.5 * sum(parts)
@@ -227,10 +243,12 @@ def test_word_embeddings_and_vocabulary_projection_are_one_tensor(vocabulary):
 
 
 def test_errors(vocabulary):
-    for settings, message in ((dict(inference='beam'), "inference='beam'; choose from"),
-                              (dict(beam_rule='old'), "beam_rule='old'; choose from .*'released'"),
-                              (dict(max_answer_length=1), 'max_answer_length=1; it is an integer of at least 2'),
-                              (dict(beams=0), 'beams=0; it is an integer of at least 1')):
+    for settings, message in (
+        (dict(inference='beam'), "inference='beam'; choose from"),
+        (dict(beam_rule='old'), "beam_rule='old'; choose from .*'released'"),
+        (dict(max_answer_length=1), 'max_answer_length=1; it is an integer of at least 2'),
+        (dict(beams=0), 'beams=0; it is an integer of at least 1'),
+    ):
         with pytest.raises(ValueError, match=message):
             MODELS.build(dict(type='GenerativeVQA', vision={}, text={}, decoder={}, **settings))
     with pytest.raises(ValueError, match='also train the word embeddings.*set decoder.tie_word_embeddings=False'):
@@ -245,15 +263,20 @@ def test_errors(vocabulary):
 
 def test_label_smoothing_of_scores_is_torchs():
     from vlpeft.models.tasks.answer_ranking import token_scores
-    logits, targets = torch.randn(5, 9), torch.randint(9, (5, ))
+
+    logits, targets = torch.randn(5, 9), torch.randint(9, (5,))
     expected = -F.cross_entropy(logits, targets, reduction='none', label_smoothing=0.1)
     torch.testing.assert_close(token_scores(logits, targets, 0.1), expected)
 
 
 def test_loss_can_be_divided_by_frames_as_released(vocabulary):
     clips, samples = random_questions(frames=2)
-    ours, released = (build_vqa(vocabulary=vocabulary, adapter=None, trainable='all', loss_per_frame=released)(
-        clips, samples, mode='loss')['loss_vqa'] for released in (False, True))
+    ours, released = (
+        build_vqa(vocabulary=vocabulary, adapter=None, trainable='all', loss_per_frame=released)(
+            clips, samples, mode='loss'
+        )['loss_vqa']
+        for released in (False, True)
+    )
     torch.testing.assert_close(ours, 2 * released, rtol=1e-12, atol=0)
 
 

@@ -11,5 +11,6 @@ sys.path.append(str(TOOLS))
 
 def run_tool(name: str, *args) -> subprocess.CompletedProcess:
     """Run a script of tools/quickstart in a process of its own."""
-    return subprocess.run([sys.executable, str(TOOLS / name), *map(str, args)], capture_output=True, text=True,
-                          cwd=ROOT, check=False)
+    return subprocess.run(
+        [sys.executable, str(TOOLS / name), *map(str, args)], capture_output=True, text=True, cwd=ROOT, check=False
+    )

@@ -8,8 +8,12 @@ from quickstart_tools import run_tool
 
 
 def all_captions(root):
-    return [text for file in root.glob('*/*.jsonl') for line in file.read_text().splitlines()
-            for text in json.loads(line)['caption']]
+    return [
+        text
+        for file in root.glob('*/*.jsonl')
+        for line in file.read_text().splitlines()
+        for text in json.loads(line)['caption']
+    ]
 
 
 @pytest.fixture(scope='module')
@@ -21,7 +25,14 @@ def tokenizer(quickstart_data):
 
 def test_ids_of_special_tokens(tokenizer):
     assert tokenizer.convert_tokens_to_ids(['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', '[DEC]', '[ENC]']) == [
-        0, 1, 2, 3, 4, 254, 255]
+        0,
+        1,
+        2,
+        3,
+        4,
+        254,
+        255,
+    ]
     assert len(tokenizer) == 256 and tokenizer.pad_token_id == 0
 
 

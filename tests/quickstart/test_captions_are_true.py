@@ -7,10 +7,9 @@ import av
 import cv2
 import numpy as np
 import pytest
+from captions import EVENT_PHRASES, JOINT_PHRASES, LONE, SYNONYMS
 from PIL import Image
 from quickstart_tools import TOOLS  # noqa: F401  puts the scripts on the path
-
-from captions import EVENT_PHRASES, JOINT_PHRASES, LONE, SYNONYMS
 from render import RGB
 from scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES
 
@@ -26,7 +25,9 @@ def named(text, kinds):
 
 def event_of(text):
     found = {
-        event for event, phrases in EVENT_PHRASES.items() for phrase in phrases
+        event
+        for event, phrases in EVENT_PHRASES.items()
+        for phrase in phrases
         if re.search(rf'\b{phrase.replace("{}", "[a-z]+")}\b', text)
     }
     assert len(found) == 1, text
@@ -46,7 +47,7 @@ def count_things(mask):
 def shape_seen(mask):
     """Shape whose ideal picture, with the half resolution of H.264's colour, overlaps most with the mask."""
     ys, xs = mask.nonzero()
-    part = mask[ys.min():ys.max() + 1, xs.min():xs.max() + 1]
+    part = mask[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
     height, width = part.shape
     ideal = {shape: np.zeros((64, 64), np.float32) for shape in SHAPES}
     ideal['square'][:] = 1
@@ -74,9 +75,16 @@ def measure(frame):
     mask = contrast > contrast.max() / 2
     ys, xs = mask.nonzero()
     core = cv2.erode(mask.astype(np.uint8), np.ones((2, 2))).astype(bool)
-    return background, anything, dict(
-        centre=np.array([xs.mean(), ys.mean()]) + 0.5, area=mask.sum(), shape=shape_seen(mask),
-        colour=nearest_colour(frame[core if core.any() else mask]))
+    return (
+        background,
+        anything,
+        dict(
+            centre=np.array([xs.mean(), ys.mean()]) + 0.5,
+            area=mask.sum(),
+            shape=shape_seen(mask),
+            colour=nearest_colour(frame[core if core.any() else mask]),
+        ),
+    )
 
 
 def event_seen(seen):
@@ -90,8 +98,9 @@ def event_seen(seen):
     if areas.max() > 3 * areas.min():
         return 'resize'
     spread = np.ptp([s['centre'] for s in there], axis=0)
-    return {(False, False): 'still', (True, False): 'horizontal', (False, True): 'vertical',
-            (True, True): 'diagonal'}[tuple(spread > 6)]
+    return {(False, False): 'still', (True, False): 'horizontal', (False, True): 'vertical', (True, True): 'diagonal'}[
+        tuple(spread > 6)
+    ]
 
 
 def clips(root, words):
@@ -165,7 +174,7 @@ def test_stills(quickstart_data):
 
 def locate(frame, words):
     """Centre of the thing whose colour is among the words."""
-    colour, = [word for word in words if word in COLOURS]
+    (colour,) = [word for word in words if word in COLOURS]
     nearest = np.argmin([np.linalg.norm(frame - np.array(RGB[c]), axis=-1) for c in (*COLOURS, *BACKGROUNDS)], axis=0)
     ys, xs = (nearest == COLOURS.index(colour)).nonzero()
     return np.array([np.median(xs), np.median(ys)])

@@ -9,9 +9,8 @@ from random import Random
 
 import av
 import pytest
-from quickstart_tools import run_tool
-
 from make_clips import draw_clip_sets, draw_still_sets
+from quickstart_tools import run_tool
 from scenes import FRAMES, Scene, Thing, could_be_confused, draw_clip, things_touch
 
 SMALL = ('--stills', 12, '--still-tests', 4, '--train', 12, '--val', 4, '--test', 8, '--captions', 2)
@@ -34,7 +33,7 @@ def digest(folder):
 
 
 def thing(colour, shape, event, second_colour=None):
-    return Thing(colour, shape, 'small', (10., 10.), (10., 10.), event, second_colour)
+    return Thing(colour, shape, 'small', (10.0, 10.0), (10.0, 10.0), event, second_colour)
 
 
 def test_same_seed_same_bytes_on_any_number_of_workers(tmp_path):
@@ -83,12 +82,23 @@ def test_files_are_small_h264_clips(quickstart_data):
 
 def test_dataset_reads_the_annotations(quickstart_data):
     from vlpeft.registry import DATASETS
-    pipeline = [dict(type='LoadClip', num_frames=4, sampling='middle'), dict(type='ClipResize', size=64),
-                dict(type='CleanText', max_words=30), dict(type='PackClip')]
+
+    pipeline = [
+        dict(type='LoadClip', num_frames=4, sampling='middle'),
+        dict(type='ClipResize', size=64),
+        dict(type='CleanText', max_words=30),
+        dict(type='PackClip'),
+    ]
     for folder, frames in (('clips', 4), ('stills', 1)):
         steps = [dict(pipeline[0], num_frames=frames), *pipeline[1:]]
-        data = DATASETS.build(dict(type='JSONLRetrieval', ann_file=str(quickstart_data / folder / 'test.jsonl'),
-                                   test_mode=True, pipeline=steps))
+        data = DATASETS.build(
+            dict(
+                type='JSONLRetrieval',
+                ann_file=str(quickstart_data / folder / 'test.jsonl'),
+                test_mode=True,
+                pipeline=steps,
+            )
+        )
         assert data[5]['inputs'].shape == (frames, 3, 64, 64)
         # Cleaning keeps the captions as they are, so the vocabulary made of the files fits.
         assert data.texts == captions_of(quickstart_data / folder / 'test.jsonl')
@@ -139,17 +149,19 @@ def test_no_test_clip_fits_another_caption_and_no_combination_is_trained(seed):
 
 
 def test_confusion_is_by_meaning():
-    blink = Scene('black', (thing('red', 'circle', 'blink'), ))
-    assert could_be_confused(blink, Scene('white', (thing('red', 'circle', 'blink'), )))
-    assert not could_be_confused(blink, Scene('black', (thing('red', 'circle', 'resize'), )))
+    blink = Scene('black', (thing('red', 'circle', 'blink'),))
+    assert could_be_confused(blink, Scene('white', (thing('red', 'circle', 'blink'),)))
+    assert not could_be_confused(blink, Scene('black', (thing('red', 'circle', 'resize'),)))
     # A lone thing says that it is alone.
     pair = Scene('black', (thing('red', 'circle', 'blink'), thing('blue', 'square', 'still')))
     assert not could_be_confused(blink, pair)
     # The order of things and of the colours of a change does not matter.
     swapped = Scene('black', (thing('blue', 'square', 'still'), thing('red', 'circle', 'blink')))
     assert could_be_confused(pair, swapped)
-    assert could_be_confused(Scene('black', (thing('red', 'cross', 'recolour', 'cyan'), )),
-                             Scene('black', (thing('cyan', 'cross', 'recolour', 'red'), )))
+    assert could_be_confused(
+        Scene('black', (thing('red', 'cross', 'recolour', 'cyan'),)),
+        Scene('black', (thing('cyan', 'cross', 'recolour', 'red'),)),
+    )
     # Two things in turns both blink.
     turns = Scene('black', (thing('red', 'circle', 'joint'), thing('blue', 'square', 'joint')), 'turns')
     both = Scene('black', (thing('red', 'circle', 'blink'), thing('blue', 'square', 'blink')))
@@ -157,7 +169,9 @@ def test_confusion_is_by_meaning():
     assert not could_be_confused(turns, Scene('black', turns.things, 'together'))
 
     def still(*cells):
-        return Scene('black', tuple(Thing('red', 'circle', 'small', (0., 0.), (0., 0.), cell=cell) for cell in cells))
+        return Scene(
+            'black', tuple(Thing('red', 'circle', 'small', (0.0, 0.0), (0.0, 0.0), cell=cell) for cell in cells)
+        )
 
     assert could_be_confused(still(1), still(1, 2)) and could_be_confused(still(1, 2), still(3, 4, 5))
     assert not could_be_confused(still(0), still(1, 2))
@@ -168,13 +182,13 @@ def test_things_never_touch():
     for _ in range(100):
         scene = draw_clip([('red', 'circle'), ('blue', 'square')], rng)
         assert not things_touch(list(scene.things))
-    left, right = (10., 10.), (50., 10.)
+    left, right = (10.0, 10.0), (50.0, 10.0)
     assert things_touch([Thing('red', 'circle', 'large', left, right), Thing('red', 'circle', 'large', right, left)])
 
 
 @pytest.mark.parametrize('frames', [4, 8])
 @pytest.mark.parametrize('phase', range(8))
 def test_segment_middles_see_both_states_of_a_change(frames, phase):
-    blinking = Thing('red', 'circle', 'small', (10., 10.), (10., 10.), 'blink', phase=phase)
+    blinking = Thing('red', 'circle', 'small', (10.0, 10.0), (10.0, 10.0), 'blink', phase=phase)
     middles = [int((i + 0.5) * FRAMES / frames) for i in range(frames)]
     assert 1 <= sum(blinking.is_first_half(frame) for frame in middles) < frames

@@ -14,12 +14,21 @@ def test_page_shows_the_result(quickstart_data, tmp_path):
     lines = [json.loads(line) for line in annotations.read_text().splitlines()]
     predictions = [
         dict(direction=direction, query_id=i, rank=1 + i % 3, top=[[(i - i % 3 + j) % 160, 5.0 - j] for j in range(10)])
-        for direction in ('t2v', 'v2t') for i in range(160)
+        for direction in ('t2v', 'v2t')
+        for i in range(160)
     ]
     metrics = {'retrieval/t2v_R@1': 33.3, 'retrieval/v2t_R@1': 34.4}
     (tmp_path / 'result.json').write_text(json.dumps(dict(metrics=metrics, predictions=dict(retrieval=predictions))))
-    done = run_tool('make_gallery.py', tmp_path / 'result.json', annotations, tmp_path / 'g.html',
-                    '--title', 'A <title>', '--queries', 4)
+    done = run_tool(
+        'make_gallery.py',
+        tmp_path / 'result.json',
+        annotations,
+        tmp_path / 'g.html',
+        '--title',
+        'A <title>',
+        '--queries',
+        4,
+    )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / 'g.html').read_text()
     assert 'A &lt;title&gt;' in page and 'text-to-clip R@1 33.3' in page
@@ -37,9 +46,12 @@ def own(tmp_path):
     frames = media.numbered_frames(40)
     media.write_video(tmp_path / 'a.mp4', frames)
     media.write_image(tmp_path / 'b.png', seed=1)
-    lines = [dict(video='a.mp4', caption='the first'), dict(image='b.png', caption=['a still', 'an image']),
-             dict(video='./a.mp4', caption=['third of a', 'fourth of a']),
-             dict(video='a.mp4', start=1, caption='its end')]
+    lines = [
+        dict(video='a.mp4', caption='the first'),
+        dict(image='b.png', caption=['a still', 'an image']),
+        dict(video='./a.mp4', caption=['third of a', 'fourth of a']),
+        dict(video='a.mp4', start=1, caption='its end'),
+    ]
     (tmp_path / 'own.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
     texts = [0, 0, 0, 1, 1, 2]  # clip of each caption, as the set numbers them
     rows = [dict(direction='t2v', query_id=text, rank=1, top=[[clip, 3.0]]) for text, clip in enumerate(texts)]
@@ -48,7 +60,8 @@ def own(tmp_path):
     (tmp_path / 'result.json').write_text(json.dumps(dict(metrics=metrics, predictions=dict(retrieval=rows))))
     (tmp_path / 'config.py').write_text(
         "default_scope = 'vlpeft'\ntest_dataloader = dict(dataset=dict(type='JSONLRetrieval', test_mode=True,\n"
-        f"    data_root={str(tmp_path)!r}, ann_file='own.jsonl', pipeline=[dict(type='CleanText')]))\n")
+        f"    data_root={str(tmp_path)!r}, ann_file='own.jsonl', pipeline=[dict(type='CleanText')]))\n"
+    )
     return tmp_path
 
 
@@ -58,8 +71,17 @@ def test_the_sets_own_records_are_shown(own, source):
     assert done.returncode == 0, done.stderr
     page = (own / 'g.html').read_text()
     headings = re.findall('<h3>(.*?)</h3>', page)
-    assert headings == ['the first', 'third of a', 'fourth of a', 'a still', 'an image', 'its end',
-                        'a.mp4', 'b.png', 'a.mp4#t=1']
+    assert headings == [
+        'the first',
+        'third of a',
+        'fourth of a',
+        'a still',
+        'an image',
+        'its end',
+        'a.mp4',
+        'b.png',
+        'a.mp4#t=1',
+    ]
     assert page.count('class="clip right"') == 6 and page.count('<li class="right">') == 3
     assert '3 test clips: text-to-clip R@1 100.0' in page
 

@@ -18,8 +18,13 @@ def write_run(folder, name, scale, checkpoint_bytes=None):
     if checkpoint_bytes is not None:
         checkpoint = str(folder / f'{name}.pth')
         (folder / f'{name}.pth').write_bytes(b'x' * checkpoint_bytes)
-    return dict(name=name, metrics_file=str(folder / f'{name}.json'), count_file=str(folder / f'{name}_counts.json'),
-                checkpoint=checkpoint, seconds=61.6 if checkpoint else 0)
+    return dict(
+        name=name,
+        metrics_file=str(folder / f'{name}.json'),
+        count_file=str(folder / f'{name}_counts.json'),
+        checkpoint=checkpoint,
+        seconds=61.6 if checkpoint else 0,
+    )
 
 
 @pytest.fixture
@@ -33,8 +38,15 @@ def done(tmp_path):
 
 def test_rows(done, tmp_path):
     base, adapted = json.loads((tmp_path / 'out/summary.json').read_text())
-    assert adapted == dict(RECALLS, **{'mean_R@1': 45.0}, name='UniAdapter', trainable=12345, percent=1.2345,
-                           checkpoint_bytes=54321, seconds=61.6)
+    assert adapted == dict(
+        RECALLS,
+        **{'mean_R@1': 45.0},
+        name='UniAdapter',
+        trainable=12345,
+        percent=1.2345,
+        checkpoint_bytes=54321,
+        seconds=61.6,
+    )
     # Nothing of the base was trained, whatever its config declares.
     assert (base['trainable'], base['percent'], base['checkpoint_bytes'], base['seconds']) == (0, 0, 0, 0)
     assert base['v2t_R@10'] == 42.5
@@ -45,7 +57,19 @@ def test_markdown_and_printed_table_hold_the_same_cells(done, tmp_path):
     cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
     assert cells[0][:4] == ['run', 't2v R@1', 't2v R@5', 't2v R@10'] and cells[0][-1] == 'seconds'
     assert cells[3] == [
-        'UniAdapter', '50.0', '80.2', '90.0', '40.0', '70.0', '85.0', '45.0', '12,345', '1.23', '54,321', '62']
+        'UniAdapter',
+        '50.0',
+        '80.2',
+        '90.0',
+        '40.0',
+        '70.0',
+        '85.0',
+        '45.0',
+        '12,345',
+        '1.23',
+        '54,321',
+        '62',
+    ]
     assert {len(row) for row in cells} == {12}
     printed = next(line for line in done.stdout.splitlines() if 'UniAdapter' in line)
     assert printed.split() == cells[3]

@@ -14,8 +14,10 @@ from vlpeft.sites.hooks import _Capture
 
 LINEARS = dict(opt=['fc1', 'fc2'], opt_post=['fc1', 'fc2'], gpt2=['fc1', 'fc2'], llama=['fc2'])
 TARGETS = dict(kinds=['self_attn', 'ffn'])
-METHODS = [dict(type='Bottleneck', form='parallel', bottleneck=3, targets=TARGETS),
-           dict(type='Gate', granularity='small', targets=TARGETS)]
+METHODS = [
+    dict(type='Bottleneck', form='parallel', bottleneck=3, targets=TARGETS),
+    dict(type='Gate', granularity='small', targets=TARGETS),
+]
 
 
 def build(name):
@@ -63,8 +65,12 @@ def test_x_and_h_make_y_and_the_stream_is_one(name):
 @pytest.mark.parametrize('name', LMS)
 def test_linear_sites_are_the_maps_they_name(name):
     lm, tower = build(name)
-    sites = [(watch(tower, site.input), watch(tower, site.output), site, role)
-             for block in tower.blocks for sub in block.sublayers.values() for role, site in sub.linears.items()]
+    sites = [
+        (watch(tower, site.input), watch(tower, site.output), site, role)
+        for block in tower.blocks
+        for sub in block.sublayers.values()
+        for role, site in sub.linears.items()
+    ]
     assert [list(sub.linears) for sub in tower.blocks[0].sublayers.values()] == [list('qkvo'), LINEARS[name]]
     run(lm)
     for x, y, site, role in sites:
@@ -119,6 +125,7 @@ def test_methods_see_samples_apart_and_detaching_restores_every_bit(name):
 @pytest.mark.parametrize('name', LMS)
 def test_checkpointing_two_passes_of_different_lengths(name):
     """What a recomputed pass unflattens to is its own shape, not that of the pass after it."""
+
     def gradients(checkpointing):
         lm, tower = build(name)
         adapter = randomise(ADAPTERS.build(METHODS[0], default_args=dict(towers=dict(lm=tower))).double(), std=0.25)
@@ -126,8 +133,10 @@ def test_checkpointing_two_passes_of_different_lengths(name):
         Attachment(adapter.bindings(dict(lm=tower)), dict(lm=tower), switch)
         if checkpointing:
             checkpoint_blocks(tower, switch)
-        sums = [lm(input_ids=random_texts(lengths).ids, use_cache=False).logits.square().mean()
-                for lengths in ((5, 5), (4, 4, 4))]
+        sums = [
+            lm(input_ids=random_texts(lengths).ids, use_cache=False).logits.square().mean()
+            for lengths in ((5, 5), (4, 4, 4))
+        ]
         return torch.autograd.grad(sum(sums), list(adapter.parameters()))
 
     for found, expected in zip(gradients(True), gradients(False)):
@@ -145,5 +154,6 @@ def test_roles_of_heads():
 def test_a_gated_ffn_has_no_single_fc1():
     _, tower = build('llama')
     with pytest.raises(SiteError, match=r"unknown linears of tower \"lm\" \['fc1'\]; there are \['fc2'\]"):
-        ADAPTERS.build(dict(type='LoRA', targets=dict(kinds=['ffn'], linears=['fc1'])),
-                       default_args=dict(towers=dict(lm=tower)))
+        ADAPTERS.build(
+            dict(type='LoRA', targets=dict(kinds=['ffn'], linears=['fc1'])), default_args=dict(towers=dict(lm=tower))
+        )

@@ -13,15 +13,24 @@ from vlpeft.sites import AdapterSwitch, Attachment, checkpoint_blocks, describe
 
 WIDTH, DEPTH = 16, 2
 ENCODERS = dict(
-    timesformer=dict(type='TimeSformer', num_frames=3, img_size=16, patch_size=8, embed_dims=WIDTH, num_layers=DEPTH,
-                     num_heads=2),
-    ast=dict(type='AST', num_frames=40, num_bins=24, patch_size=8, stride=5,
-             arch=dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=2, feedforward_channels=32)))
+    timesformer=dict(
+        type='TimeSformer', num_frames=3, img_size=16, patch_size=8, embed_dims=WIDTH, num_layers=DEPTH, num_heads=2
+    ),
+    ast=dict(
+        type='AST',
+        num_frames=40,
+        num_bins=24,
+        patch_size=8,
+        stride=5,
+        arch=dict(embed_dims=WIDTH, num_layers=DEPTH, num_heads=2, feedforward_channels=32),
+    ),
+)
 SHAPES = dict(timesformer=(2, 3, 3, 16, 16), ast=(2, 40, 24))
 METHODS = dict(
     lora=dict(type='LoRA', rank=2, targets={}),
     bottleneck=dict(type='Bottleneck', bottleneck=3, targets={}),
-    parallel=dict(type='Bottleneck', bottleneck=3, form='parallel', targets={}))
+    parallel=dict(type='Bottleneck', bottleneck=3, form='parallel', targets={}),
+)
 
 
 def build(name):
@@ -41,8 +50,11 @@ def test_x_plus_h_is_y_and_norms_are_declared(name):
     tower = describe(encoder, 'encoder')
     assert (tower.name, tower.width, len(tower.blocks)) == ('encoder', WIDTH, DEPTH)
     check_norms(tower)
-    captures = [[watch(encoder, tap) for tap in (sub.x, sub.h, sub.y)] for block in tower.blocks
-                for sub in block.sublayers.values()]
+    captures = [
+        [watch(encoder, tap) for tap in (sub.x, sub.h, sub.y)]
+        for block in tower.blocks
+        for sub in block.sublayers.values()
+    ]
     tokens = run(name, encoder).shape[1]
     assert len(captures) == 2 * DEPTH
     for x, h, y in captures:
@@ -54,8 +66,12 @@ def test_x_plus_h_is_y_and_norms_are_declared(name):
 @pytest.mark.parametrize('name', ENCODERS)
 def test_linear_sites_are_reached_and_are_the_maps_they_name(name):
     encoder = build(name)
-    sites = [site for block in describe(encoder, 'encoder').blocks for sub in block.sublayers.values()
-             for site in sub.linears.values()]
+    sites = [
+        site
+        for block in describe(encoder, 'encoder').blocks
+        for sub in block.sublayers.values()
+        for site in sub.linears.values()
+    ]
     captures = [(watch(encoder, site.input), watch(encoder, site.output), site) for site in sites]
     run(name, encoder)
     assert len(sites) == 6 * DEPTH
@@ -91,8 +107,11 @@ def test_bottlenecks_in_a_timesformer_see_the_stream():
     encoder = build('timesformer')
     towers = dict(encoder=describe(encoder, 'encoder'))
     adapter = randomise(ADAPTERS.build(METHODS['parallel'], default_args=dict(towers=towers))).double()
-    captures = {f'encoder_{block.depth}_{kind}': [watch(encoder, tap) for tap in (sub.x, sub.h, sub.y)]
-                for block in towers['encoder'].blocks for kind, sub in block.sublayers.items()}
+    captures = {
+        f'encoder_{block.depth}_{kind}': [watch(encoder, tap) for tap in (sub.x, sub.h, sub.y)]
+        for block in towers['encoder'].blocks
+        for kind, sub in block.sublayers.items()
+    }
     Attachment(adapter.bindings(towers), towers, AdapterSwitch())
     run('timesformer', encoder)
     assert set(adapter.layers) == set(captures)

@@ -43,8 +43,11 @@ def branch_output(tower, depth, sub, h):
 def test_pre_norm_families_satisfy_x_plus_h_is_y(name):
     model = build(dual_config() if name == 'clip_text' else retriever_config(vision=VISION[name]))
     tower = model.towers['text' if name == 'clip_text' else 'vision']
-    captures = [(depth, sub, branches(tower.module, sub)) for depth, block in enumerate(tower.blocks)
-                for sub in block.sublayers.values()]
+    captures = [
+        (depth, sub, branches(tower.module, sub))
+        for depth, block in enumerate(tower.blocks)
+        for sub in block.sublayers.values()
+    ]
     (run_text if name == 'clip_text' else run_vision)(tower.module)
     assert len(captures) == 2 * (TEXT_DEPTH if name == 'clip_text' else DEPTH)
     published = [sub.h is not None for _, sub, _ in captures]
@@ -87,7 +90,8 @@ def test_uniadapter_adds_its_formula_to_every_vision_family(name):
 def test_copies_and_detaching(name):
     model = build(retriever_config(vision=VISION[name], adapter=UNIADAPTER))
     assert {key for key in model.state_dict() if key.startswith('vision.')} == {
-        f'vision.{key}' for key in MODELS.build(VISION[name]).state_dict()}
+        f'vision.{key}' for key in MODELS.build(VISION[name]).state_dict()
+    }
     with model.switch.use(None):
         bare = multimodal_pass(model)
     adapted, twin = multimodal_pass(model), copy.deepcopy(model)
@@ -102,7 +106,8 @@ def test_copies_and_detaching(name):
 def dual_pass(model):
     ids = torch.arange(8).view(2, 4)
     return model.encode_vision(random_batch(dtype=next(model.parameters()).dtype)[0]).feature.sum(), model.text(
-        ids, torch.ones_like(ids)).square().sum()
+        ids, torch.ones_like(ids)
+    ).square().sum()
 
 
 @pytest.mark.parametrize('name', ['beit', 'eva02'])
@@ -144,8 +149,11 @@ def test_compiled_blocks_with_the_edit_at_the_block():
 
 def test_lora_on_beits_queries_is_an_error_that_names_what_there_is():
     lora = dict(type='LoRA', rank=2, targets=dict(kinds=['self_attn'], linears=['q', 'v']))
-    with pytest.raises(SiteError, match=r'LoRA: unknown linears of tower "vision" \[\'q\', \'v\'\]; there are '
-                       r'\[\'o\'\]'):
+    with pytest.raises(
+        SiteError,
+        match=r'LoRA: unknown linears of tower "vision" \[\'q\', \'v\'\]; there are '
+        r'\[\'o\'\]',
+    ):
         MODELS.build(retriever_config(vision=VISION['beit'], adapter=lora))
     model = MODELS.build(retriever_config(vision=VISION['beit_plain'], adapter=lora))
     assert len(model.adapter.layers) == 4 * DEPTH

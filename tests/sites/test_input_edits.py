@@ -95,7 +95,7 @@ def test_reads_and_checkpointing(backbone):
     for saving in (False, True):
         model = build_adapted(backbone, None)
         block = model.towers['encoder'].blocks[1]
-        tower = attach(model, tap=block.sublayers['ffn'].x, reads=(block.sublayers['self_attn'].h, ), method='shift_by')
+        tower = attach(model, tap=block.sublayers['ffn'].x, reads=(block.sublayers['self_attn'].h,), method='shift_by')
         if saving:
             checkpoint_blocks(tower, model.switch)
         states(model).square().sum().backward()

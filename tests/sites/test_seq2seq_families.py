@@ -49,8 +49,10 @@ def test_linear_sites_are_reached_and_are_the_maps_they_name(backbone):
         for block in tower.blocks:
             for kind, sub in block.sublayers.items():
                 assert list(sub.linears) == list(names[kind])
-                captures += [(watch(tower.module, site.input), watch(tower.module, site.output), site)
-                             for site in sub.linears.values()]
+                captures += [
+                    (watch(tower.module, site.input), watch(tower.module, site.output), site)
+                    for site in sub.linears.values()
+                ]
         run(model)
         for x, y, site in captures:
             torch.testing.assert_close(y.value, tower.module.get_submodule(site.path)(x.value))
@@ -77,8 +79,13 @@ def test_the_context_is_the_encoders_output_at_every_step(backbone):
         captures = [watch(model.towers['decoder'].module, sub.context) for sub in cross]
         cache = None
         for step in range(3):
-            out = model.lm(encoder_outputs=(states, ), attention_mask=mask, decoder_input_ids=target[:, step:step + 1],
-                           past_key_values=cache, use_cache=True)
+            out = model.lm(
+                encoder_outputs=(states,),
+                attention_mask=mask,
+                decoder_input_ids=target[:, step : step + 1],
+                past_key_values=cache,
+                use_cache=True,
+            )
             cache = out.past_key_values
             for capture in captures:
                 assert torch.equal(capture.value, states)
@@ -98,8 +105,17 @@ def test_cached_decoding_holds_adapted_values(backbone, beams):
 
     def generate(use_cache):
         calls.clear()
-        out = model.lm.generate(input_ids=ids, attention_mask=mask, num_beams=beams, do_sample=False, max_new_tokens=4,
-                                min_new_tokens=4, use_cache=use_cache, return_dict_in_generate=True, output_scores=True)
+        out = model.lm.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            num_beams=beams,
+            do_sample=False,
+            max_new_tokens=4,
+            min_new_tokens=4,
+            use_cache=use_cache,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
         return out.sequences, torch.stack(out.scores), len(calls)
 
     tokens, scores, count = generate(True)
@@ -123,8 +139,10 @@ def test_inputs_are_found_by_keyword_and_by_position(backbone):
     if backbone == 'bart':
         calls = [lambda: attention(x, None, None, mask), lambda: attention(hidden_states=x, attention_mask=mask)]
     else:
-        calls = [lambda: attention(x, mask, cache_position=position),
-                 lambda: attention(hidden_states=x, attention_mask=mask, cache_position=position)]
+        calls = [
+            lambda: attention(x, mask, cache_position=position),
+            lambda: attention(hidden_states=x, attention_mask=mask, cache_position=position),
+        ]
     for call in calls:
         call()
         assert captures[0].value is x and captures[1].value is mask
@@ -169,6 +187,7 @@ def test_declared_norms_of_vision_transformers(name):
 
 def test_declared_norms_of_blip(tmp_path):
     from tests.tiny import build_vqa, write_vocabulary
+
     model = build_vqa(vocabulary=write_vocabulary(tmp_path / 'vocabulary'))
     assert set(model.towers) == {'vision', 'text', 'decoder'}
     for tower in model.towers.values():
@@ -193,8 +212,9 @@ def test_undeclared_norms_are_an_error_that_names_the_family():
 
 
 def test_a_gated_ffn_has_no_single_fc1():
-    gated = T5Config(vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4,
-                     feed_forward_proj='gated-gelu')
+    gated = T5Config(
+        vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, feed_forward_proj='gated-gelu'
+    )
     lora = dict(type='LoRA', rank=2, targets=dict(kinds=['ffn'], linears=['fc1']))
     with pytest.raises(SiteError, match=r"unknown linears of tower \"encoder\" \['fc1'\]; there are \['fc2'\]"):
         AdaptedLM(T5ForConditionalGeneration(gated), lora)

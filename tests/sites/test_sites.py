@@ -15,10 +15,18 @@ from vlpeft.sites.hooks import _Capture
 
 UNIADAPTER = dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)
 LORA = dict(type='LoRA', rank=2, targets=dict())
-VLPET = dict(type='VLPET', granularity='small', bottleneck=4, value_bottleneck=3,
-             targets=dict(kinds=['self_attn', 'ffn']), value_targets=dict(kinds=['cross_attn'], linears=['v']))
-GATED = [dict(type='Bottleneck', bottleneck=3, form='parallel', targets=dict(towers=['text'])),
-         dict(type='Gate', granularity='small', mean='masked', targets=dict(towers=['text']))]
+VLPET = dict(
+    type='VLPET',
+    granularity='small',
+    bottleneck=4,
+    value_bottleneck=3,
+    targets=dict(kinds=['self_attn', 'ffn']),
+    value_targets=dict(kinds=['cross_attn'], linears=['v']),
+)
+GATED = [
+    dict(type='Bottleneck', bottleneck=3, form='parallel', targets=dict(towers=['text'])),
+    dict(type='Gate', granularity='small', mean='masked', targets=dict(towers=['text'])),
+]
 METHODS = [UNIADAPTER, LORA, VLPET, GATED]
 
 
@@ -44,7 +52,7 @@ def watch(module: nn.Module, tap: Tap):
     return capture
 
 
-@pytest.mark.parametrize('layer_scale', [0., 0.3])
+@pytest.mark.parametrize('layer_scale', [0.0, 0.3])
 def test_pre_norm_family_satisfies_x_plus_h_is_y(layer_scale):
     config = retriever_config()['vision']
     config['layer_cfgs'] = dict(layer_scale_init_value=layer_scale)
@@ -53,8 +61,11 @@ def test_pre_norm_family_satisfies_x_plus_h_is_y(layer_scale):
     for param in vision.parameters():
         nn.init.normal_(param, std=0.3)
     tower = describe(vision, 'vision')
-    taps = [[watch(vision, tap) for tap in (sub.x, sub.h, sub.y)] for block in tower.blocks
-            for sub in block.sublayers.values()]
+    taps = [
+        [watch(vision, tap) for tap in (sub.x, sub.h, sub.y)]
+        for block in tower.blocks
+        for sub in block.sublayers.values()
+    ]
     vision(torch.randn(2, 3, 16, 16).double())
     assert len(taps) == 2 * DEPTH
     for x, h, y in taps:
@@ -64,8 +75,11 @@ def test_pre_norm_family_satisfies_x_plus_h_is_y(layer_scale):
 def test_post_norm_family_satisfies_norm_of_x_plus_h_is_y():
     model = build_retriever()
     tower = model.towers['text']
-    taps = [[watch(model.text, tap) for tap in (sub.x, sub.h, sub.y)] + [sub] for block in tower.blocks
-            for sub in block.sublayers.values()]
+    taps = [
+        [watch(model.text, tap) for tap in (sub.x, sub.h, sub.y)] + [sub]
+        for block in tower.blocks
+        for sub in block.sublayers.values()
+    ]
     multimodal_pass(model)
     assert len(taps) == 3 * DEPTH
     for x, h, y, sub in taps:
@@ -80,8 +94,9 @@ def test_linear_sites_are_the_maps_they_name():
     for i, role in enumerate('qkv'):
         site = model.towers['vision'].blocks[0].sublayers['self_attn'].linears[role]
         start, stop = site.span
-        torch.testing.assert_close(qkv(x)[:, start:stop], x @ qkv.weight[i * WIDTH:(i + 1) * WIDTH].T
-                                   + qkv.bias[i * WIDTH:(i + 1) * WIDTH])
+        torch.testing.assert_close(
+            qkv(x)[:, start:stop], x @ qkv.weight[i * WIDTH : (i + 1) * WIDTH].T + qkv.bias[i * WIDTH : (i + 1) * WIDTH]
+        )
 
 
 @pytest.mark.parametrize('method', METHODS)
@@ -207,15 +222,24 @@ def test_a_pass_cut_short_does_not_leak_into_the_next():
     assert torch.equal(text_pass(model), expected)
 
 
-@pytest.mark.parametrize('targets, message', [
-    (dict(towers=['audio']), r"LoRA: unknown towers \['audio'\]; there are \['vision', 'text'\]"),
-    (dict(kinds=['mlp']), r"unknown kinds \['mlp'\]; there are \['self_attn', 'cross_attn', 'ffn'\]"),
-    (dict(towers=['vision'], kinds=['cross_attn']), r"unknown kinds in tower vision \['cross_attn'\]; there are "
-     r"\['self_attn', 'ffn'\]"),
-    (dict(depths=[7]), r'unknown depths of tower "vision" \[7\]; there are \[0, 1\]'),
-    (dict(kinds=['ffn'], linears=['q']), r'unknown linears of tower "vision" \[\'q\'\]; there are '
-     r'\[\'fc1\', \'fc2\'\]'),
-])
+@pytest.mark.parametrize(
+    'targets, message',
+    [
+        (dict(towers=['audio']), r"LoRA: unknown towers \['audio'\]; there are \['vision', 'text'\]"),
+        (dict(kinds=['mlp']), r"unknown kinds \['mlp'\]; there are \['self_attn', 'cross_attn', 'ffn'\]"),
+        (
+            dict(towers=['vision'], kinds=['cross_attn']),
+            r"unknown kinds in tower vision \['cross_attn'\]; there are "
+            r"\['self_attn', 'ffn'\]",
+        ),
+        (dict(depths=[7]), r'unknown depths of tower "vision" \[7\]; there are \[0, 1\]'),
+        (
+            dict(kinds=['ffn'], linears=['q']),
+            r'unknown linears of tower "vision" \[\'q\'\]; there are '
+            r'\[\'fc1\', \'fc2\'\]',
+        ),
+    ],
+)
 def test_unknown_sites_are_named_with_the_choices(targets, message):
     with pytest.raises(SiteError, match=message):
         MODELS.build(retriever_config(adapter=dict(type='LoRA', rank=2, targets=targets)))
@@ -265,18 +289,22 @@ class Careless(Adapter):
 
     def bindings(self, towers):
         block = towers['text'].blocks[1].sublayers['self_attn']
-        yield Binding('text', 1, (), dict(h=block.h, q=block.linears['q'].output, x=block.x)[self.tap], self.gain,
-                      'change')
+        yield Binding(
+            'text', 1, (), dict(h=block.h, q=block.linears['q'].output, x=block.x)[self.tap], self.gain, 'change'
+        )
 
 
 @pytest.mark.parametrize('tap', ['h', 'q', 'x'])
-@pytest.mark.parametrize('answer, found', [
-    (lambda value: None, 'returns None'),
-    (lambda value: (value, ), 'returns tuple'),
-    (lambda value: value.mean(-1), r'returns shape \(1, 2\)'),
-    (lambda value: value[:, :1], rf'returns shape \(1, 1, {WIDTH}\)'),  # would be broadcast by the residual add
-    (lambda value: value.sum(), r'returns shape \(\)'),
-])
+@pytest.mark.parametrize(
+    'answer, found',
+    [
+        (lambda value: None, 'returns None'),
+        (lambda value: (value,), 'returns tuple'),
+        (lambda value: value.mean(-1), r'returns shape \(1, 2\)'),
+        (lambda value: value[:, :1], rf'returns shape \(1, 1, {WIDTH}\)'),  # would be broadcast by the residual add
+        (lambda value: value.sum(), r'returns shape \(\)'),
+    ],
+)
 def test_what_a_method_returns_is_checked(tap, answer, found):
     with pytest.raises(SiteError, match=rf'Gain\.change at text\.1:\S+ \(change\) {found}') as raised:
         MODELS.build(retriever_config(adapter=dict(type=Careless, tap=tap, answer=answer)))
@@ -301,7 +329,10 @@ def test_an_edit_of_rows_keeps_the_other_dimensions():
 
     assert run(doubled, True).shape == (1, 4, WIDTH)
     for answer, changes_rows in (
-            (doubled, False), (lambda value: value[..., :1], True), (lambda value: value[0], True)):
+        (doubled, False),
+        (lambda value: value[..., :1], True),
+        (lambda value: value[0], True),
+    ):
         with pytest.raises(SiteError, match='instead of a tensor of shape'):
             run(answer, changes_rows)
 
@@ -309,13 +340,16 @@ def test_an_edit_of_rows_keeps_the_other_dimensions():
 def test_targets_select_by_tower_kind_depth_and_role():
     towers = build_retriever().towers
     chosen = list(Targets(towers=['text'], kinds=['cross_attn'], depths=[-1], linears=['k', 'v']).linears(towers, 'T'))
-    assert [(t.name, d, s.kind, role) for t, d, s, role, _ in chosen] == [('text', DEPTH - 1, 'cross_attn', 'k'),
-                                                                          ('text', DEPTH - 1, 'cross_attn', 'v')]
+    assert [(t.name, d, s.kind, role) for t, d, s, role, _ in chosen] == [
+        ('text', DEPTH - 1, 'cross_attn', 'k'),
+        ('text', DEPTH - 1, 'cross_attn', 'v'),
+    ]
 
 
 def test_backward_computes_no_gradient_of_frozen_weights():
     """Backward through the frozen parts is one product per linear map (for its input), not two."""
     from torch.utils.flop_counter import FlopCounterMode
+
     flops = {}
     for trainable in ('heads', 'all'):
         model = build_retriever(torch.float32, adapter=None if trainable == 'all' else UNIADAPTER, trainable=trainable)
@@ -328,5 +362,3 @@ def test_backward_computes_no_gradient_of_frozen_weights():
         frozen = [param for name, param in model.named_parameters() if name not in model.declared]
         assert all(param.grad is None for param in frozen)
     assert flops['heads'] < 0.75 * flops['all']
-
-

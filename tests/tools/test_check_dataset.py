@@ -18,7 +18,7 @@ from vlpeft.registry import READERS
 ROOT = Path(__file__).parents[2]
 TOOL = str(ROOT / 'tools/analysis_tools/check_dataset.py')
 # An image reader that takes its time, and ends its process on one file as a broken decoder does.
-READER = '''
+READER = """
 import ctypes, faulthandler, time
 from vlpeft.datasets.readers import ImageReader
 from vlpeft.registry import READERS
@@ -32,13 +32,19 @@ class SlowReader(ImageReader):
             faulthandler.disable()
             ctypes.string_at(0)
         return super().read(path, indices)
-'''
+"""
 
 
 def start(folder, *arguments):
     env = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(folder)]))
-    return subprocess.Popen([sys.executable, TOOL, str(folder / 'config.py'), *map(str, arguments)], env=env,
-                            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, TOOL, str(folder / 'config.py'), *map(str, arguments)],
+        env=env,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.fixture
@@ -71,8 +77,11 @@ def slow_config(folder, count):
         write_image(folder / f'{number}.png', seed=number)
     write_lines(folder / 'train.jsonl', [dict(image=f'{number}.png', caption=f'{number}') for number in range(count)])
     steps = [dict(type='LoadClip', image_reader=dict(type='SlowReader')), dict(type='PackClip')]
-    cfg = dict(train_dataloader=dict(dataset=dict(
-        type='JSONLRetrieval', data_root=str(folder), ann_file='train.jsonl', pipeline=steps)))
+    cfg = dict(
+        train_dataloader=dict(
+            dataset=dict(type='JSONLRetrieval', data_root=str(folder), ann_file='train.jsonl', pipeline=steps)
+        )
+    )
     write_config(folder, cfg, "custom_imports = dict(imports=['slow_reader'])\n")
 
 
@@ -92,9 +101,16 @@ def test_exit_codes_and_reports(tmp_path, run):
     assert f'missing: {tmp_path}/<gone>.png: no such file' in out and '1  missing: files or features' in out
     report = report_of(tmp_path / 'out')
     assert report['counts'] == dict(missing=1) and report['files'] == 7
-    assert report['findings'] == [dict(
-        kind='missing', subject=f'{tmp_path}/<gone>.png', detail='no such file',
-        sets=['train: JSONLRetrieval train.jsonl'], samples=1, first_sample=3)]
+    assert report['findings'] == [
+        dict(
+            kind='missing',
+            subject=f'{tmp_path}/<gone>.png',
+            detail='no such file',
+            sets=['train: JSONLRetrieval train.jsonl'],
+            samples=1,
+            first_sample=3,
+        )
+    ]
     page = (tmp_path / 'out/report.html').read_text()
     assert '&lt;gone&gt;.png' in page and '<gone>' not in page and '<script' not in page
     assert run('--out', tmp_path / 'out', '--ignore', 'missing')[0] == 0
@@ -102,11 +118,16 @@ def test_exit_codes_and_reports(tmp_path, run):
     assert 'existence, size and first bytes only' in (tmp_path / 'out/report.html').read_text()
 
 
-@pytest.mark.parametrize('arguments, said', [
-    (['--splits', 'dev'], "invalid choice: 'dev'"), (['--workers', '0'], '--workers must be at least 1, got 0'),
-    (['--cfg-options', 'train_dataloader.dataset.type=JSONLRetreival'], 'JSONLRetreival'),
-    (['--cfg-options', 'train_dataloader.dataset.max_unreadable=7'], 'max_unreadable must lie in [0, 1], got 7'),
-    (['--cfg-options', 'train_dataloader=7'], "train_dataloader is neither a loader with a 'dataset' nor loaders")])
+@pytest.mark.parametrize(
+    'arguments, said',
+    [
+        (['--splits', 'dev'], "invalid choice: 'dev'"),
+        (['--workers', '0'], '--workers must be at least 1, got 0'),
+        (['--cfg-options', 'train_dataloader.dataset.type=JSONLRetreival'], 'JSONLRetreival'),
+        (['--cfg-options', 'train_dataloader.dataset.max_unreadable=7'], 'max_unreadable must lie in [0, 1], got 7'),
+        (['--cfg-options', 'train_dataloader=7'], "train_dataloader is neither a loader with a 'dataset' nor loaders"),
+    ],
+)
 def test_wrong_arguments_and_configs_end_with_2(tmp_path, run, arguments, said):
     write_config(tmp_path, good_config(tmp_path, count=1))
     code, _, err = run(*arguments)
@@ -137,8 +158,10 @@ def processes_of(folder):
     found = []
     for entry in Path('/proc').glob('[0-9]*'):
         try:
-            if str(folder).encode() in (entry / 'cmdline').read_bytes() and 'Z' not in (
-                    entry / 'stat').read_text().rsplit(')', 1)[1].split()[0]:
+            if (
+                str(folder).encode() in (entry / 'cmdline').read_bytes()
+                and 'Z' not in (entry / 'stat').read_text().rsplit(')', 1)[1].split()[0]
+            ):
                 found.append(int(entry.name))
         except OSError:
             continue

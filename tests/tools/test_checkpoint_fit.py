@@ -27,8 +27,9 @@ UNIADAPTER = dict(type='UniAdapter', bottleneck=4)
 
 def make_runner(config, folder, name, **options) -> Runner:
     cfg = Config.fromfile(config)
-    cfg.merge_from_dict(dict({'train_cfg.max_epochs': 1}, **options, work_dir=str(folder / name),
-                             experiment_name=f'{folder}/{name}'))
+    cfg.merge_from_dict(
+        dict({'train_cfg.max_epochs': 1}, **options, work_dir=str(folder / name), experiment_name=f'{folder}/{name}')
+    )
     return Runner.from_cfg(cfg)
 
 
@@ -56,7 +57,8 @@ def place(tmp_path_factory):
         uniadapter=config,
         lora=write_child(folder / 'lora.py', config, adapter=dict(LORA, _delete_=True)),
         heads=write_child(folder / 'heads.py', config, adapter=None),
-        bare=write_child(folder / 'bare.py', config, base_checkpoint=None))
+        bare=write_child(folder / 'bare.py', config, base_checkpoint=None),
+    )
     for name in ('lora', 'heads'):
         make_runner(configs[name], folder, name).train()
     model = build_retriever(torch.float32, seed=4, adapter=UNIADAPTER, frame_aware=True)
@@ -72,8 +74,17 @@ def run_test(place, config, checkpoint, *options):
     folder, configs, checkpoints, _ = place
     out = folder / 'out.json'
     out.unlink(missing_ok=True)
-    command = [sys.executable, 'tools/test.py', configs[config], checkpoints.get(checkpoint, checkpoint), '--out', out,
-               '--work-dir', folder / 'test', *options]
+    command = [
+        sys.executable,
+        'tools/test.py',
+        configs[config],
+        checkpoints.get(checkpoint, checkpoint),
+        '--out',
+        out,
+        '--work-dir',
+        folder / 'test',
+        *options,
+    ]
     done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
     return done.returncode, json.loads(out.read_text())['metrics'] if out.exists() else None, done.stdout + done.stderr
 
@@ -99,14 +110,14 @@ def test_every_other_door_keeps_the_same_rule(place, tmp_path, capsys):
         with pytest.raises(CheckpointError, match=BOTH):
             door(str(configs['uniadapter']), str(checkpoints['lora']))
     target = tmp_path / 'converted.pth'
-    assert convert_checkpoint.main([str(checkpoints['lora']), str(target), '--config',
-                                    str(configs['uniadapter'])]) == 1
+    assert convert_checkpoint.main([str(checkpoints['lora']), str(target), '--config', str(configs['uniadapter'])]) == 1
     assert BOTH in capsys.readouterr().err and not target.exists()
     # A file of heads leaves the method random, a released one is read by no other method.
     for config, checkpoint, message in (
-            ('uniadapter', 'heads', 'holds heads of a Retriever, the config is UniAdapter .* leaves 24 parameters'),
-            ('lora', 'released', 'holds the uniadapter layout, the config is LoRA .* 24 of its keys would not be read'),
-            ('heads', 'lora', 'holds LoRA of a Retriever, the config is heads of a Retriever: .* would not be read')):
+        ('uniadapter', 'heads', 'holds heads of a Retriever, the config is UniAdapter .* leaves 24 parameters'),
+        ('lora', 'released', 'holds the uniadapter layout, the config is LoRA .* 24 of its keys would not be read'),
+        ('heads', 'lora', 'holds LoRA of a Retriever, the config is heads of a Retriever: .* would not be read'),
+    ):
         with pytest.raises(CheckpointError, match=message):
             vlpeft.get_model(str(configs[config]), str(checkpoints[checkpoint]))
 

@@ -18,7 +18,8 @@ def count(config, *options):
 def test_msrvtt_anchors():
     counts = count('configs/uniadapter/blip_msrvtt.py')
     assert counts['by_role'] == dict(
-        backbone=223_057_152, adapter=4_784_640, projection=393_728, itm_head=1_538, head=1)
+        backbone=223_057_152, adapter=4_784_640, projection=393_728, itm_head=1_538, head=1
+    )
     assert (counts['total'], counts['trainable']) == (228_237_059, 5_179_906)
     assert counts['trainable_by_role'] == dict(adapter=4_784_640, projection=393_728, itm_head=1_538)
     assert counts['adapter_bytes'] == 4 * counts['trainable']
@@ -26,23 +27,30 @@ def test_msrvtt_anchors():
     assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == counts['total']
 
 
-@pytest.mark.parametrize('option, role, expected', [
-    ('model.adapter.bottleneck=512', 'adapter', 18_945_024),
-    ('model.adapter.kv_bottleneck=64', 'kv_adapter', 198_274),
-])
+@pytest.mark.parametrize(
+    'option, role, expected',
+    [
+        ('model.adapter.bottleneck=512', 'adapter', 18_945_024),
+        ('model.adapter.kv_bottleneck=64', 'kv_adapter', 198_274),
+    ],
+)
 def test_variants(option, role, expected):
     assert count('configs/uniadapter/blip_msrvtt.py', option)['by_role'][role] == expected
 
 
-@pytest.mark.parametrize('config, role, expected', [
-    # transformers' CLIP ViT-B/16 has 149,620,737, of which 655,361 are projections and temperature.
-    ('clip-vit-b16', 'backbone', 149_620_737 - 655_361),
-    # 24 x (2·1024 + 1024·128 + 128 + 128·1024 + 1024) and 12 x (4·768 + 768·128 + 128 + 2·(128·768 + 768)).
-    ('blip-vit-l', 'adapter', 24 * 265_344 + 12 * 299_648),
-    ('blip-text_dinov2-b', 'adapter', 4_784_640),
-])
+@pytest.mark.parametrize(
+    'config, role, expected',
+    [
+        # transformers' CLIP ViT-B/16 has 149,620,737, of which 655,361 are projections and temperature.
+        ('clip-vit-b16', 'backbone', 149_620_737 - 655_361),
+        # 24 x (2·1024 + 1024·128 + 128 + 128·1024 + 1024) and 12 x (4·768 + 768·128 + 128 + 2·(128·768 + 768)).
+        ('blip-vit-l', 'adapter', 24 * 265_344 + 12 * 299_648),
+        ('blip-text_dinov2-b', 'adapter', 4_784_640),
+    ],
+)
 def test_other_backbones(config, role, expected):
     from tools.analysis_tools.count_params import count as count_here
+
     assert count_here(str(ROOT / f'configs/uniadapter/{config}_msrvtt.py'), {})['by_role'][role] == expected
 
 
@@ -55,24 +63,37 @@ def test_question_answering_counts_the_words_of_the_decoder_once():
     head = d * d + d + norm + words
     adapters = 12 * (2 * norm + d * 512 + 512 + 3 * (512 * d + d)) + 2 * 2 * (2 * d * 64 + 64 + d + 1)
     from tools.analysis_tools.count_params import count as count_here
-    for config, extra, trainable in (('uniadapter/blip_vqav2', adapters, adapters),
-                                     ('baselines/blip_vqav2_full', 0, vision + 2 * text + head),
-                                     ('baselines/blip_vqav2_heads', words * d, words * d + head)):
+
+    for config, extra, trainable in (
+        ('uniadapter/blip_vqav2', adapters, adapters),
+        ('baselines/blip_vqav2_full', 0, vision + 2 * text + head),
+        ('baselines/blip_vqav2_heads', words * d, words * d + head),
+    ):
         counts = count_here(str(ROOT / f'configs/{config}.py'), {})
         assert (counts['trainable'], counts['total']) == (trainable, vision + 2 * text + head + extra)
         assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == counts['total']
 
 
-@pytest.mark.parametrize('backbone, tasks, granularity, trainable, total', [
-    ('bart', 'image', 'large', 6_052_416, 145_606_464), ('bart', 'image', 'middlex', 4_281_804, 143_835_852),
-    ('bart', 'image', 'middley', 4_281_792, 143_835_840), ('bart', 'image', 'small', 4_291_020, 143_845_068),
-    ('t5', 'image', 'large', 17_582_208, 240_521_856), ('t5', 'image', 'middlex', 10_499_736, 233_439_384),
-    ('t5', 'image', 'middley', 10_499_712, 233_439_360), ('t5', 'image', 'small', 10_518_168, 233_457_816),
-    ('bart', 'video', 'large', 4_872_768, 144_426_816), ('bart', 'video', 'middlex', 3_102_156, 142_656_204),
-    ('bart', 'video', 'middley', 3_102_144, 142_656_192), ('bart', 'video', 'small', 3_111_372, 142_665_420),
-])
+@pytest.mark.parametrize(
+    'backbone, tasks, granularity, trainable, total',
+    [
+        ('bart', 'image', 'large', 6_052_416, 145_606_464),
+        ('bart', 'image', 'middlex', 4_281_804, 143_835_852),
+        ('bart', 'image', 'middley', 4_281_792, 143_835_840),
+        ('bart', 'image', 'small', 4_291_020, 143_845_068),
+        ('t5', 'image', 'large', 17_582_208, 240_521_856),
+        ('t5', 'image', 'middlex', 10_499_736, 233_439_384),
+        ('t5', 'image', 'middley', 10_499_712, 233_439_360),
+        ('t5', 'image', 'small', 10_518_168, 233_457_816),
+        ('bart', 'video', 'large', 4_872_768, 144_426_816),
+        ('bart', 'video', 'middlex', 3_102_156, 142_656_204),
+        ('bart', 'video', 'middley', 3_102_144, 142_656_192),
+        ('bart', 'video', 'small', 3_111_372, 142_665_420),
+    ],
+)
 def test_vl_pet(backbone, tasks, granularity, trainable, total):
     from tools.analysis_tools.count_params import count as count_here
+
     counts = count_here(str(ROOT / f'configs/vl_pet/vlpet-{granularity}_{backbone}-base_{tasks}.py'), {})
     assert (counts['trainable'], counts['total']) == (trainable, total)
     assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == total
@@ -80,17 +101,26 @@ def test_vl_pet(backbone, tasks, granularity, trainable, total):
 
 def test_vl_pet_by_role():
     assert count('configs/vl_pet/vlpet-large_bart-base_image.py')['by_role'] == dict(
-        backbone=139_554_048, adapter=1_779_840, gate=1_779_840, value_adapter=889_920, layer_norm=19_968,
-        visual_projector=1_582_848)
+        backbone=139_554_048,
+        adapter=1_779_840,
+        gate=1_779_840,
+        value_adapter=889_920,
+        layer_norm=19_968,
+        visual_projector=1_582_848,
+    )
 
 
-@pytest.mark.parametrize('config, trainable, total', [
-    ('bottleneck/vl-adapter_bart-base_image', 6_081_600, 145_606_464),
-    ('bottleneck/vl-adapter_bart-base_video', 4_901_952, 144_426_816),
-    ('baselines/bart-base_image_full', 141_156_864, 141_156_864),
-])
+@pytest.mark.parametrize(
+    'config, trainable, total',
+    [
+        ('bottleneck/vl-adapter_bart-base_image', 6_081_600, 145_606_464),
+        ('bottleneck/vl-adapter_bart-base_video', 4_901_952, 144_426_816),
+        ('baselines/bart-base_image_full', 141_156_864, 141_156_864),
+    ],
+)
 def test_baselines_of_vl_pet(config, trainable, total):
     from tools.analysis_tools.count_params import count as count_here
+
     counts = count_here(str(ROOT / f'configs/{config}.py'), {})
     assert (counts['trainable'], counts['total']) == (trainable, total)
 

@@ -36,10 +36,13 @@ def write_blip(folder, pattern, parts, below):
     """BLIP's three files with the same content."""
     lists = dict(train=[], val=[], test=[])
     for entry in karpathy_entries(parts, None, {}):
-        image, texts = f"{below}/{entry['filename']}", [text['raw'] for text in entry['sentences']]
+        image, texts = f'{below}/{entry["filename"]}', [text['raw'] for text in entry['sentences']]
         split = 'train' if entry['split'] == 'restval' else entry['split']
-        lists[split] += [dict(image=image, caption=text) for text in texts] if split == 'train' else [
-            dict(image=image, caption=texts)]
+        lists[split] += (
+            [dict(image=image, caption=text) for text in texts]
+            if split == 'train'
+            else [dict(image=image, caption=texts)]
+        )
     for split, entries in lists.items():
         (folder / pattern.format(split)).write_text(json.dumps(entries))
 
@@ -65,8 +68,9 @@ def build(kind, root, ann_file, **kwargs):
 
 def same_set(ours, theirs):
     return (ours.texts, ours.text_to_clip) == (theirs.texts, theirs.text_to_clip) and (
-        [ours.get_data_info(n)['path'] for n in range(len(ours))] ==
-        [theirs.get_data_info(n)['path'] for n in range(len(theirs))])
+        [ours.get_data_info(n)['path'] for n in range(len(ours))]
+        == [theirs.get_data_info(n)['path'] for n in range(len(theirs))]
+    )
 
 
 def test_coco_from_karpathys_file(tmp_path):
@@ -103,7 +107,7 @@ def test_didemo_names_the_files_that_are_there(tmp_path):
     (tmp_path / 'clips/test_3.mov.mp4').touch()
     code, text = convert('didemo.py', tmp_path, tmp_path, '--media', tmp_path / 'clips')
     assert code == 0 and 'train: 8,395 clips, 8,395 captions' in text and 'val: 1,065 clips' in text
-    assert f"media: 1 of 10,464 in {tmp_path / 'clips'}" in text and 'missing: train_0.mov' in text
+    assert f'media: 1 of 10,464 in {tmp_path / "clips"}' in text and 'missing: train_0.mov' in text
     lines = [json.loads(line) for line in (tmp_path / 'test.jsonl').read_text().splitlines()]
     assert lines[3] == dict(video='test_3.mov.mp4', caption='part 0 part 1', end=30) and len(lines) == 1004
     media = dict(data_prefix=dict(media='clips'))
@@ -116,21 +120,36 @@ def test_msvd_leaves_the_pickle_behind(tmp_path):
     write_msvd(tmp_path)
     code, text = convert('msvd.py', tmp_path, tmp_path)
     assert code == 0 and 'test: 670 clips, 1,340 captions' in text
-    assert f"media: no folder {tmp_path / 'videos'} (put the files there, such as train_0.avi" in text
+    assert f'media: no folder {tmp_path / "videos"} (put the files there, such as train_0.avi' in text
     (tmp_path / 'videos').mkdir()
     ours = build('JSONLRetrieval', tmp_path, 'test.jsonl', data_prefix=dict(media='videos'))
     assert same_set(ours, build('MSVDRetrieval', tmp_path, 'raw-captions.pkl', split='test'))
 
 
-@pytest.mark.parametrize('script, name, content, expected', [
-    ('coco.py', 'coco_karpathy_val.json', [dict(image='a.jpg', caption=['x', 'y'])],
-     'found 1 clips with 2 captions, expected 5,000 clips with 25,010 captions'),
-    ('flickr30k.py', 'flickr30k_val.json', [dict(image=f'{n}.jpg', caption=['x'] * 4) for n in range(1014)],
-     'found 1,014 clips with 4,056 captions, expected 1,014 clips with 5,070 captions'),
-    ('didemo.py', 'val_data.json', [dict(video='a.mov', description='x')],
-     'found 1 clips with 1 captions, expected 1,065 clips;'),
-    ('msvd.py', 'val_list.txt', None, 'raw-captions.pkl does not exist'),
-])
+@pytest.mark.parametrize(
+    'script, name, content, expected',
+    [
+        (
+            'coco.py',
+            'coco_karpathy_val.json',
+            [dict(image='a.jpg', caption=['x', 'y'])],
+            'found 1 clips with 2 captions, expected 5,000 clips with 25,010 captions',
+        ),
+        (
+            'flickr30k.py',
+            'flickr30k_val.json',
+            [dict(image=f'{n}.jpg', caption=['x'] * 4) for n in range(1014)],
+            'found 1,014 clips with 4,056 captions, expected 1,014 clips with 5,070 captions',
+        ),
+        (
+            'didemo.py',
+            'val_data.json',
+            [dict(video='a.mov', description='x')],
+            'found 1 clips with 1 captions, expected 1,065 clips;',
+        ),
+        ('msvd.py', 'val_list.txt', None, 'raw-captions.pkl does not exist'),
+    ],
+)
 def test_wrong_sizes_and_missing_files_are_not_converted(tmp_path, script, name, content, expected):
     (tmp_path / name).write_text('a_1_2' if content is None else json.dumps(content))
     code, text = convert(script, tmp_path, tmp_path / 'out', '--splits', 'val', 'test')
@@ -138,13 +157,16 @@ def test_wrong_sizes_and_missing_files_are_not_converted(tmp_path, script, name,
     assert 'test: NOT converted: annotation file' in text and not (tmp_path / 'out').exists()
 
 
-@pytest.mark.parametrize('script, words', [
-    ('msrvtt.py', ['MSRVTT_data.json', 'train_9k', 'test_1ka', '--videos']),
-    ('coco.py', ['dataset_coco.json', 'coco_karpathy_train.json', 'restval', 'val2014/']),
-    ('flickr30k.py', ['dataset_flickr30k.json', 'flickr30k_train.json', 'flickr30k-images/']),
-    ('didemo.py', ['train_data.json', 'videos/', 'joined']),
-    ('msvd.py', ['raw-captions.pkl', 'train_list.txt', '.avi']),
-])
+@pytest.mark.parametrize(
+    'script, words',
+    [
+        ('msrvtt.py', ['MSRVTT_data.json', 'train_9k', 'test_1ka', '--videos']),
+        ('coco.py', ['dataset_coco.json', 'coco_karpathy_train.json', 'restval', 'val2014/']),
+        ('flickr30k.py', ['dataset_flickr30k.json', 'flickr30k_train.json', 'flickr30k-images/']),
+        ('didemo.py', ['train_data.json', 'videos/', 'joined']),
+        ('msvd.py', ['raw-captions.pkl', 'train_list.txt', '.avi']),
+    ],
+)
 def test_help_says_what_goes_where(script, words):
     code, text = convert(script, '--help')
     assert code == 0

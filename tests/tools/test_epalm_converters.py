@@ -31,7 +31,8 @@ def test_nocaps_has_the_published_sizes_in_all_and_in_each_domain(tmp_path):
     theirs = infos('COCOCaption', tmp_path, 'nocaps_val_4500_captions.json', **media)
     ours = infos('JSONLCaption', tmp_path, 'val.jsonl', **media)
     assert [[info[key] for key in ('path', 'name', 'references')] for info in ours] == [
-        [info[key] for key in ('path', 'name', 'references')] for info in theirs]
+        [info[key] for key in ('path', 'name', 'references')] for info in theirs
+    ]
     near = infos('JSONLCaption', tmp_path, 'near-domain.jsonl', **media)
     assert [info['path'] for info in near] == [info['path'] for info in theirs[648:3586]]
 
@@ -49,9 +50,13 @@ def test_nocaps_reports_other_sizes_and_missing_captions(tmp_path):
 
 def write_msrvtt(folder):
     splits = ['train'] * 6513 + ['validate'] * 497 + ['test'] * 2990
-    write_json(folder / 'MSRVTT_data.json', dict(
-        videos=[dict(video_id=f'video{n}', split=split) for n, split in enumerate(splits)],
-        sentences=[dict(video_id=f'video{n % 10000}', caption=f'caption {n // 10000}') for n in range(200000)]))
+    write_json(
+        folder / 'MSRVTT_data.json',
+        dict(
+            videos=[dict(video_id=f'video{n}', split=split) for n, split in enumerate(splits)],
+            sentences=[dict(video_id=f'video{n % 10000}', caption=f'caption {n // 10000}') for n in range(200000)],
+        ),
+    )
     names = ''.join(f'video{n}\n' for n in range(7010))
     (folder / 'MSRVTT_train.7k.csv').write_text(f'video_id\n{names}')
 
@@ -66,8 +71,10 @@ def test_msrvtt_captions_become_epalms_lists(tmp_path):
     code, text = convert('msrvtt_caption.py', tmp_path, out, '--splits', 'train', 'val', 'test', 'train7k')
     assert code == 0 and 'train: 6,513 clips, 130,260 captions' in text and 'test: 2,990 clips, 59,800 captions' in text
     assert 'train7k: 7,010 clips, 140,200 captions' in text and 'media: 3 of 10,000' in text
-    lists = {split: json.loads((out / f'msrvtt_caption_{split}.json').read_text())
-             for split in ('train', 'val', 'test', 'train7k')}
+    lists = {
+        split: json.loads((out / f'msrvtt_caption_{split}.json').read_text())
+        for split in ('train', 'val', 'test', 'train7k')
+    }
     assert lists['train7k'] == lists['train'] + lists['val']
     assert lists['test'][0] == dict(video='video7010.mkv', caption=[f'caption {n}' for n in range(20)])
     first, *_ = infos('VideoCaption', tmp_path, 'annotation/msrvtt_caption_val.json')
@@ -76,7 +83,9 @@ def test_msrvtt_captions_become_epalms_lists(tmp_path):
 
 
 def test_help_says_what_goes_where():
-    for script, words in (('nocaps.py', ['nocaps_val_4500_captions.json', 'out-domain']),
-                          ('msrvtt_caption.py', ['MSRVTT_data.json', 'train7k', 'videos/all'])):
+    for script, words in (
+        ('nocaps.py', ['nocaps_val_4500_captions.json', 'out-domain']),
+        ('msrvtt_caption.py', ['MSRVTT_data.json', 'train7k', 'videos/all']),
+    ):
         code, text = convert(script, '--help')
         assert code == 0 and [word for word in [*words, 'Exit code', script] if word not in text] == []

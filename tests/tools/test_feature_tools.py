@@ -22,13 +22,18 @@ from vlpeft.models.backbones.grid_tower import GridTower
 
 BENCHMARK = CONVERTERS.parent / 'analysis_tools/benchmark_features.py'
 SIZE, DIMS, COUNT = 28, 16, 120
-VIT = dict(type='VisionTransformer', img_size=SIZE, patch_size=4, out_type='raw',
-           arch=dict(embed_dims=DIMS, num_layers=2, num_heads=2, feedforward_channels=32))
-MEAN, STD = [120., 110., 100.], [60., 61., 62.]
-CONFIG = f'''
+VIT = dict(
+    type='VisionTransformer',
+    img_size=SIZE,
+    patch_size=4,
+    out_type='raw',
+    arch=dict(embed_dims=DIMS, num_layers=2, num_heads=2, feedforward_channels=32),
+)
+MEAN, STD = [120.0, 110.0, 100.0], [60.0, 61.0, 62.0]
+CONFIG = f"""
 model = dict(type='ImageClassifier', backbone={VIT})
 data_preprocessor = dict(mean={MEAN}, std={STD}, to_rgb=True)
-'''
+"""
 
 
 def write_images(folder, names, start=0):
@@ -53,8 +58,22 @@ def place(tmp_path_factory):
 
 
 def arguments(place, dst, layout, *more):
-    return [place / 'train', place / 'val', dst, '--config', place / 'config.py', '--checkpoint', place / 'weights.pth',
-            '--size', SIZE, '--layout', layout, '--workers', 0, *more]
+    return [
+        place / 'train',
+        place / 'val',
+        dst,
+        '--config',
+        place / 'config.py',
+        '--checkpoint',
+        place / 'weights.pth',
+        '--size',
+        SIZE,
+        '--layout',
+        layout,
+        '--workers',
+        0,
+        *more,
+    ]
 
 
 def reader_of(layout, dst):
@@ -79,7 +98,7 @@ def slow_features(place, path, pool):
     grid = tokens[1:].reshape(7, 7, DIMS)
     if pool == 7:
         return grid.reshape(49, DIMS).numpy()
-    windows = [grid[row:row + 2, column:column + 2].amax((0, 1)) for row in range(6) for column in range(6)]
+    windows = [grid[row : row + 2, column : column + 2].amax((0, 1)) for row in range(6) for column in range(6)]
     return torch.stack(windows).numpy()
 
 
@@ -132,7 +151,7 @@ def test_unreadable_images_are_left_out_until_they_are_repaired(tmp_path, place)
     command = [tmp_path / 'images', tmp_path / 'all.h5', *arguments(place, '', 'packed')[3:]]
     code, out = convert('extract_features.py', *command)
     assert code == 1
-    assert '2 stored, 0 were there already, 1 failed' in out and f"{tmp_path / 'images/b.png'}: not a readable" in out
+    assert '2 stored, 0 were there already, 1 failed' in out and f'{tmp_path / "images/b.png"}: not a readable' in out
     assert PackedHDF5Reader(str(tmp_path / 'all.h5')).names() == ['a', 'c']
     (tmp_path / 'images/b.png').write_bytes(whole)
     write_images(tmp_path / 'later', ['d.png'], start=9)
@@ -150,7 +169,7 @@ def test_extraction_refuses_what_it_cannot_do(tmp_path, place, capsys):
     (tmp_path / 'plain.py').write_text(f'model = {VIT}\n')
     (tmp_path / 'mixed').mkdir()
     command = arguments(place, tmp_path / 'all.h5', 'packed')
-    assert f"no folder {tmp_path / 'none'}" in fails(tmp_path / 'none', *command[2:])
+    assert f'no folder {tmp_path / "none"}' in fails(tmp_path / 'none', *command[2:])
     assert 'no image (.jpg, .jpeg, .png) in' in fails(tmp_path / 'mixed', *command[2:])
     write_images(tmp_path / 'twice', ['train_003.jpg'])
     assert 'train_003.png have the same stem' in fails(tmp_path / 'twice', *command)
@@ -166,7 +185,8 @@ def test_extraction_refuses_what_it_cannot_do(tmp_path, place, capsys):
     assert convert('extract_features.py', place / 'val', *command[2:])[0] == 0
     assert 'size: there 28, now 32' in fails(place / 'val', *command[2:], '--size', 32)
     assert 'mean: there [120.0, 110.0, 100.0], now [0, 0, 0]' in fails(
-        place / 'val', *command[2:], '--cfg-options', 'data_preprocessor.mean=[0,0,0]')
+        place / 'val', *command[2:], '--cfg-options', 'data_preprocessor.mean=[0,0,0]'
+    )
 
 
 def released_folder(root, count=150):
@@ -214,7 +234,7 @@ def test_packing_goes_on_with_the_rest(tmp_path, capsys):
     assert code == 0 and '1 stored, 148 were there already, 0 failed' in out
     (tmp_path / 'empty').mkdir()
     assert convert('pack_features.py', tmp_path / 'empty', tmp_path / 'b.h5')[0] == 2
-    assert f"no *.h5 in {tmp_path / 'empty'}" in capsys.readouterr().err
+    assert f'no *.h5 in {tmp_path / "empty"}' in capsys.readouterr().err
 
 
 def run_benchmark(monkeypatch, capsys, *options):

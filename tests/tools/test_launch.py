@@ -23,10 +23,17 @@ def start(command, cwd):
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
-    env = dict(os.environ, PYTHONPATH=f'{ROOT}{os.pathsep}{TOY}', PYTHON=sys.executable, PORT=str(port),
-               OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
-    result = subprocess.run([str(part) for part in command], cwd=cwd, env=env, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)
+    env = dict(
+        os.environ,
+        PYTHONPATH=f'{ROOT}{os.pathsep}{TOY}',
+        PYTHON=sys.executable,
+        PORT=str(port),
+        OMP_NUM_THREADS='1',
+        CUDA_VISIBLE_DEVICES='',
+    )
+    result = subprocess.run(
+        [str(part) for part in command], cwd=cwd, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     assert result.returncode == 0, result.stdout
     return result.stdout
 
@@ -35,8 +42,19 @@ def start(command, cwd):
 def trained(tmp_path_factory):
     """One epoch with --amp in two processes, logged to TensorBoard: (folder, output)."""
     folder = tmp_path_factory.mktemp('trained')
-    output = start(['bash', ROOT / 'tools/dist_train.sh', CONFIG, 2, '--amp', '--cfg-options',
-                    'visualizer.vis_backends.0.type=TensorboardVisBackend', 'train_cfg.max_epochs=1'], folder)
+    output = start(
+        [
+            'bash',
+            ROOT / 'tools/dist_train.sh',
+            CONFIG,
+            2,
+            '--amp',
+            '--cfg-options',
+            'visualizer.vis_backends.0.type=TensorboardVisBackend',
+            'train_cfg.max_epochs=1',
+        ],
+        folder,
+    )
     return folder, output
 
 
@@ -60,9 +78,21 @@ def test_without_a_gpu_gloo_is_in_the_config_and_in_the_log(trained):
 
 def test_resume_goes_on_in_one_process_with_scaled_rate(trained):
     folder, _ = trained
-    output = start([sys.executable, ROOT / 'tools/train.py', CONFIG, '--work-dir', folder / 'resumed', '--resume',
-                    folder / 'work_dirs/toy_config/epoch_1.pth', '--auto-scale-lr',
-                    '--cfg-options', 'train_cfg.max_epochs=2'], folder)
+    output = start(
+        [
+            sys.executable,
+            ROOT / 'tools/train.py',
+            CONFIG,
+            '--work-dir',
+            folder / 'resumed',
+            '--resume',
+            folder / 'work_dirs/toy_config/epoch_1.pth',
+            '--auto-scale-lr',
+            '--cfg-options',
+            'train_cfg.max_epochs=2',
+        ],
+        folder,
+    )
     assert 'Epoch(train) [1]' not in output
     assert 'Epoch(train) [2][5/5]' in output
     assert 'Scaling the original LR by 0.03125' in output
@@ -88,30 +118,49 @@ def test_one_and_two_processes_and_no_checkpoint(trained):
     assert base['metrics']['retrieval/mean_R@1'] == 0
 
 
-THREADS = '''
+THREADS = """
 import importlib, sys
 from pathlib import Path
 importlib.import_module(f'tools.{sys.argv[1]}').main(sys.argv[2:])
 print('left running:', sorted(path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')))
-'''
+"""
 
 
-@pytest.mark.parametrize('tool, arguments', [('train', ()), ('test', ('work_dirs/toy_config/epoch_1.pth', ))])
+@pytest.mark.parametrize('tool, arguments', [('train', ()), ('test', ('work_dirs/toy_config/epoch_1.pth',))])
 def test_no_thread_of_the_process_group_outlives_it(trained, tool, arguments):
     """One that lets go of a tensor while Python shuts down would abort the process."""
     folder, _ = trained
     (folder / 'threads.py').write_text(THREADS)
-    output = start([sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', '--standalone', 'threads.py',
-                    tool, CONFIG, *arguments, '--launcher', 'pytorch', '--work-dir', f'threads_{tool}'], folder)
+    output = start(
+        [
+            sys.executable,
+            '-m',
+            'torch.distributed.run',
+            '--nproc_per_node=2',
+            '--standalone',
+            'threads.py',
+            tool,
+            CONFIG,
+            *arguments,
+            '--launcher',
+            'pytorch',
+            '--work-dir',
+            f'threads_{tool}',
+        ],
+        folder,
+    )
     left = [line for line in output.splitlines() if line.startswith('left running:')]
     assert len(left) == 2 and not any('gloo' in line for line in left), left
 
 
-@pytest.mark.parametrize('config, expected', [
-    ('configs/uniadapter/blip_msrvtt.py', 'work_dirs/uniadapter/blip_msrvtt'),
-    ('../configs/mine/configs/lora/blip.py', 'work_dirs/lora/blip'),
-    ('my_run.py', 'work_dirs/my_run'),
-])
+@pytest.mark.parametrize(
+    'config, expected',
+    [
+        ('configs/uniadapter/blip_msrvtt.py', 'work_dirs/uniadapter/blip_msrvtt'),
+        ('../configs/mine/configs/lora/blip.py', 'work_dirs/lora/blip'),
+        ('my_run.py', 'work_dirs/my_run'),
+    ],
+)
 def test_runs_of_equally_named_configs_have_folders_of_their_own(config, expected, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cfg = Config()

@@ -39,8 +39,11 @@ def test_only_what_was_trained_is_published(run, tmp_path, capsys, suffix):
     for key, value in checkpoint['state_dict'].items():
         assert torch.equal(value, model.get_parameter(key)), key
     meta = checkpoint['meta']
-    assert meta['base'] == model.base and meta['epoch'] == 2 and set(meta) == {'base', 'epoch', 'iter', 'method',
-                                                                              'vlpeft_version'}
+    assert (
+        meta['base'] == model.base
+        and meta['epoch'] == 2
+        and set(meta) == {'base', 'epoch', 'iter', 'method', 'vlpeft_version'}
+    )
     assert meta['method'] == 'UniAdapter of a Retriever'
     assert SECRET in src.read_bytes() and SECRET not in path.read_bytes()
     entry = yaml.safe_load(capsys.readouterr().out.split('for the metafile:\n')[1])
@@ -62,10 +65,16 @@ def test_publishing_again_changes_nothing(run, tmp_path, capsys, suffix):
 
 
 def test_command_line(run, tmp_path):
-    command = [sys.executable, 'tools/model_converters/publish_model.py', run[0], tmp_path / 'tiny.pth',
-               '--config', run[2]]
+    command = [
+        sys.executable,
+        'tools/model_converters/publish_model.py',
+        run[0],
+        tmp_path / 'tiny.pth',
+        '--config',
+        run[2],
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    path, = tmp_path.glob('*.pth')
+    (path,) = tmp_path.glob('*.pth')
     assert f'wrote {path}' in done.stdout and publish(run[0], tmp_path / 'tiny.pth', run[1]) == path
 
 
@@ -77,11 +86,22 @@ def test_a_damaged_file_of_that_name_is_not_overwritten(run, tmp_path, capsys):
 
 
 def test_refusals(run, tmp_path, capsys):
-    torch.save(dict(model={'visual_encoder.cls_token': torch.ones(1), 'text_encoder.x': torch.ones(1),
-                           'vision_proj.weight': torch.ones(1)}), tmp_path / 'blip.pth')
+    torch.save(
+        dict(
+            model={
+                'visual_encoder.cls_token': torch.ones(1),
+                'text_encoder.x': torch.ones(1),
+                'vision_proj.weight': torch.ones(1),
+            }
+        ),
+        tmp_path / 'blip.pth',
+    )
     torch.save(dict(state_dict={'momentum.x': torch.ones(1)}), tmp_path / 'empty.pth')
-    for name, message in (('blip.pth', 'is in the blip layout; convert it first'), ('empty.pth', 'no trained weights'),
-                          ('nowhere.pth', 'nowhere.pth')):
+    for name, message in (
+        ('blip.pth', 'is in the blip layout; convert it first'),
+        ('empty.pth', 'no trained weights'),
+        ('nowhere.pth', 'nowhere.pth'),
+    ):
         assert main([str(tmp_path / name), str(tmp_path / 'out.pth'), '--config', str(run[2])]) == 1
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):

@@ -18,8 +18,9 @@ def write_video_qa(folder, splits):
     folder.mkdir(exist_ok=True)
     first = 0
     for split, (start, clips, count) in splits.items():
-        rows = [(start + n % clips, f'{WORDS[n % 5]} is {n}?', f'answer{min(n % 2000, n % 1999)}')
-                for n in range(count)]
+        rows = [
+            (start + n % clips, f'{WORDS[n % 5]} is {n}?', f'answer{min(n % 2000, n % 1999)}') for n in range(count)
+        ]
         write_json(folder / f'{split}_qa.json', published(rows, first))
         first += count
 
@@ -58,8 +59,13 @@ def test_msvd_qa_gets_the_clips_names_and_is_written_once(tmp_path):
     first = json.loads((tmp_path / 'out/test_qa.jsonl').read_text().splitlines()[0])
     assert first == dict(video='name1451_0_9.mp4', question='what is 0?', answer='answer0', question_id=30933 + 6415)
     theirs = build('VideoQA', tmp_path, 'test_qa.json', mapping='youtube_mapping.txt', answers_from='train_qa.json')
-    ours = build('VideoQA', tmp_path / 'out', 'test_qa.jsonl', answer_file='answer_list.json',
-                 data_prefix=dict(media=str(tmp_path / 'videos')))
+    ours = build(
+        'VideoQA',
+        tmp_path / 'out',
+        'test_qa.jsonl',
+        answer_file='answer_list.json',
+        data_prefix=dict(media=str(tmp_path / 'videos')),
+    )
     assert infos(ours) == infos(theirs) and ours.answer_list == theirs.answer_list and len(ours.answer_list) == 1500
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
     assert sorted(path.name for path in before) == ['answer_list.json', 'test_qa.jsonl', 'train_qa.jsonl']
@@ -68,10 +74,13 @@ def test_msvd_qa_gets_the_clips_names_and_is_written_once(tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / 'out').iterdir()}
 
 
-@pytest.mark.parametrize('script, expected', [
-    ('msrvtt_qa.py', 'found 2 clips with 2 questions, expected 497 clips with 12,278 questions'),
-    ('msvd_qa.py', 'found 2 clips with 2 questions, expected 6,415 questions'),
-])
+@pytest.mark.parametrize(
+    'script, expected',
+    [
+        ('msrvtt_qa.py', 'found 2 clips with 2 questions, expected 497 clips with 12,278 questions'),
+        ('msvd_qa.py', 'found 2 clips with 2 questions, expected 6,415 questions'),
+    ],
+)
 def test_wrong_sizes_and_missing_files_are_not_converted(tmp_path, script, expected):
     write_json(tmp_path / 'val_qa.json', published([(0, 'what?', 'x'), (1, 'who?', 'y')]))
     (tmp_path / 'youtube_mapping.txt').write_text('a vid0\nb vid1\n')
@@ -87,8 +96,10 @@ def write_vqav2(folder, subset, images, questions):
     write_json(folder / f'v2_OpenEnded_mscoco_{subset}_questions.json', dict(data_subtype=subset, questions=rows))
     if not subset.startswith('test'):
         answers = [dict(answer='yes'), dict(answer='no')]
-        write_json(folder / f'v2_mscoco_{subset}_annotations.json', dict(annotations=[
-            dict(row, answers=answers, question_type='is it', answer_type='yes/no') for row in rows]))
+        write_json(
+            folder / f'v2_mscoco_{subset}_annotations.json',
+            dict(annotations=[dict(row, answers=answers, question_type='is it', answer_type='yes/no') for row in rows]),
+        )
 
 
 def test_vqav2_becomes_blips_layout(tmp_path):
@@ -102,8 +113,15 @@ def test_vqav2_becomes_blips_layout(tmp_path):
     assert f"vg_qa.json: missing in {tmp_path} (Visual Genome's questions" in text
     assert 'answer_list.json: missing' in text
     entry = json.loads((tmp_path / 'vqa_val.json').read_text())[7]
-    assert entry == dict(question_id=7, question='is it 7?', answer=['yes', 'no'], dataset='vqa',
-                         image='val2014/COCO_val2014_000000000007.jpg', question_type='is it', answer_type='yes/no')
+    assert entry == dict(
+        question_id=7,
+        question='is it 7?',
+        answer=['yes', 'no'],
+        dataset='vqa',
+        image='val2014/COCO_val2014_000000000007.jpg',
+        question_type='is it',
+        answer_type='yes/no',
+    )
     entries = json.loads((tmp_path / 'vqa_test-dev.json').read_text())
     write_json(tmp_path / 'few.json', entries[:9])
     first, *_ = infos(build('VQAv2', tmp_path, 'few.json'))
@@ -121,11 +139,14 @@ def test_vqav2_refuses_a_cut_file_and_names_the_missing_one(tmp_path):
     assert not list(tmp_path.glob('vqa_*'))
 
 
-@pytest.mark.parametrize('script, words', [
-    ('vqav2.py', ['v2_OpenEnded_mscoco_', 'vg_qa.json', 'answer_list.json', 'test-dev']),
-    ('msrvtt_qa.py', ['train_qa.json', 'answer_list.json', '1,500']),
-    ('msvd_qa.py', ['youtube_mapping.txt', 'vid1', '.avi']),
-])
+@pytest.mark.parametrize(
+    'script, words',
+    [
+        ('vqav2.py', ['v2_OpenEnded_mscoco_', 'vg_qa.json', 'answer_list.json', 'test-dev']),
+        ('msrvtt_qa.py', ['train_qa.json', 'answer_list.json', '1,500']),
+        ('msvd_qa.py', ['youtube_mapping.txt', 'vid1', '.avi']),
+    ],
+)
 def test_help_says_what_goes_where(script, words):
     code, text = convert(script, '--help')
     assert code == 0

@@ -24,8 +24,21 @@ def test_table_index_and_page(place, capsys, monkeypatch):
     folder, config, checkpoint, media = place
     monkeypatch.chdir(folder)
     monkeypatch.setenv('COLUMNS', '200')
-    arguments = [str(config), str(checkpoint), str(media), 'a red square', 'the & <blue> square', '--index',
-                 'index.safetensors', '--top', '4', '--html', 'page/found.html', '--device', 'cpu']
+    arguments = [
+        str(config),
+        str(checkpoint),
+        str(media),
+        'a red square',
+        'the & <blue> square',
+        '--index',
+        'index.safetensors',
+        '--top',
+        '4',
+        '--html',
+        'page/found.html',
+        '--device',
+        'cpu',
+    ]
     assert search.main(arguments) == 0
     out, err = capsys.readouterr()
     assert 'a red square' in out and 'the & <blue> square' in out and 'encode' in err
@@ -48,9 +61,15 @@ def test_base_alone_as_a_command(place):
     assert 'clip1.mp4' in done.stdout
 
 
-@pytest.mark.parametrize('change, message', [
-    ({0: 'uniadapter_blip'}, 'error: there is no model'), ({1: 'nowhere.pth'}, 'error: checkpoint file not found'),
-    ({1: 'zoo'}, 'error: no trained weights are published'), ({2: 'nowhere'}, 'error: nowhere does not exist')])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({0: 'uniadapter_blip'}, 'error: there is no model'),
+        ({1: 'nowhere.pth'}, 'error: checkpoint file not found'),
+        ({1: 'zoo'}, 'error: no trained weights are published'),
+        ({2: 'nowhere'}, 'error: nowhere does not exist'),
+    ],
+)
 def test_errors_are_one_line(place, capsys, change, message):
     arguments = [str(part) for part in (*place[1:], 'a square')]
     for position, value in change.items():

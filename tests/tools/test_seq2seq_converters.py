@@ -19,10 +19,13 @@ def write_official(folder):
     """Nine questions agree on '2', whatever its spelling, eight on 'cup', which is one too few."""
     train = [(1000 + n, 1, f'how many {n}?', ten(**{'2': 7}, two=3), 'how many', 'number') for n in range(7)]
     train += [(1010 + n, 1, f'what {n}?', ten(cup=10), 'what', 'other') for n in range(7)]
-    val = [(2000, 2, 'a?', ten(**{'2': 1}, cup=9), 'what', 'other'), (2001, 2, 'b?', ten(cup=10), 'what', 'other'),
-           (3000, 3, 'c?', ten(**{'2': 2}, two=8), 'what', 'other'),
-           (4000, 4, 'd?', ten(**{'2': 3}, four=7), 'what', 'other'),
-           (4001, 4, 'e?', ten(**{'2': 4}, cup=6), 'what', 'other')]
+    val = [
+        (2000, 2, 'a?', ten(**{'2': 1}, cup=9), 'what', 'other'),
+        (2001, 2, 'b?', ten(cup=10), 'what', 'other'),
+        (3000, 3, 'c?', ten(**{'2': 2}, two=8), 'what', 'other'),
+        (4000, 4, 'd?', ten(**{'2': 3}, four=7), 'what', 'other'),
+        (4001, 4, 'e?', ten(**{'2': 4}, cup=6), 'what', 'other'),
+    ]
     agreed = {2000: 'Two.', 2001: 'cup', 3000: 'two', 4000: 'four', 4001: 'four'}
     agreed.update({number: 'cup' for number in range(1010, 1017)})
     for year, rows in (('train2014', train), ('val2014', val)):
@@ -32,9 +35,15 @@ def write_official(folder):
         write_json(folder / f'v2_OpenEnded_mscoco_{year}_questions.json', questions)
         write_json(folder / f'v2_mscoco_{year}_annotations.json', annotations)
     splits = [('train', 'train2014', 1), ('restval', 'val2014', 2), ('test', 'val2014', 3), ('val', 'val2014', 4)]
-    write_json(folder / 'dataset_coco.json', dict(images=[
-        dict(filename=f'COCO_{below}_{number:012d}.jpg', filepath=below, split=split, sentences=[dict(raw='x')])
-        for split, below, number in splits]))
+    write_json(
+        folder / 'dataset_coco.json',
+        dict(
+            images=[
+                dict(filename=f'COCO_{below}_{number:012d}.jpg', filepath=below, split=split, sentences=[dict(raw='x')])
+                for split, below, number in splits
+            ]
+        ),
+    )
 
 
 def test_vqa_is_split_by_karpathys_images_and_scored_by_the_annotators(tmp_path):
@@ -47,13 +56,26 @@ def test_vqa_is_split_by_karpathys_images_and_scored_by_the_annotators(tmp_path)
     assert 'found 2 clips with 16 questions, expected 113,287 clips with 605,102 questions; is a file cut off' in text
     split = {name: json.loads((out / f'karpathy_{name}.json').read_text()) for name in ('train', 'val', 'test')}
     assert [[entry['question_id'] for entry in split[name]] for name in split] == [
-        [*range(1000, 1007), *range(1010, 1017), 2000, 2001], [4000, 4001], [3000]]
+        [*range(1000, 1007), *range(1010, 1017), 2000, 2001],
+        [4000, 4001],
+        [3000],
+    ]
     assert split['train'][0] == dict(
-        img_id='COCO_train2014_000000000001', question_id=1000, sent='how many 0?', label={'2': 1},
-        question_type='how many', answer_type='number')
+        img_id='COCO_train2014_000000000001',
+        question_id=1000,
+        sent='how many 0?',
+        label={'2': 1},
+        question_type='how many',
+        answer_type='number',
+    )
     labels = {entry['question_id']: entry['label'] for entries in split.values() for entry in entries}
     assert {number: labels[number] for number in (2000, 2001, 3000, 4000, 4001)} == {
-        2000: {'2': 0.3}, 2001: {}, 3000: {'2': 0.6}, 4000: {'2': 0.9}, 4001: {'2': 1}}
+        2000: {'2': 0.3},
+        2001: {},
+        3000: {'2': 0.6},
+        4000: {'2': 0.9},
+        4001: {'2': 1},
+    }
     first, *_ = infos('VQAv2', out, 'karpathy_train.json')
     assert (first['answers'], first['weights'], first['name']) == (['2'], [1.0], 'COCO_train2014_000000000001')
 
@@ -82,13 +104,14 @@ def test_gqa(tmp_path):
     (tmp_path / 'images/n1.jpg').touch()
     code, text = convert('gqa.py', tmp_path, tmp_path / 'out', '--splits', 'train', 'submit', 'testdev', 'valid')
     assert code == 1 and 'found 2 clips with 2 questions, expected 943,000 questions' in text
-    assert "testdev: NOT converted" in text and "question '2': 'answer' must be a text" in text
+    assert 'testdev: NOT converted' in text and "question '2': 'answer' must be a text" in text
     assert 'valid: NOT converted: annotation file' in text and 'media: 1 of 2' in text
     assert json.loads((tmp_path / 'out/train.json').read_text())[0] == dict(
-        img_id='2354786', question_id='07333408', sent='What is it?', label=dict(pipe=1.0))
+        img_id='2354786', question_id='07333408', sent='What is it?', label=dict(pipe=1.0)
+    )
     first, _ = infos('GQA', tmp_path / 'out', 'train.json')
     assert (first['question'], first['answers']) == ('What is it?', ['pipe'])
-    test, = infos('GQA', tmp_path / 'out', 'submit.json', test_mode=True)
+    (test,) = infos('GQA', tmp_path / 'out', 'submit.json', test_mode=True)
     assert 'gold' not in test
     write_json(tmp_path / 'train_balanced_questions.json', [question])
     assert 'expected an object {question id:' in convert('gqa.py', tmp_path, tmp_path / 'out', '--splits', 'train')[1]
@@ -97,8 +120,10 @@ def test_gqa(tmp_path):
 def test_nlvr2(tmp_path):
     source = tmp_path / 'source'
     source.mkdir()
-    rows = [dict(identifier='train-10171-0-1', sentence='Both are red.', label='True', directory=34, synset='x'),
-            dict(identifier='train-10171-1-0', sentence='None is.', label='False')]
+    rows = [
+        dict(identifier='train-10171-0-1', sentence='Both are red.', label='True', directory=34, synset='x'),
+        dict(identifier='train-10171-1-0', sentence='None is.', label='False'),
+    ]
     write_lines(source / 'train.json', rows)
     write_lines(source / 'dev.json', [dict(rows[0], label='yes')])
     (tmp_path / 'images/train/34').mkdir(parents=True)
@@ -110,7 +135,10 @@ def test_nlvr2(tmp_path):
     assert 'missing: train/34/train-10171-0-img0.png' in text and 'missing: train/train-10171-1-img0.png' in text
     first, second = infos('NLVR2', tmp_path / 'out', 'train.json', test_mode=True)
     assert (first['statement'], first['gold'], first['names']) == (
-        'Both are red.', ['true'], ['train-10171-0-img0', 'train-10171-0-img1'])
+        'Both are red.',
+        ['true'],
+        ['train-10171-0-img0', 'train-10171-0-img1'],
+    )
     assert second['gold'] == ['false'] and first['paths'][0].endswith('train/34/train-10171-0-img0.png')
     assert '(unchanged)' in convert('nlvr2.py', *arguments, '--splits', 'train')[1]
     code, text = convert('nlvr2.py', source, source)
@@ -133,11 +161,15 @@ def test_value_reports_records_subtitles_and_features(tmp_path):
     assert 'tvqa subtitles: NOT usable' in text and 'tv_subtitles.jsonl does not exist' in text and 'tvc' not in text
 
 
-@pytest.mark.parametrize('script, words', [
-    ('vqa_karpathy.py', ['dataset_coco.json', 'v2_OpenEnded_mscoco_', 'karpathy_{train,val,test}.json', '3,129']),
-    ('gqa.py', ['train_balanced', 'submission_all', 'img_id']), ('nlvr2.py', ['test1.json', 'directory']),
-    ('value.py', ['tv,how2,yc2', '--tasks', 'Nothing is written']),
-])
+@pytest.mark.parametrize(
+    'script, words',
+    [
+        ('vqa_karpathy.py', ['dataset_coco.json', 'v2_OpenEnded_mscoco_', 'karpathy_{train,val,test}.json', '3,129']),
+        ('gqa.py', ['train_balanced', 'submission_all', 'img_id']),
+        ('nlvr2.py', ['test1.json', 'directory']),
+        ('value.py', ['tv,how2,yc2', '--tasks', 'Nothing is written']),
+    ],
+)
 def test_help_says_what_goes_where(script, words):
     code, text = convert(script, '--help')
     assert code == 0

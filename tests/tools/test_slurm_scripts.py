@@ -10,7 +10,7 @@ import pytest
 from tests.workspace import ROOT
 
 # Each call of srun notes its arguments, and ends with the next of $CODES; "wait" is a run that a signal stops.
-SRUN = '''#!/usr/bin/env bash
+SRUN = """#!/usr/bin/env bash
 echo "$*" >> calls
 code=$(sed -n "$(wc -l < calls)p" codes)
 if [ "$code" = wait ]; then
@@ -21,7 +21,7 @@ if [ "$code" = wait ]; then
     for _ in $(seq 100); do sleep 0.1; done
 fi
 exit "$code"
-'''
+"""
 SCONTROL = '#!/usr/bin/env bash\necho "scontrol $*" >> calls\n'
 
 
@@ -32,8 +32,14 @@ def start(folder: Path, script: str, codes: str, **env) -> subprocess.Popen:
     (folder / 'codes').write_text(codes.replace(' ', '\n') + '\n')
     kept = {name: value for name, value in os.environ.items() if not name.startswith('SLURM_')}
     env = dict(kept, PATH=f'{folder}:{os.environ["PATH"]}', PYTHON='python', **env)
-    return subprocess.Popen(['bash', str(ROOT / f'tools/{script}'), 'part', 'job', 'config.py', 'place', '--amp'],
-                            cwd=folder, env=env, text=True, stdout=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        ['bash', str(ROOT / f'tools/{script}'), 'part', 'job', 'config.py', 'place', '--amp'],
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def calls(folder: Path) -> list[str]:

@@ -62,8 +62,14 @@ def page(tmp_path, loaded):
         TextQuery('found at once', 'clip0.mp4', 1, order),
         TextQuery('missed', 'clip5.mp4', 6, order),
     ]
-    clips = [ClipQuery('clip6.mp4', ['a text', 'the same told otherwise'], 2,
-                       [('wrong', 1.5), ('the same told otherwise', 1.25), ('a text', -2)])]
+    clips = [
+        ClipQuery(
+            'clip6.mp4',
+            ['a text', 'the same told otherwise'],
+            2,
+            [('wrong', 1.5), ('the same told otherwise', 1.25), ('a text', -2)],
+        )
+    ]
     write_gallery(str(tmp_path / 'new/page.html'), 'Title & more', texts, clips, load_frames, CAPTIONS, note='A note')
     return (tmp_path / 'new/page.html').read_text()
 

@@ -33,9 +33,10 @@ def parse_args() -> argparse.Namespace:
 def draw_answers(count: int, longest: int):
     """Answers whose lengths fall off as in VQA v2's list: most have one word, each further word halves their number."""
     from vlpeft.models.tasks.answer_ranking import AnswerBank
+
     generator = torch.Generator().manual_seed(0)
     words = (torch.rand(count, generator=generator).log2().neg().long() + 1).clamp(max=longest)
-    ids = [[101, *torch.randint(1000, 30000, (int(n), ), generator=generator).tolist(), END] for n in words]
+    ids = [[101, *torch.randint(1000, 30000, (int(n),), generator=generator).tolist(), END] for n in words]
     return AnswerBank([str(i) for i in range(count)], ids)
 
 
@@ -45,6 +46,7 @@ def plain(decoder, states: Tensor, mask: Tensor, answers, k: int, batch: int) ->
     from vlpeft.models.backbones import CrossContext
     from vlpeft.models.tasks.answer_ranking import token_scores
     from vlpeft.models.tokenizer import pad
+
     tokens = pad([torch.tensor([START, *ids[1:]]) for ids in answers.ids], states.device)
     start = torch.full((len(states), 1), START)
     context = CrossContext(decoder.bert.project_context(states), mask=mask)
@@ -53,13 +55,14 @@ def plain(decoder, states: Tensor, mask: Tensor, answers, k: int, batch: int) ->
     scores = torch.empty(likely.shape)
     for row, chosen in enumerate(likely):
         for start_at in range(0, len(chosen), batch):
-            part = chosen[start_at:start_at + batch]
-            tiled = CrossContext(decoder.bert.project_context(states[row].repeat(len(part), 1, 1)),
-                                 mask=mask[row].repeat(len(part), 1))
+            part = chosen[start_at : start_at + batch]
+            tiled = CrossContext(
+                decoder.bert.project_context(states[row].repeat(len(part), 1, 1)), mask=mask[row].repeat(len(part), 1)
+            )
             ids, seen = tokens.ids[part], tokens.mask[part]
             logits = decoder(ids, seen, tiled)[:, :-1]
-            per_token = token_scores(logits, ids[:, 1:], 0.) * seen[:, 1:]
-            scores[row, start_at:start_at + len(part)] = per_token.sum(1)
+            per_token = token_scores(logits, ids[:, 1:], 0.0) * seen[:, 1:]
+            scores[row, start_at : start_at + len(part)] = per_token.sum(1)
     return likely.gather(1, scores.argmax(1)[:, None])[:, 0]
 
 
@@ -71,7 +74,8 @@ def main() -> None:
     from vlpeft.models.tasks.answer_ranking import rank_answers
     from vlpeft.models.tasks.vqa import QuestionContext
     from vlpeft.registry import MODELS
-    decoder = MODELS.build(dict(type='BlipTextDecoder', vocab_size=VOCAB, dropout=0.))
+
+    decoder = MODELS.build(dict(type='BlipTextDecoder', vocab_size=VOCAB, dropout=0.0))
     decoder.init_weights()
     decoder.eval()
     states = torch.randn(args.questions, args.question_length, 768)
@@ -81,17 +85,23 @@ def main() -> None:
     def ours():
         with torch.no_grad():
             questions = QuestionContext(decoder.bert.project_context(states), mask)
-            return rank_answers(decoder, questions, answers, START, args.k, 0., 512).answers[:, 0]
+            return rank_answers(decoder, questions, answers, START, args.k, 0.0, 512).answers[:, 0]
 
     ours()  # warm up
     fast = timed(ours)
     slow = timed(lambda: plain(decoder, states, mask, answers, args.k, args.plain_batch))
     record = dict(
-        k=args.k, questions=args.questions, answers=args.answers,
+        k=args.k,
+        questions=args.questions,
+        answers=args.answers,
         same=bool((fast['result'] == slow['result']).all()),
-        questions_per_s=args.questions / fast['seconds'], plain_questions_per_s=args.questions / slow['seconds'],
+        questions_per_s=args.questions / fast['seconds'],
+        plain_questions_per_s=args.questions / slow['seconds'],
         speed_up=slow['seconds'] / fast['seconds'],
-        gflop=fast['flops'] / 1e9, plain_gflop=slow['flops'] / 1e9, flop_ratio=slow['flops'] / fast['flops'])
+        gflop=fast['flops'] / 1e9,
+        plain_gflop=slow['flops'] / 1e9,
+        flop_ratio=slow['flops'] / fast['flops'],
+    )
     if args.json:
         print(json.dumps(record))
         return

@@ -10,7 +10,6 @@ import argparse
 import json
 import statistics
 import time
-from typing import List, Tuple
 
 import torch
 from mmengine.registry import init_default_scope
@@ -40,25 +39,42 @@ def parse_args() -> argparse.Namespace:
 def build(size: str, visual_row: str, device: str):
     """The model; its released layers are the last half of all but the last."""
     from vlpeft.registry import MODELS
+
     layers, width, heads, words = SIZES[size]
-    lm = dict(model_type='opt', num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
-              ffn_dim=4 * width, word_embed_proj_dim=words, do_layer_norm_before=size != '350m')
-    model = MODELS.build(dict(
-        type='PerceptualLM', lm=lm, vocab_size=50272, vocabulary='', visual_row=visual_row,
-        encoder=dict(type='mmpretrain.VisionTransformer', arch=ENCODER, img_size=32, patch_size=16, out_type='raw'),
-        adapter=dict(type='EPALM', levels=6, start=layers - 7, end=layers - 1), tasks=dict(caption=dict())))
+    lm = dict(
+        model_type='opt',
+        num_hidden_layers=layers,
+        hidden_size=width,
+        num_attention_heads=heads,
+        ffn_dim=4 * width,
+        word_embed_proj_dim=words,
+        do_layer_norm_before=size != '350m',
+    )
+    model = MODELS.build(
+        dict(
+            type='PerceptualLM',
+            lm=lm,
+            vocab_size=50272,
+            vocabulary='',
+            visual_row=visual_row,
+            encoder=dict(type='mmpretrain.VisionTransformer', arch=ENCODER, img_size=32, patch_size=16, out_type='raw'),
+            adapter=dict(type='EPALM', levels=6, start=layers - 7, end=layers - 1),
+            tasks=dict(caption=dict()),
+        )
+    )
     model.eval()
     return model.to(device)
 
 
-def decode(model, vectors: Tensor, beams: int, tokens: int, cached: bool) -> Tuple[float, List[Tensor]]:
+def decode(model, vectors: Tensor, beams: int, tokens: int, cached: bool) -> tuple[float, list[Tensor]]:
     """Seconds, and the logits of every step. No token ends a caption."""
     from vlpeft.models.continuation import Continuation
     from vlpeft.models.decoding import beam_search
     from vlpeft.models.tokenizer import Tokens
+
     start = torch.full((len(vectors), 1), 2, device=vectors.device)
     step = Continuation(model.reader, Tokens(start, torch.ones_like(start)), model.lead(vectors), beams, cached)
-    logits: List[Tensor] = []
+    logits: list[Tensor] = []
 
     def endless(ids, origin):
         found = step(ids, origin)
@@ -88,8 +104,17 @@ def compare(model, visual_row: str, beams: int, args: argparse.Namespace) -> dic
             seconds[cached].append(taken / args.captions)
     fast, slow = statistics.median(seconds[True]), statistics.median(seconds[False])
     difference = max(float((a - b).abs().max()) for a, b in zip(logits[True], logits[False]))
-    return dict(size=args.size, visual_row=visual_row, beams=beams, captions=args.captions, tokens=args.tokens,
-                cached_s=fast, uncached_s=slow, ratio=slow / fast, logits_differ_by=difference)
+    return dict(
+        size=args.size,
+        visual_row=visual_row,
+        beams=beams,
+        captions=args.captions,
+        tokens=args.tokens,
+        cached_s=fast,
+        uncached_s=slow,
+        ratio=slow / fast,
+        logits_differ_by=difference,
+    )
 
 
 def main() -> None:
@@ -98,18 +123,22 @@ def main() -> None:
     torch.manual_seed(0)
     init_default_scope('vlpeft')
     import vlpeft.models  # noqa: F401
-    rows = ('causal', 'full') if args.visual_row == 'both' else (args.visual_row, )
+
+    rows = ('causal', 'full') if args.visual_row == 'both' else (args.visual_row,)
     records = []
-    for visual_row, beams in track([(row, beams) for row in rows for beams in args.beams], 'decoding',
-                                   console=Console(stderr=True)):
+    for visual_row, beams in track(
+        [(row, beams) for row in rows for beams in args.beams], 'decoding', console=Console(stderr=True)
+    ):
         records.append(compare(build(args.size, visual_row, args.device), visual_row, beams, args))
     for record in records:
         if args.json:
             print(json.dumps(record))
             continue
-        print(f'OPT-{args.size}, visual_row={record["visual_row"]}, beams={record["beams"]}, {args.captions} captions '
-              f'of {args.tokens} tokens: {record["cached_s"]:.3f} s each cached, {record["uncached_s"]:.3f} s not, '
-              f'{record["ratio"]:.1f}x; logits differ by {record["logits_differ_by"]:.1e}')
+        print(
+            f'OPT-{args.size}, visual_row={record["visual_row"]}, beams={record["beams"]}, {args.captions} captions '
+            f'of {args.tokens} tokens: {record["cached_s"]:.3f} s each cached, {record["uncached_s"]:.3f} s not, '
+            f'{record["ratio"]:.1f}x; logits differ by {record["logits_differ_by"]:.1e}'
+        )
 
 
 if __name__ == '__main__':

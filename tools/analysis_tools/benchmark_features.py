@@ -33,12 +33,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--cells', type=int, default=49, help='cells of an image (default: 49)')
     parser.add_argument('--dims', type=int, default=2048, help='dims of a cell, float16 (default: 2048)')
     parser.add_argument('--batch-size', type=int, default=64, help='default: 64')
-    parser.add_argument('--workers', type=int, default=0, help='processes of the data loader (default: 0, none beside '
-                        'this one, which times reading without the transport between processes)')
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=0,
+        help='processes of the data loader (default: 0, none beside '
+        'this one, which times reading without the transport between processes)',
+    )
     parser.add_argument('--passes', type=int, default=3, help='timed passes over each layout (default: 3)')
     parser.add_argument('--cold', action='store_true', help='drop the files from the cache before each pass (Linux)')
-    parser.add_argument('--tmp', help="parent of the temporary folder (default: the system's); it needs 2 x items x "
-                        'cells x dims x 2 bytes, by default 4 GB')
+    parser.add_argument(
+        '--tmp',
+        help="parent of the temporary folder (default: the system's); it needs 2 x items x "
+        'cells x dims x 2 bytes, by default 4 GB',
+    )
     parser.add_argument('--json', action='store_true', help='print one JSON object')
     return parser.parse_args()
 
@@ -61,16 +69,21 @@ def image_names(count: int) -> list[str]:
 def generate(folder: Path, args: argparse.Namespace) -> dict[str, dict]:
     """Write both layouts; returns the configs of their readers."""
     from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures
+
     size, names = args.cells * args.dims, image_names(args.items)
     # Image i gets the window of this noise that begins at i, so that all differ and none is slow to make.
     noise = np.random.default_rng(0).standard_normal(size + args.items).astype(np.float16)
-    readers = dict(files=dict(type='HDF5Reader', root=str(folder / 'files')),
-                   packed=dict(type='PackedHDF5Reader', file=str(folder / 'packed.h5')))
-    with closing(FeatureFolder(readers['files']['root'], {})) as files, closing(PackedFeatures(
-            readers['packed']['file'], names, (args.cells, args.dims), {})) as packed:
+    readers = dict(
+        files=dict(type='HDF5Reader', root=str(folder / 'files')),
+        packed=dict(type='PackedHDF5Reader', file=str(folder / 'packed.h5')),
+    )
+    with (
+        closing(FeatureFolder(readers['files']['root'], {})) as files,
+        closing(PackedFeatures(readers['packed']['file'], names, (args.cells, args.dims), {})) as packed,
+    ):
         for start in track(range(0, args.items, 64), description='writing', disable=args.json):
             rows = range(start, min(start + 64, args.items))
-            block = np.stack([noise[row:row + size].reshape(args.cells, args.dims) for row in rows])
+            block = np.stack([noise[row : row + size].reshape(args.cells, args.dims) for row in rows])
             for writer in (files, packed):
                 writer.write([names[row] for row in rows], block)
     return readers
@@ -84,8 +97,10 @@ def build_loader(reader: dict, args: argparse.Namespace) -> DataLoader:
             num_workers=args.workers,
             sampler=dict(type='DefaultSampler', shuffle=True),
             collate_fn=dict(type='default_collate'),
-            dataset=NamesOnly(args.items, pipeline=[dict(type='LoadFeatures', reader=reader)])),
-        seed=0)
+            dataset=NamesOnly(args.items, pipeline=[dict(type='LoadFeatures', reader=reader)]),
+        ),
+        seed=0,
+    )
 
 
 def drop_from_cache(folder: Path) -> None:
@@ -103,8 +118,10 @@ def seconds_of_a_pass(loader: DataLoader) -> float:
 
 
 def same_tensors(one: DataLoader, other: DataLoader) -> bool:
-    return all(first['name'] == second['name'] and torch.equal(first['features'], second['features'])
-               for first, second in zip(one, other, strict=True))
+    return all(
+        first['name'] == second['name'] and torch.equal(first['features'], second['features'])
+        for first, second in zip(one, other, strict=True)
+    )
 
 
 def measure(args: argparse.Namespace) -> dict:
@@ -119,8 +136,16 @@ def measure(args: argparse.Namespace) -> dict:
                     drop_from_cache(Path(folder))
                 seconds[layout].append(seconds_of_a_pass(loader))
     speed = {layout: args.items / median(times) for layout, times in seconds.items()}
-    return dict(items=args.items, shape=(args.cells, args.dims), workers=args.workers, cold=args.cold,
-                same_tensors=same, seconds=seconds, items_per_second=speed, ratio=speed['packed'] / speed['files'])
+    return dict(
+        items=args.items,
+        shape=(args.cells, args.dims),
+        workers=args.workers,
+        cold=args.cold,
+        same_tensors=same,
+        seconds=seconds,
+        items_per_second=speed,
+        ratio=speed['packed'] / speed['files'],
+    )
 
 
 def main() -> int:
@@ -131,8 +156,10 @@ def main() -> int:
         print(json.dumps(result))
         return 0 if result['same_tensors'] else 1
     size = args.items * args.cells * args.dims * 2 / 1e9
-    print(f'{args.items:,} images of ({args.cells}, {args.dims}) float16, {size:.2f} GB; batches of {args.batch_size}, '
-          f'{args.workers} workers, {"cold" if args.cold else "warm"} cache, {args.passes} passes each')
+    print(
+        f'{args.items:,} images of ({args.cells}, {args.dims}) float16, {size:.2f} GB; batches of {args.batch_size}, '
+        f'{args.workers} workers, {"cold" if args.cold else "warm"} cache, {args.passes} passes each'
+    )
     for layout, speed in result['items_per_second'].items():
         times = ', '.join(f'{value:.2f}' for value in result['seconds'][layout])
         print(f'  {LAYOUTS[layout]:20}{speed:10,.0f} items/s   ({times} s)')

@@ -8,7 +8,6 @@ torch, and the bound is their ratio.
 
 import argparse
 import json
-from typing import List
 
 import torch
 from flop_timing import timed
@@ -33,31 +32,42 @@ def parse_args() -> argparse.Namespace:
 def build_model() -> torch.nn.Module:
     """BLIP-base's text side under a retriever; the vision tower is not run."""
     from vlpeft.registry import MODELS
+
     model = MODELS.build(
         dict(
             type='Retriever',
-            vision=dict(type='mmpretrain.VisionTransformer', arch='base', img_size=32, patch_size=16, out_type='raw',
-                        final_norm=True),
-            text=dict(type='BlipTextEncoder', vocab_size=VOCAB, dropout=0.),
+            vision=dict(
+                type='mmpretrain.VisionTransformer',
+                arch='base',
+                img_size=32,
+                patch_size=16,
+                out_type='raw',
+                final_norm=True,
+            ),
+            text=dict(type='BlipTextEncoder', vocab_size=VOCAB, dropout=0.0),
             itc_head=dict(type='ITCHead', queue_size=1),
             itm_head=dict(type='ITMHead'),
             adapter=dict(type='UniAdapter', bottleneck=128),
-            frame_aware=True))
+            frame_aware=True,
+        )
+    )
     model.eval()
     return model
 
 
 @torch.no_grad()
-def plain(model, tokens: Tensor, frames: Tensor, texts: List[Tensor], features: Tensor, batch: int) -> Tensor:
+def plain(model, tokens: Tensor, frames: Tensor, texts: list[Tensor], features: Tensor, batch: int) -> Tensor:
     """One clip's texts, pair by pair in batches, as released."""
     from vlpeft.models.backbones import CrossContext
     from vlpeft.models.tokenizer import pad
+
     logits = []
     for start in range(0, len(texts), batch):
         chosen = range(start, min(start + batch, len(texts)))
         states = tokens.expand(len(chosen), -1, -1)
-        weights = model.key_weights(features[list(chosen)], frames.expand(len(chosen), -1, -1),
-                                    tokens.shape[0] // frames.shape[0])
+        weights = model.key_weights(
+            features[list(chosen)], frames.expand(len(chosen), -1, -1), tokens.shape[0] // frames.shape[0]
+        )
         context = CrossContext(model.text.project_context(states.contiguous()), key_weights=weights)
         padded = pad([texts[i] for i in chosen], tokens.device, PADDED)
         logits.append(model.itm_head(model.match(padded, context))[:, 1])
@@ -66,19 +76,30 @@ def plain(model, tokens: Tensor, frames: Tensor, texts: List[Tensor], features: 
 
 def run_case(model, name: str, args: argparse.Namespace) -> dict:
     from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
+
     frames_count, per_frame, k = CASES[name]
     k = args.k or k
     generator = torch.Generator().manual_seed(0)
     tokens = {i: torch.randn(frames_count * per_frame, 768, generator=generator) for i in range(args.queries)}
     frames = torch.nn.functional.normalize(torch.randn(args.queries, frames_count, 256, generator=generator), dim=-1)
-    lengths = torch.randint(8, 17, (k, ), generator=generator).tolist()
-    texts = [torch.randint(1000, VOCAB - 2, (length, ), generator=generator) for length in lengths]
+    lengths = torch.randint(8, 17, (k,), generator=generator).tolist()
+    texts = [torch.randint(1000, VOCAB - 2, (length,), generator=generator) for length in lengths]
     features = torch.nn.functional.normalize(torch.randn(k, 256, generator=generator), dim=-1)
     pairs = {clip: list(range(k)) for clip in tokens}
-    ours = timed(lambda: torch.stack(list(score_pairs(
-        model, ClipBank(tokens, frames), TextBank(texts, features), pairs, 1, 64, torch.device('cpu')).values())))
-    naive = timed(lambda: torch.stack([
-        plain(model, tokens[clip], frames[clip], texts, features, args.naive_batch) for clip in tokens]))
+    ours = timed(
+        lambda: torch.stack(
+            list(
+                score_pairs(
+                    model, ClipBank(tokens, frames), TextBank(texts, features), pairs, 1, 64, torch.device('cpu')
+                ).values()
+            )
+        )
+    )
+    naive = timed(
+        lambda: torch.stack(
+            [plain(model, tokens[clip], frames[clip], texts, features, args.naive_batch) for clip in tokens]
+        )
+    )
     count = args.queries * k
     return dict(
         case=f'{frames_count}x{per_frame} tokens, k={k}',
@@ -87,7 +108,8 @@ def run_case(model, name: str, args: argparse.Namespace) -> dict:
         pairs_per_second=dict(ours=count / ours['seconds'], plain=count / naive['seconds']),
         speedup=naive['seconds'] / ours['seconds'],
         gflops_per_pair=dict(ours=ours['flops'] / count / 1e9, plain=naive['flops'] / count / 1e9),
-        flop_bound=naive['flops'] / ours['flops'])
+        flop_bound=naive['flops'] / ours['flops'],
+    )
 
 
 def main() -> None:
@@ -102,10 +124,13 @@ def main() -> None:
             continue
         speed, flops = row['pairs_per_second'], row['gflops_per_pair']
         print(f'{row["case"]}, {row["pairs"]} pairs, {args.threads} threads')
-        print(f'  pairs/s     ours {speed["ours"]:8.1f}   plain loop {speed["plain"]:8.1f}   ratio '
-              f'{row["speedup"]:.1f}')
-        print(f'  GFLOP/pair  ours {flops["ours"]:8.2f}   plain loop {flops["plain"]:8.2f}   bound '
-              f'{row["flop_bound"]:.1f}')
+        print(
+            f'  pairs/s     ours {speed["ours"]:8.1f}   plain loop {speed["plain"]:8.1f}   ratio {row["speedup"]:.1f}'
+        )
+        print(
+            f'  GFLOP/pair  ours {flops["ours"]:8.2f}   plain loop {flops["plain"]:8.2f}   bound '
+            f'{row["flop_bound"]:.1f}'
+        )
         print(f'  largest difference of a score: {row["largest_difference"]:.1e}')
 
 

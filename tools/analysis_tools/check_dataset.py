@@ -27,16 +27,26 @@ examples:
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_config_arguments(parser)
-    parser.add_argument('--out', metavar='DIR', help='folder of report.html, report.json and progress.jsonl; default: '
-                        'dataset_check in the work folder of the config')
+    parser.add_argument(
+        '--out',
+        metavar='DIR',
+        help='folder of report.html, report.json and progress.jsonl; default: '
+        'dataset_check in the work folder of the config',
+    )
     parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS, help='loaders (default: all)')
     parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes (default: one for each core)')
-    parser.add_argument('--fast', action='store_true',
-                        help='look only at existence, size and first bytes of the files')
-    parser.add_argument('--ignore', nargs='+', choices=KINDS, default=[], metavar='KIND',
-                        help=f'kinds that are reported, but leave the exit code at 0: {", ".join(KINDS)}')
+    parser.add_argument('--fast', action='store_true', help='look only at existence, size and first bytes of the files')
+    parser.add_argument(
+        '--ignore',
+        nargs='+',
+        choices=KINDS,
+        default=[],
+        metavar='KIND',
+        help=f'kinds that are reported, but leave the exit code at 0: {", ".join(KINDS)}',
+    )
     args = parser.parse_args(argv)
     if args.workers < 1:
         parser.error(f'--workers must be at least 1, got {args.workers}')
@@ -87,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f'… and {len(report.findings) - 20:,} more')
     for kind, count in report.counts.items():
         print(f'{count:>9,}  {kind}: {KINDS[kind]}' + ('  (ignored)' if kind in args.ignore else ''))
-    print(f"{report.files:,} files of {len(report.sets)} sets, {report.resumed:,} read before; {out / 'report.html'}")
+    print(f'{report.files:,} files of {len(report.sets)} sets, {report.resumed:,} read before; {out / "report.html"}')
     return int(any(kind not in args.ignore for kind in report.counts))
 
 

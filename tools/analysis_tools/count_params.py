@@ -13,8 +13,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file, such as configs/uniadapter/blip_msrvtt.py')
     parser.add_argument('--json', action='store_true', help='print one JSON object instead of a table')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-        help='override config entries, such as model.adapter.bottleneck=512')
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override config entries, such as model.adapter.bottleneck=512',
+    )
     return parser.parse_args()
 
 
@@ -23,6 +28,7 @@ def count(config: str, options: dict) -> dict:
     from vlpeft.engine.config_file import read_config
     from vlpeft.models import count_parameters
     from vlpeft.registry import MODELS
+
     cfg = read_config(config)
     cfg.merge_from_dict(options)
     cfg.model.base_checkpoint = None
@@ -34,6 +40,7 @@ def count(config: str, options: dict) -> dict:
 def show(counts: dict) -> None:
     from rich.console import Console
     from rich.table import Table
+
     table = Table('role', 'total', 'trainable', title='parameters')
     for role, total in counts['by_role'].items():
         table.add_row(role, f'{total:,}', f'{counts["trainable_by_role"].get(role, 0):,}')

@@ -15,16 +15,27 @@ examples:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file')
     parser.add_argument('--gpus', type=int, default=1, help='devices, one process each (default: 1)')
-    parser.add_argument('--tokens', type=int, default=64, help='tokens per sample through each tower that passes '
-                        'gradients on; for a language model prompt, slot and text (default: 64)')
+    parser.add_argument(
+        '--tokens',
+        type=int,
+        default=64,
+        help='tokens per sample through each tower that passes '
+        'gradients on; for a language model prompt, slot and text (default: 64)',
+    )
     parser.add_argument('--amp', action='store_true', help='as train.py --amp')
     parser.add_argument('--json', action='store_true', help='print bytes per device as one JSON object')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-        help='override config entries, such as train_dataloader.batch_size=8 model.lm_dtype=bfloat16')
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override config entries, such as train_dataloader.batch_size=8 model.lm_dtype=bfloat16',
+    )
     return parser.parse_args()
 
 
@@ -32,6 +43,7 @@ def main() -> None:
     args = parse_args()
     from vlpeft.engine.config_file import read_config
     from vlpeft.engine.memory import RunLayout, build_on_meta, estimate, table
+
     cfg = read_config(args.config)
     cfg.merge_from_dict(args.cfg_options)
     if args.amp:

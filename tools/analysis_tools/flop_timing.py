@@ -1,12 +1,11 @@
 """What the benchmarks share: seconds and FLOPs of one pass."""
 
 import time
-from typing import Dict
 
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def timed(function) -> Dict[str, object]:
+def timed(function) -> dict[str, object]:
     """Result, seconds and FLOPs of one pass."""
     with FlopCounterMode(display=False) as counter:
         start = time.perf_counter()

@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import List, Optional
 
 import torch
 
@@ -20,22 +19,26 @@ example:
       work_dirs/uniadapter/blip_msrvtt/bad_steps/iter_37_batch_rank0.pth"""
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_config_arguments(parser)
     parser.add_argument('checkpoint', type=existing_checkpoint, help='weights: bad_steps/iter_N.pth, or any checkpoint')
     parser.add_argument('batch', type=Path, help='bad_steps/iter_N_batch_rankR.pth')
-    parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu',
-                        help='where to compute (default: cuda if there is one, else cpu)')
+    parser.add_argument(
+        '--device',
+        default='cuda' if torch.cuda.is_available() else 'cpu',
+        help='where to compute (default: cuda if there is one, else cpu)',
+    )
     args = parser.parse_args(argv)
     if not args.batch.is_file():
         parser.error(f'batch {args.batch} does not exist')
     return args
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Replays; returns the exit code."""
     args = parse_args(argv)
     from vlpeft.apis.build import build_model
@@ -51,8 +54,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     print(f'iteration {batch.iteration}, process {batch.rank} of {batch.world_size}: {batch.reason}')
     print('samples: ' + '; '.join(batch.samples))
     found = first_nonfinite(model, batch)
-    print(f'first number that is not finite {found}' if found else
-          'all numbers are finite, losses and gradients too: the cause is not in this batch with these weights')
+    print(
+        f'first number that is not finite {found}'
+        if found
+        else 'all numbers are finite, losses and gradients too: the cause is not in this batch with these weights'
+    )
     return int(found is not None)
 
 

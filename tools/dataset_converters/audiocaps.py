@@ -26,8 +26,9 @@ with all its captions each, for AudioCaps; paths are relative to the folder of t
 
 
 def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'audios',
-                      'audiocaps.py data/audiocaps data/audiocaps/annotation')
+    args = parse_args(
+        __doc__, SOURCES, list(SIZES), list(SIZES), 'audios', 'audiocaps.py data/audiocaps data/audiocaps/annotation'
+    )
 
     def load(split: str) -> list[dict]:
         there = _stems(args.media / split)
@@ -50,7 +51,7 @@ def _stems(folder: Path) -> dict[str, str]:
 def _file(row: dict, there: dict[str, str]) -> str:
     """File of a clip under any of its names; that of YouTube as WAV if it is not there."""
     stems = (name.format_map(row) for name in NAMES)
-    return next((there[stem] for stem in stems if stem in there), f"{row['youtube_id']}.wav")
+    return next((there[stem] for stem in stems if stem in there), f'{row["youtube_id"]}.wav')
 
 
 if __name__ == '__main__':

@@ -17,8 +17,9 @@ JSONLRetrieval; paths are relative to the folder that holds train2014/ and val20
 
 def main() -> int:
     args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'coco.py data/coco data/coco')
-    return convert(args, SIZES, lambda split: load_images(
-        args.src, 'dataset_coco.json', f'coco_karpathy_{split}.json', split))
+    return convert(
+        args, SIZES, lambda split: load_images(args.src, 'dataset_coco.json', f'coco_karpathy_{split}.json', split)
+    )
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@ Exit code: 0 all splits written; 1 a split could not be converted.
 
 class Size(NamedTuple):
     """What a split must hold; ``clips`` or ``texts`` (captions or questions) are None where releases differ."""
+
     clips: int | None
     texts: int | None = None
 
@@ -31,8 +32,9 @@ class Size(NamedTuple):
         return ' with '.join(f'{count:,} {name}' for count, name in counts if count is not None)
 
 
-def parse_args(description: str, sources: str, splits: Sequence[str], default: Sequence[str], media: str,
-               example: str) -> argparse.Namespace:
+def parse_args(
+    description: str, sources: str, splits: Sequence[str], default: Sequence[str], media: str, example: str
+) -> argparse.Namespace:
     """Command line of a converter: SRC, DST, ``--splits`` and ``--media``.
 
     Args:
@@ -44,16 +46,27 @@ def parse_args(description: str, sources: str, splits: Sequence[str], default: S
         example (str): Arguments of an example.
     """
     parser = argparse.ArgumentParser(
-        description=description, epilog=f'{sources}{EPILOG}\nExample: python tools/dataset_converters/{example}',
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=description,
+        epilog=f'{sources}{EPILOG}\nExample: python tools/dataset_converters/{example}',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('src', type=Path, metavar='SRC', help='folder of the annotation files')
     parser.add_argument('dst', type=Path, metavar='DST', help='folder for the converted files (made if absent)')
     parser.add_argument(
-        '--splits', nargs='+', choices=list(splits), default=list(default), metavar='SPLIT',
-        help=f"splits to convert: {', '.join(splits)} (default: {' '.join(default)})")
+        '--splits',
+        nargs='+',
+        choices=list(splits),
+        default=list(default),
+        metavar='SPLIT',
+        help=f'splits to convert: {", ".join(splits)} (default: {" ".join(default)})',
+    )
     parser.add_argument(
-        '--media', '--videos', type=Path, metavar='DIR',
-        help=f"folder of the videos or images to check (default: {'SRC' if media == '.' else f'SRC/{media}'})")
+        '--media',
+        '--videos',
+        type=Path,
+        metavar='DIR',
+        help=f'folder of the videos or images to check (default: {"SRC" if media == "." else f"SRC/{media}"})',
+    )
     args = parser.parse_args()
     args.media = args.media or args.src / media
     return args
@@ -64,9 +77,15 @@ def own_file(line: dict) -> str:
     return line['video'] if 'video' in line else line['image']
 
 
-def convert(args: argparse.Namespace, sizes: Mapping[str, Size], load: Callable[[str], list[dict]],
-            file_of: Callable[[dict], str | Sequence[str]] = own_file, noun: str = 'captions', name: str = '{}.jsonl',
-            strict: bool = True) -> int:
+def convert(
+    args: argparse.Namespace,
+    sizes: Mapping[str, Size],
+    load: Callable[[str], list[dict]],
+    file_of: Callable[[dict], str | Sequence[str]] = own_file,
+    noun: str = 'captions',
+    name: str = '{}.jsonl',
+    strict: bool = True,
+) -> int:
     """Convert the splits of the command line and report on each.
 
     Args:
@@ -145,8 +164,12 @@ def _report_media(folder: Path, files: list[str]) -> None:
         print(f'media: no folder {folder} (put the files there, such as {files[0]}, or name it with --media)')
         return
     folders = {os.path.dirname(file) for file in files}
-    there = {os.path.join(below, name) for below in folders if (folder / below).is_dir()
-             for name in os.listdir(folder / below)}
+    there = {
+        os.path.join(below, name)
+        for below in folders
+        if (folder / below).is_dir()
+        for name in os.listdir(folder / below)
+    }
     missing = [file for file in files if file not in there]
     print(f'media: {len(files) - len(missing):,} of {len(files):,} in {folder}')
     for file in missing[:10]:

@@ -42,17 +42,29 @@ Example: python tools/dataset_converters/extract_features.py data/coco/train2014
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', type=Path, nargs='+', metavar='SRC', help='folders of images')
     parser.add_argument('dst', type=Path, metavar='DST', help='folder or file to write')
     parser.add_argument('--config', required=True, help='config with model and data_preprocessor')
     parser.add_argument('--checkpoint', required=True, help='weights of the backbone: a path or URL')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='override config entries, such as model.backbone.out_type=raw')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override config entries, such as model.backbone.out_type=raw',
+    )
     parser.add_argument('--layout', choices=['files', 'packed'], default='packed', help='default: packed')
     parser.add_argument('--size', type=int, default=224, help='side of the resized images in pixels (default: 224)')
-    parser.add_argument('--pool', type=int, metavar='SIDE', help='max-pool the grid to SIDE x SIDE cells (7 to 6 as '
-                        'the model otherwise does in every step); default: as the backbone gives it')
+    parser.add_argument(
+        '--pool',
+        type=int,
+        metavar='SIDE',
+        help='max-pool the grid to SIDE x SIDE cells (7 to 6 as '
+        'the model otherwise does in every step); default: as the backbone gives it',
+    )
     parser.add_argument('--batch-size', type=int, default=64, help='images per pass (default: 64)')
     parser.add_argument('--workers', type=int, default=4, help='processes that read images (default: 4)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s')
@@ -94,7 +106,7 @@ def find_images(folders: Sequence[Path]) -> dict[str, Path]:
                 raise ValueError(f'{found[path.stem]} and {path} have the same stem, which names their features')
             found[path.stem] = path
     if not found:
-        raise ValueError(f"no image ({', '.join(SUFFIXES)}) in {', '.join(map(str, folders))}")
+        raise ValueError(f'no image ({", ".join(SUFFIXES)}) in {", ".join(map(str, folders))}')
     return found
 
 
@@ -109,8 +121,10 @@ def read_config(path: str, options: dict) -> tuple[dict, dict]:
     norm = config.get('data_preprocessor', {})
     missing = [key for key in ('mean', 'std') if key not in norm]
     if 'model' not in config or missing:
-        raise ValueError(f"{path}: expected model=dict(type=…) and data_preprocessor=dict(mean=…, std=…); there are "
-                         f"{', '.join(config) or 'no keys'}")
+        raise ValueError(
+            f'{path}: expected model=dict(type=…) and data_preprocessor=dict(mean=…, std=…); there are '
+            f'{", ".join(config) or "no keys"}'
+        )
     backbone = config.model.get('backbone', config.model)
     return backbone.to_dict(), dict(mean=list(norm['mean']), std=list(norm['std']))
 
@@ -126,8 +140,10 @@ def extract(tower: GridTower, normalise: ClipDataPreprocessor, loader: DataLoade
             if good:
                 cells = tower(normalise(dict(inputs=torch.stack(list(good.values()))))['inputs']).half()
                 if not torch.isfinite(cells).all():
-                    raise ValueError(f'features of {", ".join(good)} overflow float16; use a backbone with a norm at '
-                                     'its end (final_norm=True)')
+                    raise ValueError(
+                        f'features of {", ".join(good)} overflow float16; use a backbone with a norm at '
+                        'its end (final_norm=True)'
+                    )
                 writer.write(list(good), cells.cpu().numpy())
             progress.advance(task, len(batch))
     return failures
@@ -148,11 +164,19 @@ def run(args: argparse.Namespace) -> int:
         writer = PackedFeatures(args.dst, list(paths), tuple(shape), made_by)
     with closing(writer):
         todo = writer.missing(paths)
-        loader = DataLoader(Images({name: paths[name] for name in todo}, args.size), args.batch_size,
-                            num_workers=args.workers, collate_fn=list)
+        loader = DataLoader(
+            Images({name: paths[name] for name in todo}, args.size),
+            args.batch_size,
+            num_workers=args.workers,
+            collate_fn=list,
+        )
         failures = extract(tower, normalise, loader, writer)
-    return report(len(todo) - len(failures), len(paths) - len(todo), args.dst,
-                  {str(paths[name]): reason for name, reason in failures.items()})
+    return report(
+        len(todo) - len(failures),
+        len(paths) - len(todo),
+        args.dst,
+        {str(paths[name]): reason for name, reason in failures.items()},
+    )
 
 
 def main() -> int:

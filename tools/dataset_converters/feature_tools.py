@@ -10,8 +10,14 @@ SHOWN = 10
 
 def progress_bar() -> Progress:
     """A bar with count, elapsed time and ETA."""
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                    TextColumn('ETA'), TimeRemainingColumn())
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('ETA'),
+        TimeRemainingColumn(),
+    )
 
 
 def report(stored: int, before: int, where: object, failures: Mapping[str, str]) -> int:

@@ -17,8 +17,9 @@ JSONLRetrieval; paths are relative to the folder that holds flickr30k-images/.
 
 def main() -> int:
     args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'flickr30k.py data/flickr30k data/flickr30k')
-    return convert(args, SIZES, lambda split: load_images(
-        args.src, 'dataset_flickr30k.json', f'flickr30k_{split}.json', split))
+    return convert(
+        args, SIZES, lambda split: load_images(args.src, 'dataset_flickr30k.json', f'flickr30k_{split}.json', split)
+    )
 
 
 if __name__ == '__main__':

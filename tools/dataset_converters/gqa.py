@@ -8,8 +8,7 @@ from vlpeft.datasets.annotations import AnnotationError, read_json
 from vlpeft.datasets.records import field
 
 FILES = dict(train='train_balanced', valid='val_balanced', testdev='testdev_balanced', submit='submission_all')
-SIZES = dict(
-    train=Size(None, 943000), valid=Size(None, 132062), testdev=Size(None, 12578), submit=Size(None))
+SIZES = dict(train=Size(None, 943000), valid=Size(None, 132062), testdev=Size(None, 12578), submit=Size(None))
 SOURCES = """
 SRC holds {train_balanced,val_balanced,testdev_balanced,submission_all}_questions.json of questions1.2.
 
@@ -20,8 +19,14 @@ than the known ones are reported. The images, {img_id}.jpg, lie in one folder (-
 
 
 def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(FILES), ['train', 'valid', 'testdev'], 'images',
-                      'gqa.py downloads/gqa data/vlpet/GQA --media data/vlpet/GQA/images')
+    args = parse_args(
+        __doc__,
+        SOURCES,
+        list(FILES),
+        ['train', 'valid', 'testdev'],
+        'images',
+        'gqa.py downloads/gqa data/vlpet/GQA --media data/vlpet/GQA/images',
+    )
 
     def load(split: str) -> list[dict]:
         path = str(args.src / f'{FILES[split]}_questions.json')
@@ -30,14 +35,15 @@ def main() -> int:
             raise AnnotationError(f'{path}: expected an object {{question id: {{"imageId", "question", "answer"}}}}')
         return [_line(f"{path}: question '{number}'", number, record, split) for number, record in content.items()]
 
-    return convert(args, SIZES, load, lambda line: f"{line['img_id']}.jpg", 'questions', '{}.json', strict=False)
+    return convert(args, SIZES, load, lambda line: f'{line["img_id"]}.jpg', 'questions', '{}.json', strict=False)
 
 
 def _line(where: str, number: str, record: object, split: str) -> dict:
     if not isinstance(record, dict):
         raise AnnotationError(f'{where}: expected an object {{…}}, got {type(record).__name__}')
-    line = dict(img_id=field(where, record, 'imageId', str), question_id=number,
-                sent=field(where, record, 'question', str))
+    line = dict(
+        img_id=field(where, record, 'imageId', str), question_id=number, sent=field(where, record, 'question', str)
+    )
     return line if split == 'submit' else dict(line, label={field(where, record, 'answer', str): 1.0})
 
 

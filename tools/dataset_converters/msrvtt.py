@@ -18,15 +18,21 @@ DST/{split}.jsonl gets one {"clip_name": "video7020", "caption": "..."} a line, 
 
 
 def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SPLITS), ['train_9k', 'test_1ka'], 'videos',
-                      'msrvtt.py data/msrvtt data/msrvtt --splits train_9k test_1ka')
+    args = parse_args(
+        __doc__,
+        SOURCES,
+        list(SPLITS),
+        ['train_9k', 'test_1ka'],
+        'videos',
+        'msrvtt.py data/msrvtt data/msrvtt --splits train_9k test_1ka',
+    )
 
     def load(split: str) -> list[dict]:
         pairs = read_split(str(args.src / 'MSRVTT_data.json'), split)
         return [dict(clip_name=name, caption=caption) for _, name, caption in pairs]
 
     sizes = {split: Size(clips, captions) for split, (_, clips, captions) in SPLITS.items()}
-    return convert(args, sizes, load, lambda line: f"{line['clip_name']}.mp4")
+    return convert(args, sizes, load, lambda line: f'{line["clip_name"]}.mp4')
 
 
 if __name__ == '__main__':

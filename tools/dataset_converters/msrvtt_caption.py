@@ -18,8 +18,14 @@ for VideoCaption: the official 6,513, 497 and 2,990 videos; train7k, which eP-AL
 
 
 def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(NAMES), ['train', 'val', 'test'], 'videos',
-                      'msrvtt_caption.py data/msrvtt data/msrvtt/annotation --media data/msrvtt/videos/all')
+    args = parse_args(
+        __doc__,
+        SOURCES,
+        list(NAMES),
+        ['train', 'val', 'test'],
+        'videos',
+        'msrvtt_caption.py data/msrvtt data/msrvtt/annotation --media data/msrvtt/videos/all',
+    )
     files = VideoFolder(str(args.media))
 
     def load(split: str) -> list[dict]:

@@ -22,16 +22,23 @@ train/34/train-10171-0-img0.png, dev/dev-850-0-img0.png and test1/test1-0-0-img0
 
 
 def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(FILES), list(FILES), 'images',
-                      'nlvr2.py downloads/nlvr/nlvr2/data data/vlpet/nlvr --media data/vlpet/nlvr/images')
+    args = parse_args(
+        __doc__,
+        SOURCES,
+        list(FILES),
+        list(FILES),
+        'images',
+        'nlvr2.py downloads/nlvr/nlvr2/data data/vlpet/nlvr --media data/vlpet/nlvr/images',
+    )
     if args.src.resolve() == args.dst.resolve():
         print(f'{args.src}: SRC and DST must differ, because {FILES["train"]} has the same name in both')
         return 1
 
     def load(split: str) -> list[dict]:
         records = read_jsonl(str(args.src / FILES[split]))
-        return [dict(_line(where, record), uid=f'nlvr2_{split}_{number}')
-                for number, (where, record) in enumerate(records)]
+        return [
+            dict(_line(where, record), uid=f'nlvr2_{split}_{number}') for number, (where, record) in enumerate(records)
+        ]
 
     return convert(args, SIZES, load, images, 'statements', '{}.json', strict=False)
 
@@ -42,8 +49,13 @@ def _line(where: str, record: dict) -> dict:
     label = str(record.get('label')).lower()
     if label not in LABELS:
         raise AnnotationError(f"{where}: 'label' must be True or False, got {record.get('label')!r}")
-    line = dict(identifier=identifier, img0=f'{pair}-img0', img1=f'{pair}-img1',
-                sent=field(where, record, 'sentence', str), label=LABELS[label])
+    line = dict(
+        identifier=identifier,
+        img0=f'{pair}-img0',
+        img1=f'{pair}-img1',
+        sent=field(where, record, 'sentence', str),
+        label=LABELS[label],
+    )
     return dict(line, directory=str(record['directory'])) if 'directory' in record else line
 
 

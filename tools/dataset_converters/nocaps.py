@@ -9,8 +9,12 @@ from vlpeft.datasets.annotations import AnnotationError
 from vlpeft.datasets.coco_caption import read_coco_captions
 from vlpeft.datasets.records import field
 
-SIZES = {'val': Size(4500, 45000), 'in-domain': Size(648, 6480), 'near-domain': Size(2938, 29380),
-         'out-domain': Size(914, 9140)}
+SIZES = {
+    'val': Size(4500, 45000),
+    'in-domain': Size(648, 6480),
+    'near-domain': Size(2938, 29380),
+    'out-domain': Size(914, 9140),
+}
 FILE = 'nocaps_val_4500_captions.json'
 SOURCES = f"""
 SRC holds {FILE}, and the images in val/.
@@ -29,9 +33,16 @@ def main() -> int:
     def images() -> list[tuple[str, dict, list[str]]]:
         return list(read_coco_captions(str(args.src / FILE)))
 
-    return convert(args, SIZES, lambda split: [
-        _line(where, image, captions) for where, image, captions in images()
-        if split in ('val', field(where, image, 'domain', str))], strict=False)
+    return convert(
+        args,
+        SIZES,
+        lambda split: [
+            _line(where, image, captions)
+            for where, image, captions in images()
+            if split in ('val', field(where, image, 'domain', str))
+        ],
+        strict=False,
+    )
 
 
 def _line(where: str, image: dict, captions: list[str]) -> dict:

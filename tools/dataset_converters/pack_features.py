@@ -25,7 +25,8 @@ Example: python tools/dataset_converters/pack_features.py data/COCO/clip_feature
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', type=Path, metavar='SRC', help='folder to pack, or packed file to unpack')
     parser.add_argument('dst', type=Path, metavar='DST', help='file to write, or folder')
     parser.add_argument('--no-verify', action='store_true', help='do not read everything back')
@@ -39,7 +40,7 @@ def copy(reader: FeatureReader, names: Sequence[str], writer) -> dict[str, str]:
         task = progress.add_task('copying', total=len(names))
         for start in range(0, len(names), BATCH):
             batch = {}
-            for name in names[start:start + BATCH]:
+            for name in names[start : start + BATCH]:
                 try:
                     batch[name] = reader.read(name)
                 except ClipError as error:

@@ -29,6 +29,7 @@ Example: python tools/dataset_converters/value.py data/vlpet/video --tasks tvqa 
 
 class Task(NamedTuple):
     """``folder`` of subtitles and features, known number of records by split file, ``choices`` of a question."""
+
     folder: str
     splits: dict[str, int | None]
     choices: int | None = None
@@ -38,15 +39,23 @@ TASKS = dict(
     tvqa=Task('tv', dict(train=122039, val=15253, test_release=15253), 5),
     how2qa=Task('how2', dict(train_release=34187, val_release=3115, test_public_release=3095), 4),
     tvc=Task('tv', dict(train_release=86603, val_release=10895, test_release=None)),
-    yc2c=Task('yc2', dict(train_release=None, val_release=None, test_release=None)))
+    yc2c=Task('yc2', dict(train_release=None, val_release=None, test_release=None)),
+)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', type=Path, metavar='SRC', help='folder that holds ann/ and vis_features/')
-    parser.add_argument('--tasks', nargs='+', choices=list(TASKS), default=list(TASKS), metavar='TASK',
-                        help=f"tasks to check: {', '.join(TASKS)} (default: all)")
+    parser.add_argument(
+        '--tasks',
+        nargs='+',
+        choices=list(TASKS),
+        default=list(TASKS),
+        metavar='TASK',
+        help=f'tasks to check: {", ".join(TASKS)} (default: all)',
+    )
     args = parser.parse_args()
     return int(sum(_check(args.src, name, TASKS[name]) for name in args.tasks) > 0)
 
@@ -86,7 +95,7 @@ def _video(where: str, record: dict, choices: int | None) -> str:
 
 def _report(what: str, videos: list[str], there) -> None:
     missing = [video for video in videos if video not in there]
-    shown = f", missing: {', '.join(missing[:3])}{', …' if len(missing) > 3 else ''}" if missing else ''
+    shown = f', missing: {", ".join(missing[:3])}{", …" if len(missing) > 3 else ""}' if missing else ''
     print(f'{what}: {len(videos) - len(missing):,} of {len(videos):,} videos{shown}')
 
 

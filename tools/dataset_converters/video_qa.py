@@ -27,8 +27,15 @@ def convert_video_qa(args: argparse.Namespace, sizes: Mapping[str, Size], mappin
 
     def load(split: str) -> list[dict]:
         questions = read_questions(str(args.src / f'{split}_qa.json'), mapping)
-        return [dict(video=files.find(video), question=question['question'], answer=question['gold'][0],
-                     question_id=question['question_id']) for _, video, question in questions]
+        return [
+            dict(
+                video=files.find(video),
+                question=question['question'],
+                answer=question['gold'][0],
+                question_id=question['question_id'],
+            )
+            for _, video, question in questions
+        ]
 
     code = convert(args, sizes, load, noun='questions', name='{}_qa.jsonl')
     train = args.dst / 'train_qa.jsonl'

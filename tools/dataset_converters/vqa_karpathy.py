@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _image(line: dict) -> str:
-    return f"{line['img_id'].split('_')[1]}/{line['img_id']}.jpg"
+    return f'{line["img_id"].split("_")[1]}/{line["img_id"]}.jpg'
 
 
 def split_questions(src: Path) -> dict[str, list[dict]]:
@@ -62,12 +62,13 @@ def split_questions(src: Path) -> dict[str, list[dict]]:
         for where, image, question in read_questions(str(src / f'v2_OpenEnded_mscoco_{subset}_questions.json')):
             number, name = question['question_id'], Path(image).stem
             if number not in answers:
-                raise AnnotationError(f"{where}: question {number} has no answers in {' or '.join(files)}")
+                raise AnnotationError(f'{where}: question {number} has no answers in {" or ".join(files)}')
             types = dict(answers[number])
             counts = Counter(types.pop('gold'))
             label = {answer: SCORES.get(count, 1) for answer, count in counts.items() if answer in frequent}
-            lines[split_of.get(name, 'train')].append(dict(
-                img_id=name, question_id=number, sent=question['question'], label=label, **types))
+            lines[split_of.get(name, 'train')].append(
+                dict(img_id=name, question_id=number, sent=question['question'], label=label, **types)
+            )
     return lines
 
 

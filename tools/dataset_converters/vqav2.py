@@ -8,11 +8,15 @@ from vlpeft.datasets.vqav2 import read_annotations, read_questions
 
 SUBSETS = {'train': 'train2014', 'val': 'val2014', 'test': 'test2015', 'test-dev': 'test-dev2015'}
 SIZES = {
-    'train': Size(82783, 443757), 'val': Size(40504, 214354), 'test': Size(81434, 447793),
-    'test-dev': Size(36807, 107394)}
+    'train': Size(82783, 443757),
+    'val': Size(40504, 214354),
+    'test': Size(81434, 447793),
+    'test-dev': Size(36807, 107394),
+}
 BLIP_ONLY = {
     'vg_qa.json': "Visual Genome's questions, part of the released training recipe",
-    'answer_list.json': 'the 3,128 answers to choose from; without it set answer_file=None and answers_from'}
+    'answer_list.json': 'the 3,128 answers to choose from; without it set answer_file=None and answers_from',
+}
 SOURCES = """
 SRC holds v2_OpenEnded_mscoco_{train2014,val2014,test2015,test-dev2015}_questions.json and, for train and val,
 v2_mscoco_{train2014,val2014}_annotations.json; and the images in train2014/, val2014/ and test2015/.
@@ -33,7 +37,8 @@ def main() -> int:
             known = read_annotations([str(args.src / f'v2_mscoco_{SUBSETS[split]}_annotations.json')])
         lines = []
         for _, image, question in read_questions(
-                str(args.src / f'v2_OpenEnded_mscoco_{SUBSETS[split]}_questions.json')):
+            str(args.src / f'v2_OpenEnded_mscoco_{SUBSETS[split]}_questions.json')
+        ):
             found = dict(known.get(question['question_id'], {}))
             answer = dict(answer=found.pop('gold')) if found else {}
             lines.append(dict(question, **answer, image=image, dataset='vqa', **found))
@@ -42,7 +47,7 @@ def main() -> int:
     code = convert(args, SIZES, load, noun='questions', name='vqa_{}.json')
     for name, meaning in BLIP_ONLY.items():
         there = (args.dst / name).is_file()
-        print(f"{name}: {'there' if there else f'missing in {args.dst} ({meaning})'}")
+        print(f'{name}: {"there" if there else f"missing in {args.dst} ({meaning})"}')
     return code
 
 

@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from rich.console import Console
@@ -17,25 +16,39 @@ EPILOG = """examples:
       data/quickstart/clips/videos 'a red circle moves horizontally' --index work_dirs/quickstart/clips.safetensors
   python tools/demo/search.py heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
 FRAMES = 8
-Results = Dict[str, List[Tuple[str, float]]]
+Results = dict[str, list[tuple[str, float]]]
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('config', help='config file of a retrieval model, or its name in the zoo')
-    parser.add_argument('checkpoint', help='checkpoint file or URL; "zoo" takes the published one, "none" loads '
-                        'nothing on top of the base')
+    parser.add_argument(
+        'checkpoint',
+        help='checkpoint file or URL; "zoo" takes the published one, "none" loads nothing on top of the base',
+    )
     parser.add_argument('folder', help='videos and images, those in folders below included')
     parser.add_argument('query', nargs='+', help='what to look for; quote each query')
-    parser.add_argument('--index', metavar='FILE.safetensors', help='keep the encoded files here: the next search '
-                        'encodes only new and changed ones')
+    parser.add_argument(
+        '--index',
+        metavar='FILE.safetensors',
+        help='keep the encoded files here: the next search encodes only new and changed ones',
+    )
     parser.add_argument('--top', type=int, default=5, metavar='K', help='results of each query (default: 5)')
-    parser.add_argument('--rerank', type=int, default=32, metavar='N', help='candidates that are matched with the '
-                        'query; 0 orders by features alone, which is fast (default: 32)')
-    parser.add_argument('--keep-tokens', action='store_true', help='keep what matching needs in the index, which makes '
-                        'searches fast and the index large')
+    parser.add_argument(
+        '--rerank',
+        type=int,
+        default=32,
+        metavar='N',
+        help='candidates that are matched with the query; 0 orders by features alone, which is fast (default: 32)',
+    )
+    parser.add_argument(
+        '--keep-tokens',
+        action='store_true',
+        help='keep what matching needs in the index, which makes searches fast and the index large',
+    )
     parser.add_argument('--html', metavar='FILE.html', help='also write a page that plays the first five results')
     parser.add_argument('--device', help='default: the GPU if there is one')
     return parser.parse_args(argv)
@@ -53,6 +66,7 @@ def show(results: Results, console: Console) -> None:
 def write_page(path: str, results: Results) -> None:
     """A gallery of the results."""
     from vlpeft.visualization import TextQuery, write_gallery
+
     names = {clip: os.path.relpath(clip) for found in results.values() for clip, _ in found}
     queries = [TextQuery(query, None, None, found) for query, found in results.items()]
     write_gallery(path, 'What the model finds', queries, [], load_frames, names)
@@ -62,16 +76,18 @@ def load_frames(path: str) -> np.ndarray:
     """Eight frames at even distances; an image twice, because a page plays at least two."""
     from vlpeft.apis.media_files import MEDIA
     from vlpeft.datasets.readers import ImageReader, PyAVReader
+
     if MEDIA[Path(path).suffix.lower()] == 'image':
         return ImageReader().read(path, [0, 0])
     reader = PyAVReader()
     return reader.read(path, np.linspace(0, reader.probe(path).num_frames - 1, FRAMES).round().astype(int).tolist())
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Index, search, print."""
     args = parse_args(argv)
     from vlpeft import RetrievalInferencer
+
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
     try:
         finder = RetrievalInferencer(args.config, checkpoint, args.device)

@@ -6,7 +6,6 @@ import inspect
 import json
 import pkgutil
 import sys
-from typing import Dict, List, Optional
 
 from mmengine.registry import Registry
 from rich.console import Console
@@ -15,7 +14,7 @@ from rich.table import Table
 from vlpeft import registry as registries
 
 
-def import_packages(registry: Registry) -> List[str]:
+def import_packages(registry: Registry) -> list[str]:
     """Import every module of a registry's packages and say which could not be imported.
 
     MMEngine imports a package as a whole; going module by module keeps the parts that do import on the list when an
@@ -38,7 +37,7 @@ def import_packages(registry: Registry) -> List[str]:
     return problems
 
 
-def describe(registry: Registry) -> List[Dict[str, str]]:
+def describe(registry: Registry) -> list[dict[str, str]]:
     """Registered parts of one registry, sorted by name: ``name``, ``module`` and ``summary`` (first docstring line)."""
     parts = []
     for name, part in sorted(registry._module_dict.items()):
@@ -47,13 +46,17 @@ def describe(registry: Registry) -> List[Dict[str, str]]:
     return parts
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Print the table or the JSON object; 1 if a package could not be imported."""
-    by_name = {name: value for name, value in vars(registries).items()
-               if isinstance(value, Registry) and value in registries.ALL}
+    by_name = {
+        name: value
+        for name, value in vars(registries).items()
+        if isinstance(value, Registry) and value in registries.ALL
+    }
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--registry', metavar='NAME', type=str.upper, choices=by_name,
-                        help=f'only this one of {", ".join(by_name)}')
+    parser.add_argument(
+        '--registry', metavar='NAME', type=str.upper, choices=by_name, help=f'only this one of {", ".join(by_name)}'
+    )
     parser.add_argument('--json', action='store_true', help='print {registry: [{name, module, summary}]}')
     args = parser.parse_args(argv)
     selected = {args.registry: by_name[args.registry]} if args.registry else by_name

@@ -1,12 +1,11 @@
 """Print a config as the runner sees it: bases merged, overrides applied."""
 
 import argparse
-from typing import List, Optional
 
 from vlpeft.engine.launch import add_config_arguments, load_config
 
 
-def main(argv: Optional[List[str]] = None) -> None:
+def main(argv: list[str] | None = None) -> None:
     """Print the resolved config."""
     parser = argparse.ArgumentParser(description=__doc__)
     add_config_arguments(parser)

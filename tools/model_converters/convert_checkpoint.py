@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Dict, Optional, Tuple
 
 from mmengine.config import DictAction
 from torch import Tensor, nn
@@ -13,8 +12,13 @@ from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.coverage import check_load, is_base, meta_of, weight_names
 from vlpeft.checkpoint.dialects import dialect_names, get_dialect, weights_of
 from vlpeft.checkpoint.download import fetch
-from vlpeft.checkpoint.files import (SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_checkpoint,
-                                     write_safetensors)
+from vlpeft.checkpoint.files import (
+    SAFETENSORS_SUFFIX,
+    TORCH_SUFFIXES,
+    read_checkpoint,
+    write_checkpoint,
+    write_safetensors,
+)
 from vlpeft.checkpoint.identity import base_identity, check_base
 from vlpeft.checkpoint.load import fit
 from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
@@ -38,34 +42,50 @@ examples:
 
 
 def parse_args(argv=None) -> argparse.Namespace:
-    layouts = '\n'.join(f'  {name:11}  {(type(get_dialect(name)).__doc__ or "").splitlines()[0]}'
-                        for name in dialect_names())
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG.format(layouts=layouts),
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    layouts = '\n'.join(
+        f'  {name:11}  {(type(get_dialect(name)).__doc__ or "").splitlines()[0]}' for name in dialect_names()
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG.format(layouts=layouts), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     formats = sorted({*dialect_names(), SAFETENSORS})
     parser.add_argument('src', help='checkpoint to convert: a path, file:// or http(s):// URL')
-    parser.add_argument('dst', type=Path, help=f'file to write: *{SAFETENSORS_SUFFIX} for safetensors, else '
-                        + ', '.join(f'*{suffix}' for suffix in TORCH_SUFFIXES))
+    parser.add_argument(
+        'dst',
+        type=Path,
+        help=f'file to write: *{SAFETENSORS_SUFFIX} for safetensors, else '
+        + ', '.join(f'*{suffix}' for suffix in TORCH_SUFFIXES),
+    )
     parser.add_argument('--config', required=True, help='config of the model, which decides keys and geometry')
-    parser.add_argument('--to', choices=formats, help='layout to write (default: safetensors if DST is named so, '
-                        'else vlpeft)')
-    parser.add_argument('--from', dest='source_format', choices=formats, help='layout of SRC (default: told from '
-                        'its keys)')
-    parser.add_argument('--base', help='base checkpoint that fills what SRC does not hold (an adapter-only SRC needs '
-                        'it for a layout that stores whole models)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='override config entries, such as model.adapter.bottleneck=512')
+    parser.add_argument(
+        '--to', choices=formats, help='layout to write (default: safetensors if DST is named so, else vlpeft)'
+    )
+    parser.add_argument(
+        '--from', dest='source_format', choices=formats, help='layout of SRC (default: told from its keys)'
+    )
+    parser.add_argument(
+        '--base',
+        help='base checkpoint that fills what SRC does not hold (an adapter-only SRC needs '
+        'it for a layout that stores whole models)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override config entries, such as model.adapter.bottleneck=512',
+    )
     parser.add_argument('--force', action='store_true', help='overwrite DST')
     args = parser.parse_args(argv)
     args.to = args.to or (SAFETENSORS if args.dst.suffix == SAFETENSORS_SUFFIX else 'vlpeft')
-    expected = (SAFETENSORS_SUFFIX, ) if args.to == SAFETENSORS else TORCH_SUFFIXES
+    expected = (SAFETENSORS_SUFFIX,) if args.to == SAFETENSORS else TORCH_SUFFIXES
     if args.dst.suffix not in expected:
         parser.error(f'{args.dst}: a file of layout {args.to} must end in {" or ".join(expected)}')
     return args
 
 
-def gather(src: str, model: nn.Module, source_format: Optional[str], base: Optional[str]
-           ) -> Tuple[Dict[str, Tensor], Dict]:
+def gather(src: str, model: nn.Module, source_format: str | None, base: str | None) -> tuple[dict[str, Tensor], dict]:
     """State dict in our keys from SRC, filled up from the base; and the meta that our own layouts record.
 
     Raises:
@@ -84,8 +104,9 @@ def gather(src: str, model: nn.Module, source_format: Optional[str], base: Optio
         report.settle(())
         print(report)
         checkpoint = {**checkpoint, 'state_dict': join_new_rows(weights_of(checkpoint), state, src)}
-    fitted, report = fit(checkpoint, target, origin=src, tied=tied,
-                         dialect='vlpeft' if source_format == SAFETENSORS else source_format)
+    fitted, report = fit(
+        checkpoint, target, origin=src, tied=tied, dialect='vlpeft' if source_format == SAFETENSORS else source_format
+    )
     # Without --base, the base is taken to hold what is frozen.
     given = state or set(weight_names(model)) - model.declared
     plain = is_base(checkpoint, report)
@@ -103,12 +124,14 @@ def gather(src: str, model: nn.Module, source_format: Optional[str], base: Optio
     return state, meta
 
 
-def write(state: Dict[str, Tensor], dst: Path, to: str, meta: Dict, model: nn.Module) -> None:
+def write(state: dict[str, Tensor], dst: Path, to: str, meta: dict, model: nn.Module) -> None:
     """Write a state dict in a layout; refuses a whole-model layout without the whole backbone."""
     absent = [key for key in unique_state(model) if key.partition('.')[0] in model.backbones and key not in state]
     if to not in OURS and absent:
-        raise CheckpointError(f'the {to} layout holds whole models, and {len(absent)} backbone keys are missing '
-                              f'({shorten(absent)}); name the base with --base')
+        raise CheckpointError(
+            f'the {to} layout holds whole models, and {len(absent)} backbone keys are missing '
+            f'({shorten(absent)}); name the base with --base'
+        )
     if to == SAFETENSORS:
         write_safetensors(state, dst, meta)
         return

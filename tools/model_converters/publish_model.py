@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import torch
 from mmengine.config import DictAction
@@ -30,23 +30,33 @@ EPILOG = """example:
 writes published/uniadapter_blip_msrvtt-1a2b3c4d.pth and prints what to paste into the metafile (docs/zoo.md)."""
 
 
-def parse_args(argv: Optional[List[str]] = None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('src', type=Path, help='checkpoint of a run')
-    parser.add_argument('dst', type=Path, help='STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put '
-                        'between stem and suffix')
+    parser.add_argument(
+        'dst',
+        type=Path,
+        help='STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put between stem and suffix',
+    )
     parser.add_argument('--config', required=True, help='config that the checkpoint must fit wholly')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE',
-                        help='override config entries, such as model.adapter.bottleneck=512')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        metavar='KEY=VALUE',
+        help='override config entries, such as model.adapter.bottleneck=512',
+    )
     args = parser.parse_args(argv)
     if args.dst.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
         parser.error(f'{args.dst}: the name must end in {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
     return args
 
 
-def strip(path: Path, model: nn.Module) -> Dict[str, Any]:
+def strip(path: Path, model: nn.Module) -> dict[str, Any]:
     """State dict and meta of a checkpoint as they are published.
 
     Raises:
@@ -67,7 +77,7 @@ def strip(path: Path, model: nn.Module) -> Dict[str, Any]:
     return dict(state_dict=weights, meta=dict(meta, vlpeft_version=vlpeft.__version__))
 
 
-def to_bytes(checkpoint: Dict[str, Any], draft: Path) -> bytes:
+def to_bytes(checkpoint: dict[str, Any], draft: Path) -> bytes:
     """The file's bytes, the same for the same content; ``draft`` is a path that may be written on the way."""
     if draft.suffix != SAFETENSORS_SUFFIX:
         # Written to a path, torch's archive would hold the name of the path.
@@ -79,9 +89,9 @@ def to_bytes(checkpoint: Dict[str, Any], draft: Path) -> bytes:
     remove_with_manifest(draft)
     # safetensors writes the entries of its header's metadata in no fixed order.
     size = int.from_bytes(data[:8], 'little')
-    header = json.dumps(json.loads(data[8:8 + size]), sort_keys=True, separators=(',', ':')).encode()
+    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(',', ':')).encode()
     header += b' ' * (-len(header) % 8)
-    return len(header).to_bytes(8, 'little') + header + data[8 + size:]
+    return len(header).to_bytes(8, 'little') + header + data[8 + size :]
 
 
 def publish(src: Path, dst: Path, model: nn.Module) -> Path:
@@ -108,12 +118,14 @@ def publish(src: Path, dst: Path, model: nn.Module) -> Path:
             raise CheckpointError(f'{target} exists and holds something else; remove it first')
     finally:
         draft.unlink(missing_ok=True)
-    print(f'for the metafile:\n    Weights: <URL of the folder>/{target.name}\n    SHA256: {digest}\n'
-          f'    Size: {len(data)}')
+    print(
+        f'for the metafile:\n    Weights: <URL of the folder>/{target.name}\n    SHA256: {digest}\n'
+        f'    Size: {len(data)}'
+    )
     return target
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Publish, or say why not."""
     args = parse_args(argv)
     try:

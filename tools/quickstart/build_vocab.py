@@ -38,14 +38,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, e.g. data/quickstart/vocab')
     parser.add_argument('annotations', type=Path, nargs='+', help='JSON lines or lists with captions')
-    parser.add_argument('--size', type=int, default=254, help='tokens, so that configs can rely on it: with [DEC] and '
-                        '[ENC] the model has SIZE + 2 word embeddings; default 254')
+    parser.add_argument(
+        '--size',
+        type=int,
+        default=254,
+        help='tokens, so that configs can rely on it: with [DEC] and '
+        '[ENC] the model has SIZE + 2 word embeddings; default 254',
+    )
     args = parser.parse_args()
     tokens = make_tokens(read_captions(args.annotations), args.size)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / 'vocab.txt').write_text('\n'.join(tokens) + '\n')
     (args.out / 'tokenizer_config.json').write_text(
-        json.dumps(dict(tokenizer_class='BertTokenizer', do_lower_case=True, model_max_length=512), indent=1) + '\n')
+        json.dumps(dict(tokenizer_class='BertTokenizer', do_lower_case=True, model_max_length=512), indent=1) + '\n'
+    )
     used = sum(not token.startswith('[unused') for token in tokens)
     print(f'{args.out}: {used} tokens, filled up to {len(tokens)}; text.vocab_size of the model is {len(tokens) + 2}')
 

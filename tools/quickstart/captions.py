@@ -10,10 +10,21 @@ from random import Random
 from scenes import CELLS, Scene, Thing
 
 SYNONYMS = {
-    'red': 'crimson', 'green': 'emerald', 'blue': 'azure', 'yellow': 'golden', 'purple': 'violet', 'cyan': 'turquoise',
-    'circle': 'disc', 'square': 'box', 'triangle': 'wedge', 'cross': 'plus',
-    'small': 'tiny', 'large': 'big',
-    'black': 'dark', 'gray': 'ashen', 'white': 'pale',
+    'red': 'crimson',
+    'green': 'emerald',
+    'blue': 'azure',
+    'yellow': 'golden',
+    'purple': 'violet',
+    'cyan': 'turquoise',
+    'circle': 'disc',
+    'square': 'box',
+    'triangle': 'wedge',
+    'cross': 'plus',
+    'small': 'tiny',
+    'large': 'big',
+    'black': 'dark',
+    'gray': 'ashen',
+    'white': 'pale',
 }
 SYNONYM_SHARE = 0.5
 # How often a clip's caption states the size of a thing, and the background.
@@ -114,8 +125,10 @@ def describe_still(scene: Scene, rng: Random, is_full: bool = False) -> str:
         body = _still_relation(things, with_size, rng)
     else:
         with_place = is_full or rng.random() < 0.7
-        parts = [with_article(_still_thing(t, with_size)) + (f' at the {CELLS[t.cell]}' if with_place else '')
-                 for t in things]
+        parts = [
+            with_article(_still_thing(t, with_size)) + (f' at the {CELLS[t.cell]}' if with_place else '')
+            for t in things
+        ]
         body = ' and '.join(parts)
     background = f' on a {scene.background} background' if rng.random() < 0.5 else ''
     return opening + body + background

@@ -13,9 +13,9 @@ import itertools
 import json
 import multiprocessing
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Callable
 
 from captions import describe_clip, describe_still
 from render import write_clip, write_still
@@ -89,8 +89,13 @@ def _write(job: tuple[Callable, str, Scene, str]) -> None:
 
 def run_jobs(jobs: list, workers: int) -> None:
     """Draw and write all pictures and clips with a progress bar."""
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TextColumn('ETA'),
-               TimeRemainingColumn())
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn('ETA'),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress, multiprocessing.Pool(workers) as pool:
         for _ in progress.track(pool.imap_unordered(_write, jobs, chunksize=16), len(jobs), description='drawing'):
             pass

@@ -6,13 +6,18 @@ from random import Random
 import av
 import numpy as np
 from PIL import Image
-
 from scenes import FRAMES, SIDE, Scene, Thing
 
 RGB = {
-    'red': (220, 40, 40), 'green': (40, 165, 55), 'blue': (50, 90, 230), 'yellow': (245, 205, 40),
-    'purple': (160, 60, 200), 'cyan': (80, 225, 235),
-    'black': (14, 14, 18), 'gray': (146, 146, 148), 'white': (236, 236, 232),
+    'red': (220, 40, 40),
+    'green': (40, 165, 55),
+    'blue': (50, 90, 230),
+    'yellow': (245, 205, 40),
+    'purple': (160, 60, 200),
+    'cyan': (80, 225, 235),
+    'black': (14, 14, 18),
+    'gray': (146, 146, 148),
+    'white': (236, 236, 232),
 }
 BRIGHTNESS_JITTER = 14
 FRAMES_PER_SECOND = 8
@@ -50,6 +55,7 @@ def render(scene: Scene, frames: int, rng: Random) -> np.ndarray:
     Returns:
         uint8 RGB frames (frames, SIDE, SIDE, 3).
     """
+
     def shade(name):
         # One offset for the three channels: gray stays gray.
         return np.array(RGB[name]) + rng.uniform(-BRIGHTNESS_JITTER, BRIGHTNESS_JITTER)

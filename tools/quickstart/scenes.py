@@ -36,6 +36,7 @@ class Thing:
         phase: Shift of the on/off pattern in frames.
         cell: Index into ``CELLS``; only for stills.
     """
+
     colour: str
     shape: str
     size: str
@@ -79,6 +80,7 @@ class Scene:
         things: One or two things; for a still also two to four equal ones.
         joint: Word of ``JOINT_EVENTS``, or None when each thing has an event of its own.
     """
+
     background: str
     things: tuple[Thing, ...]
     joint: str | None = None
@@ -141,7 +143,7 @@ def place(event: str, size: str, rng: Random) -> tuple[Point, Point]:
 def things_touch(things: list[Thing]) -> bool:
     """Whether two of the things come closer than two pixels in any frame."""
     for i, one in enumerate(things):
-        for two in things[i + 1:]:
+        for two in things[i + 1 :]:
             for frame in range(FRAMES):
                 # A square's or triangle's corner reaches beyond the radius, hence the 1.2.
                 reach = 1.2 * (one.radius(frame) + two.radius(frame)) + 2

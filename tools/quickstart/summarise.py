@@ -38,8 +38,15 @@ def read_run(run: dict) -> dict:
 def cells(row: dict) -> list[str]:
     """The row as text, in the order of :func:`headings`."""
     recalls = [f'{row[f"{direction}_{recall}"]:.1f}' for direction in DIRECTIONS for recall in RECALLS]
-    return [row['name'], *recalls, f'{row["mean_R@1"]:.1f}', f'{row["trainable"]:,}', f'{row["percent"]:.2f}',
-            f'{row["checkpoint_bytes"]:,}', f'{row["seconds"]:.0f}']
+    return [
+        row['name'],
+        *recalls,
+        f'{row["mean_R@1"]:.1f}',
+        f'{row["trainable"]:,}',
+        f'{row["percent"]:.2f}',
+        f'{row["checkpoint_bytes"]:,}',
+        f'{row["seconds"]:.0f}',
+    ]
 
 
 def headings() -> list[str]:

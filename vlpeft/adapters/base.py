@@ -1,6 +1,6 @@
 """What every method is: modules of its own, and bindings that say at which sites they act."""
 
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 

@@ -12,7 +12,7 @@ Parameter-Efficient Transfer Learning", ICLR 2022 (parallel form, s); Sung et al
 Transfer Learning for Vision-and-Language Tasks", CVPR 2022 (one sequential adapter shared by all tasks).
 """
 
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
@@ -48,14 +48,16 @@ class Bottleneck(Adapter):
         ValueError: Unknown ``form`` or ``init``.
     """
 
-    def __init__(self,
-                 towers: Mapping[str, Tower],
-                 targets: dict,
-                 bottleneck: int = 96,
-                 form: str = 'sequential',
-                 scale: float = 1.,
-                 init: str = 'normal',
-                 act_cfg: Mapping = GELU) -> None:
+    def __init__(
+        self,
+        towers: Mapping[str, Tower],
+        targets: dict,
+        bottleneck: int = 96,
+        form: str = 'sequential',
+        scale: float = 1.0,
+        init: str = 'normal',
+        act_cfg: Mapping = GELU,
+    ) -> None:
         super().__init__(towers)
         check_choice('Bottleneck', 'form', form, FORMS)
         check_choice('Bottleneck', 'init', init, LAYER_INITS)
@@ -67,5 +69,5 @@ class Bottleneck(Adapter):
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for place in places(self.targets, towers, 'Bottleneck'):
-            reads = (place.source, ) if self.form == 'parallel' else ()
+            reads = (place.source,) if self.form == 'parallel' else ()
             yield Binding(place.tower, place.depth, reads, place.write, self.layers[place.key], f'add_{self.form}')

@@ -1,11 +1,10 @@
 """The bottleneck f(u) = Up(φ(Down(u))) that several methods are made of."""
 
-from typing import Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
-
 
 GELU = dict(type='GELU', approximate='tanh')
 INITS = ('normal', 'zero_up')
@@ -50,13 +49,15 @@ class BottleneckLayer(nn.Module):
         act_cfg: φ. Defaults to the tanh form of GELU.
     """
 
-    def __init__(self,
-                 in_features: int,
-                 out_features: int,
-                 bottleneck: int,
-                 scale: float = 1.,
-                 init: str = 'normal',
-                 act_cfg: Mapping = GELU) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bottleneck: int,
+        scale: float = 1.0,
+        init: str = 'normal',
+        act_cfg: Mapping = GELU,
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.down = nn.Linear(in_features, bottleneck)

@@ -1,6 +1,6 @@
 """Several methods at once."""
 
-from typing import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 

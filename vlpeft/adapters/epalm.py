@@ -9,7 +9,7 @@ A_k is one map per level or shared by all. A soft prompt (``soft_prompt.py``) st
 Shukor et al., "eP-ALM: Efficient Perceptual Augmentation of Language Models", ICCV 2023.
 """
 
-from typing import Iterator, List, Mapping, Optional
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from .soft_prompt import SoftPrompt
 LM, ENCODER = 'lm', 'encoder'
 
 
-def injection_levels(levels: int, start: int, end: int) -> List[int]:
+def injection_levels(levels: int, start: int, end: int) -> list[int]:
     """Which level each of the layers ``start`` … ``end - 1`` reads, in their order.
 
     Args:
@@ -72,14 +72,16 @@ class EPALM(Adapter):
         ValueError: Layers that do not exist, or fewer layers than levels, so that the deepest would never be read.
     """
 
-    def __init__(self,
-                 towers: Mapping[str, Tower],
-                 levels: int = 6,
-                 start: Optional[int] = None,
-                 end: Optional[int] = None,
-                 shared_connector: bool = False,
-                 prompt_length: int = 10,
-                 prompt_mlp: bool = True) -> None:
+    def __init__(
+        self,
+        towers: Mapping[str, Tower],
+        levels: int = 6,
+        start: int | None = None,
+        end: int | None = None,
+        shared_connector: bool = False,
+        prompt_length: int = 10,
+        prompt_mlp: bool = True,
+    ) -> None:
         super().__init__(towers)
         for name in (LM, ENCODER):
             if name not in towers:
@@ -97,23 +99,26 @@ class EPALM(Adapter):
     def _check_layers(self, depth: int) -> None:
         start, end = self.start, self.end
         if start is None or end is None or not 0 <= start < end <= depth:
-            raise ValueError(f'EPALM: start={start}, end={end}; choose 0 <= start < end <= {depth}, the layers of the '
-                             'language model')
+            raise ValueError(
+                f'EPALM: start={start}, end={end}; choose 0 <= start < end <= {depth}, the layers of the language model'
+            )
         if self.levels > end - start:
-            raise ValueError(f'EPALM: levels={self.levels}, but only {end - start} layers (start={start}, end={end}) '
-                             'would read one each; the deepest levels would never be used')
+            raise ValueError(
+                f'EPALM: levels={self.levels}, but only {end - start} layers (start={start}, end={end}) '
+                'would read one each; the deepest levels would never be used'
+            )
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         lm = towers[LM]
         if self.prompt is not None:
             embeddings = lm.entrance.embeddings
-            yield Binding(LM, 0, (embeddings.beside(PROMPT_ROWS), ), embeddings, self.prompt, 'fill')
+            yield Binding(LM, 0, (embeddings.beside(PROMPT_ROWS),), embeddings, self.prompt, 'fill')
         if not self.levels:
             return
         for depth, level in enumerate(injection_levels(self.levels, self.start, self.end), self.start):
             block = lm.blocks[depth].input
             unit = Perceiver(self.connector[level % len(self.connector)], level)
-            yield Binding(LM, depth, (block.beside(PERCEPTION), ), block, unit, 'overwrite')
+            yield Binding(LM, depth, (block.beside(PERCEPTION),), block, unit, 'overwrite')
 
     def last_token(self, perception: Tensor) -> Tensor:
         """The perceptual token (B, D) of layer e - 1, of ``perception`` (B, K, Dv)."""

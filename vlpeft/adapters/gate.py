@@ -6,7 +6,7 @@ h is the sub-layer's output as the methods before this one left it, x its input 
 Transfer of the gate to other adapters: Hu et al., "VL-PET", ICCV 2023, section on applying VL-PET to existing methods.
 """
 
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
@@ -37,22 +37,23 @@ class Gate(Adapter):
         ValueError: Unknown ``granularity``, ``init``, ``middle_y`` or ``mean``.
     """
 
-    def __init__(self,
-                 towers: Mapping[str, Tower],
-                 targets: dict,
-                 granularity: str = 'large',
-                 bottleneck: int = 96,
-                 scale: float = 1.,
-                 init: str = 'normal',
-                 middle_y: str = '1+z',
-                 mean: str = 'all') -> None:
+    def __init__(
+        self,
+        towers: Mapping[str, Tower],
+        targets: dict,
+        granularity: str = 'large',
+        bottleneck: int = 96,
+        scale: float = 1.0,
+        init: str = 'normal',
+        middle_y: str = '1+z',
+        mean: str = 'all',
+    ) -> None:
         super().__init__(towers)
         self.targets = targets
         self.options = GateOptions('Gate', granularity, bottleneck, scale, init, middle_y, mean)
-        self.layers = nn.ModuleDict({
-            place.key: GateLayer(place.out_features, self.options)
-            for place in branches(targets, towers, 'Gate')
-        })
+        self.layers = nn.ModuleDict(
+            {place.key: GateLayer(place.out_features, self.options) for place in branches(targets, towers, 'Gate')}
+        )
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for place in branches(self.targets, towers, 'Gate'):

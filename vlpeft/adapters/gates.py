@@ -11,8 +11,8 @@ x is the sub-layer's input on the residual stream, u its (adapted) output, both 
 Hu et al., "VL-PET: Vision-and-Language Parameter-Efficient Tuning via Granularity Control", ICCV 2023.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Mapping, Optional
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class LargeGate(nn.Module):
         super().__init__()
         self.bottleneck = BottleneckLayer(width, width, bottleneck, init=init)
 
-    def forward(self, x: Tensor, u: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, u: Tensor, mask: Tensor | None = None) -> Tensor:
         return torch.sigmoid(self.bottleneck(x))
 
 
@@ -65,7 +65,7 @@ class LinearGate(nn.Module):
 class MiddleXGate(LinearGate):
     """A weight for each token."""
 
-    def forward(self, x: Tensor, u: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, u: Tensor, mask: Tensor | None = None) -> Tensor:
         return torch.sigmoid(self.linear(x + u))
 
 
@@ -85,7 +85,7 @@ class MiddleYGate(nn.Module):
         if init == 'normal':
             nn.init.normal_(self.z, std=0.02)
 
-    def forward(self, x: Tensor, u: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, u: Tensor, mask: Tensor | None = None) -> Tensor:
         return 1 + (self.z if self.form == '1+z' else torch.sigmoid(self.z))
 
 
@@ -108,7 +108,7 @@ class SmallGate(LinearGate):
         super().__init__(2 * width, init)
         self.mean = mean
 
-    def forward(self, x: Tensor, u: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, u: Tensor, mask: Tensor | None = None) -> Tensor:
         # [x ; u] is never built: its map is the sum of the maps of its halves.
         of_x, of_u = self.linear.weight.chunk(2, dim=1)
         weights = torch.sigmoid(F.linear(x, of_x) + F.linear(u, of_u, self.linear.bias))
@@ -134,6 +134,7 @@ class GateOptions:
     Raises:
         ValueError: Unknown ``granularity``, ``init``, ``middle_y`` or ``mean``.
     """
+
     wanted_by: str
     granularity: str
     bottleneck: int
@@ -143,8 +144,12 @@ class GateOptions:
     mean: str
 
     def __post_init__(self) -> None:
-        for option, choices in (('granularity', GRANULARITIES), ('init', INITS), ('middle_y', MIDDLE_Y),
-                                ('mean', MEANS)):
+        for option, choices in (
+            ('granularity', GRANULARITIES),
+            ('init', INITS),
+            ('middle_y', MIDDLE_Y),
+            ('mean', MEANS),
+        ):
             check_choice(self.wanted_by, option, getattr(self, option), choices)
 
     def build(self, width: int) -> nn.Module:
@@ -163,13 +168,15 @@ class GateOptions:
         Raises:
             SiteError: The block's family publishes no mask.
         """
-        reads = (place.source, )
+        reads = (place.source,)
         if self.granularity == 'small' and self.mean == 'masked':
             mask = towers[place.tower].blocks[place.depth].mask
             if mask is None:
-                raise SiteError(f"{self.wanted_by}: mean='masked' needs the mask of padded tokens, which the blocks of "
-                                f"tower {place.tower!r} do not receive; choose mean='all' there")
-            reads += (mask, )
+                raise SiteError(
+                    f"{self.wanted_by}: mean='masked' needs the mask of padded tokens, which the blocks of "
+                    f"tower {place.tower!r} do not receive; choose mean='all' there"
+                )
+            reads += (mask,)
         return Binding(place.tower, place.depth, reads, place.write, unit, method)
 
 
@@ -186,7 +193,7 @@ class GateLayer(nn.Module):
         self.scale = options.scale
         self.gate = options.build(width)
 
-    def weigh(self, u: Tensor, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    def weigh(self, u: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Weighs ``u`` by the gate of it and ``x``, both (B, L, D); ``mask`` as in :class:`vlpeft.sites.Block`."""
         return self.product(self.gate(x, u, mask), u)
 

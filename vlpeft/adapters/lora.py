@@ -6,7 +6,7 @@ Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
 """
 
 import math
-from typing import Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -55,12 +55,14 @@ class LoRA(Adapter):
         SiteError: The targets name a tower, kind, depth or linear map that does not exist.
     """
 
-    def __init__(self,
-                 towers: Mapping[str, Tower],
-                 targets: dict,
-                 rank: int = 16,
-                 alpha: Optional[float] = None,
-                 dropout: float = 0.) -> None:
+    def __init__(
+        self,
+        towers: Mapping[str, Tower],
+        targets: dict,
+        rank: int = 16,
+        alpha: float | None = None,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(towers)
         self.targets = Targets(**targets)
         self.layers = nn.ModuleDict()
@@ -71,4 +73,4 @@ class LoRA(Adapter):
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
             unit = self.layers[f'{tower.name}_{depth}_{sublayer.kind}_{role}']
-            yield Binding(tower.name, depth, (site.input, ), site.output, unit, 'add')
+            yield Binding(tower.name, depth, (site.input,), site.output, unit, 'add')

@@ -1,6 +1,7 @@
 """Where a method that turns one tensor into a change of another acts: at whole sub-layers or at linear maps."""
 
-from typing import Iterator, Mapping, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from vlpeft.sites import SiteError, Tap, Targets, Tower
 
@@ -15,6 +16,7 @@ class Place(NamedTuple):
         write: The tensor that leaves and is edited: a sub-layer's h, a linear map's output.
         in_features, out_features: Their widths.
     """
+
     key: str
     tower: str
     depth: int
@@ -38,8 +40,15 @@ def branches(targets: Mapping, towers: Mapping[str, Tower], wanted_by: str) -> I
     if targets.get('linears') is not None:
         raise SiteError(f'{wanted_by} acts on whole sub-layers, but its targets name linears {targets["linears"]}')
     for tower, depth, sublayer in Targets(**targets).sublayers(towers, wanted_by):
-        yield Place(f'{tower.name}_{depth}_{sublayer.kind}', tower.name, depth, sublayer.x, sublayer.branch(wanted_by),
-                    tower.width, tower.width)
+        yield Place(
+            f'{tower.name}_{depth}_{sublayer.kind}',
+            tower.name,
+            depth,
+            sublayer.x,
+            sublayer.branch(wanted_by),
+            tower.width,
+            tower.width,
+        )
 
 
 def places(targets: Mapping, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[Place]:
@@ -51,5 +60,12 @@ def places(targets: Mapping, towers: Mapping[str, Tower], wanted_by: str) -> Ite
         yield from branches(targets, towers, wanted_by)
         return
     for tower, depth, sublayer, role, site in Targets(**targets).linears(towers, wanted_by):
-        yield Place(f'{tower.name}_{depth}_{sublayer.kind}_{role}', tower.name, depth, site.input, site.output,
-                    site.in_features, site.out_features)
+        yield Place(
+            f'{tower.name}_{depth}_{sublayer.kind}_{role}',
+            tower.name,
+            depth,
+            site.input,
+            site.output,
+            site.in_features,
+            site.out_features,
+        )

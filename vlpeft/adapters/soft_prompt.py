@@ -32,4 +32,4 @@ class SoftPrompt(nn.Module):
     def fill(self, embeddings: Tensor, rows: slice) -> Tensor:
         """Puts the prompt into ``rows`` of embeddings (B, L, W)."""
         prompt = self().to(embeddings.dtype).expand(len(embeddings), -1, -1)
-        return torch.cat([embeddings[:, :rows.start], prompt, embeddings[:, rows.stop:]], 1)
+        return torch.cat([embeddings[:, : rows.start], prompt, embeddings[:, rows.stop :]], 1)

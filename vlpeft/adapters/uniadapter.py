@@ -11,7 +11,7 @@ The optional key/value adapter adds s·W₂W₁E to the keys and values of every
 Lu et al., "UniAdapter: Unified Parameter-Efficient Transfer Learning for Cross-modal Modeling", ICLR 2024.
 """
 
-from typing import Iterator, List, Mapping, Optional, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import nn
 
@@ -59,17 +59,19 @@ class UniAdapter(Adapter):
             never leave zero).
     """
 
-    def __init__(self,
-                 towers: Mapping[str, Tower],
-                 bottleneck: int = 128,
-                 kv_bottleneck: Optional[int] = None,
-                 share: str = 'towers',
-                 modalities: Sequence[str] = MODALITIES,
-                 init: str = 'zero_text',
-                 train_cross_norm: bool = True,
-                 scale: float = 0.1,
-                 learn_scale: bool = False,
-                 dropout: float = 0.) -> None:
+    def __init__(
+        self,
+        towers: Mapping[str, Tower],
+        bottleneck: int = 128,
+        kv_bottleneck: int | None = None,
+        share: str = 'towers',
+        modalities: Sequence[str] = MODALITIES,
+        init: str = 'zero_text',
+        train_cross_norm: bool = True,
+        scale: float = 0.1,
+        learn_scale: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__(towers)
         self._check(init, share, modalities, train_cross_norm)
         self.kv_bottleneck, self.share = kv_bottleneck, share
@@ -79,7 +81,8 @@ class UniAdapter(Adapter):
             tower = towers[names[0]]
             terms = {term for name in names for term in self.terms[name]}
             return nn.ModuleList(
-                UniAdapterLayer(tower.width, bottleneck, terms, scale, learn_scale, dropout) for _ in tower.blocks)
+                UniAdapterLayer(tower.width, bottleneck, terms, scale, learn_scale, dropout) for _ in tower.blocks
+            )
 
         if share == 'towers':
             self._check_shapes({name: towers[name] for name in self.terms})
@@ -95,36 +98,44 @@ class UniAdapter(Adapter):
             self.kv_adapters = nn.ModuleDict()
             for name in (name for name in towers if name != VISION):
                 linears = towers[name].sublayer(0, 'cross_attn', KV_OPTION).linears
-                self.kv_adapters[name] = nn.ModuleDict({
-                    key: KeyValueAdapter(linears[role].in_features, linears[role].out_features, kv_bottleneck)
-                    for key, role in (('key', 'k'), ('value', 'v'))
-                })
+                self.kv_adapters[name] = nn.ModuleDict(
+                    {
+                        key: KeyValueAdapter(linears[role].in_features, linears[role].out_features, kv_bottleneck)
+                        for key, role in (('key', 'k'), ('value', 'v'))
+                    }
+                )
 
     @staticmethod
     def _check(init: str, share: str, modalities: Sequence[str], train_cross_norm: bool) -> None:
         if init == 'released':
-            raise ValueError("UniAdapter: init='released' differs by task; the release starts retrieval with "
-                             "init='zero_text' and question answering with init='normal'")
+            raise ValueError(
+                "UniAdapter: init='released' differs by task; the release starts retrieval with "
+                "init='zero_text' and question answering with init='normal'"
+            )
         for option, value, choices in (('init', init, INITS), ('share', share, SHARING)):
             if value not in choices:
                 raise ValueError(f'UniAdapter: {option}={value!r}; choose from {choices}')
         if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
             raise ValueError(f'UniAdapter: modalities={modalities!r}; choose one or more of {MODALITIES}')
         if init == 'identity' and not train_cross_norm:
-            raise ValueError("UniAdapter: init='identity' zeroes LN_cross's gain, which train_cross_norm=False would "
-                             'keep at zero for ever')
+            raise ValueError(
+                "UniAdapter: init='identity' zeroes LN_cross's gain, which train_cross_norm=False would "
+                'keep at zero for ever'
+            )
 
     @staticmethod
     def _check_shapes(towers: Mapping[str, Tower]) -> None:
         shapes = {name: (len(tower.blocks), tower.width) for name, tower in towers.items()}
         if len(set(shapes.values())) > 1:
-            raise SiteError("UniAdapter with share='towers' has one module per depth for all towers, but these differ "
-                            f"in (depth, width): {shapes}; with share='none' each tower has modules of its own")
+            raise SiteError(
+                "UniAdapter with share='towers' has one module per depth for all towers, but these differ "
+                f"in (depth, width): {shapes}; with share='none' each tower has modules of its own"
+            )
 
     @staticmethod
-    def _terms(tower: str, modalities: Sequence[str]) -> List[str]:
+    def _terms(tower: str, modalities: Sequence[str]) -> list[str]:
         """The terms that blocks of a tower add, in that order."""
-        possible = (VISION, ) if tower == VISION else ('text', 'multimodal')
+        possible = (VISION,) if tower == VISION else ('text', 'multimodal')
         return [term for term in possible if term in modalities]
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
@@ -135,13 +146,13 @@ class UniAdapter(Adapter):
                 for term in terms:
                     kind, tap = SOURCES[term]
                     sublayer = towers[name].sublayer(depth, kind, f"UniAdapter with '{term}' in its modalities")
-                    yield Binding(name, depth, (getattr(sublayer, tap), ), y, layer, f'add_{term}')
+                    yield Binding(name, depth, (getattr(sublayer, tap),), y, layer, f'add_{term}')
         if self.kv_bottleneck is not None:
             for name, pair in self.kv_adapters.items():
                 for depth in range(len(towers[name].blocks)):
                     linears = towers[name].sublayer(depth, 'cross_attn', KV_OPTION).linears
                     for key, role in (('key', 'k'), ('value', 'v')):
-                        yield Binding(name, depth, (linears[role].input, ), linears[role].output, pair[key], 'add')
+                        yield Binding(name, depth, (linears[role].input,), linears[role].output, pair[key], 'add')
 
     def role_of(self, name: str) -> str:
         return 'kv_adapter' if name.startswith('kv_adapters.') else 'adapter'

@@ -1,7 +1,7 @@
 """UniAdapter's modules: the bottleneck of one depth, and the key/value adapter. Equations: ``uniadapter.py``."""
 
 import math
-from typing import Collection
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,15 @@ class UniAdapterLayer(nn.Module):
         dropout: Rate after the non-linearity. Defaults to 0.
     """
 
-    def __init__(self,
-                 width: int,
-                 bottleneck: int,
-                 modalities: Collection[str] = MODALITIES,
-                 scale: float = 0.1,
-                 learn_scale: bool = False,
-                 dropout: float = 0.) -> None:
+    def __init__(
+        self,
+        width: int,
+        bottleneck: int,
+        modalities: Collection[str] = MODALITIES,
+        scale: float = 0.1,
+        learn_scale: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.tensor([scale])) if learn_scale else scale
         self.norm = nn.LayerNorm(width)
@@ -37,8 +39,11 @@ class UniAdapterLayer(nn.Module):
         self.down = nn.Linear(width, bottleneck)
         self.dropout = nn.Dropout(dropout)
         self.ups = []
-        for name, users in (('up_text', ('text', 'multimodal')), ('up_multimodal', ('multimodal', )),
-                            ('up_vision', ('vision', ))):
+        for name, users in (
+            ('up_text', ('text', 'multimodal')),
+            ('up_multimodal', ('multimodal',)),
+            ('up_vision', ('vision',)),
+        ):
             if not set(users).isdisjoint(modalities):
                 self.ups.append(name)
                 self.add_module(name, nn.Linear(bottleneck, width))
@@ -50,7 +55,7 @@ class UniAdapterLayer(nn.Module):
         else:
             nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
         nn.init.zeros_(self.down.bias)
-        zeroed = dict(zero_text=('up_text', ), normal=(), identity=('up_text', 'up_vision'))[init]
+        zeroed = dict(zero_text=('up_text',), normal=(), identity=('up_text', 'up_vision'))[init]
         for name in self.ups:
             up = self.get_submodule(name)
             nn.init.normal_(up.weight, std=0.02)

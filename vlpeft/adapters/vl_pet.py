@@ -12,7 +12,7 @@ concatenated; that is one map, and is computed as one.
 Hu et al., "VL-PET: Vision-and-Language Parameter-Efficient Tuning via Granularity Control", ICCV 2023.
 """
 
-from typing import Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
 
 from torch import Tensor, nn
 
@@ -24,8 +24,8 @@ from .bottleneck_layer import BottleneckLayer, check_choice
 from .gates import GateLayer, GateOptions
 from .places import branches, places
 
-TARGETS = dict(towers=('encoder', ), kinds=('self_attn', 'ffn'))
-VALUE_TARGETS = dict(towers=('decoder', ), kinds=('cross_attn', ), linears=('v', ))
+TARGETS = dict(towers=('encoder',), kinds=('self_attn', 'ffn'))
+VALUE_TARGETS = dict(towers=('decoder',), kinds=('cross_attn',), linears=('v',))
 GATE_INPUTS = ('h+dh', 'h')
 
 
@@ -44,7 +44,7 @@ class VLPETLayer(GateLayer):
         self.gate_input = gate_input
         self.bottleneck = BottleneckLayer(width, width, bottleneck, init=options.init)
 
-    def adapt(self, h: Tensor, x: Tensor, mask: Optional[Tensor] = None) -> Tensor:
+    def adapt(self, h: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """s · G ⊙ (h + Δh) of ``h`` and ``x`` (B, L, D); ``mask`` as in :class:`vlpeft.sites.Block`."""
         u = self.bottleneck.add_sequential(h)
         return self.product(self.gate(x, u if self.gate_input == 'h+dh' else h, mask), u)
@@ -80,20 +80,22 @@ class VLPET(Adapter):
         ValueError: ``num_heads`` does not divide ``bottleneck``, or an unknown choice.
     """
 
-    def __init__(self,
-                 towers: Mapping[str, Tower],
-                 granularity: str = 'large',
-                 bottleneck: int = 96,
-                 num_heads: int = 4,
-                 gate_bottleneck: Optional[int] = None,
-                 scale: float = 1.,
-                 init: str = 'normal',
-                 targets: Optional[dict] = None,
-                 value_bottleneck: Optional[int] = 96,
-                 value_targets: Optional[dict] = None,
-                 gate_input: str = 'h+dh',
-                 middle_y: str = '1+z',
-                 mean: str = 'all') -> None:
+    def __init__(
+        self,
+        towers: Mapping[str, Tower],
+        granularity: str = 'large',
+        bottleneck: int = 96,
+        num_heads: int = 4,
+        gate_bottleneck: int | None = None,
+        scale: float = 1.0,
+        init: str = 'normal',
+        targets: dict | None = None,
+        value_bottleneck: int | None = 96,
+        value_targets: dict | None = None,
+        gate_input: str = 'h+dh',
+        middle_y: str = '1+z',
+        mean: str = 'all',
+    ) -> None:
         super().__init__(towers)
         check_choice('VLPET', 'gate_input', gate_input, GATE_INPUTS)
         if bottleneck % num_heads:
@@ -101,23 +103,27 @@ class VLPET(Adapter):
         self.options = GateOptions('VLPET', granularity, gate_bottleneck or bottleneck, scale, init, middle_y, mean)
         self.targets = TARGETS if targets is None else targets
         self.value_targets = VALUE_TARGETS if value_targets is None else value_targets
-        self.layers = nn.ModuleDict({
-            place.key: VLPETLayer(place.out_features, bottleneck, gate_input, self.options)
-            for place in branches(self.targets, towers, 'VLPET')
-        })
+        self.layers = nn.ModuleDict(
+            {
+                place.key: VLPETLayer(place.out_features, bottleneck, gate_input, self.options)
+                for place in branches(self.targets, towers, 'VLPET')
+            }
+        )
         self.values = nn.ModuleDict()
         if value_bottleneck is not None:
             for place in places(self.value_targets, towers, 'VLPET'):
                 self.values[place.key] = BottleneckLayer(
-                    place.in_features, place.out_features, value_bottleneck, init=init)
+                    place.in_features, place.out_features, value_bottleneck, init=init
+                )
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for place in branches(self.targets, towers, 'VLPET'):
             yield self.options.binding(place, towers, self.layers[place.key], 'adapt')
         if self.values:
             for place in places(self.value_targets, towers, 'VLPET'):
-                yield Binding(place.tower, place.depth, (place.source, ), place.write, self.values[place.key],
-                              'add_parallel')
+                yield Binding(
+                    place.tower, place.depth, (place.source,), place.write, self.values[place.key], 'add_parallel'
+                )
 
     def role_of(self, name: str) -> str:
         part, _, member, *_ = name.split('.')

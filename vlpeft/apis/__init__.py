@@ -3,7 +3,8 @@
 from importlib import import_module
 
 _PLACES = dict(
-    RetrievalInferencer='retrieval_inferencer', ZooError='model_index', get_model='build', list_models='model_index')
+    RetrievalInferencer='retrieval_inferencer', ZooError='model_index', get_model='build', list_models='model_index'
+)
 
 __all__ = list(_PLACES)
 

@@ -1,8 +1,9 @@
 """A model by name: its config from the zoo, its weights from the cache or the network."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Mapping, Optional, Tuple, Union
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -22,8 +23,7 @@ from .model_index import ZooError, ZooModel, read_bases, read_zoo, zoo_root
 BASE_ONLY = 'base'
 
 
-def get_model(name: Union[str, Path], pretrained: Union[bool, str, Path] = False, device: str = 'cpu',
-              **overrides) -> nn.Module:
+def get_model(name: str | Path, pretrained: bool | str | Path = False, device: str = 'cpu', **overrides) -> nn.Module:
     """Builds a model of the zoo, or of a config file, in eval mode.
 
     Args:
@@ -49,7 +49,7 @@ def get_model(name: Union[str, Path], pretrained: Union[bool, str, Path] = False
     return build_model(cfg, find_trained(name, entry, pretrained), pretrained is not False, device)
 
 
-def load_model_config(name: Union[str, Path], overrides: Mapping[str, Any]) -> Tuple[Config, Optional[ZooModel]]:
+def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[Config, ZooModel | None]:
     """The config behind a name, and its entry in the zoo.
 
     Args:
@@ -79,14 +79,13 @@ def load_model_config(name: Union[str, Path], overrides: Mapping[str, Any]) -> T
     return cfg, entry
 
 
-def _add_known_hashes(base: Mapping[str, Any], known: Mapping[str, Optional[str]]) -> None:
+def _add_known_hashes(base: Mapping[str, Any], known: Mapping[str, str | None]) -> None:
     for record in (base, *(value for value in base.values() if isinstance(value, dict))):
         if known.get(record.get('source')):
             record.setdefault('sha256', known[record['source']])
 
 
-def find_trained(name: Union[str, Path], entry: Optional[ZooModel], pretrained: Union[bool, str, Path]
-                 ) -> Optional[Path]:
+def find_trained(name: str | Path, entry: ZooModel | None, pretrained: bool | str | Path) -> Path | None:
     """The local file of the trained parts, downloaded if need be. Arguments and errors: :func:`get_model`.
 
     Returns:
@@ -97,12 +96,14 @@ def find_trained(name: Union[str, Path], entry: Optional[ZooModel], pretrained: 
     if pretrained is not True:
         return fetch(pretrained)
     if entry is None or entry.weights is None:
-        raise ZooError(f'no trained weights are published for {name}; give the path or URL of a checkpoint, '
-                       f'{BASE_ONLY!r} for the base without trained parts, or False for random weights')
+        raise ZooError(
+            f'no trained weights are published for {name}; give the path or URL of a checkpoint, '
+            f'{BASE_ONLY!r} for the base without trained parts, or False for random weights'
+        )
     return fetch(entry.weights.url, sha256=entry.weights.sha256)
 
 
-def build_model(cfg: Config, trained: Optional[Path], with_base: bool, device: str) -> nn.Module:
+def build_model(cfg: Config, trained: Path | None, with_base: bool, device: str) -> nn.Module:
     """Builds ``cfg.model`` in eval mode.
 
     Args:
@@ -130,7 +131,7 @@ def build_model(cfg: Config, trained: Optional[Path], with_base: bool, device: s
     return model
 
 
-def empty_model(config: Union[str, Path], options: Optional[Mapping[str, Any]] = None) -> nn.Module:
+def empty_model(config: str | Path, options: Mapping[str, Any] | None = None) -> nn.Module:
     """The model of a config file on the meta device: keys, shapes and what trains, but no weights and no memory.
 
     Args:

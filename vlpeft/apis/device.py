@@ -1,11 +1,9 @@
 """Devices by name."""
 
-from typing import Union
-
 import torch
 
 
-def usable_device(device: Union[str, torch.device]) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
     """The device of that name.
 
     Raises:
@@ -16,6 +14,7 @@ def usable_device(device: Union[str, torch.device]) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"device={device!r} is no device of torch; use 'cpu', 'cuda' or 'cuda:<number>'") from error
     if found.type == 'cuda' and (found.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f'device={str(device)!r}, but torch sees {torch.cuda.device_count()} GPUs here; use another '
-                         "number or 'cpu'")
+        raise ValueError(
+            f"device={str(device)!r}, but torch sees {torch.cuda.device_count()} GPUs here; use another number or 'cpu'"
+        )
     return found

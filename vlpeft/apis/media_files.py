@@ -1,26 +1,28 @@
 """Videos and images on disk: which there are, and which have changed since."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Dict, Iterable, NamedTuple, Union
+from typing import NamedTuple
 
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv')
 IMAGES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 MEDIA = {**dict.fromkeys(VIDEOS, 'video'), **dict.fromkeys(IMAGES, 'image')}
 
-PathLike = Union[str, Path]
+PathLike = str | Path
 
 
 class MediaFile(NamedTuple):
     """A file: absolute ``path``, ``media`` ('video' or 'image'), and what tells a changed file (``mtime_ns``,
     ``size``)."""
+
     path: str
     media: str
     mtime_ns: int
     size: int
 
 
-def find_media(files: Union[PathLike, Iterable[PathLike]]) -> Dict[str, MediaFile]:
+def find_media(files: PathLike | Iterable[PathLike]) -> dict[str, MediaFile]:
     """Videos and images, told by their suffix.
 
     Args:

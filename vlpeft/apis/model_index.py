@@ -1,10 +1,11 @@
 """The zoo's table of contents: model-index.yml, the metafile.yml of each config folder, and the base checkpoints."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any
 
 from vlpeft.engine.config_file import ConfigFileError, read_plain
 
@@ -25,9 +26,10 @@ class Weights:
         sha256 (str, optional): Its hash; None where it is not known.
         size (int, optional): Its bytes; None where they are not known.
     """
+
     url: str
-    sha256: Optional[str] = None
-    size: Optional[int] = None
+    sha256: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,13 @@ class ZooModel:
         metadata (dict): ``Parameters`` and ``Trainable Parameters``.
         results (list[dict]): ``Task``, ``Dataset``, ``Metrics``, ``Source`` (whose numbers: 'paper' or 'ours').
     """
+
     name: str
     config: Path
-    bases: List[Weights] = field(default_factory=list)
-    weights: Optional[Weights] = None
+    bases: list[Weights] = field(default_factory=list)
+    weights: Weights | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    results: List[Mapping[str, Any]] = field(default_factory=list)
+    results: list[Mapping[str, Any]] = field(default_factory=list)
 
 
 def zoo_root() -> Path:
@@ -63,7 +66,7 @@ def zoo_root() -> Path:
     raise ZooError(f'no {INDEX} in {package / ".mim"} or {package.parent}: vlpeft is not installed completely')
 
 
-def list_models(pattern: Optional[str] = None) -> List[str]:
+def list_models(pattern: str | None = None) -> list[str]:
     """Names of the zoo's models, sorted.
 
     Args:
@@ -75,7 +78,7 @@ def list_models(pattern: Optional[str] = None) -> List[str]:
     return sorted(name for name in read_zoo() if pattern is None or fnmatchcase(name, f'*{pattern}*'))
 
 
-def read_zoo() -> Dict[str, ZooModel]:
+def read_zoo() -> dict[str, ZooModel]:
     """All models by name.
 
     Raises:
@@ -83,7 +86,7 @@ def read_zoo() -> Dict[str, ZooModel]:
     """
     root = zoo_root()
     bases = read_bases()
-    models: Dict[str, ZooModel] = {}
+    models: dict[str, ZooModel] = {}
     for pattern in _read(root / INDEX)['Import']:
         for metafile in sorted(root.glob(pattern)):
             for number, record in enumerate(_read(metafile)['Models'], start=1):
@@ -94,7 +97,7 @@ def read_zoo() -> Dict[str, ZooModel]:
     return models
 
 
-def read_bases() -> Dict[str, Weights]:
+def read_bases() -> dict[str, Weights]:
     """The public base checkpoints by name."""
     return {name: _read_weights(record) for name, record in _read(zoo_root() / BASES).items()}
 
@@ -131,4 +134,5 @@ def _read_model(record: Mapping[str, Any], where: str, root: Path, bases: Mappin
         bases=[bases[name] for name in names],
         weights=_read_weights(record) if 'Weights' in record else None,
         metadata=record['Metadata'],
-        results=record.get('Results', []))
+        results=record.get('Results', []),
+    )

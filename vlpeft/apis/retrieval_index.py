@@ -1,7 +1,8 @@
 """An index of encoded files: kept by path, stored as one safetensors file with the identity of its model."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Set, Union
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,10 +17,11 @@ HASHED = ('config', 'checkpoint', 'base')
 class EncodedFile(NamedTuple):
     """A file and what the model made of it, float32 on the CPU: ``feature`` (E,) of unit length, ``frames`` (T, E),
     and ``tokens`` (S, D) or None."""
+
     file: MediaFile
     feature: Tensor
     frames: Tensor
-    tokens: Optional[Tensor]
+    tokens: Tensor | None
 
 
 class IndexMismatchError(ValueError):
@@ -34,11 +36,11 @@ class RetrievalIndex:
             model has none.
     """
 
-    def __init__(self, identity: Mapping[str, Optional[Dict[str, str]]]) -> None:
+    def __init__(self, identity: Mapping[str, dict[str, str] | None]) -> None:
         self.identity = dict(identity)
-        self.entries: Dict[str, EncodedFile] = {}
+        self.entries: dict[str, EncodedFile] = {}
 
-    def drop_changed(self, media: Mapping[str, MediaFile], folders: Set[Path]) -> None:
+    def drop_changed(self, media: Mapping[str, MediaFile], folders: set[Path]) -> None:
         """Drops files that are not what they were: of those found now (``media``, by path) the ones with another time
         stamp or size, of those below ``folders`` the ones no longer found."""
         for path, entry in list(self.entries.items()):
@@ -54,7 +56,7 @@ class RetrievalIndex:
         """(n, E) in the order of ``entries``."""
         return torch.stack([entry.feature for entry in self.entries.values()])
 
-    def save(self, path: Union[str, Path]) -> None:
+    def save(self, path: str | Path) -> None:
         """Writes the index atomically.
 
         Args:
@@ -70,7 +72,7 @@ class RetrievalIndex:
             tensors.update({f'{number}.{key}': value for key, value in _tensors(entry).items()})
         write_safetensors(tensors, path, dict(identity=self.identity, files=files))
 
-    def load(self, path: Union[str, Path]) -> None:
+    def load(self, path: str | Path) -> None:
         """Adds what a file holds; entries already here stay.
 
         Raises:
@@ -86,9 +88,10 @@ class RetrievalIndex:
             self._add(path, stored)
         except (AttributeError, KeyError, TypeError) as error:
             raise IndexMismatchError(
-                f'{path} is a damaged retrieval index ({type(error).__name__}: {error})') from error
+                f'{path} is a damaged retrieval index ({type(error).__name__}: {error})'
+            ) from error
 
-    def _add(self, path: Union[str, Path], stored: Mapping[str, Any]) -> None:
+    def _add(self, path: str | Path, stored: Mapping[str, Any]) -> None:
         differing = _differences(stored['meta']['identity'], self.identity)
         if differing:
             raise IndexMismatchError(f'{path} was made by another model:\n' + '\n'.join(differing))
@@ -96,25 +99,26 @@ class RetrievalIndex:
         entries = []
         for number, record in enumerate(stored['meta']['files']):
             file = MediaFile(**record)
-            entry = EncodedFile(file, state[f'{number}.feature'], state[f'{number}.frames'],
-                                state.get(f'{number}.tokens'))
+            entry = EncodedFile(
+                file, state[f'{number}.feature'], state[f'{number}.frames'], state.get(f'{number}.tokens')
+            )
             entries.append(entry)
         for entry in entries:
             self.entries.setdefault(entry.file.path, entry)
 
 
-def check_name(path: Union[str, Path]) -> None:
+def check_name(path: str | Path) -> None:
     """Raises ``ValueError`` unless a path can name an index."""
     if Path(path).suffix != '.safetensors':
         raise ValueError(f'{path}: an index must be named *.safetensors')
 
 
-def _tensors(entry: EncodedFile) -> Dict[str, Tensor]:
+def _tensors(entry: EncodedFile) -> dict[str, Tensor]:
     tensors = dict(feature=entry.feature, frames=entry.frames, tokens=entry.tokens)
     return {key: value for key, value in tensors.items() if value is not None}
 
 
-def _differences(stored: Mapping[str, Any], own: Mapping[str, Any]) -> List[str]:
+def _differences(stored: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     lines = []
     for part in HASHED:
         there, here = stored[part], own[part]
@@ -123,5 +127,5 @@ def _differences(stored: Mapping[str, Any], own: Mapping[str, Any]) -> List[str]
     return lines
 
 
-def _name(identity: Optional[Mapping[str, str]]) -> str:
+def _name(identity: Mapping[str, str] | None) -> str:
     return f'{identity["name"]} (sha256 {identity["sha256"][:8]}…)' if identity else 'none'

@@ -5,8 +5,9 @@ import json
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -21,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from vlpeft.checkpoint.identity import base_identity
 from vlpeft.datasets import ClipError
 from vlpeft.datasets.transforms import CleanText
-from vlpeft.models.tasks import Retriever
 from vlpeft.models.finite import check_finite, naming
+from vlpeft.models.tasks import Retriever
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import MODELS, TRANSFORMS
 
@@ -37,6 +38,7 @@ CLIPS_PER_CHUNK = 8
 
 class Found(NamedTuple):
     """A file that answers a text, and its score: the match logit if it was re-ranked, else the cosine similarity."""
+
     path: str
     score: float
 
@@ -67,8 +69,9 @@ class RetrievalInferencer:
         [Found(path='/home/me/videos/a.mp4', score=2.31)]
     """
 
-    def __init__(self, model: PathLike, checkpoint: Optional[PathLike] = None, device: Optional[str] = None,
-                 **overrides) -> None:
+    def __init__(
+        self, model: PathLike, checkpoint: PathLike | None = None, device: str | None = None, **overrides
+    ) -> None:
         cfg, entry = load_model_config(model, overrides)
         kind = MODELS.get(cfg.model.type)
         if kind is not None and not issubclass(kind, Retriever):
@@ -81,12 +84,14 @@ class RetrievalInferencer:
         steps = [TRANSFORMS.build(step) for step in loader.dataset.pipeline]
         self.pipeline = Compose(steps)
         self.cleaners = [step for step in steps if isinstance(step, CleanText)]
-        self.encoded = RetrievalIndex(dict(
-            config=_config_identity(cfg), checkpoint=trained and base_identity(trained), base=self.model.base))
-        self.skipped: Dict[str, str] = {}
+        self.encoded = RetrievalIndex(
+            dict(config=_config_identity(cfg), checkpoint=trained and base_identity(trained), base=self.model.base)
+        )
+        self.skipped: dict[str, str] = {}
 
-    def index(self, files: Union[PathLike, Sequence[PathLike]], save_to: Optional[PathLike] = None,
-              keep_tokens: bool = False) -> 'RetrievalInferencer':
+    def index(
+        self, files: PathLike | Sequence[PathLike], save_to: PathLike | None = None, keep_tokens: bool = False
+    ) -> 'RetrievalInferencer':
         """Encodes what is new or has changed; files that have gone from an indexed folder leave the index.
 
         Unreadable files are left out, logged, and listed in ``skipped``.
@@ -124,7 +129,7 @@ class RetrievalInferencer:
                 self.save(save_to)
         return self
 
-    def search(self, text: str, top: int = 5, rerank: Union[bool, int] = True) -> List[Found]:
+    def search(self, text: str, top: int = 5, rerank: bool | int = True) -> list[Found]:
         """The files that fit a text best.
 
         Args:
@@ -198,10 +203,11 @@ class RetrievalInferencer:
     def _encode(self, files: Sequence[MediaFile], keep_tokens: bool) -> Iterator[EncodedFile]:
         if not files:
             return
-        loader = DataLoader(_Clips(files, self.pipeline), self.batch_size, num_workers=self.num_workers,
-                            collate_fn=list)
+        loader = DataLoader(
+            _Clips(files, self.pipeline), self.batch_size, num_workers=self.num_workers, collate_fn=list
+        )
         for batch in track(loader, 'encode', console=Console(stderr=True)):
-            shapes: Dict[Tuple[int, ...], list] = defaultdict(list)
+            shapes: dict[tuple[int, ...], list] = defaultdict(list)
             for file, clip in batch:
                 if isinstance(clip, str):
                     self.skipped[file.path] = clip
@@ -215,20 +221,22 @@ class RetrievalInferencer:
                 for (file, _), *encoded in zip(group, states.feature.cpu(), states.frames.cpu(), tokens):
                     yield EncodedFile(file, *encoded)
 
-    def _match(self, text: str, feature: Tensor, chosen: Sequence[EncodedFile]) -> List[Found]:
+    def _match(self, text: str, feature: Tensor, chosen: Sequence[EncodedFile]) -> list[Found]:
         self.skipped = {}
         ready = [entry for entry in chosen if entry.tokens is not None]
         ready += self._encode([entry.file for entry in chosen if entry.tokens is None], keep_tokens=True)
         texts = TextBank([torch.tensor(self.model.tokenizer.ids([text])[0])], feature[None])
-        shapes: Dict[tuple, list] = defaultdict(list)
+        shapes: dict[tuple, list] = defaultdict(list)
         for entry in ready:
             shapes[entry.tokens.shape, entry.frames.shape].append(entry)
         found = []
         for group in shapes.values():
-            clips = ClipBank({i: entry.tokens for i, entry in enumerate(group)},
-                             torch.stack([entry.frames for entry in group]))
-            scores = score_pairs(self.model, clips, texts, {i: [0] for i in range(len(group))}, CLIPS_PER_CHUNK, 1,
-                                 self.device)
+            clips = ClipBank(
+                {i: entry.tokens for i, entry in enumerate(group)}, torch.stack([entry.frames for entry in group])
+            )
+            scores = score_pairs(
+                self.model, clips, texts, {i: [0] for i in range(len(group))}, CLIPS_PER_CHUNK, 1, self.device
+            )
             with naming([entry.file.path for entry in group]):
                 check_finite('match logits', torch.cat([scores[i] for i in range(len(group))]))
             found += [Found(entry.file.path, scores[i].item()) for i, entry in enumerate(group)]
@@ -244,7 +252,7 @@ class _Clips(Dataset):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, number: int) -> Tuple[MediaFile, Union[Tensor, str]]:
+    def __getitem__(self, number: int) -> tuple[MediaFile, Tensor | str]:
         file = self.files[number]
         try:
             return file, self.pipeline(dict(path=file.path, media=file.media, name=file.path))['inputs']
@@ -252,7 +260,7 @@ class _Clips(Dataset):
             return file, error.reason
 
 
-def _config_identity(cfg: Config) -> Dict[str, str]:
+def _config_identity(cfg: Config) -> dict[str, str]:
     """Of what decides the encoding: the model, without where its base lies, and the pipeline."""
     model = {key: value for key, value in cfg.model.to_dict().items() if key != 'base_checkpoint'}
     pipeline = [step.to_dict() for step in cfg.test_dataloader.dataset.pipeline]

@@ -1,7 +1,7 @@
 """Adapter checkpoints as safetensors: the trained tensors, and a record of what they belong to."""
 
 from pathlib import Path
-from typing import Any, Dict, Tuple, Union
+from typing import Any
 
 from torch import Tensor
 
@@ -9,7 +9,7 @@ from .errors import CheckpointError
 from .files import read_checkpoint, write_safetensors
 
 
-def export_safetensors(state: Dict[str, Tensor], path: Union[str, Path], meta: Dict[str, Any]) -> None:
+def export_safetensors(state: dict[str, Tensor], path: str | Path, meta: dict[str, Any]) -> None:
     """Write trained tensors (keys of our models) as one safetensors file.
 
     Args:
@@ -27,7 +27,7 @@ def export_safetensors(state: Dict[str, Tensor], path: Union[str, Path], meta: D
     write_safetensors(state, path, meta)
 
 
-def import_safetensors(path: Union[str, Path]) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
+def import_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what ``export_safetensors`` wrote.
 
     Args:

@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Dict, FrozenSet, Mapping, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -22,16 +23,19 @@ from .unread import check_read
 class Base(NamedTuple):
     """A loaded base: its ``name`` and ``sha256``, which checkpoints record, the ``keys`` that it filled, and those of
     them of which it has the first rows only (``grown``: key -> rows)."""
-    identity: Dict[str, str]
-    keys: FrozenSet[str]
+
+    identity: dict[str, str]
+    keys: frozenset[str]
     grown: Mapping[str, int]
 
 
-def load_base(model: nn.Module,
-              source: Optional[str] = None,
-              sha256: Optional[str] = None,
-              unused: Sequence[str] = (),
-              **parts: Mapping[str, str]) -> Base:
+def load_base(
+    model: nn.Module,
+    source: str | None = None,
+    sha256: str | None = None,
+    unused: Sequence[str] = (),
+    **parts: Mapping[str, str],
+) -> Base:
     """Loads a base of any dialect into a new model: one file, or one for each part.
 
     Args:
@@ -57,23 +61,31 @@ def load_base(model: nn.Module,
             raise CheckpointError(f'base_checkpoint has a source of its own and also {", ".join(parts)}; choose one')
         path = fetch(source, sha256=sha256)
         checkpoint = read_checkpoint(path)
-        state, report = fit(checkpoint, unique_state(model), strict_parts=model.backbones, origin=str(path),
-                            tied=tied_names(model))
+        state, report = fit(
+            checkpoint, unique_state(model), strict_parts=model.backbones, origin=str(path), tied=tied_names(model)
+        )
         check_read(report, _buffers(model), model.backbones, unused, 'base_checkpoint.unused')
         if unread := unread_keys(model, report, checkpoint):
-            print_log(f'the base {path} holds {len(unread)} keys that {model.method} does not read: {by_part(unread)}',
-                      'current', logging.WARNING)
+            print_log(
+                f'the base {path} holds {len(unread)} keys that {model.method} does not read: {by_part(unread)}',
+                'current',
+                logging.WARNING,
+            )
         return _put(model, state, report, path)
     if unused:
-        raise CheckpointError('base_checkpoint.unused goes with base_checkpoint.source; of a part it is, for instance, '
-                              'base_checkpoint.vision.unused')
+        raise CheckpointError(
+            'base_checkpoint.unused goes with base_checkpoint.source; of a part it is, for instance, '
+            'base_checkpoint.vision.unused'
+        )
     there = [*model.backbones, *model.heads]
     unknown = [name for name in parts if name not in there]
     bare = [name for name in model.backbones if name not in parts]
     if unknown or bare:
-        raise CheckpointError(f'base_checkpoint names {", ".join(parts) or "nothing"}; it takes source=… for the whole '
-                              f'model, or a source for each of the backbones {", ".join(model.backbones)} and, if '
-                              f'wanted, of the heads {", ".join(model.heads)}')
+        raise CheckpointError(
+            f'base_checkpoint names {", ".join(parts) or "nothing"}; it takes source=… for the whole '
+            f'model, or a source for each of the backbones {", ".join(model.backbones)} and, if '
+            f'wanted, of the heads {", ".join(model.heads)}'
+        )
     bases = [_load_part(model, name, **parts[name]) for name in there if name in parts]
     files = {base.identity['sha256']: base.identity['name'] for base in bases}
     sha256 = next(iter(files)) if len(files) == 1 else hashlib.sha256(''.join(files).encode()).hexdigest()
@@ -82,13 +94,12 @@ def load_base(model: nn.Module,
     return Base(dict(name=' + '.join(files.values()), sha256=sha256), keys, grown)
 
 
-def _load_part(model: nn.Module, part: str, source: str, sha256: Optional[str] = None,
-               unused: Sequence[str] = ()) -> Base:
+def _load_part(model: nn.Module, part: str, source: str, sha256: str | None = None, unused: Sequence[str] = ()) -> Base:
     path = fetch(source, sha256=sha256)
     # Buffers of towers are constants of their geometry, which some files hold for another one.
     target = {name: value for name, value in model.named_parameters() if name.startswith(f'{part}.')}
-    state, report = fit(path, target, strict_parts=(part, ), tied=tied_names(model))
-    check_read(report, _buffers(model), (part, ), unused, f'base_checkpoint.{part}.unused')
+    state, report = fit(path, target, strict_parts=(part,), tied=tied_names(model))
+    check_read(report, _buffers(model), (part,), unused, f'base_checkpoint.{part}.unused')
     for name in [name for name in report.parts if name != part]:
         if keys := report.parts.pop(name).unexpected:
             report.ignored.setdefault(f'only {part} is taken from this file', []).extend(keys)
@@ -103,5 +114,5 @@ def _put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport, path
     return Base(base_identity(path), frozenset(report.loaded), report.grown)
 
 
-def _buffers(model: nn.Module) -> FrozenSet[str]:
+def _buffers(model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, _ in model.named_buffers(remove_duplicate=False))

@@ -6,7 +6,8 @@ may fill less, and may leave out heads that the model does not have.
 """
 
 import logging
-from typing import Any, Collection, Dict, List, Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 from torch import nn
@@ -19,18 +20,18 @@ from .report import LoadReport, shorten
 OURS, METHOD_PART = 'vlpeft', 'adapter'
 
 
-def meta_of(checkpoint: Mapping[str, Any]) -> Dict[str, Any]:
+def meta_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """What a checkpoint says about itself; empty in most foreign layouts."""
     meta = checkpoint.get('meta')
     return dict(meta) if isinstance(meta, Mapping) else {}
 
 
-def weight_names(model: nn.Module) -> List[str]:
+def weight_names(model: nn.Module) -> list[str]:
     """Keys of what a file has to give: the parameters, tied ones once."""
     return [name for name, _ in model.named_parameters()]
 
 
-def random_parts(model: nn.Module) -> List[str]:
+def random_parts(model: nn.Module) -> list[str]:
     """Those of :func:`weight_names` that no file has filled: they are as they were initialised."""
     return [name for name in weight_names(model) if name not in model.filled]
 
@@ -38,13 +39,17 @@ def random_parts(model: nn.Module) -> List[str]:
 def warn_of_random_parts(model: nn.Module) -> None:
     """Names, in a warning, what no file has filled; silent if there is nothing."""
     if names := random_parts(model):
-        print_log(f'{len(names)} parameters of {model.method} come from no file and have their initial values: '
-                  + by_part(names), 'current', logging.WARNING)
+        print_log(
+            f'{len(names)} parameters of {model.method} come from no file and have their initial values: '
+            + by_part(names),
+            'current',
+            logging.WARNING,
+        )
 
 
 def by_part(keys: Collection[str]) -> str:
     """The first keys of each part."""
-    parts: Dict[str, List[str]] = {}
+    parts: dict[str, list[str]] = {}
     for key in keys:
         parts.setdefault(key.partition('.')[0], []).append(key)
     return '; '.join(f'{part} ({len(names)}): {shorten(names)}' for part, names in parts.items())
@@ -64,7 +69,7 @@ def is_base(checkpoint: Mapping[str, Any], report: LoadReport) -> bool:
     return not trained and not meta_of(checkpoint).keys() & {'base', 'method'}
 
 
-def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, Any]) -> List[str]:
+def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, Any]) -> list[str]:
     """Keys of the file, in our names, that the model has no place for. Those that a foreign layout does not know
     either keep their names; they are warned of, and are not among them."""
     source = weights_of(checkpoint)
@@ -72,17 +77,23 @@ def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, A
     unknown = [key for key in report.unexpected if key not in there]
     foreign = [key for key in unknown if report.dialect != OURS and key in source]
     if foreign:
-        print_log(f'{report.origin}: {len(foreign)} keys are unknown to the {report.dialect} layout and are not read: '
-                  + by_part(foreign), 'current', logging.WARNING)
+        print_log(
+            f'{report.origin}: {len(foreign)} keys are unknown to the {report.dialect} layout and are not read: '
+            + by_part(foreign),
+            'current',
+            logging.WARNING,
+        )
     return [key for key in unknown if key not in foreign]
 
 
-def check_load(model: nn.Module,
-               report: LoadReport,
-               checkpoint: Mapping[str, Any],
-               given: Collection[str],
-               start: bool = False,
-               allow_random: bool = False) -> None:
+def check_load(
+    model: nn.Module,
+    report: LoadReport,
+    checkpoint: Mapping[str, Any],
+    given: Collection[str],
+    start: bool = False,
+    allow_random: bool = False,
+) -> None:
     """Holds a load to the rule, before anything of it is in the model.
 
     Args:
@@ -105,8 +116,11 @@ def check_load(model: nn.Module,
         elsewhere = [key for key in unread if key.partition('.')[0] not in parts]
         unread = [key for key in unread if key not in elsewhere]
         if elsewhere:
-            print_log(f'{report.origin}: parts that {model.method} does not have are left out: {by_part(elsewhere)}',
-                      'current', logging.WARNING)
+            print_log(
+                f'{report.origin}: parts that {model.method} does not have are left out: {by_part(elsewhere)}',
+                'current',
+                logging.WARNING,
+            )
     faults = []
     if unfilled:
         faults.append(f'it leaves {len(unfilled)} parameters unfilled: {by_part(unfilled)}')

@@ -5,7 +5,6 @@ import http.client
 import os
 import time
 from pathlib import Path, PurePosixPath
-from typing import Optional, Union
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname
@@ -23,8 +22,7 @@ _TIMEOUT_S = 60
 _CHUNK_BYTES = 1 << 20
 
 
-def fetch(source: Union[str, Path], sha256: Optional[str] = None,
-          cache_dir: Optional[Union[str, Path]] = None) -> Path:
+def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path | None = None) -> Path:
     """The local file behind a path or URL, downloaded if need be.
 
     A download goes to ``<name>.part`` under a file lock, so any number of processes may ask at once and one transfers.
@@ -66,7 +64,7 @@ def fetch(source: Union[str, Path], sha256: Optional[str] = None,
     return path
 
 
-def _cache_root(cache_dir: Optional[Union[str, Path]]) -> Path:
+def _cache_root(cache_dir: str | Path | None) -> Path:
     return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or '~/.cache/vlpeft').expanduser()
 
 
@@ -79,7 +77,7 @@ def _folder_of(url: str, root: Path) -> Path:
     return root / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def _fetch_url(url: str, sha256: Optional[str], folder: Path) -> Path:
+def _fetch_url(url: str, sha256: str | None, folder: Path) -> Path:
     from filelock import FileLock
 
     target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or 'download')
@@ -95,8 +93,14 @@ def _fetch_url(url: str, sha256: Optional[str], folder: Path) -> Path:
         found = file_sha256(part)
         if wanted not in (None, found):
             part.unlink()
-            first = '' if sha256 else (f'\nthat is the hash of the first download; if the file was replaced on '
-                                       f'purpose, remove {manifest_of(target)}')
+            first = (
+                ''
+                if sha256
+                else (
+                    f'\nthat is the hash of the first download; if the file was replaced on '
+                    f'purpose, remove {manifest_of(target)}'
+                )
+            )
             raise CheckpointError(f'{_mismatch(url, wanted, found)}\nthe download was deleted{first}')
         write_manifest(target, part)
         os.replace(part, target)
@@ -121,7 +125,8 @@ def _download(url: str, part: Path) -> None:
     kept = part.stat().st_size if part.exists() else 0
     raise CheckpointError(
         f'cannot download {url} after {_ATTEMPTS} attempts: {failure}\n'
-        f'{kept} bytes are kept in {part}; the next call resumes there') from failure
+        f'{kept} bytes are kept in {part}; the next call resumes there'
+    ) from failure
 
 
 def _transfer(url: str, part: Path) -> None:
@@ -150,12 +155,18 @@ def _transfer(url: str, part: Path) -> None:
     check_content(url, part)
 
 
-def _copy(reply, file, start: int, total: Optional[int], name: str) -> None:
+def _copy(reply, file, start: int, total: int | None, name: str) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    with Progress(TextColumn('downloading {task.description}'), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-                  TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with Progress(
+        TextColumn('downloading {task.description}'),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as progress:
         task = progress.add_task(name, total=total, completed=start)
         while chunk := reply.read(_CHUNK_BYTES):
             file.write(chunk)

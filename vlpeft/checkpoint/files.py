@@ -4,7 +4,7 @@ import json
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ _LARGEST_RATIO = 200
 _EXPECTED = {SAFETENSORS_SUFFIX: 'a safetensors file', NUMPY_SUFFIX: 'a .npz file of numbers'}
 
 
-def read_checkpoint(path: Union[str, Path], checked: bool = True) -> Dict[str, Any]:
+def read_checkpoint(path: str | Path, checked: bool = True) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU.
 
     Torch files are read with ``weights_only=True`` and memory-mapped where the format allows it.
@@ -57,8 +57,10 @@ def read_checkpoint(path: Union[str, Path], checked: bool = True) -> Dict[str, A
     if path.suffix == NUMPY_SUFFIX:
         return _read_arrays(path)
     if path.suffix not in TORCH_SUFFIXES:
-        raise CheckpointError(f'{path}: unknown checkpoint suffix {path.suffix!r}; '
-                              f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX, NUMPY_SUFFIX))}')
+        raise CheckpointError(
+            f'{path}: unknown checkpoint suffix {path.suffix!r}; '
+            f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX, NUMPY_SUFFIX))}'
+        )
     _check_archive(path)
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
@@ -69,8 +71,7 @@ def read_checkpoint(path: Union[str, Path], checked: bool = True) -> Dict[str, A
     return checkpoint
 
 
-def write_safetensors(state: Dict[str, Tensor], path: Union[str, Path], metadata: Optional[Dict[str, Any]] = None
-                      ) -> None:
+def write_safetensors(state: dict[str, Tensor], path: str | Path, metadata: dict[str, Any] | None = None) -> None:
     """Write a flat state dict atomically, with a manifest.
 
     Tied tensors are written once per key, so any reader finds every key.
@@ -94,7 +95,7 @@ def write_safetensors(state: Dict[str, Tensor], path: Union[str, Path], metadata
     write_with_manifest(path, lambda part: save_file(owned, part, metadata=texts))
 
 
-def write_checkpoint(checkpoint: Dict[str, Any], path: Union[str, Path]) -> None:
+def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     """``torch.save`` with a manifest, by way of a temporary file and a rename: a reader never sees half a file.
 
     Args:
@@ -104,7 +105,7 @@ def write_checkpoint(checkpoint: Dict[str, Any], path: Union[str, Path]) -> None
     write_with_manifest(path, lambda part: torch.save(checkpoint, part))
 
 
-def _read_safetensors(path: Path) -> Dict[str, Any]:
+def _read_safetensors(path: Path) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -119,7 +120,7 @@ def _read_safetensors(path: Path) -> Dict[str, Any]:
     return dict(state_dict=state, meta=meta)
 
 
-def _read_arrays(path: Path) -> Dict[str, Any]:
+def _read_arrays(path: Path) -> dict[str, Any]:
     _check_archive(path)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -140,8 +141,10 @@ def _check_archive(path: Path) -> None:
         return
     size = path.stat().st_size
     if claimed > _LARGEST_RATIO * size:
-        raise CheckpointError(f'{path}: {size:,} bytes that claim to unpack to {claimed:,}, more than {_LARGEST_RATIO} '
-                              'times as many, which no weights do')
+        raise CheckpointError(
+            f'{path}: {size:,} bytes that claim to unpack to {claimed:,}, more than {_LARGEST_RATIO} '
+            'times as many, which no weights do'
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> str:

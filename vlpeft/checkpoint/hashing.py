@@ -2,14 +2,13 @@
 
 import hashlib
 import os
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
-from typing import Union
 
 _CHUNK_BYTES = 1 << 20
 
 
-def file_sha256(path: Union[str, Path]) -> str:
+def file_sha256(path: str | Path) -> str:
     """sha256 of a file's bytes; remembered within the process as long as path, mtime and size stay the same.
 
     Args:
@@ -25,7 +24,7 @@ def file_sha256(path: Union[str, Path]) -> str:
     return _sha256(os.path.realpath(path), stat.st_mtime_ns, stat.st_size)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _sha256(path: str, mtime_ns: int, size: int) -> str:
     digest = hashlib.sha256()
     with open(path, 'rb') as file:

@@ -2,7 +2,6 @@
 
 import hashlib
 from pathlib import Path
-from typing import Dict, Optional, Union
 
 from .download import fetch
 from .errors import CheckpointError
@@ -10,7 +9,7 @@ from .hashing import file_sha256
 from .shards import is_index, shard_names
 
 
-def base_identity(source: Union[str, Path]) -> Dict[str, str]:
+def base_identity(source: str | Path) -> dict[str, str]:
     """Name and hash of a base checkpoint file.
 
     Args:
@@ -27,7 +26,7 @@ def base_identity(source: Union[str, Path]) -> Dict[str, str]:
     return dict(name=path.name, sha256=hashlib.sha256(hashes.encode()).hexdigest())
 
 
-def check_base(recorded: Dict[str, str], actual: Optional[Dict[str, str]], origin: str) -> None:
+def check_base(recorded: dict[str, str], actual: dict[str, str] | None, origin: str) -> None:
     """Refuse an adapter on another base than the one it was trained on. Names may differ, bytes may not.
 
     Args:
@@ -41,9 +40,11 @@ def check_base(recorded: Dict[str, str], actual: Optional[Dict[str, str]], origi
     if actual is None:
         raise CheckpointError(
             f'{origin} holds trained parts only and needs its base {recorded["name"]} (sha256 {recorded["sha256"]}), '
-            'but no base checkpoint is given')
+            'but no base checkpoint is given'
+        )
     if actual['sha256'] != recorded['sha256']:
         raise CheckpointError(
             f'{origin} was trained on another base:\n'
             f'  recorded  {recorded["name"]}  sha256 {recorded["sha256"]}\n'
-            f'  given     {actual["name"]}  sha256 {actual["sha256"]}')
+            f'  given     {actual["name"]}  sha256 {actual["sha256"]}'
+        )

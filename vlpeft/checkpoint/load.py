@@ -1,8 +1,9 @@
 """Loading a checkpoint of any dialect into a model: convert, resize, refuse what cannot be right, report the rest."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,8 +24,14 @@ MOMENTUM = 'momentum.'
 TRAINING_ONLY = (MOMENTUM, 'queue.')
 
 
-def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]], *, dialect: Optional[str] = None,
-              strict_parts: Sequence[str] = (), origin: Optional[str] = None) -> LoadReport:
+def load_into(
+    model: nn.Module,
+    checkpoint: str | Path | Mapping[str, Any],
+    *,
+    dialect: str | None = None,
+    strict_parts: Sequence[str] = (),
+    origin: str | None = None,
+) -> LoadReport:
     """Fill a model from a checkpoint of any dialect. Momentum copies that it lacks are made from the loaded weights.
 
     Args:
@@ -42,8 +49,14 @@ def load_into(model: nn.Module, checkpoint: Union[str, Path, Mapping[str, Any]],
         CheckpointError: Unknown layout, nothing to fill, another geometry, or a strict part left incomplete. The
             model is then unchanged.
     """
-    state, report = fit(checkpoint, unique_state(model), dialect=dialect, strict_parts=strict_parts, origin=origin,
-                        tied=tied_names(model))
+    state, report = fit(
+        checkpoint,
+        unique_state(model),
+        dialect=dialect,
+        strict_parts=strict_parts,
+        origin=origin,
+        tied=tied_names(model),
+    )
     put(model, state, report)
     return report
 
@@ -57,9 +70,15 @@ def put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport) -> No
         model.filled |= set(state)
 
 
-def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Tensor], *,
-        dialect: Optional[str] = None, strict_parts: Sequence[str] = (), origin: Optional[str] = None,
-        tied: Mapping[str, str] = MappingProxyType({})) -> Tuple[Dict[str, Tensor], LoadReport]:
+def fit(
+    checkpoint: str | Path | Mapping[str, Any],
+    target: Mapping[str, Tensor],
+    *,
+    dialect: str | None = None,
+    strict_parts: Sequence[str] = (),
+    origin: str | None = None,
+    tied: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[dict[str, Tensor], LoadReport]:
     """What a checkpoint offers to a model with the state dict ``target``. Arguments and errors as ``load_into``.
 
     ``tied`` are further names of the target's tensors (:func:`~vlpeft.checkpoint.tied.tied_names`). Defaults to none.
@@ -73,8 +92,9 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     origin = origin or 'checkpoint'
     layout = get_dialect(dialect) if dialect else detect(checkpoint, origin)
     if not layout.matches(checkpoint):
-        raise CheckpointError(f'{origin} is not in the {dialect} layout; its first keys: '
-                              + shorten(list(weights_of(checkpoint))))
+        raise CheckpointError(
+            f'{origin} is not in the {dialect} layout; its first keys: ' + shorten(list(weights_of(checkpoint)))
+        )
     parts = {key.partition('.')[0] for key in target}
     try:
         source = join_tied(layout.at_home(layout.to_vlpeft(checkpoint), parts), tied, origin)
@@ -117,19 +137,30 @@ def fit(checkpoint: Union[str, Path, Mapping[str, Any]], target: Mapping[str, Te
     return fitted, report
 
 
-def _refuse(report: LoadReport, misfits: Sequence[str], strict_parts: Sequence[str], source: Mapping[str, Tensor],
-            target: Mapping[str, Tensor]) -> None:
+def _refuse(
+    report: LoadReport,
+    misfits: Sequence[str],
+    strict_parts: Sequence[str],
+    source: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+) -> None:
     if misfits:
-        raise CheckpointError(f'{report.origin} ({report.dialect} layout) has another geometry than the model; '
-                              f'{len(misfits)} shapes (file -> model) differ: ' + ', '.join(misfits[:8]))
+        raise CheckpointError(
+            f'{report.origin} ({report.dialect} layout) has another geometry than the model; '
+            f'{len(misfits)} shapes (file -> model) differ: ' + ', '.join(misfits[:8])
+        )
     if not report.loaded:
-        raise CheckpointError(f'{report.origin} ({report.dialect} layout) fills nothing of the model; first keys of '
-                              f'the file: {shorten(list(source))}; of the model: {shorten(list(target))}')
+        raise CheckpointError(
+            f'{report.origin} ({report.dialect} layout) fills nothing of the model; first keys of '
+            f'the file: {shorten(list(source))}; of the model: {shorten(list(target))}'
+        )
     for name in strict_parts:
         if name not in report.parts:
             raise CheckpointError(f'{name!r} is not a part of the model; its parts: {", ".join(report.parts)}')
         part = report.parts[name]
         if missing := part.missing:
-            raise CheckpointError(f'{report.origin} ({report.dialect} layout) leaves {len(missing)} keys of {name} '
-                                  f'unfilled: {shorten(missing)}. '
-                                  f'{advice(name, part.unexpected, missing, part.loaded)}\n{report}')
+            raise CheckpointError(
+                f'{report.origin} ({report.dialect} layout) leaves {len(missing)} keys of {name} '
+                f'unfilled: {shorten(missing)}. '
+                f'{advice(name, part.unexpected, missing, part.loaded)}\n{report}'
+            )

@@ -73,8 +73,9 @@ def write_with_manifest(path: str | Path, write: Callable[[str], None], data: by
             _write_versions(path, [dict(size=os.path.getsize(part), crc32=checksum(part)), *earlier])
             return
         with ThreadPoolExecutor(1) as beside:
-            manifest = beside.submit(lambda: _write_versions(path, [dict(size=len(data), crc32=zlib.crc32(data)),
-                                                                    *earlier]))
+            manifest = beside.submit(
+                lambda: _write_versions(path, [dict(size=len(data), crc32=zlib.crc32(data)), *earlier])
+            )
             write(part)
             _flush(part)
             manifest.result()
@@ -115,10 +116,13 @@ def check_manifest(path: str | Path) -> bool:
     if recorded and checksum(path) in recorded:
         return True
     if None in recorded:
-        raise CheckpointError(f'{manifest_of(path)} is of an older form, without CRC-32; remove it to read {path.name} '
-                              'unchecked')
-    raise CheckpointError(f'{path} is damaged: it has {size:,} bytes, and its size or checksum is not the one that '
-                          f'was written ({versions[0].get("size")} bytes, see {manifest_of(path).name})')
+        raise CheckpointError(
+            f'{manifest_of(path)} is of an older form, without CRC-32; remove it to read {path.name} unchecked'
+        )
+    raise CheckpointError(
+        f'{path} is damaged: it has {size:,} bytes, and its size or checksum is not the one that '
+        f'was written ({versions[0].get("size")} bytes, see {manifest_of(path).name})'
+    )
 
 
 def remove_with_manifest(path: str | Path) -> None:

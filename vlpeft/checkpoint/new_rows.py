@@ -4,7 +4,7 @@ They are stored under ``<key>[<first row>:]``.
 """
 
 import re
-from typing import Dict, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -14,17 +14,17 @@ from .errors import CheckpointError
 _KEY = re.compile(r'(.+)\[(\d+):\]')
 
 
-def new_rows(state: Mapping[str, Tensor], grown: Mapping[str, int]) -> Dict[str, Tensor]:
+def new_rows(state: Mapping[str, Tensor], grown: Mapping[str, int]) -> dict[str, Tensor]:
     """The rows of ``state`` from ``grown[key]`` on, named as they are stored."""
     return {f'{key}[{rows}:]': state[key][rows:].clone() for key, rows in grown.items()}
 
 
-def stored_rows(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+def stored_rows(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What :func:`new_rows` stored in a checkpoint."""
     return {key: value for key, value in weights.items() if _KEY.fullmatch(key)}
 
 
-def join_new_rows(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], origin: str) -> Dict[str, Tensor]:
+def join_new_rows(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], origin: str) -> dict[str, Tensor]:
     """Weights of a checkpoint with stored rows put below those of the model.
 
     Args:

@@ -2,8 +2,17 @@
 
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import (HTTPDefaultErrorHandler, HTTPErrorProcessor, HTTPHandler, HTTPRedirectHandler, HTTPSHandler,
-                            OpenerDirector, ProxyHandler, Request, UnknownHandler)
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+)
 
 from .errors import CheckpointError
 from .shards import is_index
@@ -36,8 +45,15 @@ def open_url(request: Request, timeout: float):
         URLError: Another scheme, or no connection.
     """
     opener = OpenerDirector()
-    for handler in (ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler, HTTPDefaultErrorHandler, _Redirects,
-                    HTTPErrorProcessor):
+    for handler in (
+        ProxyHandler,
+        UnknownHandler,
+        HTTPHandler,
+        HTTPSHandler,
+        HTTPDefaultErrorHandler,
+        _Redirects,
+        HTTPErrorProcessor,
+    ):
         opener.add_handler(handler())
     return opener.open(request, timeout=timeout)
 

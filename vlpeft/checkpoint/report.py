@@ -1,7 +1,7 @@
 """What loading a checkpoint did, part by part."""
 
+from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import Container, Dict, List
 
 _SHOWN = 4
 
@@ -16,10 +16,11 @@ class PartReport:
         unexpected (list[str]): In the file, not in the model, and not declared as ignored.
         resized (dict[str, str]): Key -> old and new shape.
     """
-    loaded: List[str] = field(default_factory=list)
-    missing: List[str] = field(default_factory=list)
-    unexpected: List[str] = field(default_factory=list)
-    resized: Dict[str, str] = field(default_factory=dict)
+
+    loaded: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+    resized: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -35,34 +36,35 @@ class LoadReport:
             were in the model.
         new (list[str]): Keys that no file of this layout has; the model keeps its random values.
     """
+
     origin: str
     dialect: str
-    parts: Dict[str, PartReport] = field(default_factory=dict)
-    ignored: Dict[str, List[str]] = field(default_factory=dict)
-    grown: Dict[str, int] = field(default_factory=dict)
-    new: List[str] = field(default_factory=list)
+    parts: dict[str, PartReport] = field(default_factory=dict)
+    ignored: dict[str, list[str]] = field(default_factory=dict)
+    grown: dict[str, int] = field(default_factory=dict)
+    new: list[str] = field(default_factory=list)
 
     def part(self, key: str) -> PartReport:
         """The report of the part that a key belongs to; made if new."""
         return self.parts.setdefault(key.partition('.')[0], PartReport())
 
     @property
-    def loaded(self) -> List[str]:
+    def loaded(self) -> list[str]:
         """All keys that were filled."""
         return [key for part in self.parts.values() for key in part.loaded]
 
     @property
-    def missing(self) -> List[str]:
+    def missing(self) -> list[str]:
         """All keys of the model that the file does not fill."""
         return [key for part in self.parts.values() for key in part.missing]
 
     @property
-    def unexpected(self) -> List[str]:
+    def unexpected(self) -> list[str]:
         """All keys of the file that the model does not have."""
         return [key for part in self.parts.values() for key in part.unexpected]
 
     @property
-    def resized(self) -> Dict[str, str]:
+    def resized(self) -> dict[str, str]:
         """All resized keys with old and new shape."""
         return {key: note for part in self.parts.values() for key, note in part.resized.items()}
 
@@ -73,11 +75,15 @@ class LoadReport:
 
     def __str__(self) -> str:
         width = max(map(len, ('part', *self.parts)))
-        lines = [f'{self.origin} ({self.dialect} layout)',
-                 f'  {"part":{width}}  {"loaded":>6}  {"missing":>7}  {"unexpected":>10}  {"resized":>7}']
+        lines = [
+            f'{self.origin} ({self.dialect} layout)',
+            f'  {"part":{width}}  {"loaded":>6}  {"missing":>7}  {"unexpected":>10}  {"resized":>7}',
+        ]
         for name, part in self.parts.items():
-            lines.append(f'  {name:{width}}  {len(part.loaded):6}  {len(part.missing):7}  '
-                         f'{len(part.unexpected):10}  {len(part.resized):7}')
+            lines.append(
+                f'  {name:{width}}  {len(part.loaded):6}  {len(part.missing):7}  '
+                f'{len(part.unexpected):10}  {len(part.resized):7}'
+            )
         lines += [f'  resized: {key} {note}' for key, note in self.resized.items()]
         for kind in ('missing', 'unexpected'):
             for name, part in self.parts.items():
@@ -89,7 +95,7 @@ class LoadReport:
         return '\n'.join(lines)
 
 
-def shorten(keys: List[str]) -> str:
+def shorten(keys: list[str]) -> str:
     """The first few keys and how many more there are."""
     more = f' and {len(keys) - _SHOWN} more' if len(keys) > _SHOWN else ''
     return ', '.join(keys[:_SHOWN]) + more

@@ -1,17 +1,15 @@
 """Tables of another length: the kinds whose geometry may change, and nothing else."""
 
 import math
-from typing import Optional
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 WORDS = ('shared.weight', 'embed_tokens.weight', 'wte.weight', 'lm_head.weight')
 
 
-def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Optional[Tensor]:
+def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Tensor | None:
     """Word embeddings (V, D) of a vocabulary that was added to: the file's rows, then the model's own.
 
     Args:
@@ -28,11 +26,11 @@ def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Opti
     if not grows or source.shape[1:] != target.shape[1:]:
         return None
     # On the meta device there are shapes only: what the file lacks is zero.
-    rest = torch.zeros_like(target[len(source):], device='cpu') if target.is_meta else target[len(source):]
+    rest = torch.zeros_like(target[len(source) :], device='cpu') if target.is_meta else target[len(source) :]
     return torch.cat([source.to(rest), rest])
 
 
-def resize_embedding(key: str, source: Tensor, target: Tensor) -> Optional[Tensor]:
+def resize_embedding(key: str, source: Tensor, target: Tensor) -> Tensor | None:
     """Bring an embedding of another image size or frame count to the model's.
 
     The patch part of ``vision.pos_embed`` and ``encoder.pos_embed`` (1, 1+N, D) is interpolated bicubically on its
@@ -62,7 +60,7 @@ def _resize_times(source: Tensor, length: int, mode: str) -> Tensor:
     return F.interpolate(source.float().transpose(1, 2), size=length, mode=mode).transpose(1, 2).to(source.dtype)
 
 
-def _resize_patches(source: Tensor, length: int) -> Optional[Tensor]:
+def _resize_patches(source: Tensor, length: int) -> Tensor | None:
     from mmpretrain.models.utils import resize_pos_embed
 
     grids = [math.isqrt(tokens - 1) for tokens in (source.shape[1], length)]

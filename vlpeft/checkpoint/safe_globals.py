@@ -31,7 +31,8 @@ def history_statistic(owner: type, name: str):
     if owner is not HistoryBuffer or name not in _STATISTICS:
         raise UnpicklingError(
             f'refused: the file asks for attribute {name!r} of {owner!r}; only {", ".join(_STATISTICS)} of '
-            'HistoryBuffer are allowed')
+            'HistoryBuffer are allowed'
+        )
     return getattr(HistoryBuffer, name)
 
 
@@ -40,8 +41,12 @@ def register_safe_globals() -> None:
     reconstruct = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     # numpy 2 renamed numpy.core; files of either numpy must be readable with either.
-    moved = [(function, f'numpy.{core}.multiarray.{function.__name__}')
-             for function in (reconstruct, scalar) for core in ('core', '_core')]
+    moved = [
+        (function, f'numpy.{core}.multiarray.{function.__name__}')
+        for function in (reconstruct, scalar)
+        for core in ('core', '_core')
+    ]
     dtypes = sorted({type(np.dtype(code)) for code in _NUMERIC_CODES}, key=lambda dtype: dtype.__name__)
     torch.serialization.add_safe_globals(
-        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *moved, (history_statistic, 'builtins.getattr')])
+        [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *moved, (history_statistic, 'builtins.getattr')]
+    )

@@ -1,6 +1,6 @@
 """Lets MMEngine's runner load what vlpeft reads: any dialect, safetensors, cached and resumed downloads."""
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -10,7 +10,7 @@ from .files import read_checkpoint
 SCHEME = 'vlpeft://'
 
 
-@CheckpointLoader.register_scheme(prefixes=(SCHEME, ))
-def load_from_source(filename: str, map_location: Optional[str] = None, logger: Any = None) -> Dict[str, Any]:
+@CheckpointLoader.register_scheme(prefixes=(SCHEME,))
+def load_from_source(filename: str, map_location: str | None = None, logger: Any = None) -> dict[str, Any]:
     """Reads ``vlpeft://SOURCE``, a path or URL; tensors stay on the CPU until they are copied into the model."""
-    return read_checkpoint(fetch(filename[len(SCHEME):]))
+    return read_checkpoint(fetch(filename[len(SCHEME) :]))

@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import List, Union
 
 from .errors import CheckpointError
 
@@ -11,12 +10,12 @@ INDEX_SUFFIX = '.index.json'
 NAME = re.compile(r'[\w\-+=@, ][\w\-+=@, .]*')
 
 
-def is_index(path: Union[str, Path]) -> bool:
+def is_index(path: str | Path) -> bool:
     """Whether a path or URL names an index."""
     return str(path).endswith(INDEX_SUFFIX)
 
 
-def shard_names(index: Path) -> List[str]:
+def shard_names(index: Path) -> list[str]:
     """Names of the files that an index lists, each once, which stand beside it.
 
     Raises:

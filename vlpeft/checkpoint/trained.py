@@ -1,6 +1,7 @@
 """Loading what was trained: any dialect, the rest completed from the base, which is checked."""
 
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -16,8 +17,9 @@ from .report import LoadReport
 from .tied import tied_names, unique_state
 
 
-def load_trained(model: nn.Module, checkpoint: Mapping[str, Any], origin: str, start: bool = False,
-                 allow_random: bool = False) -> LoadReport:
+def load_trained(
+    model: nn.Module, checkpoint: Mapping[str, Any], origin: str, start: bool = False, allow_random: bool = False
+) -> LoadReport:
     """Loads a task checkpoint into a model whose base is already there, and logs what it did.
 
     Args:
@@ -57,13 +59,16 @@ def _forget_replaced(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Frozen weights that differ from the base's are no longer its own, and checkpoints must hold them."""
     present = model.state_dict()
     # In one order in all processes, which gather split tensors together.
-    replaced = {key for key in sorted(model.base_keys & state.keys() - model.declared)
-                if not _equal(present[key], state[key], model.grown.get(key))}
+    replaced = {
+        key
+        for key in sorted(model.base_keys & state.keys() - model.declared)
+        if not _equal(present[key], state[key], model.grown.get(key))
+    }
     model.base_keys = model.base_keys - replaced
     model.grown = {key: rows for key, rows in model.grown.items() if key not in replaced}
 
 
-def _equal(ours: Tensor, theirs: Tensor, rows: Optional[int]) -> bool:
+def _equal(ours: Tensor, theirs: Tensor, rows: int | None) -> bool:
     """Whether two tensors are the same, as far as ``rows``; ours may be split over processes."""
     ours = ours.full_tensor() if hasattr(ours, 'full_tensor') else ours
     theirs = theirs.to(ours)

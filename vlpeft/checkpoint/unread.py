@@ -4,8 +4,8 @@ Such a tensor was part of the network that was trained: without it the part comp
 """
 
 import re
+from collections.abc import Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Collection, Iterable, Optional, Sequence
 
 from .errors import CheckpointError
 from .report import LoadReport, shorten
@@ -22,8 +22,13 @@ _SETTINGS = [
 _BLOCK = re.compile(r'(.+?\.)(\d+)\..+')
 
 
-def check_read(report: LoadReport, buffers: Collection[str], parts: Iterable[str], unused: Sequence[str] = (),
-               option: Optional[str] = None) -> None:
+def check_read(
+    report: LoadReport,
+    buffers: Collection[str],
+    parts: Iterable[str],
+    unused: Sequence[str] = (),
+    option: str | None = None,
+) -> None:
     """Makes sure that nothing inside a part was left in the file; listed keys move to ``report.ignored``.
 
     Args:
@@ -42,8 +47,10 @@ def check_read(report: LoadReport, buffers: Collection[str], parts: Iterable[str
         constants = [key for key in part.unexpected if key in buffers]
         fits = {key: [pattern for pattern in unused if fnmatchcase(key, pattern)] for key in part.unexpected}
         missed.difference_update(*fits.values())
-        for reason, found in (('constants of the geometry', constants),
-                              ('listed as unused', [key for key in part.unexpected if fits[key]])):
+        for reason, found in (
+            ('constants of the geometry', constants),
+            ('listed as unused', [key for key in part.unexpected if fits[key]]),
+        ):
             if found:
                 report.ignored.setdefault(reason, []).extend(found)
         left = [key for key in part.unexpected if key not in constants and not fits[key]]
@@ -51,11 +58,14 @@ def check_read(report: LoadReport, buffers: Collection[str], parts: Iterable[str
             listed = f'; or list them as {option}=[…], if they may be left out' if option else ''
             raise CheckpointError(
                 f'{report.origin} ({report.dialect} layout) has {len(left)} keys of {name} that the model has no place '
-                f'for: {shorten(left)}. {advice(name, left, part.missing, part.loaded)}{listed}')
+                f'for: {shorten(left)}. {advice(name, left, part.missing, part.loaded)}{listed}'
+            )
         part.unexpected = []
     if missed:
-        raise CheckpointError(f'{option} lists {", ".join(sorted(missed))}, and {report.origin} ({report.dialect} '
-                              'layout) has no unread keys of that name')
+        raise CheckpointError(
+            f'{option} lists {", ".join(sorted(missed))}, and {report.origin} ({report.dialect} '
+            'layout) has no unread keys of that name'
+        )
 
 
 def advice(name: str, unread: Sequence[str], unfilled: Sequence[str], loaded: Sequence[str]) -> str:
@@ -70,8 +80,12 @@ def advice(name: str, unread: Sequence[str], unfilled: Sequence[str], loaded: Se
     in_file, in_model = (_blocks([*loaded, *keys], (unread or unfilled)[0]) for keys in (unread, unfilled))
     if min(in_file, in_model) and in_file != in_model:
         return f'The file has {in_file} blocks, the model {in_model}'
-    settings = [setting[column] for column, keys in ((1, unread), (2, unfilled)) for setting in _SETTINGS
-                if any(re.fullmatch(setting[0], key.removeprefix(f'{name}.')) for key in keys)]
+    settings = [
+        setting[column]
+        for column, keys in ((1, unread), (2, unfilled))
+        for setting in _SETTINGS
+        if any(re.fullmatch(setting[0], key.removeprefix(f'{name}.')) for key in keys)
+    ]
     if settings:
         return 'If the file is the right one, set ' + ', '.join(f'{name}.{setting}' for setting in settings)
     return f'Check the settings of {name}: the file belongs to another network'

@@ -26,8 +26,29 @@ from .video_qa import VideoQA
 from .vqav2 import VQAv2
 
 __all__ = [
-    'AnnotationError', 'AudioCaps', 'BaseCaption', 'BaseClips', 'BaseQA', 'BaseRetrieval', 'COCOCaption', 'ClipError',
-    'DiDeMoRetrieval', 'GQA', 'JSONLCaption', 'JSONLQA', 'JSONLRetrieval', 'KarpathyCaption', 'KarpathyRetrieval',
-    'MSRVTTRetrieval', 'MSVDRetrieval', 'MultiTaskDataset', 'NLVR2', 'UnreadableClipsError', 'VALUECaptions',
-    'VALUEQuestions', 'VQAv2', 'VideoCaption', 'VideoQA'
+    'AnnotationError',
+    'AudioCaps',
+    'BaseCaption',
+    'BaseClips',
+    'BaseQA',
+    'BaseRetrieval',
+    'COCOCaption',
+    'ClipError',
+    'DiDeMoRetrieval',
+    'GQA',
+    'JSONLCaption',
+    'JSONLQA',
+    'JSONLRetrieval',
+    'KarpathyCaption',
+    'KarpathyRetrieval',
+    'MSRVTTRetrieval',
+    'MSVDRetrieval',
+    'MultiTaskDataset',
+    'NLVR2',
+    'UnreadableClipsError',
+    'VALUECaptions',
+    'VALUEQuestions',
+    'VQAv2',
+    'VideoCaption',
+    'VideoQA',
 ]

@@ -124,8 +124,10 @@ def locate(path: str, folder: str, roots: tuple[str, ...], where: str) -> str:
         raise AnnotationError(f'{where}: {path!r} holds a zero byte, which no path can')
     full = os.path.normpath(os.path.join(folder, path))
     if URL.match(path) and not os.path.exists(full):
-        raise AnnotationError(f"{where}: '{path[:200]}' is a URL, and nothing is downloaded; save the file and give "
-                              f'its path, relative to {folder}')
+        raise AnnotationError(
+            f"{where}: '{path[:200]}' is a URL, and nothing is downloaded; save the file and give "
+            f'its path, relative to {folder}'
+        )
     if os.sep == '/' and WINDOWS.match(path) and not os.path.exists(full):
         raise AnnotationError(f"{where}: '{path}' is a path of Windows; write folders with '/', relative to {folder}")
     if not any(Path(os.path.abspath(full)).is_relative_to(os.path.abspath(root)) for root in roots):

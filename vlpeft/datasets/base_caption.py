@@ -40,8 +40,10 @@ class BaseCaption(BaseClips):
             sample = samples.setdefault(clip['sample_id'], clip)
             first = places.setdefault(clip['sample_id'], where)
             if any(sample.get(key) != clip.get(key) for key in ('path', 'paths')):
-                raise AnnotationError(f"{where}: sample_id {clip['sample_id']!r} was already used at {first} for "
-                                      f"{sample.get('path', sample.get('paths'))}")
+                raise AnnotationError(
+                    f'{where}: sample_id {clip["sample_id"]!r} was already used at {first} for '
+                    f'{sample.get("path", sample.get("paths"))}'
+                )
             if captions:
                 sample.setdefault('references', []).extend(captions)
         return list(samples.values())

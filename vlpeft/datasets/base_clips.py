@@ -45,16 +45,18 @@ class BaseClips(BaseDataset):
         UnreadableClipsError: On fetching, in training: too many clips cannot be read.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 data_root: str = '',
-                 data_prefix: dict = dict(media=''),
-                 pipeline: list[dict | Callable] = (),
-                 max_unreadable: float = 0.01,
-                 skip_unreadable: bool = False,
-                 fraction: float | None = None,
-                 seed: int | str | None = None,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        data_root: str = '',
+        data_prefix: dict = dict(media=''),
+        pipeline: list[dict | Callable] = (),
+        max_unreadable: float = 0.01,
+        skip_unreadable: bool = False,
+        fraction: float | None = None,
+        seed: int | str | None = None,
+        **kwargs,
+    ) -> None:
         self.unreadable = UnreadableClips(max_unreadable)
         self.skip_unreadable = skip_unreadable
         check_fraction(fraction, seed)
@@ -63,7 +65,8 @@ class BaseClips(BaseDataset):
         if not data_root:
             data_root, ann_file = str(Path(ann_file).parent), Path(ann_file).name
         super().__init__(
-            ann_file=ann_file, data_root=data_root, data_prefix=dict(data_prefix), pipeline=pipeline, **kwargs)
+            ann_file=ann_file, data_root=data_root, data_prefix=dict(data_prefix), pipeline=pipeline, **kwargs
+        )
 
     def load_samples(self) -> list[dict]:
         """Samples of the set: dicts with ``name``, ``path`` (or ``names`` and ``paths`` of several images), ``media``
@@ -79,8 +82,10 @@ class BaseClips(BaseDataset):
         """
         existing(self.ann_file)
         if not Path(self.data_prefix['media']).is_dir():
-            raise FileNotFoundError(f"media folder {self.data_prefix['media']} does not exist (data_root="
-                                    f"'{self.data_root}'); set data_root or data_prefix=dict(media=…)")
+            raise FileNotFoundError(
+                f'media folder {self.data_prefix["media"]} does not exist (data_root='
+                f"'{self.data_root}'); set data_root or data_prefix=dict(media=…)"
+            )
 
     def load_data_list(self) -> list[dict]:
         self.check_files()
@@ -91,8 +96,11 @@ class BaseClips(BaseDataset):
             return samples
         kept = take_fraction(samples, self.fraction, self.seed)
         chosen = 'the first ones' if self.seed == FIRST else f'drawn with seed {self.seed}'
-        print_log(f'{self.ann_file}: {len(kept):,} of {len(samples):,} samples (fraction={self.fraction:g}), {chosen}',
-                  logger='current', level=logging.INFO)
+        print_log(
+            f'{self.ann_file}: {len(kept):,} of {len(samples):,} samples (fraction={self.fraction:g}), {chosen}',
+            logger='current',
+            level=logging.INFO,
+        )
         return kept
 
     def __getitem__(self, idx: int) -> dict:
@@ -141,8 +149,10 @@ class BaseClips(BaseDataset):
             data['data_samples'].name = info['name']
             data['data_samples'].unreadable = reason
             return data
-        raise ClipError(info.get('path', info['name']),
-                        f'{reason}; and no readable clip was found to stand in, {MAX_ATTEMPTS} tried')
+        raise ClipError(
+            info.get('path', info['name']),
+            f'{reason}; and no readable clip was found to stand in, {MAX_ATTEMPTS} tried',
+        )
 
     def _another(self, idx: int, attempt: int) -> int:
         """A sample derived from ``idx`` and ``attempt`` alone, so that runs repeat; spread over the set, because the

@@ -39,12 +39,14 @@ class BaseQA(BaseClips):
             test set; a missing or malformed answer list.
     """
 
-    def __init__(self,
-                 ann_file: str,
-                 answer_file: str | None = None,
-                 answers_from: str | None = None,
-                 answers_top: int = 1500,
-                 **kwargs) -> None:
+    def __init__(
+        self,
+        ann_file: str,
+        answer_file: str | None = None,
+        answers_from: str | None = None,
+        answers_top: int = 1500,
+        **kwargs,
+    ) -> None:
         if answer_file is not None and answers_from is not None:
             raise ValueError('answer_file and answers_from exclude each other: set one of them to None')
         self.answer_file, self.answers_from, self.answers_top = answer_file, answers_from, answers_top
@@ -110,8 +112,10 @@ class BaseQA(BaseClips):
                 raise AnnotationError(f'{where}: question_id {number!r} was already used at {seen[number]}')
             first = next(iter(seen), number)
             if type(first) is not type(number):
-                raise AnnotationError(f'{where}: question_id {number!r} beside {first!r} at {seen[first]}: they must '
-                                      'be all integers or all texts (or all left out)')
+                raise AnnotationError(
+                    f'{where}: question_id {number!r} beside {first!r} at {seen[first]}: they must '
+                    'be all integers or all texts (or all left out)'
+                )
             seen[number] = where
 
     def _report_outside(self, samples: list[dict]) -> None:
@@ -120,9 +124,12 @@ class BaseQA(BaseClips):
             return
         listed = set(self._answer_list)
         outside = sum(listed.isdisjoint(gold) for gold in known)
-        print_log(f'{self.ann_file}: {outside:,} of {len(known):,} questions ({100 * outside / len(known):.1f} %) have '
-                  f'no answer among the {len(listed):,} of the closed list; they count as wrong',
-                  logger='current', level=logging.INFO)
+        print_log(
+            f'{self.ann_file}: {outside:,} of {len(known):,} questions ({100 * outside / len(known):.1f} %) have '
+            f'no answer among the {len(listed):,} of the closed list; they count as wrong',
+            logger='current',
+            level=logging.INFO,
+        )
 
 
 def most_frequent_answers(questions: Iterator[tuple[str, dict]], count: int) -> list[str]:
@@ -148,7 +155,7 @@ def _training_sample(where: str, question: dict) -> dict:
     if weights is None:
         gold = question.get('gold')
         if not gold:
-            raise AnnotationError(f"{where}: question {question['question_id']!r} has no answers, training needs them")
+            raise AnnotationError(f'{where}: question {question["question_id"]!r} has no answers, training needs them')
         weights = {answer: times / len(gold) for answer, times in Counter(gold).items()}
     kept = {key: value for key, value in question.items() if key not in TEST_FIELDS}
     return dict(kept, answers=list(weights), weights=[float(weight) for weight in weights.values()])

@@ -28,6 +28,7 @@ def chat_keys(keys: Sequence[str]) -> list[str]:
 
 class Chat(NamedTuple):
     """A conversation: ``question``, '' where nobody asks, ``target``, and how many of its turns are ``unread``."""
+
     question: str
     target: str
     unread: int
@@ -54,13 +55,17 @@ def read_chat(where: str, record: dict) -> tuple[dict, Chat | None]:
         return record, None
     twice = [key for key in (*TURNS, *REPLACED) if key in record and key != kind]
     if twice:
-        raise AnnotationError(f"{where}: '{kind}' and '{twice[0]}' exclude each other: the last turn of the assistant "
-                              'is the answer or the caption')
+        raise AnnotationError(
+            f"{where}: '{kind}' and '{twice[0]}' exclude each other: the last turn of the assistant "
+            'is the answer or the caption'
+        )
     turns = _turns(where, record, kind)
     targets = [number for number, (role, _) in enumerate(turns) if role in ASSISTANT]
     if not targets or not turns[targets[-1]][1]:
-        raise AnnotationError(f"{where}: '{kind}' needs a turn of the assistant ({' or '.join(ASSISTANT)}) with a "
-                              f"text; roles found: {', '.join(role for role, _ in turns)}")
+        raise AnnotationError(
+            f"{where}: '{kind}' needs a turn of the assistant ({' or '.join(ASSISTANT)}) with a "
+            f'text; roles found: {", ".join(role for role, _ in turns)}'
+        )
     last = targets[-1]
     is_asked = last > 0 and turns[last - 1][0] in USER
     return record, Chat(turns[last - 1][1] if is_asked else '', turns[last][1], len(turns) - 1 - is_asked)
@@ -78,11 +83,14 @@ def _turns(where: str, record: dict, kind: str) -> list[tuple[str, str]]:
             raise AnnotationError(f"{place}: expected an object with 'from' and 'value', or 'role' and 'content'")
         role, text = turn.get('from', turn.get('role')), turn.get('value', turn.get('content'))
         if isinstance(text, list):  # parts of kinds text, image, …
-            text = '\n'.join(part['text'] for part in text
-                             if isinstance(part, dict) and isinstance(part.get('text'), str))
+            text = '\n'.join(
+                part['text'] for part in text if isinstance(part, dict) and isinstance(part.get('text'), str)
+            )
         if not isinstance(role, str) or not isinstance(text, str):
-            raise AnnotationError(f"{place}: needs 'from' and 'value', or 'role' and 'content', as texts; keys found: "
-                                  f"{', '.join(turn) or 'none'}")
+            raise AnnotationError(
+                f"{place}: needs 'from' and 'value', or 'role' and 'content', as texts; keys found: "
+                f'{", ".join(turn) or "none"}'
+            )
         # A placeholder on a line of its own takes the line along.
         lines = [PLACEHOLDER.sub('', line).strip() for line in text.split('\n')]
         found.append((role.lower(), '\n'.join(lines).strip()))

@@ -102,8 +102,10 @@ class Sources(Dataset):
         if self.views is not None:
             for step in self.steps:
                 if getattr(step, 'keep_sides', False):
-                    raise ValueError(f'{type(step).__name__}(keep_sides=True) looks at the texts of a sample, but a '
-                                     'view is computed once for all samples of a file; remove it')
+                    raise ValueError(
+                        f'{type(step).__name__}(keep_sides=True) looks at the texts of a sample, but a '
+                        'view is computed once for all samples of a file; remove it'
+                    )
             return
         for _, _, index in self.rows[:TRIED]:
             results = self.dataset.get_data_info(index)

@@ -56,6 +56,7 @@ def dataset_of(file, name: str):
         ValueError: It lies elsewhere.
     """
     import h5py
+
     place = file
     for part in name.split('/'):
         if not isinstance(place, h5py.Group) or place.get(part, getlink=True) is None:
@@ -123,8 +124,14 @@ class PackedFeatures:
             writing it.
     """
 
-    def __init__(self, path: str | Path, names: Sequence[str], shape: tuple[int, int], made_by: Mapping[str, object],
-                 dtype: str = 'float16') -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        names: Sequence[str],
+        shape: tuple[int, int],
+        made_by: Mapping[str, object],
+        dtype: str = 'float16',
+    ) -> None:
         self.path = Path(path)
         layout = dict(shape=tuple(shape), dtype=np.dtype(dtype))
         if not self.path.is_file():
@@ -174,8 +181,10 @@ class PackedFeatures:
             _check_origin(self.path, json.loads(old.attrs['made_by']), made_by)
             features = old['features']
             if (features.shape[1:], features.dtype) != (shape, dtype):
-                raise ValueError(f'{self.path} holds features {features.shape[1:]} {features.dtype}, not {shape} '
-                                 f'{dtype}; choose another file')
+                raise ValueError(
+                    f'{self.path} holds features {features.shape[1:]} {features.dtype}, not {shape} '
+                    f'{dtype}; choose another file'
+                )
             there = read_names(old)
             known = set(there)
             new = [name for name in names if name not in known]
@@ -231,6 +240,7 @@ def _write_single(path: Path, name: str, features: np.ndarray) -> None:
 
 def _create(path: Path, names: Sequence[str], made_by: Mapping[str, object], shape: tuple, dtype: np.dtype) -> None:
     import h5py
+
     # The earliest file format has no flag that a killed writer would leave behind.
     with open_hdf5(path, 'w', libver='earliest') as file:
         file.attrs['made_by'] = json.dumps(made_by)
@@ -254,8 +264,9 @@ def _grow(path: Path, old, names: Sequence[str], made_by: Mapping[str, object], 
             features = old['features'][rows]
             new['features'][rows] = features
             new['done'][rows] = old['done'][rows]
-            new['crc'][rows] = (old['crc'][rows] if 'crc' in old else
-                                [row_crc(name, row) for name, row in zip(names[rows], features)])
+            new['crc'][rows] = (
+                old['crc'][rows] if 'crc' in old else [row_crc(name, row) for name, row in zip(names[rows], features)]
+            )
 
 
 def _check_origin(where: Path, stored: Mapping[str, object], wanted: Mapping[str, object]) -> None:

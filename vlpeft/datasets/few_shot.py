@@ -16,8 +16,10 @@ def check_fraction(fraction: float | None, seed: int | str | None) -> None:
     if fraction is None and seed is None:
         return
     if fraction is None or seed is None:
-        raise ValueError(f'fraction and seed belong together, got fraction={fraction!r}, seed={seed!r}: seed=0 draws '
-                         f"the samples, seed='{FIRST}' takes the first ones")
+        raise ValueError(
+            f'fraction and seed belong together, got fraction={fraction!r}, seed={seed!r}: seed=0 draws '
+            f"the samples, seed='{FIRST}' takes the first ones"
+        )
     if not isinstance(fraction, Real) or not 0 < fraction <= 1:
         raise ValueError(f'fraction must be a number in (0, 1], got {fraction!r}')
     if seed != FIRST and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-
 # Containers round times to milliseconds: seconds that are as near to a frame's time mean it.
 ROUNDING = 0.5e-3 + 1e-6
 
 
-def timed_range(times: Sequence[float], duration: float, start: float | None = None,
-                end: float | None = None) -> tuple[int, int]:
+def timed_range(
+    times: Sequence[float], duration: float, start: float | None = None, end: float | None = None
+) -> tuple[int, int]:
     """Frames shown in a range of seconds, by their time stamps; the rate may vary.
 
     Frame k is shown from ``times[k]`` until the next one appears, the last until the clip ends; it belongs to the range

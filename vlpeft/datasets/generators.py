@@ -59,7 +59,12 @@ def unchanged_generators(step: str) -> Iterator[None]:
         python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
         yield
         now = np.random.get_state()
-        if random.getstate() != python or not torch.equal(torch.get_rng_state(), torch_state) or (
-                not np.array_equal(now[1], numpy[1]) or now[2] != numpy[2]):
-            raise ValueError(f'{step} draws at random, so the vectors of a file differ from epoch to epoch; remove it '
-                             'from the pipeline, or set views=n of the cache to draw from n fixed views of each file')
+        if (
+            random.getstate() != python
+            or not torch.equal(torch.get_rng_state(), torch_state)
+            or (not np.array_equal(now[1], numpy[1]) or now[2] != numpy[2])
+        ):
+            raise ValueError(
+                f'{step} draws at random, so the vectors of a file differ from epoch to epoch; remove it '
+                'from the pipeline, or set views=n of the cache to draw from n fixed views of each file'
+            )

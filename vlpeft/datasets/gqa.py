@@ -25,5 +25,5 @@ class GQA(BaseQA):
             question = read_scored_question(where, record, str, int)
             if question.get('label'):
                 question['gold'] = list(question['label'])
-            full = locate(f"{question['name']}.jpg", folder, (self.data_root, folder), where)
+            full = locate(f'{question["name"]}.jpg', folder, (self.data_root, folder), where)
             yield where, dict(question, path=full, media='image')

@@ -23,9 +23,9 @@ def note_clip(sample: dict) -> None:
     """Note in the calling process that it starts reading a sample (``path``, ``paths`` or ``name``)."""
     pid = os.getpid()
     text = ', '.join(map(str, sample.get('paths') or [sample.get('path', sample.get('name', '?'))]))
-    data = text.encode(errors='replace')[:SLOT - HEAD.size]
+    data = text.encode(errors='replace')[: SLOT - HEAD.size]
     start = pid % SLOTS * SLOT
-    _table[start:start + HEAD.size + len(data)] = HEAD.pack(pid, len(data)) + data
+    _table[start : start + HEAD.size + len(data)] = HEAD.pack(pid, len(data)) + data
 
 
 def clip_in_progress(pid: int) -> str | None:
@@ -34,7 +34,7 @@ def clip_in_progress(pid: int) -> str | None:
     owner, length = HEAD.unpack_from(_table, start)
     if owner != pid:
         return None
-    return _table[start + HEAD.size:start + HEAD.size + length].decode(errors='replace')
+    return _table[start + HEAD.size : start + HEAD.size + length].decode(errors='replace')
 
 
 @contextmanager
@@ -52,5 +52,7 @@ def naming_dead_workers() -> Iterator[None]:
         reading = [f'worker {pid} was reading {clip}' for pid, clip in clips.items() if clip]
         if not reading:
             raise
-        raise DeadWorkerError(f"{str(error).strip().rstrip('.')}; {'; '.join(reading)}. Remove or repair this file, or "
-                              'use fewer workers if the memory is full') from error
+        raise DeadWorkerError(
+            f'{str(error).strip().rstrip(".")}; {"; ".join(reading)}. Remove or repair this file, or '
+            'use fewer workers if the memory is full'
+        ) from error

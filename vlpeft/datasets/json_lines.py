@@ -90,7 +90,7 @@ class _Reader:
     def peek(self) -> str:
         """The next character that is no blank; '' at the end."""
         self.at = _BLANK.match(self.text, self.at).end()
-        return self.text[self.at:self.at + 1]
+        return self.text[self.at : self.at + 1]
 
     def take(self, *expected: str) -> str:
         found = self.peek()
@@ -146,7 +146,7 @@ class _Reader:
         found.line = self.line
         for _ in self._members('}'):
             if self.peek() != '"':
-                raise self.error("expected a key in double quotes")
+                raise self.error('expected a key in double quotes')
             key = self.value()
             self.take(':')
             found[key] = self.list() if self.peek() == '[' else self.value()

@@ -27,8 +27,9 @@ class JSONLRetrieval(BaseRetrieval):
                 yield clip, caption
 
 
-def read_captioned(path: str, folder: str, root: str,
-                   keys: Sequence[str] = KEYS, several: bool = False) -> Iterator[tuple[str, dict, list[str]]]:
+def read_captioned(
+    path: str, folder: str, root: str, keys: Sequence[str] = KEYS, several: bool = False
+) -> Iterator[tuple[str, dict, list[str]]]:
     """Clips with captions, record by record.
 
     Args:
@@ -57,6 +58,8 @@ def captions_of(where: str, record: dict) -> list[str]:
     captions = record.get('caption')
     captions = [captions] if isinstance(captions, str) else captions
     if not isinstance(captions, list) or not captions or not all(map(is_text, captions)):
-        raise AnnotationError(f"{where}: 'caption' must be a text or a list of texts, none of them empty; keys found: "
-                              f"{', '.join(record) or 'none'}")
+        raise AnnotationError(
+            f"{where}: 'caption' must be a text or a list of texts, none of them empty; keys found: "
+            f'{", ".join(record) or "none"}'
+        )
     return captions

@@ -30,7 +30,7 @@ class JSONLQA(BaseQA):
             text = record.get('question') if chat is None else chat.question
             if not is_text(text):
                 said = "'question' must be a text" if chat is None else 'no turn of the user asks for the last answer'
-                raise AnnotationError(f"{where}: {said}; keys found: {', '.join(record)}")
+                raise AnnotationError(f'{where}: {said}; keys found: {", ".join(record)}')
             key = next((key for key in ('question_id', 'id') if key in record), None)
             if key is not None:
                 number = field(where, record, key, int, str)
@@ -50,8 +50,10 @@ def _answers(where: str, record: dict) -> dict:
     if is_text(answer):
         return dict(gold=[answer])
     if not isinstance(answer, dict) or not answer or not all(map(is_text, answer)):
-        raise AnnotationError(f"{where}: 'answer' must be a text or an object {{answer: score}}, not empty; a list of "
-                              "the answers of several annotators is 'answers'")
+        raise AnnotationError(
+            f"{where}: 'answer' must be a text or an object {{answer: score}}, not empty; a list of "
+            "the answers of several annotators is 'answers'"
+        )
     for text, score in answer.items():
         if not is_number(score) or score <= 0:
             raise AnnotationError(f"{where}: the score of '{text}' must be a number above 0, got {score!r:.40}")
@@ -63,6 +65,8 @@ def _annotators(where: str, answers: object) -> list[str]:
     listed = answers if isinstance(answers, list) else []
     texts = [entry.get('answer') if isinstance(entry, dict) else entry for entry in listed]
     if not texts or not all(map(is_text, texts)):
-        raise AnnotationError(f"{where}: 'answers' must be a list of the annotators' answers, texts or objects with "
-                              "'answer', none of them empty")
+        raise AnnotationError(
+            f"{where}: 'answers' must be a list of the annotators' answers, texts or objects with "
+            "'answer', none of them empty"
+        )
     return texts

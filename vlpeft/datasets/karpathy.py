@@ -8,7 +8,7 @@ from .base_retrieval import BaseRetrieval
 from .records import entries, field
 
 # Name: values of Karpathy's "split" field.
-SPLITS = dict(train=('train', 'restval'), val=('val', ), test=('test', ))
+SPLITS = dict(train=('train', 'restval'), val=('val',), test=('test',))
 # Karpathy's Flickr30K file gives no folder: this one is the archive's and the one in BLIP's files.
 FLICKR_FOLDER = 'flickr30k-images'
 
@@ -73,7 +73,7 @@ def read_images(ann_file: str, split: str | None = None) -> Iterator[tuple[str, 
     data = read_json(ann_file)
     single = isinstance(data, dict)
     if single and split is None:
-        raise AnnotationError(f"{ann_file}:1: holds all splits; set split to one of {', '.join(SPLITS)}")
+        raise AnnotationError(f'{ann_file}:1: holds all splits; set split to one of {", ".join(SPLITS)}')
     if not single and split is not None:
         raise AnnotationError(f"{ann_file}:1: is one split by itself; set split=None instead of '{split}'")
     return _from_karpathy(ann_file, data, split) if single else _from_blip(ann_file, data)
@@ -89,9 +89,12 @@ def _from_blip(ann_file: str, data: object) -> Iterator[tuple[str, str, list[str
 def _from_karpathy(ann_file: str, data: dict, split: str) -> Iterator[tuple[str, str, list[str]]]:
     for where, entry in entries(ann_file, data, 'images'):
         if field(where, entry, 'split', str) in SPLITS[split]:
-            image = f"{entry.get('filepath', FLICKR_FOLDER)}/{field(where, entry, 'filename', str)}"
-            yield where, image, _texts(where, [sentence.get('raw') for _, sentence in
-                                               entries(where, entry, 'sentences')])
+            image = f'{entry.get("filepath", FLICKR_FOLDER)}/{field(where, entry, "filename", str)}'
+            yield (
+                where,
+                image,
+                _texts(where, [sentence.get('raw') for _, sentence in entries(where, entry, 'sentences')]),
+            )
 
 
 def _texts(where: str, captions: object) -> list[str]:

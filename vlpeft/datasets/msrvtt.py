@@ -35,8 +35,9 @@ class MSRVTTRetrieval(BaseRetrieval):
         ValueError: Unknown split, or a split asked of JSON lines.
     """
 
-    def __init__(self, ann_file: str, split: str | None = None, data_prefix: dict = dict(media='videos'),
-                 **kwargs) -> None:
+    def __init__(
+        self, ann_file: str, split: str | None = None, data_prefix: dict = dict(media='videos'), **kwargs
+    ) -> None:
         if ann_file.endswith('.jsonl'):
             if split is not None:
                 raise ValueError(f"{ann_file} is one split by itself; set split=None instead of '{split}'")
@@ -91,7 +92,7 @@ def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, str]]:
         videos = _entries(ann_file, data, 'videos', 'video_id', 'split')
         names = [(where, video['video_id']) for where, video in videos if video['split'] == source]
     captions: dict[str, list[str]] = {}
-    for where, sentence in _entries(ann_file, data, 'sentences', 'video_id', 'caption'):
+    for _, sentence in _entries(ann_file, data, 'sentences', 'video_id', 'caption'):
         captions.setdefault(sentence['video_id'], []).append(sentence['caption'])
     for where, name in names:
         if name not in captions:

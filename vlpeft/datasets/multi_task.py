@@ -32,7 +32,7 @@ class MultiTaskDataset(ConcatDataset):
             raise ValueError(f'MultiTaskDataset.tasks: the set of {", ".join(empty)} is empty')
         super().__init__(self.tasks.values())
         starts = [0, *self.cumulative_sizes]
-        self.task_ranges = {task: range(*starts[i:i + 2]) for i, task in enumerate(self.tasks)}
+        self.task_ranges = {task: range(*starts[i : i + 2]) for i, task in enumerate(self.tasks)}
 
     @property
     def metainfo(self) -> dict[str, Any]:

@@ -41,8 +41,11 @@ def read_statement(where: str, record: dict) -> dict:
     if identifier.count('-') != 3:
         raise AnnotationError(f"{where}: 'identifier' must be like train-10171-0-0, got '{identifier}'")
     statement = dict(
-        name=identifier, names=[field(where, record, key, str) for key in ('img0', 'img1')],
-        statement=field(where, record, 'sent', str), question_id=identifier)
+        name=identifier,
+        names=[field(where, record, key, str) for key in ('img0', 'img1')],
+        statement=field(where, record, 'sent', str),
+        question_id=identifier,
+    )
     if 'label' in record:
         label = field(where, record, 'label', int)
         if label not in (0, 1):

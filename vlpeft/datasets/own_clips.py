@@ -19,6 +19,7 @@ MEDIA = ('video', 'image', 'audio')
 
 class OwnRecord(NamedTuple):
     """A record: its place 'file:line' for messages, what it says, its clip (:func:`read_clip`), its conversation."""
+
     where: str
     record: dict
     clip: dict
@@ -49,12 +50,17 @@ def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bo
         yield OwnRecord(where, record, read_clip(where, record, folder, (root, folder), keys, several), chat)
     checked.report()
     if cut:
-        print_log(f'{path}: {cut:,} conversations have further turns; only the last one of the assistant and the '
-                  'question before it are read', logger='current', level=logging.INFO)
+        print_log(
+            f'{path}: {cut:,} conversations have further turns; only the last one of the assistant and the '
+            'question before it are read',
+            logger='current',
+            level=logging.INFO,
+        )
 
 
-def read_clip(where: str, record: dict, folder: str, roots: tuple[str, ...], keys: Sequence[str],
-              several: bool = False) -> dict:
+def read_clip(
+    where: str, record: dict, folder: str, roots: tuple[str, ...], keys: Sequence[str], several: bool = False
+) -> dict:
     """The clip of a record.
 
     Args:
@@ -79,8 +85,10 @@ def read_clip(where: str, record: dict, folder: str, roots: tuple[str, ...], key
     paths = paths if isinstance(paths, list) else [paths]
     if not paths or not all(map(is_text, paths)):
         *others, last = (f"'{kind}'" for kind in MEDIA if kind in keys)
-        raise AnnotationError(f"{where}: expected one of {', '.join(others)} and {last} with a path; keys found: "
-                              f"{', '.join(record) or 'none'}")
+        raise AnnotationError(
+            f'{where}: expected one of {", ".join(others)} and {last} with a path; keys found: '
+            f'{", ".join(record) or "none"}'
+        )
     media = kinds[0]
     if len(paths) > 1 and not (several and media == 'image'):
         raise AnnotationError(f"{where}: '{media}' lists {len(paths)} files, a sample of this set shows one")
@@ -108,7 +116,7 @@ def _name(path: str, record: dict) -> str:
     path, start, end = os.path.normpath(path), record.get('start'), record.get('end')
     if start is None and end is None:
         return path
-    return f"{path}#t={_seconds(start or 0)}{'' if end is None else f',{_seconds(end)}'}"
+    return f'{path}#t={_seconds(start or 0)}{"" if end is None else f",{_seconds(end)}"}'
 
 
 def _seconds(second: float) -> str:
@@ -123,7 +131,8 @@ def _check_range(where: str, media: str, start, end) -> None:
         if media == 'image':
             raise AnnotationError(f"{where}: '{key}' has no meaning for an image")
         if not is_number(second) or second < 0:
-            raise AnnotationError(f"{where}: '{key}' must be seconds from the beginning of the {media}, got "
-                                  f'{second!r:.40}')
+            raise AnnotationError(
+                f"{where}: '{key}' must be seconds from the beginning of the {media}, got {second!r:.40}"
+            )
     if end is not None and not (start or 0) < end:
         raise AnnotationError(f"{where}: empty range: 'start' {start or 0} must come before 'end' {end}")

@@ -34,16 +34,21 @@ class OwnKeys:
                 continue
             meant = next((known for known in self.known if is_near_miss(key, known)), None)
             if meant is not None:
-                raise AnnotationError(f"{where}: unknown key '{key}', is '{meant}' meant? Keys that are read: "
-                                      f"{', '.join(self.known)}")
+                raise AnnotationError(
+                    f"{where}: unknown key '{key}', is '{meant}' meant? Keys that are read: {', '.join(self.known)}"
+                )
             self.unread[key] += 1
 
     def report(self) -> None:
         """One line in the log on the keys that were passed over."""
         if self.unread:
             counts = ', '.join(f"'{key}' ({count:,})" for key, count in self.unread.most_common(20))
-            print_log(f"{self.path}: keys that are not read, with the number of records: {counts}; those that are: "
-                      f"{', '.join(self.known)}", logger='current', level=logging.INFO)
+            print_log(
+                f'{self.path}: keys that are not read, with the number of records: {counts}; those that are: '
+                f'{", ".join(self.known)}',
+                logger='current',
+                level=logging.INFO,
+            )
 
 
 def is_near_miss(key: str, known: str) -> bool:
@@ -55,7 +60,7 @@ def is_near_miss(key: str, known: str) -> bool:
         return False
     if len(key) != len(known):
         short, long = sorted((key, known), key=len)
-        return any(long[:at] + long[at + 1:] == short for at in range(len(long)))
+        return any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
     wrong = [at for at, (first, second) in enumerate(zip(key, known)) if first != second]
     if len(wrong) == 2 and wrong[1] == wrong[0] + 1:
         return key[wrong[0]] == known[wrong[1]] and key[wrong[1]] == known[wrong[0]]

@@ -43,12 +43,15 @@ def entries(path: str, content: object, key: str | None = None) -> Iterator[tupl
     if not isinstance(listed, list):
         wanted = 'a list of objects' if key is None else f"a list '{key}'"
         # An object within the file has its place already.
-        where = path if key and type(content) is dict else f"{path}:{getattr(content, 'line', 1)}"
+        where = path if key and type(content) is dict else f'{path}:{getattr(content, "line", 1)}'
         raise AnnotationError(f'{where}: expected {wanted}, got {_described(content)}')
     lines = getattr(listed, 'lines', None)
     for number, entry in enumerate(listed):
-        where = f'{path}: {key or "entry"}[{number}]' if lines is None else (
-            f'{path}:{lines[number]}: {key or "entry"}[{number}]')
+        where = (
+            f'{path}: {key or "entry"}[{number}]'
+            if lines is None
+            else (f'{path}:{lines[number]}: {key or "entry"}[{number}]')
+        )
         if not isinstance(entry, dict):
             raise AnnotationError(f'{where}: expected an object {{…}}, got {type_name(entry)}')
         yield where, entry
@@ -65,7 +68,7 @@ def _refuse_single_object(path: str) -> None:
 
 def _described(content: object) -> str:
     is_object = isinstance(content, dict) and content
-    return f"an object with the keys {', '.join(map(str, content))}" if is_object else type_name(content)
+    return f'an object with the keys {", ".join(map(str, content))}' if is_object else type_name(content)
 
 
 def field(where: str, record: dict, key: str, *types: type):
@@ -76,7 +79,8 @@ def field(where: str, record: dict, key: str, *types: type):
     """
     value = record.get(key)
     if not isinstance(value, types) or isinstance(value, bool) or value == '':
-        wanted = ' or '.join(dict(str='a text', int='an integer', list='a list', dict='an object')[kind.__name__]
-                             for kind in types)
+        wanted = ' or '.join(
+            dict(str='a text', int='an integer', list='a list', dict='an object')[kind.__name__] for kind in types
+        )
         raise AnnotationError(f"{where}: '{key}' must be {wanted}; keys found: {', '.join(record) or 'none'}")
     return value

@@ -36,7 +36,7 @@ def released_random_indices(start: int, end: int, num_frames: int) -> np.ndarray
     """
     first, last = _segments(start, end, num_frames)
     if (first == last).any():
-        return _filled(start + torch.randperm(end - start)[:len(first)].sort().values.numpy(), num_frames)
+        return _filled(start + torch.randperm(end - start)[: len(first)].sort().values.numpy(), num_frames)
     places = torch.rand(len(first), dtype=torch.float64).numpy()
     return _filled(np.minimum(first + (places * (last - first)).astype(np.int64), last - 1), num_frames)
 

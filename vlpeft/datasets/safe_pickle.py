@@ -5,8 +5,10 @@ import pickle
 
 from .annotations import AnnotationError, existing
 
-CONTAINERS = {(cls.__module__, cls.__name__): cls
-              for cls in (dict, list, set, frozenset, tuple, collections.OrderedDict, collections.defaultdict)}
+CONTAINERS = {
+    (cls.__module__, cls.__name__): cls
+    for cls in (dict, list, set, frozenset, tuple, collections.OrderedDict, collections.defaultdict)
+}
 
 
 def read_pickle(path: str) -> object:
@@ -26,7 +28,6 @@ def read_pickle(path: str) -> object:
 
 
 class _Unpickler(pickle.Unpickler):
-
     def find_class(self, module: str, name: str) -> type:
         known = CONTAINERS.get(('builtins' if module == '__builtin__' else module, name))
         if known is None:

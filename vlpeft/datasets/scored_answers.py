@@ -24,7 +24,8 @@ def read_scored_question(where: str, record: dict, *id_types: type, name: str = 
     question = dict(
         name=field(where, record, name, str),
         question=field(where, record, 'question' if 'question' in record else 'sent', str),
-        question_id=field(where, record, 'question_id', *id_types))
+        question_id=field(where, record, 'question_id', *id_types),
+    )
     if 'label' in record:
         label = read_label(where, record)
         question.update(label=label, weights=label)
@@ -40,6 +41,7 @@ def read_label(where: str, record: dict) -> dict[str, float]:
     label = field(where, record, 'label', dict)
     for answer, score in label.items():
         if not is_number(score) or score < 0:
-            raise AnnotationError(f"{where}: 'label': the score of '{answer}' must be a number from 0, got "
-                                  f'{score!r:.40}')
+            raise AnnotationError(
+                f"{where}: 'label': the score of '{answer}' must be a number from 0, got {score!r:.40}"
+            )
     return label

@@ -17,8 +17,18 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from .generators import seeded
 
 # Settings of a loader that stay; the rest is its set and its sampler.
-_KEPT = ('num_workers', 'collate_fn', 'pin_memory', 'timeout', 'worker_init_fn', 'multiprocessing_context', 'generator',
-         'prefetch_factor', 'persistent_workers', 'in_order')
+_KEPT = (
+    'num_workers',
+    'collate_fn',
+    'pin_memory',
+    'timeout',
+    'worker_init_fn',
+    'multiprocessing_context',
+    'generator',
+    'prefetch_factor',
+    'persistent_workers',
+    'in_order',
+)
 
 
 class SeededSamples(Dataset):

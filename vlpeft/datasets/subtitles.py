@@ -36,8 +36,12 @@ class WithSubtitles:
         if videos and not self._subtitles:
             raise AnnotationError(f"{path} has no subtitles of the videos of {self.ann_file}, such as '{missing[0]}'")
         if missing:
-            print_log(f"{self.ann_file}: {len(missing):,} of {len(videos):,} videos have no subtitles in {path}, such "
-                      f"as '{missing[0]}'; theirs are empty", logger='current', level=logging.INFO)
+            print_log(
+                f'{self.ann_file}: {len(missing):,} of {len(videos):,} videos have no subtitles in {path}, such '
+                f"as '{missing[0]}'; theirs are empty",
+                logger='current',
+                level=logging.INFO,
+            )
         return samples
 
     def get_data_info(self, idx: int) -> dict:

@@ -55,6 +55,8 @@ class UnreadableClips:
     def _report(self) -> str:
         listed = [f'  {path}: {reason}' for path, reason in list(self.reasons.items())[:10]]
         more = [f'  … and {len(self.reasons) - 10} more'] if len(self.reasons) > 10 else []
-        head = (f'{self.replaced} of {self.fetched} samples were unreadable in this process, more than '
-                f'max_unreadable={self.max_rate} allows; repair or remove these clips, or raise max_unreadable:')
+        head = (
+            f'{self.replaced} of {self.fetched} samples were unreadable in this process, more than '
+            f'max_unreadable={self.max_rate} allows; repair or remove these clips, or raise max_unreadable:'
+        )
         return '\n'.join([head, *listed, *more])

@@ -40,7 +40,7 @@ class VALUEQuestions(WithSubtitles, BaseQA):
         files = VideoFolder(folder)
         for where, record in read_records(path):
             question = read_question(where, record, self.num_choices)
-            full = locate(files.find(f"{question['name']}.mp4"), folder, (self.data_root, folder), where)
+            full = locate(files.find(f'{question["name"]}.mp4'), folder, (self.data_root, folder), where)
             yield where, dict(question, path=full, media='video')
 
 
@@ -67,7 +67,7 @@ class VALUECaptions(WithSubtitles, BaseCaption):
         files = VideoFolder(folder)
         for where, record in read_records(self.ann_file):
             clip, captions = read_descriptions(where, record)
-            path = locate(files.find(f"{clip['name']}.mp4"), folder, (self.data_root, folder), where)
+            path = locate(files.find(f'{clip["name"]}.mp4'), folder, (self.data_root, folder), where)
             yield where, dict(clip, path=path, media='video'), captions
 
 
@@ -80,14 +80,18 @@ def read_question(where: str, record: dict, num_choices: int) -> dict:
     names = [f'a{number}' for number in range(num_choices)]
     for key in names:
         if not isinstance(record.get(key), str):
-            raise AnnotationError(f"{where}: '{key}' must be a text, one of {num_choices} choices; keys found: "
-                                  f"{', '.join(record)}")
+            raise AnnotationError(
+                f"{where}: '{key}' must be a text, one of {num_choices} choices; keys found: {', '.join(record)}"
+            )
     if f'a{num_choices}' in record:
         raise AnnotationError(f"{where}: 'a{num_choices}' is more than the {num_choices} choices expected")
     question = dict(
-        name=field(where, record, 'vid_name', str), question=field(where, record, 'q', str),
-        question_id=field(where, record, 'qid', int, str), ts=_time_stamp(where, record),
-        choices=' '.join(f"{name}: {record[name].strip('. ')}." for name in names))
+        name=field(where, record, 'vid_name', str),
+        question=field(where, record, 'q', str),
+        question_id=field(where, record, 'qid', int, str),
+        ts=_time_stamp(where, record),
+        choices=' '.join(f'{name}: {record[name].strip(". ")}.' for name in names),
+    )
     if 'answer_idx' in record:
         index = field(where, record, 'answer_idx', int)
         if not 0 <= index < num_choices:
@@ -108,7 +112,7 @@ def read_descriptions(where: str, record: dict) -> tuple[dict, list[str]]:
         clip['ts'] = _time_stamp(where, record)
     if 'clip_id' in record:
         clip['clip_id'] = field(where, record, 'clip_id', int, str)
-    clip['sample_id'] = str(clip.get('clip_id', f"{name}{clip.get('ts', '')}"))
+    clip['sample_id'] = str(clip.get('clip_id', f'{name}{clip.get("ts", "")}'))
     if 'descs' not in record:
         return clip, []
     return clip, [field(place, entry, 'desc', str) for place, entry in entries(where, record, 'descs')]
@@ -119,5 +123,5 @@ def _time_stamp(where: str, record: dict) -> str | list[float]:
     stamp = record.get('ts')
     is_pair = isinstance(stamp, list) and len(stamp) == 2 and all(isinstance(second, Real) for second in stamp)
     if not is_pair and not (isinstance(stamp, str) and stamp):
-        raise AnnotationError(f"{where}: 'ts' must be like \"20.16-25.12\" or [20.16, 25.12], got {stamp!r}")
+        raise AnnotationError(f'{where}: \'ts\' must be like "20.16-25.12" or [20.16, 25.12], got {stamp!r}')
     return stamp

@@ -29,8 +29,9 @@ class VideoQA(BaseQA):
         **kwargs: Other arguments of :class:`BaseQA`.
     """
 
-    def __init__(self, ann_file: str, mapping: str | None = None, data_prefix: dict = dict(media='videos'),
-                 **kwargs) -> None:
+    def __init__(
+        self, ann_file: str, mapping: str | None = None, data_prefix: dict = dict(media='videos'), **kwargs
+    ) -> None:
         self.mapping = mapping
         super().__init__(ann_file, data_prefix=data_prefix, **kwargs)
 
@@ -39,8 +40,16 @@ class VideoQA(BaseQA):
         files = VideoFolder(folder)
         for where, video, question in read_questions(path, self.mapping and self.resolve(self.mapping)):
             full = locate(files.find(video), folder, (self.data_root, folder), where)
-            yield where, dict(question, name=clip_name(video), path=full, media='video',
-                              question_type=question_type(question['question']))
+            yield (
+                where,
+                dict(
+                    question,
+                    name=clip_name(video),
+                    path=full,
+                    media='video',
+                    question_type=question_type(question['question']),
+                ),
+            )
 
 
 def read_questions(path: str, mapping: str | None = None) -> Iterator[tuple[str, str, dict]]:
@@ -73,8 +82,9 @@ def read_mapping(path: str) -> dict[str, str]:
     for where, line in read_list(path):
         words = line.split()
         if len(words) != 2 or not words[1].startswith('vid'):
-            raise AnnotationError(f"{where}: expected a clip's name and its number, like 'mv89psg6zh4_33_46 vid1', got "
-                                  f"'{line}'")
+            raise AnnotationError(
+                f"{where}: expected a clip's name and its number, like 'mv89psg6zh4_33_46 vid1', got '{line}'"
+            )
         names[words[1]] = words[0]
     return names
 

@@ -41,8 +41,9 @@ class VQAv2(BaseQA):
             stand, the others ``val2014/COCO_val2014_000000262148.jpg``.
     """
 
-    def __init__(self, ann_file: str, annotations: str | Sequence[str] = (), keep_unanswered: bool = False,
-                 **kwargs) -> None:
+    def __init__(
+        self, ann_file: str, annotations: str | Sequence[str] = (), keep_unanswered: bool = False, **kwargs
+    ) -> None:
         self.keep_unanswered = keep_unanswered
         self.annotations = [annotations] if isinstance(annotations, str) else list(annotations)
         super().__init__(ann_file, **kwargs)
@@ -92,15 +93,16 @@ def read_questions(path: str) -> Iterator[tuple[str, str, dict]]:
         elif 'img_id' in record:
             yield _vlt5(where, record)
         else:
-            raise AnnotationError(f"{where}: neither 'image' (BLIP) nor 'img_id' (VL-T5); keys found: "
-                                  f"{', '.join(record) or 'none'}")
+            raise AnnotationError(
+                f"{where}: neither 'image' (BLIP) nor 'img_id' (VL-T5); keys found: {', '.join(record) or 'none'}"
+            )
 
 
 def _official(path: str, content: dict) -> Iterator[tuple[str, str, dict]]:
     # Both test splits, test2015 and test-dev2015, are about the images of test2015.
     subset = field(f'{path}:1', content, 'data_subtype', str).replace('-dev', '')
     for where, record in entries(path, content, 'questions'):
-        image = f"{subset}/COCO_{subset}_{field(where, record, 'image_id', int):012d}.jpg"
+        image = f'{subset}/COCO_{subset}_{field(where, record, "image_id", int):012d}.jpg'
         yield where, image, _question(where, record, 'question')
 
 
@@ -120,7 +122,7 @@ def _vlt5(where: str, record: dict) -> tuple[str, str, dict]:
     parts = question['name'].split('_')
     if len(parts) != 3:
         raise AnnotationError(f"{where}: 'img_id' must be like COCO_val2014_000000262148, got '{question['name']}'")
-    return where, f"{parts[1]}/{question['name']}.jpg", question
+    return where, f'{parts[1]}/{question["name"]}.jpg', question
 
 
 def _question(where: str, record: dict, key: str) -> dict:

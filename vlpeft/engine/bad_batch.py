@@ -20,15 +20,16 @@ SAMPLE = 'data_sample'
 
 class BadBatch(NamedTuple):
     """Attributes:
-        iteration: Counted from 1, as in the log.
-        rank, world_size: Of the process that read it.
-        reason: What was not finite.
-        samples: What messages call its samples.
-        data_batch: As the loader gave it.
-        generators: States of the random generators before its forward pass.
-        autocast: Type of mixed precision, such as 'bfloat16'; None without.
-        loss_scale: By which the loss was multiplied; 1 without scaling.
+    iteration: Counted from 1, as in the log.
+    rank, world_size: Of the process that read it.
+    reason: What was not finite.
+    samples: What messages call its samples.
+    data_batch: As the loader gave it.
+    generators: States of the random generators before its forward pass.
+    autocast: Type of mixed precision, such as 'bfloat16'; None without.
+    loss_scale: By which the loss was multiplied; 1 without scaling.
     """
+
     iteration: int
     rank: int
     world_size: int
@@ -37,7 +38,7 @@ class BadBatch(NamedTuple):
     data_batch: Any
     generators: Mapping[str, Any]
     autocast: str | None = None
-    loss_scale: float = 1.
+    loss_scale: float = 1.0
 
     def write(self, path: str | Path) -> None:
         """Writes the file."""
@@ -78,8 +79,9 @@ def from_plain(value: Any) -> Any:
     """What :func:`to_plain` was given."""
     if isinstance(value, Mapping):
         if set(value) == {SAMPLE}:
-            return BaseDataElement(metainfo=from_plain(value[SAMPLE]['metainfo']),
-                                   **from_plain(value[SAMPLE]['fields']))
+            return BaseDataElement(
+                metainfo=from_plain(value[SAMPLE]['metainfo']), **from_plain(value[SAMPLE]['fields'])
+            )
         return {key: from_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return type(value)(map(from_plain, value))

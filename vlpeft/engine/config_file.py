@@ -37,14 +37,17 @@ class SafeYamlHandler(BaseFileHandler):
 
     def load_from_fileobj(self, file, **kwargs):
         import yaml
+
         return yaml.safe_load(file)
 
     def dump_to_fileobj(self, obj, file, **kwargs) -> None:
         import yaml
+
         yaml.safe_dump(obj, file, **kwargs)
 
     def dump_to_str(self, obj, **kwargs) -> str:
         import yaml
+
         return yaml.safe_dump(obj, **kwargs)
 
 
@@ -92,8 +95,9 @@ def _check_chain(path: Path, above: tuple[Path, ...]) -> None:
     bases = content.get('_base_', [])
     for base in [bases] if isinstance(bases, str) else bases:
         if not isinstance(base, str) or '::' in base or Path(base).suffix not in (*YAML, JSON):
-            raise ConfigFileError(f'{path}: _base_ {base!r} is no YAML or JSON file; only a Python config (.py) may '
-                                  'inherit programs')
+            raise ConfigFileError(
+                f'{path}: _base_ {base!r} is no YAML or JSON file; only a Python config (.py) may inherit programs'
+            )
         _check_chain(path.parent / base, (*above, path))
 
 
@@ -115,6 +119,7 @@ def _text(path: Path) -> str:
 
 def _parse(path: Path, text: str) -> Any:
     import yaml
+
     try:
         return json.loads(text) if path.suffix == JSON else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -140,7 +145,9 @@ def _check(path: Path, where: str, key: Any, value: Any) -> None:
     if key == 'custom_imports':
         raise ConfigFileError(f'{path}: {where} imports modules, which only a Python config (.py) may')
     if key in LOOKED_UP and isinstance(value, str) and not NAME.fullmatch(value):
-        raise ConfigFileError(f'{path}: {where}={value!r} is no registered name; a YAML or JSON config may say Name '
-                              f'or, of {", ".join(SCOPES)}, scope.Name; a Python config (.py) may name any object')
+        raise ConfigFileError(
+            f'{path}: {where}={value!r} is no registered name; a YAML or JSON config may say Name '
+            f'or, of {", ".join(SCOPES)}, scope.Name; a Python config (.py) may name any object'
+        )
     if key in SCOPE_KEYS and value not in SCOPES:
         raise ConfigFileError(f'{path}: {where}={value!r}; choose from {", ".join(SCOPES)}, or write a Python config')

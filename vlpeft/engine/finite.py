@@ -18,10 +18,11 @@ class NonFiniteStepError(RuntimeError):
 
 class Measured(NamedTuple):
     """Attributes:
-        losses: Of this process, by name, as scalars on the CPU.
-        norm: Of this process's parts of the gradients.
-        bad_losses, bad_gradients: Whether they are not finite; in any process if all were asked.
+    losses: Of this process, by name, as scalars on the CPU.
+    norm: Of this process's parts of the gradients.
+    bad_losses, bad_gradients: Whether they are not finite; in any process if all were asked.
     """
+
     losses: dict[str, Tensor]
     norm: float
     bad_losses: bool
@@ -56,8 +57,9 @@ def own_part(tensor: Tensor) -> Tensor:
 
 def gradients(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     """This process's parts of all gradients."""
-    return [own_part(param.grad) for group in optimizer.param_groups for param in group['params']
-            if param.grad is not None]
+    return [
+        own_part(param.grad) for group in optimizer.param_groups for param in group['params'] if param.grad is not None
+    ]
 
 
 def nonfinite_names(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:

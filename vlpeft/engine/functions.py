@@ -1,6 +1,7 @@
 """Functions that configs name."""
 
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.dataset import default_collate
 
@@ -22,7 +23,9 @@ def collate_clips(batch: Sequence[dict]) -> Any:
         shapes.setdefault(tuple(item['inputs'].shape), item['data_samples'].get('name'))
     if len(shapes) > 1:
         found = ' and '.join(f'{name!r} {shape}' for shape, name in list(shapes.items())[:2])
-        raise ValueError(f'clips of one batch differ in shape (T, 3, H, W): {found}. An image is one frame: give '
-                         'images and videos a set each, or sample one frame of videos (num_frames=1); other sizes need '
-                         'ClipResize in the pipeline')
+        raise ValueError(
+            f'clips of one batch differ in shape (T, 3, H, W): {found}. An image is one frame: give '
+            'images and videos a set each, or sample one frame of videos (num_frames=1); other sizes need '
+            'ClipResize in the pipeline'
+        )
     return default_collate(batch)

@@ -5,11 +5,12 @@ import contextlib
 import difflib
 import gc
 import os
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Iterator, Optional
 
 import torch.distributed
+
 # Its functions keep the process group that there is when it is imported; before there is one, they keep none.
 import torch.distributed.nn.functional
 from mmengine.config import Config, DictAction
@@ -61,23 +62,32 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``config`` and ``--cfg-options``."""
     parser.add_argument('config', type=existing_config, help='config file')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
         help='override settings of the config, e.g. model.adapter.bottleneck=512 train_dataloader.batch_size=4; '
-        'lists as key="[a,b]" or key=a,b, nested ones as key="[(a,b),(c,d)]", without blanks')
+        'lists as key="[a,b]" or key=a,b, nested ones as key="[(a,b),(c,d)]", without blanks',
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``--work-dir``, ``--launcher`` and ``--local_rank``."""
     parser.add_argument(
-        '--work-dir', help='folder for logs, checkpoints and results; default: work_dir of the config, '
-        'else ./work_dirs/<path of the config below configs/>')
+        '--work-dir',
+        help='folder for logs, checkpoints and results; default: work_dir of the config, '
+        'else ./work_dirs/<path of the config below configs/>',
+    )
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none',
-        help='how the processes were started; dist_*.sh and slurm_*.sh set it (default: none, a single process)')
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started; dist_*.sh and slurm_*.sh set it (default: none, a single process)',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
 
 
-def load_config(path: str, options: Optional[dict] = None) -> Config:
+def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config and merge ``--cfg-options`` into it.
 
     Args:
@@ -143,7 +153,7 @@ def _path_below_configs(config: str) -> Path:
     not share a folder. The name alone for a config elsewhere."""
     path = Path(config).resolve().with_suffix('')
     above = [i for i, name in enumerate(path.parts[:-1]) if name == 'configs']
-    return Path(*path.parts[above[-1] + 1:]) if above else Path(path.name)
+    return Path(*path.parts[above[-1] + 1 :]) if above else Path(path.name)
 
 
 def enable_eval_amp(loop_cfg: dict) -> None:
@@ -183,9 +193,14 @@ def _use_gloo(cfg: Config) -> None:
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     chosen = 'env_cfg.dist_cfg.backend=gloo'
     if 'runner_type' not in cfg:
-        cfg.setdefault('model_wrapper_cfg', dict(
-            type='MMDistributedDataParallel', broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False)))
+        cfg.setdefault(
+            'model_wrapper_cfg',
+            dict(
+                type='MMDistributedDataParallel',
+                broadcast_buffers=False,
+                find_unused_parameters=cfg.get('find_unused_parameters', False),
+            ),
+        )
         cfg.model_wrapper_cfg.device_ids = None
         chosen += ' and model_wrapper_cfg.device_ids=None'
     timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
@@ -202,9 +217,11 @@ def check_batches(runner: Runner) -> None:
     loader = runner.train_loop.dataloader
     if len(loader) == 0:
         batches = loader.batch_sampler  # the loop's own: the loader knows neither its size nor its share of the set
-        raise SystemExit(f'train_dataloader: {len(batches.sampler)} samples in each process do not fill a batch of '
-                         f'{batches.batch_size}, and drop_last=True leaves out what does not; choose a smaller '
-                         'train_dataloader.batch_size or drop_last=False')
+        raise SystemExit(
+            f'train_dataloader: {len(batches.sampler)} samples in each process do not fill a batch of '
+            f'{batches.batch_size}, and drop_last=True leaves out what does not; choose a smaller '
+            'train_dataloader.batch_size or drop_last=False'
+        )
 
 
 def end_process_group() -> None:

@@ -19,8 +19,9 @@ workspaces, the fragments of the allocator and what libraries take are not count
 per cent higher.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -46,10 +47,11 @@ class RunLayout:
         batch_size: Samples per process.
         checkpointed: Towers that recompute their activations.
     """
+
     devices: int = 1
     sharded: bool = False
     optimiser: str = 'AdamW'
-    compute: Optional[torch.dtype] = None
+    compute: torch.dtype | None = None
     autocast: bool = False
     batch_size: int = 1
     checkpointed: tuple = ()
@@ -64,8 +66,15 @@ class RunLayout:
         if sharded and strategy.get('mixed_precision'):
             compute, autocast = strategy['mixed_precision'].get('param_dtype'), False
         checkpointed = {*cfg['model'].get('gradient_checkpointing', ()), *strategy.get('gradient_checkpointing', ())}
-        return cls(devices, sharded, wrapper['optimizer']['type'], compute and getattr(torch, compute), autocast,
-                   cfg['train_dataloader'].get('batch_size', 1), tuple(sorted(checkpointed)))
+        return cls(
+            devices,
+            sharded,
+            wrapper['optimizer']['type'],
+            compute and getattr(torch, compute),
+            autocast,
+            cfg['train_dataloader'].get('batch_size', 1),
+            tuple(sorted(checkpointed)),
+        )
 
 
 def stored_per_token(block: Block, width: int, compute: torch.dtype, autocast: bool) -> int:
@@ -81,11 +90,11 @@ def stored_per_token(block: Block, width: int, compute: torch.dtype, autocast: b
     return total
 
 
-def _bytes(params, dtype: Optional[torch.dtype] = None) -> int:
+def _bytes(params, dtype: torch.dtype | None = None) -> int:
     return sum(param.numel() * (dtype or param.dtype).itemsize for param in params)
 
 
-def estimate(model: nn.Module, layout: RunLayout, tokens: int) -> Dict[str, int]:
+def estimate(model: nn.Module, layout: RunLayout, tokens: int) -> dict[str, int]:
     """Bytes per device of each row of the module's table, zero rows left out.
 
     Args:
@@ -101,7 +110,8 @@ def estimate(model: nn.Module, layout: RunLayout, tokens: int) -> Dict[str, int]
         frozen_weights=_bytes(frozen, layout.compute if layout.sharded else None) // share,
         trained_weights=_bytes(trained) // share,
         gradients=_bytes(trained) // share,
-        optimiser_state=OPTIMISER_STATES.get(layout.optimiser, 2) * _bytes(trained) // share)
+        optimiser_state=OPTIMISER_STATES.get(layout.optimiser, 2) * _bytes(trained) // share,
+    )
     blocks = {block: None for tower in model.towers.values() for block in tower.block_modules}
     if layout.sharded:
         inside = {id(param) for block in blocks for param in block.parameters()}
@@ -117,8 +127,9 @@ def estimate(model: nn.Module, layout: RunLayout, tokens: int) -> Dict[str, int]
     return {name: value for name, value in rows.items() if value}
 
 
-def _add_tower(rows: Dict[str, int], tower: Tower, layout: RunLayout, tokens: int, compute: torch.dtype,
-               checkpointed: bool) -> None:
+def _add_tower(
+    rows: dict[str, int], tower: Tower, layout: RunLayout, tokens: int, compute: torch.dtype, checkpointed: bool
+) -> None:
     stored = [stored_per_token(block, tower.width, compute, layout.autocast) for block in tower.blocks]
     inputs = len(stored) * tower.width * (4 if layout.autocast else compute.itemsize)
     rows['activations'] += tokens * (inputs + max(stored) if checkpointed else sum(stored))
@@ -138,6 +149,7 @@ def evaluation_bytes(model: nn.Module, layout: RunLayout) -> int:
 def build_on_meta(cfg: Config) -> nn.Module:
     """The model of a config without weights, tokenizer or memory."""
     from vlpeft.registry import MODELS
+
     with torch.device('meta'):
         return MODELS.build({**cfg.model, 'base_checkpoint': None})
 
@@ -145,10 +157,13 @@ def build_on_meta(cfg: Config) -> nn.Module:
 def table(rows: Mapping[str, int], model: nn.Module, layout: RunLayout, tokens: int) -> str:
     """The estimate as lines of text."""
     how = 'fully sharded' if layout.sharded else 'not sharded'
-    lines = [f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {layout.batch_size} samples of {tokens} '
-             f'tokens each, {layout.optimiser}; recomputed: {", ".join(layout.checkpointed) or "nothing"}']
+    lines = [
+        f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {layout.batch_size} samples of {tokens} '
+        f'tokens each, {layout.optimiser}; recomputed: {", ".join(layout.checkpointed) or "nothing"}'
+    ]
     lines += [f'{name.replace("_", " "):<18}{value / GIB:>9.3f} GiB' for name, value in rows.items()]
-    lines.append(f'{"training":<18}{sum(rows.values()) / GIB:>9.3f} GiB per device, an estimate without kernels and '
-                 'libraries')
+    lines.append(
+        f'{"training":<18}{sum(rows.values()) / GIB:>9.3f} GiB per device, an estimate without kernels and libraries'
+    )
     lines.append(f'{"evaluation":<18}{evaluation_bytes(model, layout) / GIB:>9.3f} GiB of weights per device')
     return '\n'.join(lines)

@@ -19,14 +19,15 @@ KEY = 'position'
 
 class Position(NamedTuple):
     """Attributes:
-        batch: Batches of the epoch that are done; 0 between epochs, the iteration in training by iterations.
-        validation_due: Whether the validation after this step was still to come.
-        epoch_length: Batches of an epoch.
-        world_size: Number of processes.
-        batch_size: Samples of a batch of one process.
-        samples: Size of the set.
-        generators: :func:`generator_states` of each process.
+    batch: Batches of the epoch that are done; 0 between epochs, the iteration in training by iterations.
+    validation_due: Whether the validation after this step was still to come.
+    epoch_length: Batches of an epoch.
+    world_size: Number of processes.
+    batch_size: Samples of a batch of one process.
+    samples: Size of the set.
+    generators: :func:`generator_states` of each process.
     """
+
     batch: int
     validation_due: bool
     epoch_length: int
@@ -52,17 +53,28 @@ class Position(NamedTuple):
     def differences(self, runner) -> list[str]:
         """What is another in this run, in words."""
         now = layout(runner)
-        words = dict(world_size='processes', batch_size='samples in a batch', samples='samples in the set',
-                     epoch_length='batches in an epoch')
-        return [f'{getattr(self, name)} -> {now[name]} {word}' for name, word in words.items()
-                if getattr(self, name) != now[name]]
+        words = dict(
+            world_size='processes',
+            batch_size='samples in a batch',
+            samples='samples in the set',
+            epoch_length='batches in an epoch',
+        )
+        return [
+            f'{getattr(self, name)} -> {now[name]} {word}'
+            for name, word in words.items()
+            if getattr(self, name) != now[name]
+        ]
 
 
 def layout(runner) -> dict[str, int]:
     """How a run walks through its set."""
     loader = runner.train_loop.dataloader
-    return dict(epoch_length=len(loader), world_size=get_world_size(), batch_size=loader.batch_sampler.batch_size,
-                samples=len(loader.dataset))
+    return dict(
+        epoch_length=len(loader),
+        world_size=get_world_size(),
+        batch_size=loader.batch_sampler.batch_size,
+        samples=len(loader.dataset),
+    )
 
 
 def require_resumable(checkpoint: Mapping[str, Any], origin: str) -> None:
@@ -72,8 +84,10 @@ def require_resumable(checkpoint: Mapping[str, Any], origin: str) -> None:
         CheckpointError: It has no optimiser or no iteration.
     """
     if 'optimizer' not in checkpoint or 'iter' not in (checkpoint.get('meta') or {}):
-        raise CheckpointError(f'{origin} holds no optimiser and no iteration, so no run can go on from it; start a new '
-                              f'one from its weights with --cfg-options load_from={origin}')
+        raise CheckpointError(
+            f'{origin} holds no optimiser and no iteration, so no run can go on from it; start a new '
+            f'one from its weights with --cfg-options load_from={origin}'
+        )
 
 
 def resume_at(runner, checkpoint: dict, origin: str) -> None:
@@ -90,15 +104,19 @@ def resume_at(runner, checkpoint: dict, origin: str) -> None:
     require_resumable(checkpoint, origin)
     position, loop = Position.read(checkpoint), runner.train_loop
     if position is None:
-        runner.logger.warning(f'{origin} records neither its place in the epoch nor the state of random generators; '
-                              f'training goes on at the beginning of epoch {checkpoint["meta"]["epoch"] + 1}')
+        runner.logger.warning(
+            f'{origin} records neither its place in the epoch nor the state of random generators; '
+            f'training goes on at the beginning of epoch {checkpoint["meta"]["epoch"] + 1}'
+        )
         return
     if differences := position.differences(runner):
         if isinstance(loop, EpochBasedTrainLoop):
             position = _recount(runner, checkpoint, position)
-        runner.logger.warning(f'{origin} comes from a run of another form ({", ".join(differences)}): samples come in '
-                              'another order, and results are not those of the uninterrupted run; schedules follow '
-                              f'the new length, training goes on at iteration {checkpoint["meta"]["iter"]}')
+        runner.logger.warning(
+            f'{origin} comes from a run of another form ({", ".join(differences)}): samples come in '
+            'another order, and results are not those of the uninterrupted run; schedules follow '
+            f'the new length, training goes on at iteration {checkpoint["meta"]["iter"]}'
+        )
     loop.go_on_from(position)
 
 

@@ -27,8 +27,9 @@ def first_nonfinite(model: nn.Module, batch: BadBatch) -> str | None:
     Returns:
         A sentence; None if all is finite, losses and gradients too.
     """
-    handles = [module.register_forward_hook(_check_pass(name), with_kwargs=True)
-               for name, module in model.named_modules()]
+    handles = [
+        module.register_forward_hook(_check_pass(name), with_kwargs=True) for name, module in model.named_modules()
+    ]
     try:
         _replay(model.train(), batch)
     except _Found as found:
@@ -55,8 +56,9 @@ def _replay(model: nn.Module, batch: BadBatch) -> None:
     if wrong := [name for name, value in found.items() if not value.isfinite().all()]:
         raise _Found(f'in the losses, from finite outputs of all modules: {", ".join(wrong)}')
     (total * batch.loss_scale).backward()
-    if names := nonfinite_names((name, param.grad) for name, param in model.named_parameters()
-                                if param.grad is not None):
+    if names := nonfinite_names(
+        (name, param.grad) for name, param in model.named_parameters() if param.grad is not None
+    ):
         raise _Found(f'in the backward pass: the gradients of {shorten(names)}')
 
 
@@ -79,8 +81,10 @@ def _check_pass(name: str) -> Callable:
 
 def _check_gradient(where: str, module: nn.Module, gradient: Tensor) -> None:
     if not gradient.isfinite().all():
-        raise _Found(f'in the backward pass: the gradient that reaches the output of {where} '
-                     f'({type(module).__name__}): {_count(gradient)}')
+        raise _Found(
+            f'in the backward pass: the gradient that reaches the output of {where} '
+            f'({type(module).__name__}): {_count(gradient)}'
+        )
 
 
 def _nonfinite(value: Any, place: str) -> Iterator[str]:

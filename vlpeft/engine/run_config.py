@@ -22,8 +22,13 @@ class RunConfig(Config):
     def read(cls, path: str) -> 'RunConfig':
         """Reads a config file. Errors: those of :func:`~vlpeft.engine.config_file.read_config`."""
         cfg = read_config(path)
-        return cls(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename, env_variables=cfg.env_variables,
-                   format_python_code=False)
+        return cls(
+            cfg.to_dict(),
+            cfg_text=cfg.text,
+            filename=cfg.filename,
+            env_variables=cfg.env_variables,
+            format_python_code=False,
+        )
 
     @property
     def pretty_text(self) -> str:

@@ -49,6 +49,7 @@ def enter(folder: str | Path) -> FileLock | None:
 
 class Candidate(NamedTuple):
     """A checkpoint that a run could go on from."""
+
     saved_at: float
     iteration: int
     path: Path

@@ -10,6 +10,11 @@ from .momentum import MomentumWeights  # noqa: E402
 from .parameters import count_parameters  # noqa: E402
 
 __all__ = [
-    'ClipDataPreprocessor', 'FeatureDataPreprocessor', 'MomentumWeights', 'backbones', 'count_parameters', 'heads',
-    'tasks'
+    'ClipDataPreprocessor',
+    'FeatureDataPreprocessor',
+    'MomentumWeights',
+    'backbones',
+    'count_parameters',
+    'heads',
+    'tasks',
 ]

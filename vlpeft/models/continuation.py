@@ -1,7 +1,5 @@
 """How likely each token is to come next, for texts that grow behind their prompts: a step function of beam search."""
 
-from typing import Optional
-
 import torch
 from torch import Tensor
 
@@ -27,7 +25,7 @@ class Continuation:
         self.lm, self.prompts, self.lead, self.beams = lm, prompts, lead, beams
         self.cache = lm.new_cache(lead) if cached and lm.can_cache(lead) else None
 
-    def __call__(self, ids: Tensor, origin: Optional[Tensor]) -> Tensor:
+    def __call__(self, ids: Tensor, origin: Tensor | None) -> Tensor:
         """Logits (B · beams, V) of sequences (B · beams, 1 + n), see :data:`vlpeft.models.decoding.Step`."""
         if origin is None:
             return self._start()

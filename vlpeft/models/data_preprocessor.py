@@ -1,6 +1,6 @@
 """Moves a batch to the device and normalises its frames there, so that workers ship bytes."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseDataPreprocessor
@@ -35,10 +35,12 @@ class ClipDataPreprocessor(BaseDataPreprocessor):
         non_blocking: Whether copies may overlap with computation. Defaults to True.
     """
 
-    def __init__(self,
-                 mean: Sequence[float] = (122.7709383, 116.7460125, 104.09373615),
-                 std: Sequence[float] = (68.5005327, 66.6321579, 70.32316305),
-                 non_blocking: bool = True) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float] = (122.7709383, 116.7460125, 104.09373615),
+        std: Sequence[float] = (68.5005327, 66.6321579, 70.32316305),
+        non_blocking: bool = True,
+    ) -> None:
         super().__init__(non_blocking)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)

@@ -17,26 +17,29 @@ transformers 4.57, ``'released'`` that of 4.24, with which the releases of eP-AL
 long prompt the latter's divisors hardly differ, so that nearly the sums are compared: short answers win more often.
 """
 
-from typing import Callable, List, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from vlpeft.models.finite import check_next_token
 
-Step = Callable[[Tensor, Optional[Tensor]], Tensor]
+Step = Callable[[Tensor, Tensor | None], Tensor]
 BEAM_RULES = ('default', 'released')
 
 
 class Hypothesis(NamedTuple):
     """A sequence that was found: its tokens ``ids`` without start and end token, and its ``score``."""
-    ids: List[int]
+
+    ids: list[int]
     score: float
 
 
 @torch.no_grad()
-def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: int, rule: str = 'default',
-                prompt_length: int = 1) -> List[List[Hypothesis]]:
+def beam_search(
+    step: Step, start: Tensor, beams: int, end_id: int, max_length: int, rule: str = 'default', prompt_length: int = 1
+) -> list[list[Hypothesis]]:
     """The best sequences of each query.
 
     Args:
@@ -62,7 +65,7 @@ def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: 
     # All beams start equal, so only the first may branch.
     scores = torch.full((count, beams), float('-inf'), device=device)
     scores[:, 0] = 0
-    kept: List[List[Hypothesis]] = [[] for _ in range(count)]
+    kept: list[list[Hypothesis]] = [[] for _ in range(count)]
     done = [False] * count
     origin = None
     for new in range(1, max_length):
@@ -91,11 +94,12 @@ def beam_search(step: Step, start: Tensor, beams: int, end_id: int, max_length: 
     unfinished = new + beside + int(released)
     for query, sums in enumerate(scores.tolist()):
         if not done[query]:
-            rows = running[query * beams:(query + 1) * beams, 1:].tolist()
-            kept[query] = _best(kept[query] + [Hypothesis(ids, total / unfinished) for ids, total in zip(rows, sums)],
-                                beams)
+            rows = running[query * beams : (query + 1) * beams, 1:].tolist()
+            kept[query] = _best(
+                kept[query] + [Hypothesis(ids, total / unfinished) for ids, total in zip(rows, sums)], beams
+            )
     return kept
 
 
-def _best(found: List[Hypothesis], beams: int) -> List[Hypothesis]:
+def _best(found: list[Hypothesis], beams: int) -> list[Hypothesis]:
     return sorted(found, key=lambda hypothesis: -hypothesis.score)[:beams]

@@ -27,8 +27,10 @@ class NonFiniteError(ValueError):
 
     def __str__(self) -> str:
         whose = f'row {self.sample} of the batch' if isinstance(self.sample, int) else self.sample
-        return (f'{whose}: {self.what} are not finite, so there is nothing to evaluate; look for NaN or Inf in the '
-                'weights and in this input, or for an overflow of the type it is computed in')
+        return (
+            f'{whose}: {self.what} are not finite, so there is nothing to evaluate; look for NaN or Inf in the '
+            'weights and in this input, or for an overflow of the type it is computed in'
+        )
 
 
 def check_finite(what: str, scores: Tensor, rows_per_sample: int = 1) -> None:

@@ -3,8 +3,9 @@
 transformers tries a hub that cannot be reached again and again, minutes for each file, even if all files are cached.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, Sequence
+from typing import Any
 
 from vlpeft.nearest import near
 
@@ -12,7 +13,7 @@ TIMEOUT_S = 10
 TOKENIZER_FILES = ('tokenizer.json', 'vocab.txt', 'vocab.json', 'spiece.model', 'tokenizer.model')
 
 
-def source_options(name: str, what: str, files: Sequence[str]) -> Dict[str, Any]:
+def source_options(name: str, what: str, files: Sequence[str]) -> dict[str, Any]:
     """Keyword arguments of ``from_pretrained`` for a folder or hub name; the network is asked only for what no folder
     and no cache holds, and then once.
 
@@ -29,6 +30,7 @@ def source_options(name: str, what: str, files: Sequence[str]) -> Dict[str, Any]
     """
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
     path = Path(name).expanduser()
     if path.is_dir():
         if not any((path / file).is_file() for file in files):
@@ -42,12 +44,15 @@ def source_options(name: str, what: str, files: Sequence[str]) -> Dict[str, Any]
             return dict(local_files_only=True)
         HfApi().model_info(name, timeout=TIMEOUT_S)
     except (HFValidationError, RepositoryNotFoundError) as error:
-        raise ValueError(f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor a model on the '
-                         'hub') from error
+        raise ValueError(
+            f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor a model on the hub'
+        ) from error
     except Exception as error:  # the many ways in which a network fails
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor in the cache of the hub, '
-                         f'which cannot be asked now: {reason[:160]}') from error
+        raise ValueError(
+            f'{what} {name!r} is neither a folder (seen from {Path.cwd()}) nor in the cache of the hub, '
+            f'which cannot be asked now: {reason[:160]}'
+        ) from error
     return {}
 
 

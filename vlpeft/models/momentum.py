@@ -5,7 +5,8 @@
 Frozen parameters equal their momentum copies for ever, so none is kept for them.
 """
 
-from typing import Any, Collection, Dict, Iterator, Optional, Tuple
+from collections.abc import Collection, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,17 +24,17 @@ class MomentumWeights(nn.Module):
             release, which updates them once for each of its two towers. Defaults to None, which is ``decay``.
     """
 
-    def __init__(self, decay: float = 0.995, adapter_decay: Optional[float] = None) -> None:
+    def __init__(self, decay: float = 0.995, adapter_decay: float | None = None) -> None:
         super().__init__()
         self.decay = decay
         self.adapter_decay = decay if adapter_decay is None else adapter_decay
 
     @staticmethod
-    def _trained(model: nn.Module) -> Iterator[Tuple[str, nn.Parameter]]:
+    def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, param) for name, param in model.named_parameters() if param.requires_grad)
 
     @torch.no_grad()
-    def copy_from(self, model: nn.Module, names: Optional[Collection[str]] = None) -> None:
+    def copy_from(self, model: nn.Module, names: Collection[str] | None = None) -> None:
         """Starts (again) from the model's present weights; with ``names``, those parameters only."""
         for name, param in self._trained(model):
             if names is not None and name not in names:
@@ -57,6 +58,6 @@ class MomentumWeights(nn.Module):
 
     def call(self, model: nn.Module, *args: Any, **kwargs: Any) -> Any:
         """``model(*args, **kwargs)`` under the averaged weights, without gradient."""
-        weights: Dict[str, Tensor] = dict(self.named_buffers())
+        weights: dict[str, Tensor] = dict(self.named_buffers())
         with torch.no_grad():
             return functional_call(model, weights, args, kwargs)

@@ -68,4 +68,5 @@ def count_parameters(model: nn.Module) -> dict:
         by_role=dict(by_role),
         trainable_by_role=dict(trainable_by_role),
         by_tower=dict(by_tower),
-        adapter_bytes=adapter_bytes)
+        adapter_bytes=adapter_bytes,
+    )

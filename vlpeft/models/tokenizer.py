@@ -1,8 +1,9 @@
 """Texts to token ids, the way of each language model. Loaded on first use: building a model needs no vocabulary."""
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
@@ -16,6 +17,7 @@ ANSWER = '</a>'
 
 class Tokens(NamedTuple):
     """Token ids and mask, each (B, L)."""
+
     ids: Tensor
     mask: Tensor
 
@@ -34,6 +36,7 @@ class TextTokenizer:
         ValueError: On first use, if the vocabulary cannot be found, does not fit the model, or lacks a token of
             ``needed``.
     """
+
     #: What the vocabulary's size includes, for the message.
     extra = ''
     #: Where a config says how many rows the model has.
@@ -43,8 +46,13 @@ class TextTokenizer:
     #: Special tokens without which no text can be written.
     needed: Sequence[str] = ()
 
-    def __init__(self, vocabulary: str, max_length: Optional[int], vocab_size: int,
-                 trained: Mapping[str, object] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        vocabulary: str,
+        max_length: int | None,
+        vocab_size: int,
+        trained: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self.vocabulary, self.max_length, self.vocab_size = vocabulary, max_length, vocab_size
         self.trained = dict(trained)
         self._tokenizer = None
@@ -61,16 +69,19 @@ class TextTokenizer:
             return kind.from_pretrained(self.vocabulary, trust_remote_code=False, **options)
         except (KeyError, OSError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f'vocabulary {self.vocabulary!r} is no tokenizer that {kind.__name__} reads: '
-                             f'{reason}') from error
+            raise ValueError(
+                f'vocabulary {self.vocabulary!r} is no tokenizer that {kind.__name__} reads: {reason}'
+            ) from error
 
     @property
     def tokenizer(self):
         if self._tokenizer is None:
             tokenizer = self.load()
             if len(tokenizer) > self.vocab_size or not self.spare_rows and len(tokenizer) != self.vocab_size:
-                raise ValueError(f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens{self.extra}, '
-                                 f'the text model {self.vocab_size} ({self.option})')
+                raise ValueError(
+                    f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens{self.extra}, '
+                    f'the text model {self.vocab_size} ({self.option})'
+                )
             if lacking := [name for name in self.needed if name not in tokenizer.special_tokens_map]:
                 raise ValueError(f'vocabulary {self.vocabulary!r} has no {" and no ".join(lacking)}')
             for fault in self._odd_ends(tokenizer):
@@ -83,15 +94,19 @@ class TextTokenizer:
         tokens = {name: tokenizer.special_tokens_map.get(f'{name}_token') for name in ('bos', 'eos')}
         known = {name: _ids(self.trained.get(f'{name}_token_id'), self.vocab_size) for name in tokens}
         if tokens['bos'] == tokens['eos'] is not None and not (known['bos'] and known['bos'] == known['eos']):
-            yield (f'begins and ends a text with one token, {tokens["eos"]!r}; it is not known that the base was '
-                   'trained so, and one that was not cannot tell a beginning from an end')
+            yield (
+                f'begins and ends a text with one token, {tokens["eos"]!r}; it is not known that the base was '
+                'trained so, and one that was not cannot tell a beginning from an end'
+            )
         for name, verb in (('bos', 'begins'), ('eos', 'ends')):
             token = None if tokens[name] is None else tokenizer.convert_tokens_to_ids(tokens[name])
             if token is not None and known[name] and token not in known[name]:
-                yield (f'{verb} a text with {tokens[name]!r}, token {token}; the base was trained with token '
-                       f'{" or ".join(map(str, known[name]))} (lm.{name}_token_id)')
+                yield (
+                    f'{verb} a text with {tokens[name]!r}, token {token}; the base was trained with token '
+                    f'{" or ".join(map(str, known[name]))} (lm.{name}_token_id)'
+                )
 
-    def ids(self, texts: Sequence[str]) -> List[List[int]]:
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Unpadded token ids of each text, start and end token included."""
         cut = self.max_length is not None
         return self.tokenizer(list(texts), truncation=cut, max_length=self.max_length, verbose=False)['input_ids']
@@ -100,7 +115,7 @@ class TextTokenizer:
         """The text of token ids, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
 
-    def texts(self, ids: Tensor) -> List[str]:
+    def texts(self, ids: Tensor) -> list[str]:
         """The texts of rows of token ids, without special tokens."""
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
@@ -111,10 +126,12 @@ class TextTokenizer:
 
 class CaptionTokenizer(TextTokenizer):
     """WordPiece of BERT (such as ``'bert-base-uncased'``) with ``[DEC]`` and ``[ENC]`` appended: ``[CLS] … [SEP]``."""
+
     extra = ' with [DEC] and [ENC]'
 
     def load(self):
         from transformers import BertTokenizerFast
+
         tokenizer = self.from_pretrained(BertTokenizerFast)
         tokenizer.add_special_tokens(dict(bos_token='[DEC]', additional_special_tokens=['[ENC]']))
         return tokenizer
@@ -140,22 +157,25 @@ class ClipTokenizer(TextTokenizer):
 
     def load(self):
         from transformers import CLIPTokenizerFast
+
         return self.from_pretrained(CLIPTokenizerFast)
 
 
 class Seq2SeqTokenizer(TextTokenizer):
     """BART's or T5's, with T5's 100 ``<extra_id_i>`` and 100 ``<vis_extra_id_i>``, the order tokens of image cells,
     appended in falling order: the last token of the vocabulary is ``<vis_extra_id_0>``."""
+
     extra = ' with <extra_id_0…99> and <vis_extra_id_0…99>'
 
     def load(self):
         from transformers import AutoTokenizer
+
         tokenizer = self.from_pretrained(AutoTokenizer)
         added = [f'<{name}_{i}>' for name in ('extra_id', 'vis_extra_id') for i in reversed(range(ORDER_TOKENS))]
         tokenizer.add_special_tokens(dict(additional_special_tokens=added), replace_additional_special_tokens=False)
         return tokenizer
 
-    def pad(self, ids: Sequence[List[int]], device: torch.device) -> Tokens:
+    def pad(self, ids: Sequence[list[int]], device: torch.device) -> Tokens:
         """Padded with the padding token to the longest of ``ids``."""
         return pad([torch.tensor(row) for row in ids], device, value=self.tokenizer.pad_token_id)
 
@@ -165,6 +185,7 @@ class CausalTokenizer(TextTokenizer):
 
     OPT's becomes token 50,265, one of the spare rows of its 50,272 embeddings.
     """
+
     extra = f' with {ANSWER}'
     option = 'vocab_size'
     spare_rows = True
@@ -172,6 +193,7 @@ class CausalTokenizer(TextTokenizer):
 
     def load(self):
         from transformers import AutoTokenizer
+
         tokenizer = self.from_pretrained(AutoTokenizer)
         tokenizer.add_special_tokens(dict(additional_special_tokens=[ANSWER]), replace_additional_special_tokens=False)
         return tokenizer
@@ -181,19 +203,19 @@ class CausalTokenizer(TextTokenizer):
         """Id of the token that ends a text."""
         return self.tokenizer.eos_token_id
 
-    def prompts(self, texts: Sequence[str]) -> List[List[int]]:
+    def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts to be continued: a start token and no end token."""
         return [[self.tokenizer.bos_token_id, *ids] for ids in self._plain(texts)]
 
-    def targets(self, texts: Sequence[str]) -> List[List[int]]:
+    def targets(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of continuations: no start token, an end token, which is removed where a text has it inside."""
         texts = [text.replace(self.tokenizer.eos_token, '') for text in texts]
         return [[*ids, self.end_id] for ids in self._plain(texts)]
 
-    def _plain(self, texts: Sequence[str]) -> List[List[int]]:
+    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
         return self.tokenizer(list(texts), add_special_tokens=False)['input_ids']
 
-    def pad(self, ids: Sequence[List[int]], device: torch.device, left: bool = False) -> Tokens:
+    def pad(self, ids: Sequence[list[int]], device: torch.device, left: bool = False) -> Tokens:
         """Padded on the right or the ``left`` with the padding token or, of models without one, the end token."""
         value = self.tokenizer.pad_token_id
         return pad([torch.tensor(row) for row in ids], device, value=self.end_id if value is None else value, left=left)

@@ -8,6 +8,20 @@ from .switch import AdapterSwitch
 from .targets import Targets
 
 __all__ = [
-    'FAMILIES', 'PERCEPTION', 'PROMPT_ROWS', 'AdapterSwitch', 'Attachment', 'Binding', 'Block', 'Entrance',
-    'LinearSite', 'SiteError', 'SubLayer', 'Tap', 'Targets', 'Tower', 'checkpoint_blocks', 'describe'
+    'FAMILIES',
+    'PERCEPTION',
+    'PROMPT_ROWS',
+    'AdapterSwitch',
+    'Attachment',
+    'Binding',
+    'Block',
+    'Entrance',
+    'LinearSite',
+    'SiteError',
+    'SubLayer',
+    'Tap',
+    'Targets',
+    'Tower',
+    'checkpoint_blocks',
+    'describe',
 ]

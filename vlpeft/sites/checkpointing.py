@@ -4,8 +4,8 @@ Only the non-reentrant form runs hooks' gradients right; the set that was active
 the recomputation, which happens in ``backward`` outside any scope.
 """
 
-from contextlib import nullcontext
-from typing import Any, ContextManager, Tuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ class _CheckpointedForward:
     def __init__(self, block: nn.Module, switch: AdapterSwitch) -> None:
         self.block, self.switch = block, switch
 
-    def _contexts(self) -> Tuple[ContextManager, ContextManager]:
+    def _contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
         return nullcontext(), self.switch.use(self.switch.active)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -29,8 +29,10 @@ class _CheckpointedForward:
         if not torch.is_grad_enabled():
             return forward(self.block, *args, **kwargs)
         if kwargs.get('past_key_values') is not None:
-            raise SiteError('gradient checkpointing runs blocks twice, which would fill the cache of keys and values '
-                            'twice; pass use_cache=False in training')
+            raise SiteError(
+                'gradient checkpointing runs blocks twice, which would fill the cache of keys and values '
+                'twice; pass use_cache=False in training'
+            )
         return checkpoint(forward, self.block, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
 
 

@@ -4,8 +4,9 @@ Hooks are bound methods of plain objects that hold the adapter module, so ``copy
 along, and no submodule is added to the backbone, so its state-dict keys never change.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any
 
 import torch
 import torch._dynamo.config as dynamo_config
@@ -37,9 +38,10 @@ class Binding:
         changes_rows: Whether the new value may have another number of rows, its last dimension but one. Defaults to
             False.
     """
+
     tower: str
     depth: int
-    reads: Tuple[Tap, ...]
+    reads: tuple[Tap, ...]
     write: Tap
     unit: nn.Module
     method: str
@@ -60,19 +62,19 @@ class _AtTap:
 
     def __init__(self, tap: Tap) -> None:
         self.tap = tap
-        self.lengths: Optional[torch.Size] = None
+        self.lengths: torch.Size | None = None
 
     def on_shape(self, module: nn.Module, args: tuple, output: Any) -> None:
         self.lengths = _first(output).shape[:2]
 
-    def argument(self, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tensor]:
+    def argument(self, args: tuple, kwargs: dict[str, Any]) -> Tensor | None:
         position = self.tap.argument
         return args[position] if position is not None and len(args) > position else kwargs.get(self.tap.keyword)
 
-    def see(self, whole: Optional[Tensor]) -> Optional[Tensor]:
+    def see(self, whole: Tensor | None) -> Tensor | None:
         if self.tap.shape_of is not None:
             whole = whole.unflatten(0, self.lengths)
-        return whole if self.tap.span is None else whole[..., self.tap.span[0]:self.tap.span[1]]
+        return whole if self.tap.span is None else whole[..., self.tap.span[0] : self.tap.span[1]]
 
     def put(self, whole: Tensor, value: Tensor) -> Tensor:
         """What replaces ``whole`` when a method returns ``value`` of what it saw."""
@@ -89,9 +91,9 @@ class _Capture(_AtTap):
 
     def __init__(self, tap: Tap) -> None:
         super().__init__(tap)
-        self.value: Optional[Tensor] = None
+        self.value: Tensor | None = None
 
-    def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> None:
+    def on_input(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self.value = self.see(self.argument(args, kwargs))
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
@@ -101,7 +103,7 @@ class _Capture(_AtTap):
 class _Edit(_AtTap):
     """Replaces the tensor at a tap by the unit's result, while the unit's set is the active one."""
 
-    def __init__(self, binding: Binding, captures: List[_Capture], switch: AdapterSwitch, name: str) -> None:
+    def __init__(self, binding: Binding, captures: list[_Capture], switch: AdapterSwitch, name: str) -> None:
         super().__init__(binding.write)
         self.site, self.tower = binding.site, binding.tower
         self.unit, self.method, self.changes_rows = binding.unit, binding.method, binding.changes_rows
@@ -113,13 +115,13 @@ class _Edit(_AtTap):
         for capture in self.captures:
             capture.value = None
 
-    def on_input(self, module: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tuple[tuple, dict]]:
+    def on_input(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
         value = self._edited(self.argument(args, kwargs))
         if value is None:
             return None
         position = self.tap.argument
         if position is not None and len(args) > position:
-            return (*args[:position], value, *args[position + 1:]), kwargs
+            return (*args[:position], value, *args[position + 1 :]), kwargs
         return args, {**kwargs, self.tap.keyword: value}
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
@@ -128,7 +130,7 @@ class _Edit(_AtTap):
             return None
         return (value, *output[1:]) if isinstance(output, tuple) else value
 
-    def _edited(self, whole: Tensor) -> Optional[Tensor]:
+    def _edited(self, whole: Tensor) -> Tensor | None:
         """What replaces ``whole``, or None where it stays."""
         reads = [capture.value for capture in self.captures]
         for capture in self.captures:
@@ -143,7 +145,7 @@ class _Edit(_AtTap):
             raise SiteError(self._refusal(seen, value))
         return self.put(whole, value)
 
-    def _fixed(self, shape: torch.Size) -> Tuple[int, ...]:
+    def _fixed(self, shape: torch.Size) -> tuple[int, ...]:
         return (*shape[:-2], *shape[-1:]) if self.changes_rows else tuple(shape)
 
     def _refusal(self, seen: Tensor, value: Any) -> str:
@@ -152,8 +154,10 @@ class _Edit(_AtTap):
             found = f'shape {tuple(value.shape)}'
         else:
             found = 'None' if value is None else type(value).__name__
-        return (f'{type(self.unit).__name__}.{self.method} at {self.site} returns {found} instead of a tensor of '
-                f'shape {tuple(seen.shape)}')
+        return (
+            f'{type(self.unit).__name__}.{self.method} at {self.site} returns {found} instead of a tensor of '
+            f'shape {tuple(seen.shape)}'
+        )
 
 
 class Attachment:
@@ -169,12 +173,10 @@ class Attachment:
         SiteError: The method has no binding at all.
     """
 
-    def __init__(self,
-                 bindings: Iterable[Binding],
-                 towers: Mapping[str, Tower],
-                 switch: AdapterSwitch,
-                 name: str = 'default') -> None:
-        self.edits: List[_Edit] = []
+    def __init__(
+        self, bindings: Iterable[Binding], towers: Mapping[str, Tower], switch: AdapterSwitch, name: str = 'default'
+    ) -> None:
+        self.edits: list[_Edit] = []
         self._handles: list = []
         for binding in bindings:
             tower = towers[binding.tower]
@@ -204,6 +206,6 @@ class Attachment:
             handle.remove()
         self._handles = []
 
-    def never_hit(self) -> List[str]:
+    def never_hit(self) -> list[str]:
         """Sites that no forward pass has reached since attaching."""
         return [edit.site for edit in self.edits if edit.hits == 0]

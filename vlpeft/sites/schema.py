@@ -4,8 +4,8 @@ A *tap* says where a tensor passes, a *sub-layer* names the taps of one attentio
 groups its sub-layers and a *tower* its blocks. All four are plain data: families write them, methods read them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Mapping, Optional, Tuple
 
 from torch import nn
 
@@ -30,12 +30,13 @@ class Tap:
         shape_of: Path of a module whose output is (B, L, …), where this tensor passes flattened to (B · L, D); methods
             see and return it unflattened. Defaults to None, it is not flattened.
     """
+
     path: str
     side: str
-    keyword: Optional[str] = None
-    span: Optional[Tuple[int, int]] = None
-    argument: Optional[int] = 0
-    shape_of: Optional[str] = None
+    keyword: str | None = None
+    span: tuple[int, int] | None = None
+    argument: int | None = 0
+    shape_of: str | None = None
 
     def beside(self, keyword: str) -> 'Tap':
         """Another keyword argument of the same module: None passes there where its caller does not give it."""
@@ -51,10 +52,11 @@ class LinearSite:
         in_features, out_features: Widths of this map (of the span, if fused).
         span: ``(start, stop)`` rows of a fused weight. Defaults to None.
     """
+
     path: str
     in_features: int
     out_features: int
-    span: Optional[Tuple[int, int]] = None
+    span: tuple[int, int] | None = None
 
     @property
     def input(self) -> Tap:
@@ -78,12 +80,13 @@ class SubLayer:
         linears: ``q, k, v, o`` or ``fc1, fc2``.
         context: Encoder states of a cross-attention, (B, S, Dc). Defaults to None.
     """
+
     kind: str
     x: Tap
-    h: Optional[Tap]
+    h: Tap | None
     y: Tap
     linears: Mapping[str, LinearSite]
-    context: Optional[Tap] = None
+    context: Tap | None = None
 
     def branch(self, wanted_by: str) -> Tap:
         """Where h passes.
@@ -92,8 +95,10 @@ class SubLayer:
             SiteError: It passes no module; the message names the method.
         """
         if self.h is None:
-            raise SiteError(f'{wanted_by} edits the output of {self.kind}, which passes no module in this backbone '
-                            f'({self.x.path} …); its linears are: {", ".join(self.linears)}')
+            raise SiteError(
+                f'{wanted_by} edits the output of {self.kind}, which passes no module in this backbone '
+                f'({self.x.path} …); its linears are: {", ".join(self.linears)}'
+            )
         return self.h
 
 
@@ -108,10 +113,11 @@ class Block:
         mask: Its self-attention mask, additive (B, 1, L or 1, L), 0 where a token may be seen; no tensor passes where
             all tokens are real. Defaults to None: the block receives no mask that tells padding from tokens.
     """
+
     depth: int
     input: Tap
     sublayers: Mapping[str, SubLayer]
-    mask: Optional[Tap] = None
+    mask: Tap | None = None
 
 
 #: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks receive too:
@@ -128,9 +134,10 @@ class Entrance:
         width: W.
         positions: Path of the learned positions that are added to them. Defaults to None: rotary positions.
     """
+
     embeddings: Tap
     width: int
-    positions: Optional[str] = None
+    positions: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,13 +154,14 @@ class Tower:
         entrance: Of a decoder-only language model, whose blocks' ``input`` is that of the whole block and which hands
             further keyword arguments on to its blocks. Defaults to None: it is none.
     """
+
     name: str
     width: int
-    blocks: Tuple[Block, ...]
+    blocks: tuple[Block, ...]
     module: nn.Module = field(repr=False, compare=False)
     block_path: str = ''
-    norms: Optional[Tuple[str, ...]] = None
-    entrance: Optional[Entrance] = None
+    norms: tuple[str, ...] | None = None
+    entrance: Entrance | None = None
 
     @property
     def block_modules(self) -> nn.ModuleList:
@@ -167,17 +175,20 @@ class Tower:
         """
         sublayers = self.blocks[depth].sublayers
         if kind not in sublayers:
-            raise SiteError(f'{wanted_by} attaches to {kind} of block {depth} of tower "{self.name}", '
-                            f'which has only: {", ".join(sublayers)}')
+            raise SiteError(
+                f'{wanted_by} attaches to {kind} of block {depth} of tower "{self.name}", '
+                f'which has only: {", ".join(sublayers)}'
+            )
         return sublayers[kind]
 
-    def declared_norms(self, wanted_by: str) -> Tuple[str, ...]:
+    def declared_norms(self, wanted_by: str) -> tuple[str, ...]:
         """Paths of the tower's norms.
 
         Raises:
             SiteError: Its family declares none.
         """
         if self.norms is None:
-            raise SiteError(f'{wanted_by}: the family of {type(self.module).__name__} (tower "{self.name}") declares '
-                            'no norms')
+            raise SiteError(
+                f'{wanted_by}: the family of {type(self.module).__name__} (tower "{self.name}") declares no norms'
+            )
         return self.norms

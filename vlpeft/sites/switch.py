@@ -1,7 +1,7 @@
 """Which of several adapter sets on the same frozen weights acts."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator, Optional
 
 
 class AdapterSwitch:
@@ -14,10 +14,10 @@ class AdapterSwitch:
     """
 
     def __init__(self) -> None:
-        self.active: Optional[str] = 'default'
+        self.active: str | None = 'default'
 
     @contextmanager
-    def use(self, name: Optional[str]) -> Iterator[None]:
+    def use(self, name: str | None) -> Iterator[None]:
         """Makes ``name`` the active set inside the ``with`` block."""
         previous, self.active = self.active, name
         try:

@@ -1,11 +1,11 @@
 """Targets: which sites of which towers a method acts on, declared in the config and checked."""
 
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from collections.abc import Iterator, Mapping, Sequence
 
 from .schema import KINDS, LinearSite, SiteError, SubLayer, Tower
 
 
-def _chosen(asked: Optional[Sequence], there: Sequence, what: str, wanted_by: str) -> Sequence:
+def _chosen(asked: Sequence | None, there: Sequence, what: str, wanted_by: str) -> Sequence:
     if asked is None:
         return there
     unknown = [item for item in asked if item not in there]
@@ -28,20 +28,26 @@ class Targets:
             empty is an error too, since a method must not silently adapt nothing.
     """
 
-    def __init__(self,
-                 towers: Optional[Sequence[str]] = None,
-                 kinds: Optional[Sequence[str]] = None,
-                 depths: Optional[Sequence[int]] = None,
-                 linears: Optional[Sequence[str]] = None) -> None:
+    def __init__(
+        self,
+        towers: Sequence[str] | None = None,
+        kinds: Sequence[str] | None = None,
+        depths: Sequence[int] | None = None,
+        linears: Sequence[str] | None = None,
+    ) -> None:
         self.towers, self.kinds, self.depths, self.linear_names = towers, kinds, depths, linears
 
-    def sublayers(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[Tuple[Tower, int, SubLayer]]:
+    def sublayers(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[tuple[Tower, int, SubLayer]]:
         """Yields (tower, depth, sub-layer) in forward order."""
         _chosen(self.kinds, KINDS, 'kinds', wanted_by)
         chosen = [towers[name] for name in _chosen(self.towers, list(towers), 'towers', wanted_by)]
         present = {kind for tower in chosen for block in tower.blocks for kind in block.sublayers}
-        kinds = _chosen(self.kinds, [kind for kind in KINDS if kind in present],
-                        f'kinds in tower {"/".join(tower.name for tower in chosen)}', wanted_by)
+        kinds = _chosen(
+            self.kinds,
+            [kind for kind in KINDS if kind in present],
+            f'kinds in tower {"/".join(tower.name for tower in chosen)}',
+            wanted_by,
+        )
         for tower in chosen:
             count = len(tower.blocks)
             depths = None if self.depths is None else [d + count if d < 0 else d for d in self.depths]
@@ -50,11 +56,12 @@ class Targets:
                     if kind in tower.blocks[depth].sublayers:
                         yield tower, depth, tower.blocks[depth].sublayers[kind]
 
-    def linears(self, towers: Mapping[str, Tower],
-                wanted_by: str) -> Iterator[Tuple[Tower, int, SubLayer, str, LinearSite]]:
+    def linears(
+        self, towers: Mapping[str, Tower], wanted_by: str
+    ) -> Iterator[tuple[Tower, int, SubLayer, str, LinearSite]]:
         """Yields (tower, depth, sub-layer, role, linear map) in forward order."""
         sublayers = list(self.sublayers(towers, wanted_by))
-        present: Dict[str, dict] = {}
+        present: dict[str, dict] = {}
         for tower, _, sublayer in sublayers:
             present.setdefault(tower.name, {}).update(dict.fromkeys(sublayer.linears))
         # Checked in each tower: one that lacks a map must not be left out in silence because another has it.

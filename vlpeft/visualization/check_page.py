@@ -28,25 +28,34 @@ def write_check_page(path: str | Path, title: str, report: Mapping, kinds: Mappi
     """
     counts = report['counts']
     read = 'existence, size and first bytes only' if report['fast'] else 'every file was decoded'
-    found = f"{sum(counts.values()):,} findings" if counts else 'nothing found'
+    found = f'{sum(counts.values()):,} findings' if counts else 'nothing found'
     sections = [
-        '<h2>Sets</h2>', _table(['set', 'samples'], [[entry['name'], entry['samples']] for entry in report['sets']]),
+        '<h2>Sets</h2>',
+        _table(['set', 'samples'], [[entry['name'], entry['samples']] for entry in report['sets']]),
         '<h2>Findings</h2>',
-        _table(['kind', 'what it is', 'number'], [[kind, kinds[kind], count] for kind, count in counts.items()])]
+        _table(['kind', 'what it is', 'number'], [[kind, kinds[kind], count] for kind, count in counts.items()]),
+    ]
     for kind in counts:
         listed = [finding for finding in report['findings'] if finding['kind'] == kind]
-        rows = [[finding['subject'], finding['detail'], '; '.join(finding['sets']), finding['samples'] or '']
-                for finding in listed[:SHOWN]]
+        rows = [
+            [finding['subject'], finding['detail'], '; '.join(finding['sets']), finding['samples'] or '']
+            for finding in listed[:SHOWN]
+        ]
         more = f'<p>The first {SHOWN} of {len(listed):,}; report.json has all.</p>' if len(listed) > SHOWN else ''
-        sections += [f'<h2>{escape(kinds[kind].capitalize())}</h2>{more}',
-                     _table(['file or text', 'what is wrong', 'sets', 'samples'], rows)]
+        sections += [
+            f'<h2>{escape(kinds[kind].capitalize())}</h2>{more}',
+            _table(['file or text', 'what is wrong', 'sets', 'samples'], rows),
+        ]
     body = '\n'.join(sections)
     Path(path).write_text(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<style>{STYLE}{TABLE_STYLE}</style></head>\n'
         f'<body><main>\n<h1>{escape(title)}</h1>\n<p>{report["files"]:,} files; {read}; {found}.</p>\n{body}\n'
-        '</main></body></html>\n', encoding='utf-8', errors='replace')
+        '</main></body></html>\n',
+        encoding='utf-8',
+        errors='replace',
+    )
 
 
 def _table(head: list[str], rows: list[list]) -> str:

@@ -49,13 +49,15 @@ class ClipQuery:
     ranked: Sequence[tuple[str, float]]
 
 
-def write_gallery(path: str,
-                  title: str,
-                  text_queries: Sequence[TextQuery],
-                  clip_queries: Sequence[ClipQuery],
-                  load_frames: Callable[[str], np.ndarray],
-                  captions: Mapping[str, str],
-                  note: str = '') -> None:
+def write_gallery(
+    path: str,
+    title: str,
+    text_queries: Sequence[TextQuery],
+    clip_queries: Sequence[ClipQuery],
+    load_frames: Callable[[str], np.ndarray],
+    captions: Mapping[str, str],
+    note: str = '',
+) -> None:
     """Write a self-contained page (frames as embedded JPEG, no script, no external resource; light and dark).
 
     Args:
@@ -81,7 +83,8 @@ def write_gallery(path: str,
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<title>{escape(title)}</title>\n<style>{STYLE}{clips.style()}</style></head>\n'
         f'<body><main>\n<h1>{escape(title)}</h1>\n<p>{escape(note)}</p>\n{body}\n</main></body></html>\n',
-        encoding='utf-8')
+        encoding='utf-8',
+    )
 
 
 class _Clips:
@@ -97,8 +100,10 @@ class _Clips:
             self.rules[clip] = self._rule(f'c{len(self.rules)}', self.load_frames(clip))
         name = f'c{list(self.rules).index(clip)}'
         label = escape(self.captions[clip])
-        return (f'<span class="play {name}" role="img" aria-label="{label}"></span>'
-                f'<span class="strip {name}" aria-hidden="true"></span>')
+        return (
+            f'<span class="play {name}" role="img" aria-label="{label}"></span>'
+            f'<span class="strip {name}" aria-hidden="true"></span>'
+        )
 
     def style(self) -> str:
         return '\n'.join(self.rules.values())
@@ -109,10 +114,12 @@ class _Clips:
         stream = io.BytesIO()
         Image.fromarray(np.concatenate(list(frames), axis=1)).save(stream, 'JPEG', quality=88, subsampling=0)
         data = base64.b64encode(stream.getvalue()).decode()
-        return (f'.{name} {{ background-image: url(data:image/jpeg;base64,{data}); }}\n'
-                f'.play.{name} {{ aspect-ratio: {width} / {height}; background-size: {count * 100}% 100%; '
-                f'animation-timing-function: steps({count}, jump-none); }}\n'
-                f'.strip.{name} {{ aspect-ratio: {count * width} / {height}; --frame: {100 / count:.4f}%; }}')
+        return (
+            f'.{name} {{ background-image: url(data:image/jpeg;base64,{data}); }}\n'
+            f'.play.{name} {{ aspect-ratio: {width} / {height}; background-size: {count * 100}% 100%; '
+            f'animation-timing-function: steps({count}, jump-none); }}\n'
+            f'.strip.{name} {{ aspect-ratio: {count * width} / {height}; --frame: {100 / count:.4f}%; }}'
+        )
 
 
 def _text_card(query: TextQuery, clips: _Clips) -> str:
@@ -120,9 +127,11 @@ def _text_card(query: TextQuery, clips: _Clips) -> str:
     for place, (clip, score) in enumerate(query.ranked[:SHOWN], start=1):
         is_right = clip == query.true_clip
         mark = '<b>right one</b>' if is_right else ''
-        found.append(f'<div class="clip{" right" * is_right}">{clips.figure(clip)}'
-                     f'<div class="note"><span>{place}. {mark}</span><span>{score:.2f}</span></div>'
-                     f'<div class="caption">{escape(clips.captions[clip])}</div></div>')
+        found.append(
+            f'<div class="clip{" right" * is_right}">{clips.figure(clip)}'
+            f'<div class="note"><span>{place}. {mark}</span><span>{score:.2f}</span></div>'
+            f'<div class="caption">{escape(clips.captions[clip])}</div></div>'
+        )
     head = f'<div class="head"><h3>{escape(query.text)}</h3>{_rank_badge(query.rank)}</div>'
     return f'<section class="query">{head}<div class="clips">{"".join(found)}</div></section>'
 
@@ -133,9 +142,11 @@ def _clip_card(query: ClipQuery, clips: _Clips) -> str:
         kind = ' class="right"' if text in query.true_texts else ''
         rows.append(f'<li{kind}><span>{place}. {escape(text)}</span><span class="score">{score:.2f}</span></li>')
     head = f'<div class="head"><h3>{escape(query.clip)}</h3>{_rank_badge(query.rank)}</div>'
-    return (f'<section class="query">{head}<div class="reverse"><div class="clip">{clips.figure(query.clip)}'
-            f'<div class="caption">{escape(clips.captions[query.clip])}</div></div>'
-            f'<ol>{"".join(rows)}</ol></div></section>')
+    return (
+        f'<section class="query">{head}<div class="reverse"><div class="clip">{clips.figure(query.clip)}'
+        f'<div class="caption">{escape(clips.captions[query.clip])}</div></div>'
+        f'<ol>{"".join(rows)}</ol></div></section>'
+    )
 
 
 def _rank_badge(rank: int | None) -> str:

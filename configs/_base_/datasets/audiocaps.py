@@ -9,9 +9,13 @@ caption_normalise = dict(type='NormaliseFbank')
 caption_text = dict(type='ComposeText', template='')
 caption_pack = dict(type='PackText', task='caption')
 caption_train_pipeline = [
-    caption_load, caption_fbank,
-    dict(type='SpecAugment', bins=24, frames=96), caption_normalise,
-    dict(type='DrawTarget'), caption_text, caption_pack
+    caption_load,
+    caption_fbank,
+    dict(type='SpecAugment', bins=24, frames=96),
+    caption_normalise,
+    dict(type='DrawTarget'),
+    caption_text,
+    caption_pack,
 ]
 caption_test_pipeline = [caption_load, caption_fbank, caption_normalise, caption_text, caption_pack]
 
@@ -19,18 +23,21 @@ caption_train_set = dict(
     type='AudioCaps',
     data_root=caption_data_root,
     ann_file='annotation/audiocaps_caption_train.json',
-    pipeline=caption_train_pipeline)
+    pipeline=caption_train_pipeline,
+)
 caption_val_set = dict(
     type='AudioCaps',
     data_root=caption_data_root,
     ann_file='annotation/audiocaps_caption_val.json',
     test_mode=True,
-    pipeline=caption_test_pipeline)
+    pipeline=caption_test_pipeline,
+)
 caption_test_set = dict(
     type='AudioCaps',
     data_root=caption_data_root,
     ann_file='annotation/audiocaps_caption_test.json',
     test_mode=True,
-    pipeline=caption_test_pipeline)
+    pipeline=caption_test_pipeline,
+)
 caption_val_evaluator = dict(type='CaptionMetric', references='joint')
 caption_test_evaluator = dict(type='CaptionMetric', references='joint')

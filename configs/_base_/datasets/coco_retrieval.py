@@ -24,12 +24,18 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=32,
     dataset=dict(
-        type='KarpathyRetrieval', data_root=data_root, ann_file='coco_karpathy_train.json', pipeline=train_pipeline))
+        type='KarpathyRetrieval', data_root=data_root, ann_file='coco_karpathy_train.json', pipeline=train_pipeline
+    ),
+)
 val_dataloader = dict(
     batch_size=64,
     dataset=dict(
-        type='KarpathyRetrieval', data_root=data_root, ann_file='coco_karpathy_val.json', pipeline=test_pipeline))
+        type='KarpathyRetrieval', data_root=data_root, ann_file='coco_karpathy_val.json', pipeline=test_pipeline
+    ),
+)
 test_dataloader = dict(
     batch_size=64,
     dataset=dict(
-        type='KarpathyRetrieval', data_root=data_root, ann_file='coco_karpathy_test.json', pipeline=test_pipeline))
+        type='KarpathyRetrieval', data_root=data_root, ann_file='coco_karpathy_test.json', pipeline=test_pipeline
+    ),
+)

@@ -23,8 +23,11 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    dataset=dict(type='DiDeMoRetrieval', data_root=data_root, ann_file='train_data.json', pipeline=train_pipeline))
+    dataset=dict(type='DiDeMoRetrieval', data_root=data_root, ann_file='train_data.json', pipeline=train_pipeline)
+)
 val_dataloader = dict(
-    dataset=dict(type='DiDeMoRetrieval', data_root=data_root, ann_file='val_data.json', pipeline=test_pipeline))
+    dataset=dict(type='DiDeMoRetrieval', data_root=data_root, ann_file='val_data.json', pipeline=test_pipeline)
+)
 test_dataloader = dict(
-    dataset=dict(type='DiDeMoRetrieval', data_root=data_root, ann_file='test_data.json', pipeline=test_pipeline))
+    dataset=dict(type='DiDeMoRetrieval', data_root=data_root, ann_file='test_data.json', pipeline=test_pipeline)
+)

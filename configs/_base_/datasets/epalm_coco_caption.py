@@ -16,7 +16,9 @@ train_dataloader = dict(
         ann_file='COCO/dataset_coco.json',
         split='train',
         data_prefix=images,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=64,
     dataset=dict(
@@ -26,7 +28,9 @@ val_dataloader = dict(
         split='val',
         data_prefix=images,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=64,
     dataset=dict(
@@ -36,7 +40,9 @@ test_dataloader = dict(
         split='test',
         data_prefix=images,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 val_evaluator = dict(type='CaptionMetric', references='joint')
 test_evaluator = val_evaluator
 # The rate belongs to 16 images on each of 4 GPUs.

@@ -16,7 +16,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='GQA/train.json',
         data_prefix=dict(media='VG/VG_100K'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 # A tenth of valid is enough to choose an epoch by; the release takes all of it.
 val_dataloader = dict(
     batch_size=128,
@@ -28,7 +30,9 @@ val_dataloader = dict(
         fraction=0.1,
         seed=0,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=128,
     dataset=dict(
@@ -37,7 +41,9 @@ test_dataloader = dict(
         ann_file='GQA/testdev.json',
         data_prefix=dict(media='GQA/images'),
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 val_evaluator = dict(type='LabelScoreMetric', normalise='vqa')
 test_evaluator = val_evaluator
 # The rate belongs to 64 images on each of 4 GPUs.

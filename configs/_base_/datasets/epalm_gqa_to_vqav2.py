@@ -11,5 +11,7 @@ test_dataloader = dict(
         annotations='vqa/v2_mscoco_val2014_annotations.json',
         data_prefix=dict(media='COCO/images'),
         test_mode=True,
-        pipeline={{_base_.test_pipeline}}))
+        pipeline={{_base_.test_pipeline}},
+    ),
+)
 test_evaluator = [dict(type='VQAMetric'), dict(type='VQAMetric', rule='vlt5', prefix='vlt5')]

@@ -9,10 +9,12 @@ train_pipeline = [*_base_.image_train, dict(type='DrawTarget'), question_text, p
 test_pipeline = [*_base_.image_test, question_text, pack]
 
 train_dataloader = dict(
-    batch_size=16, dataset=dict(type='JSONLQA', data_root=data_root, ann_file='train.jsonl', pipeline=train_pipeline))
+    batch_size=16, dataset=dict(type='JSONLQA', data_root=data_root, ann_file='train.jsonl', pipeline=train_pipeline)
+)
 val_dataloader = dict(
     batch_size=32,
-    dataset=dict(type='JSONLQA', data_root=data_root, ann_file='test.jsonl', test_mode=True, pipeline=test_pipeline))
+    dataset=dict(type='JSONLQA', data_root=data_root, ann_file='test.jsonl', test_mode=True, pipeline=test_pipeline),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='OpenEndedMetric')
 test_evaluator = val_evaluator

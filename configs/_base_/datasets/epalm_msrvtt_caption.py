@@ -7,8 +7,11 @@ videos = dict(media='videos/all')
 caption_text = dict(type='ComposeText', template='')
 pack = dict(type='PackText', task='caption')
 train_pipeline = [
-    dict(type='LoadClip', num_frames=16, sampling='random'), *_base_.video_augment, dict(type='DrawTarget'),
-    caption_text, pack
+    dict(type='LoadClip', num_frames=16, sampling='random'),
+    *_base_.video_augment,
+    dict(type='DrawTarget'),
+    caption_text,
+    pack,
 ]
 test_pipeline = [dict(type='LoadClip', num_frames=16, sampling='middle'), _base_.video_resize, caption_text, pack]
 train_dataloader = dict(
@@ -18,7 +21,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotation/msrvtt_caption_train.json',
         data_prefix=videos,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=8,
     dataset=dict(
@@ -27,7 +32,9 @@ val_dataloader = dict(
         ann_file='annotation/msrvtt_caption_val.json',
         data_prefix=videos,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=8,
     dataset=dict(
@@ -36,7 +43,9 @@ test_dataloader = dict(
         ann_file='annotation/msrvtt_caption_test.json',
         data_prefix=videos,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 val_evaluator = dict(type='CaptionMetric', references='joint')
 test_evaluator = val_evaluator
 # The rate belongs to 16 videos on each of 4 GPUs.

@@ -3,11 +3,8 @@
 # epalm_msrvtt_qa_released.py.
 _base_ = './epalm_msrvtt_caption.py'
 load = dict(type='LoadClip', num_frames=16, sampling='released_random')
-train_pipeline = [
-    load, _base_.train_pipeline[1], dict(type='ClipRandomFlip', prob=0.5), *_base_.train_pipeline[3:]
-]
+train_pipeline = [load, _base_.train_pipeline[1], dict(type='ClipRandomFlip', prob=0.5), *_base_.train_pipeline[3:]]
 test_pipeline = [load, *_base_.test_pipeline[1:]]
-train_dataloader = dict(
-    dataset=dict(ann_file='annotation/msrvtt_caption_train7k.json', pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(ann_file='annotation/msrvtt_caption_train7k.json', pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(ann_file='annotation/msrvtt_caption_test.json', pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

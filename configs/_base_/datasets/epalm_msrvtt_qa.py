@@ -8,8 +8,11 @@ videos = dict(media='videos/all')
 question_text = dict(type='ComposeText', template='{question}?</a>')
 pack = dict(type='PackText', task='video_qa')
 train_pipeline = [
-    dict(type='LoadClip', num_frames=8, sampling='random'), *_base_.video_augment, dict(type='DrawTarget'),
-    question_text, pack
+    dict(type='LoadClip', num_frames=8, sampling='random'),
+    *_base_.video_augment,
+    dict(type='DrawTarget'),
+    question_text,
+    pack,
 ]
 test_pipeline = [dict(type='LoadClip', num_frames=8, sampling='middle'), _base_.video_resize, question_text, pack]
 train_dataloader = dict(
@@ -19,7 +22,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotation/msrvtt_vqa_train.json',
         data_prefix=videos,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=64,
     dataset=dict(
@@ -28,7 +33,9 @@ val_dataloader = dict(
         ann_file='annotation/msrvtt_vqa_val.json',
         data_prefix=videos,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=64,
     dataset=dict(
@@ -37,7 +44,9 @@ test_dataloader = dict(
         ann_file='annotation/msrvtt_vqa_test.json',
         data_prefix=videos,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 val_evaluator = dict(type='LabelScoreMetric', normalise='vqa')
 test_evaluator = val_evaluator
 # The rate belongs to 8 videos on each of 4 GPUs.

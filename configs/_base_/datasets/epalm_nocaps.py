@@ -9,4 +9,6 @@ test_dataloader = dict(
         ann_file='nocaps_val_4500_captions.json',
         data_prefix=dict(media='val'),
         test_mode=True,
-        pipeline={{_base_.test_pipeline}}))
+        pipeline={{_base_.test_pipeline}},
+    )
+)

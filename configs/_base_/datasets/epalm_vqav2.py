@@ -17,7 +17,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='vqa/karpathy_train.json',
         data_prefix=images,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 # Images of both splits are from COCO's val2014.
 val_dataloader = dict(
     batch_size=64,
@@ -28,7 +30,9 @@ val_dataloader = dict(
         annotations='vqa/v2_mscoco_val2014_annotations.json',
         data_prefix=images,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = dict(
     batch_size=64,
     dataset=dict(
@@ -38,7 +42,9 @@ test_dataloader = dict(
         annotations='vqa/v2_mscoco_val2014_annotations.json',
         data_prefix=images,
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 # The official figure, and beside it that of VL-T5's evaluator, which eP-ALM's paper reports.
 val_evaluator = [dict(type='VQAMetric'), dict(type='VQAMetric', rule='vlt5', prefix='vlt5')]
 test_evaluator = val_evaluator

@@ -10,5 +10,7 @@ test_dataloader = dict(
         ann_file='GQA/testdev.json',
         data_prefix=dict(media='GQA/images'),
         test_mode=True,
-        pipeline={{_base_.test_pipeline}}))
+        pipeline={{_base_.test_pipeline}},
+    ),
+)
 test_evaluator = dict(_delete_=True, type='LabelScoreMetric', normalise='vqa')

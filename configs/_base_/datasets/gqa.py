@@ -8,9 +8,11 @@ gqa_data_root = 'data/vlpet/'
 gqa_text = dict(type='ComposeText', template='gpa: {question}')
 gqa_pack = dict(type='PackText', task='gqa')
 gqa_train_features = dict(
-    type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/VG/clip_features/data_clip_RN101_att'))
+    type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/VG/clip_features/data_clip_RN101_att')
+)
 gqa_test_features = dict(
-    type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/GQA/clip_features/data_clip_RN101_att'))
+    type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/GQA/clip_features/data_clip_RN101_att')
+)
 gqa_train_pipeline = [gqa_train_features, dict(type='DrawTarget'), gqa_text, gqa_pack]
 gqa_test_pipeline = [gqa_test_features, gqa_text, gqa_pack]
 
@@ -19,9 +21,11 @@ gqa_train_set = dict(
     datasets=[
         dict(type='GQA', data_root=gqa_data_root, ann_file='GQA/train.json', pipeline=gqa_train_pipeline),
         dict(type='GQA', data_root=gqa_data_root, ann_file='GQA/valid.json', pipeline=gqa_train_pipeline),
-    ])
+    ],
+)
 gqa_val_set = dict(
-    type='GQA', data_root=gqa_data_root, ann_file='GQA/testdev.json', test_mode=True, pipeline=gqa_test_pipeline)
+    type='GQA', data_root=gqa_data_root, ann_file='GQA/testdev.json', test_mode=True, pipeline=gqa_test_pipeline
+)
 gqa_test_set = gqa_val_set
 gqa_val_evaluator = dict(type='LabelScoreMetric')
 gqa_test_evaluator = dict(type='LabelScoreMetric')

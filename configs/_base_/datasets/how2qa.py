@@ -4,12 +4,12 @@
 #   data/vlpet/video/vis_features/how2/clip-vit/{vid_name}.npz
 how2qa_data_root = 'data/vlpet/'
 how2qa_features = dict(
-    type='LoadFeatures',
-    reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/how2/clip-vit'),
-    length=64)
+    type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/how2/clip-vit'), length=64
+)
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 how2qa_text = dict(
-    type='ComposeText', template='how2qa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}')
+    type='ComposeText', template='how2qa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}'
+)
 how2qa_pack = dict(type='PackText', task='how2qa')
 how2qa_train_pipeline = [how2qa_features, dict(type='DrawTarget'), how2qa_text, how2qa_pack]
 how2qa_test_pipeline = [how2qa_features, how2qa_text, how2qa_pack]
@@ -20,7 +20,8 @@ how2qa_train_set = dict(
     ann_file='video/ann/how2qa/how2qa_train_release.jsonl',
     subtitles='video/ann/how2_subtitles.jsonl',
     num_choices=4,
-    pipeline=how2qa_train_pipeline)
+    pipeline=how2qa_train_pipeline,
+)
 how2qa_val_set = dict(
     type='VALUEQuestions',
     data_root=how2qa_data_root,
@@ -28,7 +29,8 @@ how2qa_val_set = dict(
     subtitles='video/ann/how2_subtitles.jsonl',
     num_choices=4,
     test_mode=True,
-    pipeline=how2qa_test_pipeline)
+    pipeline=how2qa_test_pipeline,
+)
 how2qa_test_set = dict(
     type='VALUEQuestions',
     data_root=how2qa_data_root,
@@ -36,7 +38,9 @@ how2qa_test_set = dict(
     subtitles='video/ann/how2_subtitles.jsonl',
     num_choices=4,
     test_mode=True,
-    pipeline=how2qa_test_pipeline)
+    pipeline=how2qa_test_pipeline,
+)
 how2qa_val_evaluator = dict(type='OpenEndedMetric')
 how2qa_test_evaluator = dict(
-    type='VALUESubmission', task='how2qa', out_file='work_dirs/how2qa_test_public_predictions.json')
+    type='VALUESubmission', task='how2qa', out_file='work_dirs/how2qa_test_public_predictions.json'
+)

@@ -10,11 +10,14 @@ test_pipeline = [dict(type='LoadImages', size=224), caption_text, pack]
 
 train_dataloader = dict(
     batch_size=32,
-    dataset=dict(type='JSONLCaption', data_root=data_root, ann_file='train.jsonl', pipeline=train_pipeline))
+    dataset=dict(type='JSONLCaption', data_root=data_root, ann_file='train.jsonl', pipeline=train_pipeline),
+)
 val_dataloader = dict(
     batch_size=32,
     dataset=dict(
-        type='JSONLCaption', data_root=data_root, ann_file='test.jsonl', test_mode=True, pipeline=test_pipeline))
+        type='JSONLCaption', data_root=data_root, ann_file='test.jsonl', test_mode=True, pipeline=test_pipeline
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='CaptionMetric', references='joint')
 test_evaluator = val_evaluator

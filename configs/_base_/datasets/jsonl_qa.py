@@ -24,7 +24,8 @@ test_pipeline = [
 train_dataloader = dict(dataset=dict(type='JSONLQA', pipeline=train_pipeline))
 # The closed answer list: the most frequent answers in training. Or answer_file='answer_list.json', answers_from=None.
 val_dataloader = dict(
-    dataset=dict(type='JSONLQA', answers_from='train.jsonl', answers_top=1500, pipeline=test_pipeline))
+    dataset=dict(type='JSONLQA', answers_from='train.jsonl', answers_top=1500, pipeline=test_pipeline)
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='OpenEndedMetric')
 test_evaluator = val_evaluator

@@ -26,11 +26,8 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     collate_fn=dict(type='vlpeft.collate_clips'),
-    dataset=dict(
-        type='JSONLRetrieval',
-        data_root=data_root,
-        ann_file='train.jsonl',
-        pipeline=train_pipeline))
+    dataset=dict(type='JSONLRetrieval', data_root=data_root, ann_file='train.jsonl', pipeline=train_pipeline),
+)
 val_dataloader = dict(
     batch_size=8,
     num_workers=4,
@@ -39,11 +36,9 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
     collate_fn=dict(type='vlpeft.collate_clips'),
     dataset=dict(
-        type='JSONLRetrieval',
-        data_root=data_root,
-        ann_file='test.jsonl',
-        test_mode=True,
-        pipeline=test_pipeline))
+        type='JSONLRetrieval', data_root=data_root, ann_file='test.jsonl', test_mode=True, pipeline=test_pipeline
+    ),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='RetrievalMetric')
 test_evaluator = val_evaluator

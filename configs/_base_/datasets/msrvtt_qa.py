@@ -4,6 +4,8 @@ _base_ = './jsonl_qa.py'
 data_root = 'data/msrvtt/'
 train_dataloader = dict(dataset=dict(type='VideoQA', data_root=data_root, ann_file='train_qa.json'))
 val_dataloader = dict(
-    dataset=dict(type='VideoQA', data_root=data_root, ann_file='val_qa.json', answers_from='train_qa.json'))
+    dataset=dict(type='VideoQA', data_root=data_root, ann_file='val_qa.json', answers_from='train_qa.json')
+)
 test_dataloader = dict(
-    dataset=dict(type='VideoQA', data_root=data_root, ann_file='test_qa.json', answers_from='train_qa.json'))
+    dataset=dict(type='VideoQA', data_root=data_root, ann_file='test_qa.json', answers_from='train_qa.json')
+)

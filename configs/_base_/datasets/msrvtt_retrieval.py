@@ -4,7 +4,9 @@
 _base_ = './jsonl_retrieval.py'
 data_root = 'data/msrvtt/'
 train_dataloader = dict(
-    dataset=dict(type='MSRVTTRetrieval', data_root=data_root, ann_file='MSRVTT_data.json', split='train_9k'))
+    dataset=dict(type='MSRVTTRetrieval', data_root=data_root, ann_file='MSRVTT_data.json', split='train_9k')
+)
 val_dataloader = dict(
-    dataset=dict(type='MSRVTTRetrieval', data_root=data_root, ann_file='MSRVTT_data.json', split='test_1ka'))
+    dataset=dict(type='MSRVTTRetrieval', data_root=data_root, ann_file='MSRVTT_data.json', split='test_1ka')
+)
 test_dataloader = val_dataloader

@@ -3,8 +3,9 @@
 _base_ = './jsonl_retrieval.py'
 data_root = 'data/msvd/'
 train_dataloader = dict(
-    dataset=dict(type='MSVDRetrieval', data_root=data_root, ann_file='raw-captions.pkl', split='train'))
-val_dataloader = dict(
-    dataset=dict(type='MSVDRetrieval', data_root=data_root, ann_file='raw-captions.pkl', split='val'))
+    dataset=dict(type='MSVDRetrieval', data_root=data_root, ann_file='raw-captions.pkl', split='train')
+)
+val_dataloader = dict(dataset=dict(type='MSVDRetrieval', data_root=data_root, ann_file='raw-captions.pkl', split='val'))
 test_dataloader = dict(
-    dataset=dict(type='MSVDRetrieval', data_root=data_root, ann_file='raw-captions.pkl', split='test'))
+    dataset=dict(type='MSVDRetrieval', data_root=data_root, ann_file='raw-captions.pkl', split='test')
+)

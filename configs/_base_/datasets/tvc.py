@@ -4,9 +4,8 @@
 #   data/vlpet/video/vis_features/tv/clip-vit/{vid_name}.npz
 tvc_data_root = 'data/vlpet/'
 tvc_features = dict(
-    type='LoadFeatures',
-    reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'),
-    length=64)
+    type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'), length=64
+)
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 tvc_text = dict(type='ComposeText', template='tvc: [TS] ({ts}) [Subs] {subtitles}')
 tvc_pack = dict(type='PackText', task='tvc')
@@ -18,21 +17,23 @@ tvc_train_set = dict(
     data_root=tvc_data_root,
     ann_file='video/ann/tvc/tvc_train_release.jsonl',
     subtitles='video/ann/tv_subtitles.jsonl',
-    pipeline=tvc_train_pipeline)
+    pipeline=tvc_train_pipeline,
+)
 tvc_val_set = dict(
     type='VALUECaptions',
     data_root=tvc_data_root,
     ann_file='video/ann/tvc/tvc_val_release.jsonl',
     subtitles='video/ann/tv_subtitles.jsonl',
     test_mode=True,
-    pipeline=tvc_test_pipeline)
+    pipeline=tvc_test_pipeline,
+)
 tvc_test_set = dict(
     type='VALUECaptions',
     data_root=tvc_data_root,
     ann_file='video/ann/tvc/tvc_test_release.jsonl',
     subtitles='video/ann/tv_subtitles.jsonl',
     test_mode=True,
-    pipeline=tvc_test_pipeline)
+    pipeline=tvc_test_pipeline,
+)
 tvc_val_evaluator = dict(type='CaptionMetric', references='separate')
-tvc_test_evaluator = dict(
-    type='VALUESubmission', task='tvc', out_file='work_dirs/tvc_test_predictions.jsonl')
+tvc_test_evaluator = dict(type='VALUESubmission', task='tvc', out_file='work_dirs/tvc_test_predictions.jsonl')

@@ -4,9 +4,8 @@
 #   data/vlpet/video/vis_features/tv/clip-vit/{vid_name}.npz
 tvqa_data_root = 'data/vlpet/'
 tvqa_features = dict(
-    type='LoadFeatures',
-    reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'),
-    length=64)
+    type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'), length=64
+)
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 tvqa_text = dict(type='ComposeText', template='tvqa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}')
 tvqa_pack = dict(type='PackText', task='tvqa')
@@ -19,7 +18,8 @@ tvqa_train_set = dict(
     ann_file='video/ann/tvqa/tvqa_train.jsonl',
     subtitles='video/ann/tv_subtitles.jsonl',
     num_choices=5,
-    pipeline=tvqa_train_pipeline)
+    pipeline=tvqa_train_pipeline,
+)
 tvqa_val_set = dict(
     type='VALUEQuestions',
     data_root=tvqa_data_root,
@@ -27,7 +27,8 @@ tvqa_val_set = dict(
     subtitles='video/ann/tv_subtitles.jsonl',
     num_choices=5,
     test_mode=True,
-    pipeline=tvqa_test_pipeline)
+    pipeline=tvqa_test_pipeline,
+)
 # tvqa_test_release.jsonl holds the questions of tvqa_test_public.jsonl, too; the server wants each once.
 tvqa_test_set = dict(
     type='VALUEQuestions',
@@ -36,7 +37,7 @@ tvqa_test_set = dict(
     subtitles='video/ann/tv_subtitles.jsonl',
     num_choices=5,
     test_mode=True,
-    pipeline=tvqa_test_pipeline)
+    pipeline=tvqa_test_pipeline,
+)
 tvqa_val_evaluator = dict(type='OpenEndedMetric')
-tvqa_test_evaluator = dict(
-    type='VALUESubmission', task='tvqa', out_file='work_dirs/tvqa_test_predictions.json')
+tvqa_test_evaluator = dict(type='VALUESubmission', task='tvqa', out_file='work_dirs/tvqa_test_predictions.json')

@@ -12,10 +12,14 @@ train_dataloader = dict(
             tvqa=dict(pipeline=[*_base_.tvqa_train_pipeline[:-2], tvqa_text, _base_.tvqa_pack]),
             how2qa=dict(pipeline=[*_base_.how2qa_train_pipeline[:-2], how2qa_text, _base_.how2qa_pack]),
             tvc=dict(pipeline=[*_base_.tvc_train_pipeline[:-2], tvc_text, _base_.tvc_pack]),
-            yc2c=dict(pipeline=[*_base_.yc2c_train_pipeline[:-2], yc2c_text, _base_.yc2c_pack]))))
+            yc2c=dict(pipeline=[*_base_.yc2c_train_pipeline[:-2], yc2c_text, _base_.yc2c_pack]),
+        )
+    )
+)
 val_dataloader = dict(
     tvqa=dict(dataset=dict(pipeline=[_base_.tvqa_features, tvqa_text, _base_.tvqa_pack])),
     how2qa=dict(dataset=dict(pipeline=[_base_.how2qa_features, how2qa_text, _base_.how2qa_pack])),
     tvc=dict(dataset=dict(pipeline=[_base_.tvc_features, tvc_text, _base_.tvc_pack])),
-    yc2c=dict(dataset=dict(pipeline=[_base_.yc2c_features, yc2c_text, _base_.yc2c_pack])))
+    yc2c=dict(dataset=dict(pipeline=[_base_.yc2c_features, yc2c_text, _base_.yc2c_pack])),
+)
 test_dataloader = val_dataloader

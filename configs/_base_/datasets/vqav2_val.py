@@ -29,7 +29,8 @@ visual_genome_set = dict(
     data_root=data_root,
     ann_file='vg_qa.json',
     data_prefix=dict(media=visual_genome),
-    pipeline=train_pipeline)
+    pipeline=train_pipeline,
+)
 val_set = dict(
     type='VQAv2',
     data_root=data_root,
@@ -37,10 +38,12 @@ val_set = dict(
     answer_file='answer_list.json',
     answers_from=None,
     test_mode=True,
-    pipeline=test_pipeline)
+    pipeline=test_pipeline,
+)
 
 train_dataloader = dict(
-    batch_size=16, dataset=dict(_delete_=True, type='ConcatDataset', datasets=[train_set, visual_genome_set]))
+    batch_size=16, dataset=dict(_delete_=True, type='ConcatDataset', datasets=[train_set, visual_genome_set])
+)
 val_dataloader = dict(batch_size=16, dataset=val_set)
 test_dataloader = dict(batch_size=16, dataset=val_set)
 val_evaluator = dict(type='VQAMetric')

@@ -4,9 +4,8 @@
 #   data/vlpet/video/vis_features/yc2/clip-vit/{vid_name}.npz
 yc2c_data_root = 'data/vlpet/'
 yc2c_features = dict(
-    type='LoadFeatures',
-    reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/yc2/clip-vit'),
-    length=64)
+    type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/yc2/clip-vit'), length=64
+)
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 yc2c_text = dict(type='ComposeText', template='yc2c: [Subs] {subtitles}')
 yc2c_pack = dict(type='PackText', task='yc2c')
@@ -18,21 +17,23 @@ yc2c_train_set = dict(
     data_root=yc2c_data_root,
     ann_file='video/ann/yc2c/yc2c_train_release.jsonl',
     subtitles='video/ann/yc2_subtitles.jsonl',
-    pipeline=yc2c_train_pipeline)
+    pipeline=yc2c_train_pipeline,
+)
 yc2c_val_set = dict(
     type='VALUECaptions',
     data_root=yc2c_data_root,
     ann_file='video/ann/yc2c/yc2c_val_release.jsonl',
     subtitles='video/ann/yc2_subtitles.jsonl',
     test_mode=True,
-    pipeline=yc2c_test_pipeline)
+    pipeline=yc2c_test_pipeline,
+)
 yc2c_test_set = dict(
     type='VALUECaptions',
     data_root=yc2c_data_root,
     ann_file='video/ann/yc2c/yc2c_test_release.jsonl',
     subtitles='video/ann/yc2_subtitles.jsonl',
     test_mode=True,
-    pipeline=yc2c_test_pipeline)
+    pipeline=yc2c_test_pipeline,
+)
 yc2c_val_evaluator = dict(type='CaptionMetric', references='separate')
-yc2c_test_evaluator = dict(
-    type='VALUESubmission', task='yc2c', out_file='work_dirs/yc2c_test_predictions.jsonl')
+yc2c_test_evaluator = dict(type='VALUESubmission', task='yc2c', out_file='work_dirs/yc2c_test_predictions.jsonl')

@@ -5,4 +5,6 @@ model = dict(
     vocabulary='facebook/opt-6.7b',
     adapter=dict(shared_connector=True, prompt_mlp=False),
     base_checkpoint=dict(
-        lm=dict(source='https://huggingface.co/facebook/opt-6.7b/resolve/main/pytorch_model.bin.index.json')))
+        lm=dict(source='https://huggingface.co/facebook/opt-6.7b/resolve/main/pytorch_model.bin.index.json')
+    ),
+)

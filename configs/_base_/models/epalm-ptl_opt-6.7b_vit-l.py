@@ -9,4 +9,7 @@ model = dict(
         lm=dict(source='https://huggingface.co/facebook/opt-6.7b/resolve/main/pytorch_model.bin.index.json'),
         encoder=dict(
             source='https://storage.googleapis.com/vit_models/augreg/L_16-i21k-300ep-lr_0.001-'
-            'aug_medium1-wd_0.1-do_0.1-sd_0.1--imagenet2012-steps_20k-lr_0.01-res_224.npz')))
+            'aug_medium1-wd_0.1-do_0.1-sd_0.1--imagenet2012-steps_20k-lr_0.01-res_224.npz'
+        ),
+    ),
+)

@@ -8,16 +8,23 @@ released = dict(
     padding='right',
     released_dropout=True,
     lm_dtype='float16',
-    tasks=dict(vqa=as_released, gqa=as_released, video_qa=as_released, caption=as_released))
+    tasks=dict(vqa=as_released, gqa=as_released, video_qa=as_released, caption=as_released),
+)
 model = dict(
     type='PerceptualLM',
-    lm=dict(model_type='opt', hidden_size=2560, word_embed_proj_dim=2560, num_hidden_layers=32, num_attention_heads=32,
-            ffn_dim=10240),
+    lm=dict(
+        model_type='opt',
+        hidden_size=2560,
+        word_embed_proj_dim=2560,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        ffn_dim=10240,
+    ),
     vocab_size=50272,
     vocabulary='facebook/opt-2.7b',
     encoder=dict(
-        type='mmpretrain.VisionTransformer', arch='base', img_size=224, patch_size=16, out_type='raw',
-        final_norm=True),
+        type='mmpretrain.VisionTransformer', arch='base', img_size=224, patch_size=16, out_type='raw', final_norm=True
+    ),
     adapter=dict(type='EPALM', levels=6, start=19, end=31, prompt_length=10, prompt_mlp=True),
     visual_row='causal',
     tasks=dict(vqa=dict(), gqa=dict(), video_qa=dict(), caption=dict(output='pred_caption')),
@@ -25,4 +32,7 @@ model = dict(
         lm=dict(source='https://huggingface.co/facebook/opt-2.7b/resolve/main/pytorch_model.bin'),
         encoder=dict(
             source='https://storage.googleapis.com/vit_models/augreg/B_16-i21k-300ep-lr_0.001-'
-            'aug_medium1-wd_0.1-do_0.0-sd_0.0--imagenet2012-steps_20k-lr_0.01-res_224.npz')))
+            'aug_medium1-wd_0.1-do_0.0-sd_0.0--imagenet2012-steps_20k-lr_0.01-res_224.npz'
+        ),
+    ),
+)

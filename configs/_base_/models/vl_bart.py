@@ -6,9 +6,18 @@ greedy = dict(max_length=20, no_repeat_ngram_size=3)
 model = dict(
     type='VLSeq2Seq',
     lm=dict(
-        model_type='bart', d_model=768, encoder_layers=6, decoder_layers=6, encoder_attention_heads=12,
-        decoder_attention_heads=12, encoder_ffn_dim=3072, decoder_ffn_dim=3072, dropout=0.1, attention_dropout=0.1,
-        activation_dropout=0.1),
+        model_type='bart',
+        d_model=768,
+        encoder_layers=6,
+        decoder_layers=6,
+        encoder_attention_heads=12,
+        decoder_attention_heads=12,
+        encoder_ffn_dim=3072,
+        decoder_ffn_dim=3072,
+        dropout=0.1,
+        attention_dropout=0.1,
+        activation_dropout=0.1,
+    ),
     # 50,265 words, 100 <extra_id_i> and 100 <vis_extra_id_i>.
     vocab_size=50465,
     vocabulary='facebook/bart-base',
@@ -18,5 +27,7 @@ model = dict(
         vqa=dict(max_text=20, max_target=10, generation=greedy),
         gqa=dict(max_text=20, generation=greedy),
         nlvr2=dict(choices=('false', 'true')),
-        caption=dict(max_text=40, max_target=40, loss='token', output='pred_caption', generation=beam)),
-    base_checkpoint=dict(lm=dict(source='https://huggingface.co/facebook/bart-base/resolve/main/model.safetensors')))
+        caption=dict(max_text=40, max_target=40, loss='token', output='pred_caption', generation=beam),
+    ),
+    base_checkpoint=dict(lm=dict(source='https://huggingface.co/facebook/bart-base/resolve/main/model.safetensors')),
+)

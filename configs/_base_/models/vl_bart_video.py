@@ -9,4 +9,6 @@ model = dict(
         tvqa=dict(**video_task, generation={{_base_.beam}}),
         how2qa=dict(**video_task, generation={{_base_.beam}}),
         tvc=dict(**video_task, output='pred_caption', generation={{_base_.beam}}),
-        yc2c=dict(**video_task, output='pred_caption', generation={{_base_.beam}})))
+        yc2c=dict(**video_task, output='pred_caption', generation={{_base_.beam}}),
+    ),
+)

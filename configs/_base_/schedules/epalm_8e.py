@@ -5,9 +5,11 @@ optim_wrapper = dict(
     type='OptimWrapper',
     constructor='TrainableOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-5, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.02),
-    paramwise_cfg=dict(custom_keys=dict(prompt=dict(lr_mult=0.5))))
+    paramwise_cfg=dict(custom_keys=dict(prompt=dict(lr_mult=0.5))),
+)
 param_scheduler = dict(
-    type='WarmupCosineLR', warmup_lr=1e-5, min_lr=1e-6, end=8, by_epoch=True, convert_to_iter_based=True)
+    type='WarmupCosineLR', warmup_lr=1e-5, min_lr=1e-6, end=8, by_epoch=True, convert_to_iter_based=True
+)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=8, val_interval=1)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -4,7 +4,7 @@ _base_ = './epalm_8e_qa_released.py'
 optim_wrapper = dict(
     paramwise_cfg=dict(
         custom_keys=dict(
-            _delete_=True,
-            weight=dict(scheduled=False),
-            table=dict(scheduled=False),
-            bias=dict(decay_mult=0.))))
+            _delete_=True, weight=dict(scheduled=False), table=dict(scheduled=False), bias=dict(decay_mult=0.0)
+        )
+    )
+)

@@ -4,6 +4,7 @@ _base_ = './epalm_8e.py'
 optim_wrapper = dict(
     type='MixedPrecisionOptimWrapper',
     dtype='float16',
-    paramwise_cfg=dict(custom_keys=dict(prompt=dict(scheduled=False))))
+    paramwise_cfg=dict(custom_keys=dict(prompt=dict(scheduled=False))),
+)
 val_cfg = dict(fp16=True)
 test_cfg = dict(fp16=True)

@@ -3,5 +3,7 @@ _base_ = './vl-adapter-large_bart-base_image.py'
 model = dict(
     adapter=[
         {{_base_.encoder_adapter}},
-        dict(type='Gate', granularity='small', targets={{_base_.encoder}}), {{_base_.decoder_adapter}}
-    ])
+        dict(type='Gate', granularity='small', targets={{_base_.encoder}}),
+        {{_base_.decoder_adapter}},
+    ]
+)

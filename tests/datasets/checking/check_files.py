@@ -21,11 +21,14 @@ def good_config(folder, count=6):
     for split, begin in (('train', 0), ('test', 100)):
         for number in range(count):
             media.write_image(folder / f'{split}{number}.png', seed=begin + number)
-        write_lines(folder / f'{split}.jsonl', [dict(image=f'{split}{number}.png', caption=f'{split} text {number}')
-                                                for number in range(count)])
+        write_lines(
+            folder / f'{split}.jsonl',
+            [dict(image=f'{split}{number}.png', caption=f'{split} text {number}') for number in range(count)],
+        )
     test = loader('JSONLRetrieval', folder, 'test.jsonl', test_mode=True)
-    return dict(train_dataloader=loader('JSONLRetrieval', folder, 'train.jsonl'), val_dataloader=test,
-                test_dataloader=test)
+    return dict(
+        train_dataloader=loader('JSONLRetrieval', folder, 'train.jsonl'), val_dataloader=test, test_dataloader=test
+    )
 
 
 def add(folder, split, **record):

@@ -7,8 +7,9 @@ from tests.workspace import ROOT
 from vlpeft.datasets.checking import check, read_sets
 from vlpeft.engine.run_config import RunConfig
 
-RECIPES = sorted(path.relative_to(ROOT / 'configs') for path in (ROOT / 'configs').rglob('*.py')
-                 if '_base_' not in path.parts)
+RECIPES = sorted(
+    path.relative_to(ROOT / 'configs') for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
+)
 
 
 @pytest.mark.parametrize('method', sorted({path.parts[0] for path in RECIPES}))
@@ -23,17 +24,22 @@ def test_sets_of_recipes(method, tmp_path, monkeypatch):
         sets = read_sets(cfg)
         assert all('does not exist' in entry.error or 'no such file' in entry.error for entry in sets), recipe
         assert {split for entry in sets for split in entry.splits} == {
-            split for split in ('train', 'val', 'test') if cfg.get(f'{split}_dataloader')}
+            split for split in ('train', 'val', 'test') if cfg.get(f'{split}_dataloader')
+        }
         written = str(cfg)
         assert all(entry.config['type'] in written for entry in sets)
 
 
-@pytest.mark.parametrize('recipe, tree, files', [
-    ('vl_pet/vlpet-large_bart-base_image', seq2seq_files, 13),
-    ('vl_pet/vlpet-large_bart-base_video', seq2seq_files, 6),
-    ('vl_pet/vlpet-large_bart-base_vqa_online', seq2seq_files, 4),
-    ('epalm/epalm_opt-2.7b_vit-b_nocaps', epalm_files, 5),
-    ('epalm/epalm_opt-2.7b_timesformer_msvd-qa', epalm_files, 2)])
+@pytest.mark.parametrize(
+    'recipe, tree, files',
+    [
+        ('vl_pet/vlpet-large_bart-base_image', seq2seq_files, 13),
+        ('vl_pet/vlpet-large_bart-base_video', seq2seq_files, 6),
+        ('vl_pet/vlpet-large_bart-base_vqa_online', seq2seq_files, 4),
+        ('epalm/epalm_opt-2.7b_vit-b_nocaps', epalm_files, 5),
+        ('epalm/epalm_opt-2.7b_timesformer_msvd-qa', epalm_files, 2),
+    ],
+)
 def test_files_of_recipes(recipe, tree, files, tmp_path, monkeypatch):
     """Stored features, images and clips of generated sets; the sets share pictures, and nothing else is found."""
     tree.write_tree(tmp_path)

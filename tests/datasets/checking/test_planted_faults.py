@@ -37,7 +37,7 @@ def plant_empty(folder):
 
 def plant_cut(folder):
     whole = (folder / 'train0.png').read_bytes()
-    (folder / 'train0.png').write_bytes(whole[:len(whole) // 2])
+    (folder / 'train0.png').write_bytes(whole[: len(whole) // 2])
     return 'train0.png', 'not a readable image, or truncated'
 
 
@@ -117,11 +117,16 @@ def plant_shared_caption(folder):
 
 
 PLANTED = dict(
-    missing=[plant_missing], unreadable=[plant_empty, plant_cut, plant_cut_video],
-    too_short=[plant_few_frames, plant_late_range, plant_long_range], duplicate_file=[plant_copy],
-    wrong_type=[plant_wrong_suffix, plant_page, plant_sound_as_video], overlap_path=[plant_shared_path],
-    duplicate_record=[plant_record_twice, plant_test_record_twice], overlap_content=[plant_shared_content],
-    captions_in_both=[plant_shared_caption])
+    missing=[plant_missing],
+    unreadable=[plant_empty, plant_cut, plant_cut_video],
+    too_short=[plant_few_frames, plant_late_range, plant_long_range],
+    duplicate_file=[plant_copy],
+    wrong_type=[plant_wrong_suffix, plant_page, plant_sound_as_video],
+    overlap_path=[plant_shared_path],
+    duplicate_record=[plant_record_twice, plant_test_record_twice],
+    overlap_content=[plant_shared_content],
+    captions_in_both=[plant_shared_caption],
+)
 
 
 @pytest.mark.parametrize('kind, plant', [(kind, plant) for kind, plants in PLANTED.items() for plant in plants])
@@ -138,13 +143,22 @@ def test_a_planted_fault_is_found(tmp_path, kind, plant):
 def test_answers_outside_the_list(tmp_path):
     good_config(tmp_path)
     for split in ('train', 'test'):
-        write_lines(tmp_path / f'{split}.jsonl', [
-            dict(image=f'{split}{number}.png', question='what?', answer=answer)
-            for number, answer in enumerate(['cat', 'cat', 'dog', 'dog', 'eel' if split == 'train' else 'owl'])])
+        write_lines(
+            tmp_path / f'{split}.jsonl',
+            [
+                dict(image=f'{split}{number}.png', question='what?', answer=answer)
+                for number, answer in enumerate(['cat', 'cat', 'dog', 'dog', 'eel' if split == 'train' else 'owl'])
+            ],
+        )
     test = loader('JSONLQA', tmp_path, 'test.jsonl', test_mode=True, answers_from='train.jsonl', answers_top=2)
     cfg = dict(train_dataloader=loader('JSONLQA', tmp_path, 'train.jsonl'), val_dataloader=test)
-    assert found(cfg, tmp_path) == [('answers_outside', 'test.jsonl', '1 of 5 questions have no answer among the 2 of '
-                                     "the list; most often 'owl' (1)")]
+    assert found(cfg, tmp_path) == [
+        (
+            'answers_outside',
+            'test.jsonl',
+            "1 of 5 questions have no answer among the 2 of the list; most often 'owl' (1)",
+        )
+    ]
 
 
 def test_refused_sets_are_findings_and_the_others_are_checked(tmp_path):
@@ -162,16 +176,24 @@ def test_fast_looks_at_existence_size_and_type_only(tmp_path):
     shutil.copy(tmp_path / 'train1.png', tmp_path / 'copy.png')
     add(tmp_path, 'test', image='copy.png', caption='y')
     seen = found(cfg, tmp_path, fast=True)
-    assert [entry[:2] for entry in seen] == [('missing', 'gone.png'), ('unreadable', 'empty.png'),
-                                             ('wrong_type', 'a.png'), ('captions_in_both', 'x')]
+    assert [entry[:2] for entry in seen] == [
+        ('missing', 'gone.png'),
+        ('unreadable', 'empty.png'),
+        ('wrong_type', 'a.png'),
+        ('captions_in_both', 'x'),
+    ]
     # A later check that reads the files does not take these results for its own.
     assert {'unreadable', 'overlap_content'} <= {entry[0] for entry in found(cfg, tmp_path)}
 
 
 def feature_config(folder, reader):
     write_lines(folder / 'train.jsonl', [dict(image=f'{name}.jpg', caption=f'text {name}') for name in 'abcde'])
-    steps = [dict(type='LoadFeatures', reader=reader), dict(type='DrawTarget'), dict(type='ComposeText', template=''),
-             dict(type='PackText', task='caption')]
+    steps = [
+        dict(type='LoadFeatures', reader=reader),
+        dict(type='DrawTarget'),
+        dict(type='ComposeText', template=''),
+        dict(type='PackText', task='caption'),
+    ]
     return dict(train_dataloader=loader('JSONLCaption', folder, 'train.jsonl', pipeline=steps))
 
 
@@ -215,40 +237,70 @@ def test_sounds(tmp_path):
     media.write_image(tmp_path / 'picture.png')
     (tmp_path / 'picture.png').rename(tmp_path / 'picture.wav')
     names = ['good', 'loud', 'short', 'nan', 'picture', 'gone']
-    write_lines(tmp_path / 'train.jsonl', [dict(audio=f'{name}.wav', caption=name) for name in names] + [
-        dict(audio='good.wav', caption='late', start=3, end=4), dict(audio='good.wav', caption='long', end=2)])
-    steps = [dict(type='LoadAudio'), dict(type='Fbank'), dict(type='DrawTarget'), dict(type='ComposeText', template=''),
-             dict(type='PackText', task='caption')]
+    write_lines(
+        tmp_path / 'train.jsonl',
+        [dict(audio=f'{name}.wav', caption=name) for name in names]
+        + [dict(audio='good.wav', caption='late', start=3, end=4), dict(audio='good.wav', caption='long', end=2)],
+    )
+    steps = [
+        dict(type='LoadAudio'),
+        dict(type='Fbank'),
+        dict(type='DrawTarget'),
+        dict(type='ComposeText', template=''),
+        dict(type='PackText', task='caption'),
+    ]
     cfg = dict(train_dataloader=loader('JSONLCaption', tmp_path, 'train.jsonl', pipeline=steps))
     seen = found(cfg, tmp_path)
     assert sorted(entry[:2] for entry in seen if entry[1] != 'picture.wav') == [
-        ('missing', 'gone.wav'), ('too_short', 'good.wav'), ('too_short', 'good.wav'), ('too_short', 'short.wav'),
-        ('unreadable', 'loud.wav'), ('unreadable', 'nan.wav')]
+        ('missing', 'gone.wav'),
+        ('too_short', 'good.wav'),
+        ('too_short', 'good.wav'),
+        ('too_short', 'short.wav'),
+        ('unreadable', 'loud.wav'),
+        ('unreadable', 'nan.wav'),
+    ]
     assert ('wrong_type', 'picture.wav') in {entry[:2] for entry in seen}
 
 
 def test_several_tasks_at_once_and_joined_sets(tmp_path):
     """Loaders by task, MultiTaskDataset, ConcatDataset; a file that two tasks show is read once."""
     good_config(tmp_path)
-    write_lines(tmp_path / 'qa.jsonl', [dict(image='train0.png', question='what?', answer='x'),
-                                        dict(image='gone.png', question='what?', answer='x')])
+    write_lines(
+        tmp_path / 'qa.jsonl',
+        [dict(image='train0.png', question='what?', answer='x'), dict(image='gone.png', question='what?', answer='x')],
+    )
     write_lines(tmp_path / 'more.jsonl', [dict(image='test3.png', caption='a new text')])
-    sets = {file: loader(kind, tmp_path, f'{file}.jsonl')['dataset']
-            for kind, file in (('JSONLQA', 'qa'), ('JSONLCaption', 'train'), ('JSONLCaption', 'more'))}
+    sets = {
+        file: loader(kind, tmp_path, f'{file}.jsonl')['dataset']
+        for kind, file in (('JSONLQA', 'qa'), ('JSONLCaption', 'train'), ('JSONLCaption', 'more'))
+    }
     both = dict(type='ConcatDataset', datasets=[sets['train'], sets['more']])
-    test = dict(caption=loader('JSONLCaption', tmp_path, 'test.jsonl', test_mode=True),
-                vqa=loader('JSONLQA', tmp_path, 'qa.jsonl', test_mode=True))
-    cfg = dict(train_dataloader=dict(dataset=dict(type='MultiTaskDataset', tasks=dict(vqa=sets['qa'], caption=both))),
-               val_dataloader=test, test_dataloader=test)
+    test = dict(
+        caption=loader('JSONLCaption', tmp_path, 'test.jsonl', test_mode=True),
+        vqa=loader('JSONLQA', tmp_path, 'qa.jsonl', test_mode=True),
+    )
+    cfg = dict(
+        train_dataloader=dict(dataset=dict(type='MultiTaskDataset', tasks=dict(vqa=sets['qa'], caption=both))),
+        val_dataloader=test,
+        test_dataloader=test,
+    )
     report = check(cfg, tmp_path / 'out', workers=2)
     assert [entry['labels'] for entry in report.sets] == [
-        ['train/vqa'], ['train/caption'], ['train/caption'], ['val/caption', 'test/caption'], ['val/vqa', 'test/vqa']]
+        ['train/vqa'],
+        ['train/caption'],
+        ['train/caption'],
+        ['val/caption', 'test/caption'],
+        ['val/vqa', 'test/vqa'],
+    ]
     assert report.files == 13
     assert len((tmp_path / 'out/progress.jsonl').read_text().splitlines()) == 13
     missing = next(finding for finding in report.findings if finding.kind == 'missing')
     assert missing.samples == 2 and len(missing.sets) == 2
-    overlaps = {finding.subject.removeprefix(f'{tmp_path}/'): finding.detail for finding in report.findings
-                if finding.kind == 'overlap_path'}
+    overlaps = {
+        finding.subject.removeprefix(f'{tmp_path}/'): finding.detail
+        for finding in report.findings
+        if finding.kind == 'overlap_path'
+    }
     assert set(overlaps) == {'train0.png', 'gone.png', 'test3.png'}
     assert overlaps['test3.png'] == 'shown by train/caption and by test/caption, val/caption'
 
@@ -259,4 +311,4 @@ def test_sets_that_are_no_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match='has none of LoadClip, LoadImages, LoadAudio, LoadFeatures'):
         check(cfg, tmp_path / 'out')
     with pytest.raises(ValueError, match='the config has none of test_dataloader'):
-        check(dict(train_dataloader=cfg['train_dataloader']), tmp_path / 'out', splits=('test', ))
+        check(dict(train_dataloader=cfg['train_dataloader']), tmp_path / 'out', splits=('test',))

@@ -2,11 +2,19 @@ _base_ = ['../../../configs/_base_/default_runtime.py', '../../../configs/_base_
 custom_imports = dict(imports=['toy_parts'])
 model = dict(type='ToyRetriever')
 train_dataloader = dict(
-    batch_size=2, num_workers=0, dataset=dict(type='ToyQueries'), sampler=dict(type='DefaultSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'))
+    batch_size=2,
+    num_workers=0,
+    dataset=dict(type='ToyQueries'),
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+)
 val_dataloader = dict(
-    batch_size=3, num_workers=0, dataset=dict(type='ToyQueries'), sampler=dict(type='DefaultSampler', shuffle=False),
-    collate_fn=dict(type='default_collate'))
+    batch_size=3,
+    num_workers=0,
+    dataset=dict(type='ToyQueries'),
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    collate_fn=dict(type='default_collate'),
+)
 test_dataloader = val_dataloader
 val_evaluator = dict(type='RetrievalMetric')
 test_evaluator = val_evaluator

@@ -22,8 +22,14 @@ class ToyQueries(BaseDataset):
         for direction, count in QUERIES.items():
             for query_id in range(count):
                 vector = torch.nn.functional.one_hot(torch.tensor(query_id % 3), 4).float()
-                queries.append(dict(inputs=vector + torch.randn(4, generator=noise), target=query_id % 3,
-                                    direction=direction, query_id=query_id))
+                queries.append(
+                    dict(
+                        inputs=vector + torch.randn(4, generator=noise),
+                        target=query_id % 3,
+                        direction=direction,
+                        query_id=query_id,
+                    )
+                )
         return queries
 
 

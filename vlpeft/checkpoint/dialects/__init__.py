@@ -20,8 +20,26 @@ from .vl_pet import VLPETDialect, VLPETVideoDialect
 from .vlpeft import VlpeftDialect
 
 __all__ = [
-    'ASTDialect', 'AugRegDialect', 'BertDialect', 'BlipDialect', 'ClipDialect', 'Dialect', 'EPALMDialect',
-    'MMPretrainBackboneDialect', 'MMPretrainDialect', 'TimeSformerDialect', 'TimmViTDialect',
-    'TransformersCausalLMDialect', 'TransformersSeq2SeqDialect', 'TransformersViTDialect', 'UniAdapterDialect',
-    'VLPETDialect', 'VLPETVideoDialect', 'VlpeftDialect', 'detect', 'dialect_names', 'get_dialect', 'weights_of'
+    'ASTDialect',
+    'AugRegDialect',
+    'BertDialect',
+    'BlipDialect',
+    'ClipDialect',
+    'Dialect',
+    'EPALMDialect',
+    'MMPretrainBackboneDialect',
+    'MMPretrainDialect',
+    'TimeSformerDialect',
+    'TimmViTDialect',
+    'TransformersCausalLMDialect',
+    'TransformersSeq2SeqDialect',
+    'TransformersViTDialect',
+    'UniAdapterDialect',
+    'VLPETDialect',
+    'VLPETVideoDialect',
+    'VlpeftDialect',
+    'detect',
+    'dialect_names',
+    'get_dialect',
+    'weights_of',
 ]

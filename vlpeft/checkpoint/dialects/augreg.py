@@ -1,7 +1,8 @@
 """The original files of "How to train your ViT?" (augreg): flax arrays in a .npz."""
 
 import re
-from typing import Any, Dict, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class AugRegDialect(Dialect):
         """The name of a block's first norm."""
         return any(_FIRST.fullmatch(key) for key in weights_of(checkpoint))
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys: inputs last, heads joined, queries, keys and values fused; unknown keys stay."""
         weights = weights_of(checkpoint)
         for key in [key for keys in self.ignored_keys(weights).values() for key in keys]:
@@ -57,9 +58,9 @@ class AugRegDialect(Dialect):
         state.update({key: weights[key] for key in unread})
         return {f'encoder.{key}': value for key, value in state.items()}
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raises:
-            CheckpointError: Always.
+        CheckpointError: Always.
         """
         raise CheckpointError('the augreg layout is read only; write timm_vit instead')
 
@@ -77,8 +78,10 @@ def _known(weights: Mapping[str, Tensor]) -> Iterator[str]:
     for i in _depths(weights):
         block, attention = _BLOCK.format(i=i), _ATTENTION.format(i=i)
         norms += [f'{block}/LayerNorm_0', f'{block}/LayerNorm_2']
-        linears += [*(f'{attention}/{role}' for role in ('query', 'key', 'value', 'out')),
-                    *(f'{block}/MlpBlock_3/Dense_{n}' for n in (0, 1))]
+        linears += [
+            *(f'{attention}/{role}' for role in ('query', 'key', 'value', 'out')),
+            *(f'{block}/MlpBlock_3/Dense_{n}' for n in (0, 1)),
+        ]
     yield from (f'{name}/{leaf}' for name in norms for leaf in ('scale', 'bias'))
     yield from (f'{name}/{leaf}' for name in linears for leaf in ('kernel', 'bias'))
 

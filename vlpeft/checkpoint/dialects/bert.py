@@ -1,7 +1,8 @@
 """BERT as transformers saves it, bare or below a task's model, and its kin such as MiniLM's sentence encoders."""
 
 import re
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -20,11 +21,13 @@ class BertDialect(Dialect):
     """transformers' BERT (.bin, .safetensors) for BLIP's text tower, whose cross-attention is new; read only."""
 
     name = 'bert'
-    ignored = [(r'(bert\.)?pooler\.', 'the pooler of sentence pairs'),
-               (r'(cls|classifier|qa_outputs|dropout)\.', 'heads of other tasks'),
-               (r'(bert\.)?embeddings\.position_ids$', 'a constant'),
-               (rf'(bert\.)?{re.escape(_TYPES)}$', 'row 0 is added to the positions')]
-    new = (r'text\.encoder\.layer\.\d+\.crossattention\.', )
+    ignored = [
+        (r'(bert\.)?pooler\.', 'the pooler of sentence pairs'),
+        (r'(cls|classifier|qa_outputs|dropout)\.', 'heads of other tasks'),
+        (r'(bert\.)?embeddings\.position_ids$', 'a constant'),
+        (rf'(bert\.)?{re.escape(_TYPES)}$', 'row 0 is added to the positions'),
+    ]
+    new = (r'text\.encoder\.layer\.\d+\.crossattention\.',)
     # [DEC] and [ENC].
     new_rows = {f'text.{_WORDS}': 2}
 
@@ -33,7 +36,7 @@ class BertDialect(Dialect):
         keys = {key.removeprefix('bert.') for key in weights_of(checkpoint)}
         return {_WORDS, 'encoder.layer.0.attention.self.query.weight'} <= keys
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys. Captions are of token type 0, whose embedding joins every position's."""
         weights = weights_of(checkpoint)
         left_out = {key for keys in self.ignored_keys(weights).values() for key in keys}
@@ -44,9 +47,9 @@ class BertDialect(Dialect):
                 state[_POSITIONS] = state[_POSITIONS] + weights[key][0]
         return {f'text.{_rename_norm(key)}': value for key, value in state.items()}
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raises:
-            CheckpointError: Always.
+        CheckpointError: Always.
         """
         raise CheckpointError('the bert layout is read only: it has no place for cross-attention; write blip instead')
 

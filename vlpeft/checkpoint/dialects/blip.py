@@ -1,6 +1,7 @@
 """BLIP's official checkpoints: the towers, projections, ITM head and temperature, under ``model``."""
 
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -9,16 +10,22 @@ from .base import RenamingDialect, weights_of
 from .keymap import KeyMap, same, under
 from .names import DECODER, HEADS, TEXT, VISION
 
-BLIP_NAMES = [*under('vision', 'visual_encoder', VISION), *under('text', 'text_encoder', same(TEXT)),
-              *under('decoder', 'text_decoder', same(DECODER)), *HEADS]
+BLIP_NAMES = [
+    *under('vision', 'visual_encoder', VISION),
+    *under('text', 'text_encoder', same(TEXT)),
+    *under('decoder', 'text_decoder', same(DECODER)),
+    *HEADS,
+]
 # The bias of the vocabulary projection has two names.
 BLIP_ALIASES = [('text_decoder.cls.predictions.decoder.bias', 'text_decoder.cls.predictions.bias')]
 BLIP_TIES = [('text_decoder.bert.embeddings.word_embeddings.weight', 'text_decoder.cls.predictions.decoder.weight')]
 BLIP_PLACES = [('visual_encoder.', 'vision.'), ('text_encoder.', 'text.'), ('text_decoder.', 'decoder.')]
 BLIP_TEXTS = ('text_encoder', 'text_decoder.bert')
 BLIP_IGNORED = [
-    (r'(visual_encoder|text_encoder|vision_proj|text_proj|adapters)_m\.',
-     'momentum copies, made anew from the loaded weights'),
+    (
+        r'(visual_encoder|text_encoder|vision_proj|text_proj|adapters)_m\.',
+        'momentum copies, made anew from the loaded weights',
+    ),
     (r'(image_queue|text_queue|idx_queue|ptr_queue|queue_ptr)$', 'feature queues, filled anew'),
     (r'(text_encoder|text_decoder\.bert)\.embeddings\.position_ids$', 'a constant'),
 ]
@@ -41,14 +48,14 @@ class BlipDialect(RenamingDialect):
     ties = BLIP_TIES
     optional_parts = TASK_PARTS
     ignored = BLIP_IGNORED
-    dropped = [(r'(adapter\.|temporal_embedding\.)', 'BLIP\'s own layout holds no adapter'), *TRAINING_ONLY]
+    dropped = [(r'(adapter\.|temporal_embedding\.)', "BLIP's own layout holds no adapter"), *TRAINING_ONLY]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """BLIP's tower names, and no adapter of UniAdapter."""
         keys = weights_of(checkpoint)
         return has_blip_towers(keys) and not any(key.startswith('adapters.') or '.adapter.' in key for key in keys)
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``model``."""
         return dict(model=weights)
 

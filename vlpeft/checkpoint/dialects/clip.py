@@ -1,6 +1,7 @@
 """CLIP as transformers saves it: both towers, projections without bias, the logarithm of 1/temperature."""
 
-from typing import Any, Dict, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,23 +12,25 @@ from .base import Dialect, weights_of
 from .keymap import KeyMap
 
 _LAYER = 'vision_model.encoder.layers.{i}'
-_KEYMAP = KeyMap([
-    ('text.text_model.{rest}', 'text_model.{rest}'),
-    ('vision.patch_embed.projection.weight', 'vision_model.embeddings.patch_embedding.weight'),
-    ('vision.cls_token', 'vision_model.embeddings.class_embedding'),
-    ('vision.pos_embed', 'vision_model.embeddings.position_embedding.weight'),
-    ('vision.pre_norm.{wb}', 'vision_model.pre_layrnorm.{wb}'),
-    ('vision.ln1.{wb}', 'vision_model.post_layernorm.{wb}'),
-    ('vision.layers.{i}.ln1.{wb}', f'{_LAYER}.layer_norm1.{{wb}}'),
-    ('vision.layers.{i}.ln2.{wb}', f'{_LAYER}.layer_norm2.{{wb}}'),
-    ('vision.layers.{i}.attn.qkv.{wb}', f'{_LAYER}.self_attn.q_proj.{{wb}}'),
-    ('vision.layers.{i}.attn.proj.{wb}', f'{_LAYER}.self_attn.out_proj.{{wb}}'),
-    ('vision.layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.mlp.fc1.{{wb}}'),
-    ('vision.layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.mlp.fc2.{{wb}}'),
-    ('itc_head.vision_proj.weight', 'visual_projection.weight'),
-    ('itc_head.text_proj.weight', 'text_projection.weight'),
-    ('itc_head.temperature', 'logit_scale'),
-])
+_KEYMAP = KeyMap(
+    [
+        ('text.text_model.{rest}', 'text_model.{rest}'),
+        ('vision.patch_embed.projection.weight', 'vision_model.embeddings.patch_embedding.weight'),
+        ('vision.cls_token', 'vision_model.embeddings.class_embedding'),
+        ('vision.pos_embed', 'vision_model.embeddings.position_embedding.weight'),
+        ('vision.pre_norm.{wb}', 'vision_model.pre_layrnorm.{wb}'),
+        ('vision.ln1.{wb}', 'vision_model.post_layernorm.{wb}'),
+        ('vision.layers.{i}.ln1.{wb}', f'{_LAYER}.layer_norm1.{{wb}}'),
+        ('vision.layers.{i}.ln2.{wb}', f'{_LAYER}.layer_norm2.{{wb}}'),
+        ('vision.layers.{i}.attn.qkv.{wb}', f'{_LAYER}.self_attn.q_proj.{{wb}}'),
+        ('vision.layers.{i}.attn.proj.{wb}', f'{_LAYER}.self_attn.out_proj.{{wb}}'),
+        ('vision.layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.mlp.fc1.{{wb}}'),
+        ('vision.layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.mlp.fc2.{{wb}}'),
+        ('itc_head.vision_proj.weight', 'visual_projection.weight'),
+        ('itc_head.text_proj.weight', 'text_projection.weight'),
+        ('itc_head.temperature', 'logit_scale'),
+    ]
+)
 
 
 @DIALECTS.register_module(name='clip')
@@ -41,10 +44,10 @@ class ClipDialect(Dialect):
         """The names of CLIP's towers."""
         return any(key.startswith(('text_model.', 'vision_model.')) for key in weights_of(checkpoint))
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys: fused qkv, zero biases of the projections."""
         weights, state = weights_of(checkpoint), {}
-        skipped: List[str] = [key for keys in self.ignored_keys(checkpoint).values() for key in keys]
+        skipped: list[str] = [key for keys in self.ignored_keys(checkpoint).values() for key in keys]
         for key, tensor in weights.items():
             if key in skipped or (key.startswith('vision_model.') and ('.k_proj.' in key or '.v_proj.' in key)):
                 continue
@@ -60,8 +63,8 @@ class ClipDialect(Dialect):
             state[ours] = tensor
         return state
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raises:
-            CheckpointError: Always: the layout has no place for biases of trained projections.
+        CheckpointError: Always: the layout has no place for biases of trained projections.
         """
         raise CheckpointError('the clip layout is read only: it has no place for the biases of trained projections')

@@ -1,13 +1,14 @@
 """Which dialect is it?"""
 
-from typing import Any, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
 from .base import Dialect, weights_of
 
 
-def dialect_names() -> List[str]:
+def dialect_names() -> list[str]:
     """Names of all registered dialects, sorted."""
     DIALECTS.import_from_location()
     return sorted(DIALECTS.module_dict)
@@ -42,5 +43,7 @@ def detect(checkpoint: Mapping[str, Any], origin: str = 'checkpoint') -> Dialect
         return fitting[0]
     keys = list(weights_of(checkpoint)) or list(checkpoint)
     problem = f'fits several layouts ({", ".join(d.name for d in fitting)})' if fitting else 'has an unknown layout'
-    raise CheckpointError(f'{origin} {problem}; there are: {", ".join(dialect_names())}. '
-                          f'It holds {len(keys)} keys, the first: {", ".join(map(str, keys[:5]))}')
+    raise CheckpointError(
+        f'{origin} {problem}; there are: {", ".join(dialect_names())}. '
+        f'It holds {len(keys)} keys, the first: {", ".join(map(str, keys[:5]))}'
+    )

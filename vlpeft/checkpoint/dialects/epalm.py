@@ -1,7 +1,8 @@
 """eP-ALM's released checkpoints: connectors and soft prompt, under ``model``, beside the state of the training."""
 
 import re
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -19,19 +20,21 @@ class EPALMDialect(RenamingDialect):
 
     name = 'epalm'
     texts = ()
-    keymap = KeyMap([
-        ('adapter.connector.{i}.{wb}', 'connector.{i}.{wb}'),
-        ('adapter.prompt.table', f'{_PROMPT}.0.weight'),
-        # The released Sequential begins with the table.
-        ('adapter.prompt.mlp.0.{wb}', f'{_PROMPT}.1.{{wb}}'),
-        ('adapter.prompt.mlp.2.{wb}', f'{_PROMPT}.3.{{wb}}'),
-    ])
-    dropped = [(r'(lm|encoder)\.', 'eP-ALM\'s files do not hold the frozen models')]
+    keymap = KeyMap(
+        [
+            ('adapter.connector.{i}.{wb}', 'connector.{i}.{wb}'),
+            ('adapter.prompt.table', f'{_PROMPT}.0.weight'),
+            # The released Sequential begins with the table.
+            ('adapter.prompt.mlp.0.{wb}', f'{_PROMPT}.1.{{wb}}'),
+            ('adapter.prompt.mlp.2.{wb}', f'{_PROMPT}.3.{{wb}}'),
+        ]
+    )
+    dropped = [(r'(lm|encoder)\.', "eP-ALM's files do not hold the frozen models")]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """A connector or a soft prompt."""
         return any(_OWN.fullmatch(key) for key in weights_of(checkpoint))
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """With the other entries of a released file, empty."""
-        return dict(model=weights, optimizer={}, lr_scheduler={}, config={}, epoch=0, best_valid=0., best_epoch=0)
+        return dict(model=weights, optimizer={}, lr_scheduler={}, config={}, epoch=0, best_valid=0.0, best_epoch=0)

@@ -5,11 +5,11 @@ anything.
 """
 
 import re
-from typing import Iterable, List, Optional, Sequence, Tuple
+from collections.abc import Iterable, Sequence
 
 _PLACEHOLDERS = {'i': r'\d+', 'wb': 'weight|bias', 'rest': '.+'}
 
-Names = Sequence[Tuple[str, str]]
+Names = Sequence[tuple[str, str]]
 
 
 class Rename:
@@ -24,12 +24,12 @@ class Rename:
         self.ours, self.theirs = ours, theirs
         self._ours, self._theirs = _compile(ours), _compile(theirs)
 
-    def to_theirs(self, key: str) -> Optional[str]:
+    def to_theirs(self, key: str) -> str | None:
         """The foreign name of our key; None if the pattern does not match."""
         match = self._ours.fullmatch(key)
         return match and self.theirs.format(**match.groupdict())
 
-    def to_ours(self, key: str) -> Optional[str]:
+    def to_ours(self, key: str) -> str | None:
         """Our name of the foreign key; None if the pattern does not match."""
         match = self._theirs.fullmatch(key)
         return match and self.ours.format(**match.groupdict())
@@ -42,24 +42,24 @@ class KeyMap:
         names (Iterable[tuple[str, str]]): Pairs (our pattern, their pattern).
     """
 
-    def __init__(self, names: Iterable[Tuple[str, str]]) -> None:
+    def __init__(self, names: Iterable[tuple[str, str]]) -> None:
         self.renames = [Rename(*pair) for pair in names]
 
-    def to_theirs(self, key: str) -> Optional[str]:
+    def to_theirs(self, key: str) -> str | None:
         """The foreign name of our key; None if no pattern matches."""
         return next(filter(None, (rename.to_theirs(key) for rename in self.renames)), None)
 
-    def to_ours(self, key: str) -> Optional[str]:
+    def to_ours(self, key: str) -> str | None:
         """Our name of the foreign key; None if no pattern matches."""
         return next(filter(None, (rename.to_ours(key) for rename in self.renames)), None)
 
 
-def under(ours: str, theirs: str, names: Names) -> List[Tuple[str, str]]:
+def under(ours: str, theirs: str, names: Names) -> list[tuple[str, str]]:
     """The same table with a prefix on either side."""
     return [(f'{ours}.{a}', f'{theirs}.{b}') for a, b in names]
 
 
-def same(tails: Iterable[str]) -> List[Tuple[str, str]]:
+def same(tails: Iterable[str]) -> list[tuple[str, str]]:
     """A table whose two sides are equal."""
     return [(tail, tail) for tail in tails]
 

@@ -1,6 +1,7 @@
 """BLIP as mmpretrain converted it: ``{state_dict: {vision_backbone.*, text_backbone.*, vision_neck, …}, meta}``."""
 
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -20,30 +21,44 @@ class MMPretrainDialect(RenamingDialect):
     name = 'mmpretrain'
     texts = ('text_backbone', 'vqa_head.decoder.bert')
     places = [('vision_backbone.', 'vision.'), ('text_backbone.', 'text.'), ('vqa_head.decoder.', 'decoder.')]
-    keymap = KeyMap([*under('vision', 'vision_backbone', same(ours for ours, _ in VISION)),
-                     *under('text', 'text_backbone', same(TEXT)),
-                     *under('decoder', 'vqa_head.decoder', same(DECODER)), *MMPRETRAIN_HEADS])
-    aliases = KeyMap([('temp', 'head.temp'),
-                      ('vqa_head.decoder.cls.predictions.decoder.bias', 'vqa_head.decoder.cls.predictions.bias')])
-    ties = [('vqa_head.decoder.bert.embeddings.word_embeddings.weight',
-             'vqa_head.decoder.cls.predictions.decoder.weight')]
+    keymap = KeyMap(
+        [
+            *under('vision', 'vision_backbone', same(ours for ours, _ in VISION)),
+            *under('text', 'text_backbone', same(TEXT)),
+            *under('decoder', 'vqa_head.decoder', same(DECODER)),
+            *MMPRETRAIN_HEADS,
+        ]
+    )
+    aliases = KeyMap(
+        [
+            ('temp', 'head.temp'),
+            ('vqa_head.decoder.cls.predictions.decoder.bias', 'vqa_head.decoder.cls.predictions.bias'),
+        ]
+    )
+    ties = [
+        ('vqa_head.decoder.bert.embeddings.word_embeddings.weight', 'vqa_head.decoder.cls.predictions.decoder.weight')
+    ]
     optional_parts = TASK_PARTS
     # BlipVQA calls the text tower by this name.
     synonyms = KeyMap([('text_backbone.{rest}', 'multimodal_backbone.{rest}')])
     ignored = [
-        (r'(vision_backbone|text_backbone|vision_neck|text_neck)_m\.',
-         'momentum copies, made anew from the loaded weights'),
+        (
+            r'(vision_backbone|text_backbone|vision_neck|text_neck)_m\.',
+            'momentum copies, made anew from the loaded weights',
+        ),
         (r'head\.(image_queue|text_queue|idx_queue|queue_ptr)$', 'feature queues, filled anew'),
         (r'(text_backbone|multimodal_backbone|vqa_head\.decoder\.bert)\.embeddings\.position_ids$', 'a constant'),
     ]
-    dropped = [(r'(adapter\.|temporal_embedding\.)', 'mmpretrain\'s layout holds no adapter'), *TRAINING_ONLY]
+    dropped = [(r'(adapter\.|temporal_embedding\.)', "mmpretrain's layout holds no adapter"), *TRAINING_ONLY]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """mmpretrain's names of BLIP's towers."""
-        return any(key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.'))
-                   for key in weights_of(checkpoint))
+        return any(
+            key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.'))
+            for key in weights_of(checkpoint)
+        )
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``state_dict``, with the momentum copies that mmpretrain does not make again after loading."""
         momentum = {}
         for key, value in weights.items():

@@ -1,6 +1,7 @@
 """mmpretrain's checkpoints of one vision backbone: classifiers, self-supervised pre-training, bare state dicts."""
 
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -20,9 +21,11 @@ class MMPretrainBackboneDialect(RenamingDialect):
     texts = ()
     homes = VISION_HOMES[::-1]
     keymap = KeyMap([('vision.{rest}', 'backbone.{rest}')])
-    ignored = [(r'(neck|head|target_generator|data_preprocessor)\.', 'parts of other tasks'),
-               (r'(backbone\.)?ln2\.', 'the norm of averaged tokens, for classifiers'),
-               (r'(backbone\.)?mask_token$', 'it stands for patches hidden in training')]
+    ignored = [
+        (r'(neck|head|target_generator|data_preprocessor)\.', 'parts of other tasks'),
+        (r'(backbone\.)?ln2\.', 'the norm of averaged tokens, for classifiers'),
+        (r'(backbone\.)?mask_token$', 'it stands for patches hidden in training'),
+    ]
     dropped = [(r'(?!(encoder|vision)\.)', 'the layout holds a vision tower only')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
@@ -30,7 +33,7 @@ class MMPretrainBackboneDialect(RenamingDialect):
         weights = weights_of(checkpoint)
         return _PATCHES in weights or any(key.startswith(_BACKBONE) for key in weights)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys; a bare one gets its prefix."""
         weights = weights_of(checkpoint)
         if _PATCHES in weights:
@@ -38,6 +41,6 @@ class MMPretrainBackboneDialect(RenamingDialect):
             weights = {f'{_BACKBONE}{key}': value for key, value in weights.items() if key not in left_out}
         return super().to_vlpeft(weights)
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``state_dict``."""
         return dict(state_dict=weights, meta={})

@@ -65,10 +65,12 @@ UNIADAPTER = [
     ('adapter.layers.{i}.up_text.{wb}', 'adapters.{i}.up_proj.{wb}'),
     ('adapter.layers.{i}.up_multimodal.{wb}', 'adapters.{i}.multi_up_proj.{wb}'),
     ('adapter.layers.{i}.up_vision.{wb}', 'adapters.{i}.visual_up_proj.{wb}'),
-    *((f'adapter.kv_adapters.{tower}.{kind}.{ours}', f'{encoder}.video_{kind}_adapter.{theirs}')
-      for tower, encoder in (('text', 'text_encoder.encoder'), ('decoder', 'text_decoder.bert.encoder'))
-      for kind in ('key', 'value')
-      for ours, theirs in (('down.{wb}', 'down_proj.{wb}'), ('up.{wb}', 'up_proj.{wb}'), ('scale', 'scale'))),
+    *(
+        (f'adapter.kv_adapters.{tower}.{kind}.{ours}', f'{encoder}.video_{kind}_adapter.{theirs}')
+        for tower, encoder in (('text', 'text_encoder.encoder'), ('decoder', 'text_decoder.bert.encoder'))
+        for kind in ('key', 'value')
+        for ours, theirs in (('down.{wb}', 'down_proj.{wb}'), ('up.{wb}', 'up_proj.{wb}'), ('scale', 'scale'))
+    ),
     ('temporal_embedding.table', UNIADAPTER_TIME),
 ]
 

@@ -1,6 +1,7 @@
 """TimeSformer's released checkpoints: timm's names and those of the temporal step, after ``model.``."""
 
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -27,13 +28,13 @@ class TimeSformerDialect(RenamingDialect):
     texts = ()
     places = [('model.', 'encoder.')]
     keymap = KeyMap(under('encoder', 'model', [*VISION, *_TEMPORAL]))
-    ignored = [(r'model\.head\.', 'the classifier of Kinetics\' actions')]
+    ignored = [(r'model\.head\.', "the classifier of Kinetics' actions")]
     dropped = [*ENCODER_ONLY, (r'encoder\.head\.', 'the classifier is not read either')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """The name of the time embedding."""
         return 'model.time_embed' in weights_of(checkpoint)
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``model_state``."""
         return dict(model_state=weights)

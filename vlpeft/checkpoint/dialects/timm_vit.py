@@ -1,7 +1,8 @@
 """timm's VisionTransformer: augreg's of eP-ALM, DINOv2, DeiT-III; Meta's own files have the same names."""
 
 import math
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,23 +28,25 @@ class TimmViTDialect(RenamingDialect):
     keymap = KeyMap([(f'encoder.{ours}', theirs) for ours, theirs in (*VISION, *VISION_EXTRAS, *_SWIGLU)])
     # DeiT-III's own files.
     synonyms = KeyMap([(f'blocks.{{i}}.ls{n}.gamma', f'blocks.{{i}}.gamma_{n}') for n in (1, 2)])
-    ignored = [(r'(head|pre_logits)\.', 'the classifier of images'),
-               (r'fc_norm\.', 'the norm of averaged tokens, for classifiers'),
-               (r'mask_token$', 'it stands for patches hidden in training')]
+    ignored = [
+        (r'(head|pre_logits)\.', 'the classifier of images'),
+        (r'fc_norm\.', 'the norm of averaged tokens, for classifiers'),
+        (r'mask_token$', 'it stands for patches hidden in training'),
+    ]
     dropped = [(r'(?!(encoder|vision)\.)', 'the layout holds a vision tower only')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """timm's name of the patch embedding, below no prefix."""
         return 'patch_embed.proj.weight' in weights_of(checkpoint)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys. A class token without position, as DeiT-III's, gets one of zeros."""
         state = super().to_vlpeft(checkpoint)
         positions = state.get('encoder.pos_embed')
-        if positions is not None and math.isqrt(positions.shape[1])**2 == positions.shape[1]:
+        if positions is not None and math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
             state['encoder.pos_embed'] = F.pad(positions, (0, 0, 1, 0))
         return state
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """As it is."""
         return weights

@@ -1,7 +1,8 @@
 """transformers' Dinov2 and ViT, bare or below a task's model: queries, keys and values apart, LayerScale named."""
 
 import re
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,28 +17,33 @@ _PREFIX = re.compile(r'(dinov2|vit)\.')
 _LAYER = 'encoder.layer.{i}'
 _PATCHES = 'embeddings.patch_embeddings.projection.weight'
 _QUERY, _JOINED = '.attention.attention.query.', '.attention.attention.qkv.'
-_KEYMAP = KeyMap([(f'encoder.{ours}', theirs) for ours, theirs in [
-    ('cls_token', 'embeddings.cls_token'),
-    ('pos_embed', 'embeddings.position_embeddings'),
-    ('patch_embed.projection.{wb}', 'embeddings.patch_embeddings.projection.{wb}'),
-    ('layers.{i}.attn.qkv.{wb}', f'{_LAYER}{_JOINED}{{wb}}'),
-    ('layers.{i}.attn.proj.{wb}', f'{_LAYER}.attention.output.dense.{{wb}}'),
-    ('ln1.{wb}', 'layernorm.{wb}'),
-    # Dinov2.
-    ('layers.{i}.ln1.{wb}', f'{_LAYER}.norm1.{{wb}}'),
-    ('layers.{i}.attn.gamma1.weight', f'{_LAYER}.layer_scale1.lambda1'),
-    ('layers.{i}.ln2.{wb}', f'{_LAYER}.norm2.{{wb}}'),
-    ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.mlp.fc1.{{wb}}'),
-    ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.mlp.fc2.{{wb}}'),
-    ('layers.{i}.ffn.w12.{wb}', f'{_LAYER}.mlp.weights_in.{{wb}}'),
-    ('layers.{i}.ffn.w3.{wb}', f'{_LAYER}.mlp.weights_out.{{wb}}'),
-    ('layers.{i}.ffn.gamma2.weight', f'{_LAYER}.layer_scale2.lambda1'),
-    # ViT.
-    ('layers.{i}.ln1.{wb}', f'{_LAYER}.layernorm_before.{{wb}}'),
-    ('layers.{i}.ln2.{wb}', f'{_LAYER}.layernorm_after.{{wb}}'),
-    ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.intermediate.dense.{{wb}}'),
-    ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.output.dense.{{wb}}'),
-]])
+_KEYMAP = KeyMap(
+    [
+        (f'encoder.{ours}', theirs)
+        for ours, theirs in [
+            ('cls_token', 'embeddings.cls_token'),
+            ('pos_embed', 'embeddings.position_embeddings'),
+            ('patch_embed.projection.{wb}', 'embeddings.patch_embeddings.projection.{wb}'),
+            ('layers.{i}.attn.qkv.{wb}', f'{_LAYER}{_JOINED}{{wb}}'),
+            ('layers.{i}.attn.proj.{wb}', f'{_LAYER}.attention.output.dense.{{wb}}'),
+            ('ln1.{wb}', 'layernorm.{wb}'),
+            # Dinov2.
+            ('layers.{i}.ln1.{wb}', f'{_LAYER}.norm1.{{wb}}'),
+            ('layers.{i}.attn.gamma1.weight', f'{_LAYER}.layer_scale1.lambda1'),
+            ('layers.{i}.ln2.{wb}', f'{_LAYER}.norm2.{{wb}}'),
+            ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.mlp.fc1.{{wb}}'),
+            ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.mlp.fc2.{{wb}}'),
+            ('layers.{i}.ffn.w12.{wb}', f'{_LAYER}.mlp.weights_in.{{wb}}'),
+            ('layers.{i}.ffn.w3.{wb}', f'{_LAYER}.mlp.weights_out.{{wb}}'),
+            ('layers.{i}.ffn.gamma2.weight', f'{_LAYER}.layer_scale2.lambda1'),
+            # ViT.
+            ('layers.{i}.ln1.{wb}', f'{_LAYER}.layernorm_before.{{wb}}'),
+            ('layers.{i}.ln2.{wb}', f'{_LAYER}.layernorm_after.{{wb}}'),
+            ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.intermediate.dense.{{wb}}'),
+            ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.output.dense.{{wb}}'),
+        ]
+    ]
+)
 
 
 @DIALECTS.register_module(name='transformers_vit')
@@ -46,16 +52,18 @@ class TransformersViTDialect(Dialect):
 
     name = 'transformers_vit'
     homes = VISION_HOMES
-    ignored = [(r'classifier\.', 'the classifier of images'),
-               (r'((dinov2|vit)\.)?pooler\.', 'the pooler of classifiers'),
-               (r'((dinov2|vit)\.)?embeddings\.mask_token$', 'it stands for patches hidden in training')]
+    ignored = [
+        (r'classifier\.', 'the classifier of images'),
+        (r'((dinov2|vit)\.)?pooler\.', 'the pooler of classifiers'),
+        (r'((dinov2|vit)\.)?embeddings\.mask_token$', 'it stands for patches hidden in training'),
+    ]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """The name of the patch embedding, and attention's."""
         keys = {_PREFIX.sub('', key, count=1) for key in weights_of(checkpoint)}
         return _PATCHES in keys and any(_QUERY in key for key in keys)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys: queries, keys and values joined."""
         weights = weights_of(checkpoint)
         for key in [key for keys in self.ignored_keys(weights).values() for key in keys]:
@@ -66,8 +74,8 @@ class TransformersViTDialect(Dialect):
             weights[query.replace(_QUERY, _JOINED)] = torch.cat(parts)
         return {_KEYMAP.to_ours(key) or f'encoder.{key}': value for key, value in weights.items()}
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """Raises:
-            CheckpointError: Always.
+        CheckpointError: Always.
         """
         raise CheckpointError('the transformers_vit layout is read only; write timm_vit instead')

@@ -1,7 +1,8 @@
 """UniAdapter's released checkpoints: BLIP's names, plus adapters that every tower repeats."""
 
 import re
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -32,15 +33,18 @@ class UniAdapterDialect(RenamingDialect):
     ties = BLIP_TIES
     adapter_aliases = KeyMap(_SHARED)
     optional_parts = TASK_PARTS
-    ignored = [*BLIP_IGNORED, (r'(.+\.)?adapters_dec\.', 'dead in the released code: built and never used'),
-               (re.escape(_DECODER_TIME) + '$', 'of the decoder, which sees no frames')]
+    ignored = [
+        *BLIP_IGNORED,
+        (r'(.+\.)?adapters_dec\.', 'dead in the released code: built and never used'),
+        (re.escape(_DECODER_TIME) + '$', 'of the decoder, which sees no frames'),
+    ]
     dropped = [(r'queue\.', 'feature queues belong to training')]
 
     def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """Adapters under any of their released names."""
         return any(key.startswith('adapters.') or self.adapter_aliases.to_ours(key) for key in weights_of(checkpoint))
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """A released-format checkpoint. A retriever's has momentum copies: the given ones, else copies of the weights.
 
         Raises:
@@ -50,15 +54,17 @@ class UniAdapterDialect(RenamingDialect):
         live = {key: value for key, value in state.items() if not key.startswith(_MOMENTUM)}
         weights = self.rename(live)
         if not self.matches(weights):
-            raise CheckpointError('the uniadapter layout needs adapters (adapter.layers.*), and the state has none; '
-                                  'use the blip layout for a plain base')
+            raise CheckpointError(
+                'the uniadapter layout needs adapters (adapter.layers.*), and the state has none; '
+                'use the blip layout for a plain base'
+            )
         if answers:
             if UNIADAPTER_TIME in weights:
                 weights[_DECODER_TIME] = weights[UNIADAPTER_TIME]
             return self.wrap(weights)
         weights = {key: value for key, value in weights.items() if not key.startswith('text_decoder.')}
         # Frozen parts have identical momentum copies for ever, so ours keep none; the released code loads them.
-        trained = self.rename({key[len(_MOMENTUM):]: value for key, value in state.items() if key not in live})
+        trained = self.rename({key[len(_MOMENTUM) :]: value for key, value in state.items() if key not in live})
         momentum = {}
         for key, value in weights.items():
             part, _, rest = key.partition('.')
@@ -66,6 +72,6 @@ class UniAdapterDialect(RenamingDialect):
                 momentum[f'{part}_m.{rest}'] = trained.get(key, value)
         return self.wrap({**weights, **momentum})
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """With the other entries of a released file, empty."""
         return dict(model=weights, optimizer={}, config={}, epoch=0)

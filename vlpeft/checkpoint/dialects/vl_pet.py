@@ -6,7 +6,8 @@ them.
 """
 
 import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,16 +23,29 @@ _PARALLEL = 'module.'
 _HEAD = re.compile(r'(.+_multihead_down)\.(\d+)\.(weight|bias)')
 # Names of the encoder's branches and of a block's attention and FFN, and of the value projection's owner.
 _PLACES = dict(
-    bart=dict(encoder='model.encoder', attn='model.encoder.layers.{i}', ff='model.encoder.layers.{i}',
-              value='model.decoder.layers.{i}.encoder_attn', table='model.shared.weight', decoder='model.decoder'),
-    t5=dict(encoder='encoder', attn='encoder.block.{i}.layer.0', ff='encoder.block.{i}.layer.1',
-            value='decoder.block.{i}.layer.1.EncDecAttention', table='shared.weight', decoder='decoder'))
+    bart=dict(
+        encoder='model.encoder',
+        attn='model.encoder.layers.{i}',
+        ff='model.encoder.layers.{i}',
+        value='model.decoder.layers.{i}.encoder_attn',
+        table='model.shared.weight',
+        decoder='model.decoder',
+    ),
+    t5=dict(
+        encoder='encoder',
+        attn='encoder.block.{i}.layer.0',
+        ff='encoder.block.{i}.layer.1',
+        value='decoder.block.{i}.layer.1.EncDecAttention',
+        table='shared.weight',
+        decoder='decoder',
+    ),
+)
 _KINDS = dict(attn='self_attn', ff='ffn')
 # The two gates of one linear map differ in width only; ours goes by this name while it is written.
 _SMALL = 'gate.linear_small'
 
 
-def _names(family: str) -> List[Tuple[str, str]]:
+def _names(family: str) -> list[tuple[str, str]]:
     places = _PLACES[family]
     names = []
     for kind, ours in _KINDS.items():
@@ -46,8 +60,13 @@ def _names(family: str) -> List[Tuple[str, str]]:
             (f'{layer}.{_SMALL}.{{wb}}', f'{gate}_small_xy_cat.{{wb}}'),
             (f'{layer}.gate.z', f'{gate}_middle_ia3_add'),
         ]
-    names += [(f'adapter.values.decoder_{{i}}_cross_attn_v.{side}.{{wb}}',
-               f'{places["value"]}.attn_value_parallel_adapter.{side}_sampler.{{wb}}') for side in ('down', 'up')]
+    names += [
+        (
+            f'adapter.values.decoder_{{i}}_cross_attn_v.{side}.{{wb}}',
+            f'{places["value"]}.attn_value_parallel_adapter.{side}_sampler.{{wb}}',
+        )
+        for side in ('down', 'up')
+    ]
     visual = f'{places["encoder"]}.visual_embedding'
     names += [
         ('visual_embedding.feature.{i}.{wb}', f'{visual}.feat_embedding.{{i}}.{{wb}}'),
@@ -59,13 +78,19 @@ def _names(family: str) -> List[Tuple[str, str]]:
     return names
 
 
-def _aliases(family: str, tasks: Tuple[str, ...]) -> List[Tuple[str, str]]:
+def _aliases(family: str, tasks: tuple[str, ...]) -> list[tuple[str, str]]:
     places = _PLACES[family]
     adapter = f'{places["value"]}.attn_value_parallel_adapter'
-    tables = [f'{places["encoder"]}.embed_tokens.weight', f'{places["decoder"]}.embed_tokens.weight', 'lm_head.weight',
-              f'{places["encoder"]}.visual_embedding.obj_order_embedding.weight']
-    return [*((f'{adapter}.{{rest}}', f'{adapter}.adapters.{task}.{{rest}}') for task in tasks),
-            *((places['table'], table) for table in tables)]
+    tables = [
+        f'{places["encoder"]}.embed_tokens.weight',
+        f'{places["decoder"]}.embed_tokens.weight',
+        'lm_head.weight',
+        f'{places["encoder"]}.visual_embedding.obj_order_embedding.weight',
+    ]
+    return [
+        *((f'{adapter}.{{rest}}', f'{adapter}.adapters.{task}.{{rest}}') for task in tasks),
+        *((places['table'], table) for table in tables),
+    ]
 
 
 @DIALECTS.register_module(name='vl_pet')
@@ -73,11 +98,11 @@ class VLPETDialect(RenamingDialect):
     """VL-PET's released .pth of the image tasks: the whole model, or its trained part."""
 
     name = 'vl_pet'
-    tasks: Tuple[str, ...] = ('vqa', 'gqa', 'nlvr', 'caption')
+    tasks: tuple[str, ...] = ('vqa', 'gqa', 'nlvr', 'caption')
     texts = ()
     ignored = [(r'(module\.)?final_logits_bias$', 'a constant')]
     #: ``'bart'`` or ``'t5'``: whose names are written.
-    family: Optional[str] = None
+    family: str | None = None
 
     def of_model(self, model: nn.Module) -> 'VLPETDialect':
         """With the names of the model's family: a trained part alone does not tell it."""
@@ -91,7 +116,7 @@ class VLPETDialect(RenamingDialect):
         of_task = tuple(f'attn_value_parallel_adapter.adapters.{task}.' for task in self.tasks)
         return any(part in key for key in keys for part in of_task)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict in our keys.
 
         Raises:
@@ -102,7 +127,7 @@ class VLPETDialect(RenamingDialect):
         state = super().to_vlpeft(_join_heads(weights))
         return {key.replace(_SMALL, 'gate.linear'): value for key, value in state.items()}
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """A checkpoint of this layout. Arguments: :class:`RenamingDialect`.
 
         Raises:
@@ -111,8 +136,10 @@ class VLPETDialect(RenamingDialect):
         if self.family is None:
             of_lm = [key for key in state if key.startswith(PREFIX)]
             if not of_lm:
-                raise CheckpointError(f'the {self.name} layout names BART and T5 differently, and keys without any of '
-                                      'the language model do not tell which it is: call of_model(model) first')
+                raise CheckpointError(
+                    f'the {self.name} layout names BART and T5 differently, and keys without any of '
+                    'the language model do not tell which it is: call of_model(model) first'
+                )
             self._use('bart' if any(key.startswith(f'{PREFIX}model.') for key in of_lm) else 't5')
         return super().from_vlpeft({_mark_small(key, state): value for key, value in state.items()})
 
@@ -123,18 +150,21 @@ class VLPETDialect(RenamingDialect):
         self.keymap = KeyMap(_names(family))
         self.aliases = KeyMap(_aliases(family, self.tasks))
 
-    def rename(self, state: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Released names, aliases included."""
         weights = _split_heads(super().rename(state))
         # The adapter itself has no name of its own, only those of the tasks.
-        weights = {key: value for key, value in weights.items()
-                   if 'attn_value_parallel_adapter.' not in key or '.adapters.' in key}
+        weights = {
+            key: value
+            for key, value in weights.items()
+            if 'attn_value_parallel_adapter.' not in key or '.adapters.' in key
+        }
         table = weights.get(_PLACES[self.family]['table'])
         if self.family == 'bart' and table is not None:
             weights['final_logits_bias'] = table.new_zeros(1, len(table))
         return weights
 
-    def wrap(self, weights: Dict[str, Tensor]) -> Dict[str, Any]:
+    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """As torch's DDP wrapper saves it."""
         return {f'{_PARALLEL}{key}': value for key, value in weights.items()}
 
@@ -153,15 +183,17 @@ def _mark_small(key: str, state: Mapping[str, Tensor]) -> str:
         return key
     needed = [f'{stem}.gate.linear.weight', f'{stem}.bottleneck.up.weight']
     if absent := [name for name in needed if name not in state]:
-        raise CheckpointError(f'{key} is the gate of a branch whose width tells its released name, but the state has '
-                              f'no {" and no ".join(absent)}')
+        raise CheckpointError(
+            f'{key} is the gate of a branch whose width tells its released name, but the state has '
+            f'no {" and no ".join(absent)}'
+        )
     of_gate, of_branch = (state[name] for name in needed)
     return f'{stem}.{_SMALL}.{rest}' if of_gate.shape[1] == 2 * len(of_branch) else key
 
 
-def _join_heads(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    joined: Dict[str, Tensor] = {}
-    parts: Dict[str, Dict[int, Tensor]] = {}
+def _join_heads(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    joined: dict[str, Tensor] = {}
+    parts: dict[str, dict[int, Tensor]] = {}
     for key, value in weights.items():
         if match := _HEAD.fullmatch(key):
             parts.setdefault(f'{match[1]}.{match[3]}', {})[int(match[2])] = value
@@ -174,7 +206,7 @@ def _join_heads(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     return joined
 
 
-def _split_heads(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+def _split_heads(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     split = {}
     for key, value in weights.items():
         stem, found, leaf = key.partition('_multihead_down.')

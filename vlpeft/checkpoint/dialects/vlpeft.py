@@ -1,6 +1,7 @@
 """Our own layout: ``{state_dict, meta, …}`` as MMEngine saves it, or a flat safetensors file."""
 
-from typing import Any, Dict, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -8,8 +9,20 @@ from ...registry import DIALECTS
 from .base import Dialect, weights_of
 
 # Without itm_head, and not all of decoder and encoder: BLIP's and BART's own files have parts of those names.
-PARTS = ('vision.', 'text.', 'decoder.bert.', 'decoder.cls.', 'encoder.patch_embed.', 'lm.', 'visual_embedding.',
-         'itc_head.', 'adapter.', 'temporal_embedding.', 'momentum.', 'queue.')
+PARTS = (
+    'vision.',
+    'text.',
+    'decoder.bert.',
+    'decoder.cls.',
+    'encoder.patch_embed.',
+    'lm.',
+    'visual_embedding.',
+    'itc_head.',
+    'adapter.',
+    'temporal_embedding.',
+    'momentum.',
+    'queue.',
+)
 
 
 @DIALECTS.register_module(name='vlpeft')
@@ -22,10 +35,10 @@ class VlpeftDialect(Dialect):
         """The names of our models' parts."""
         return any(key.startswith(PARTS) for key in weights_of(checkpoint))
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> Dict[str, Tensor]:
+    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict as it is."""
         return weights_of(checkpoint)
 
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> Dict[str, Any]:
+    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """As MMEngine saves it."""
         return dict(state_dict=dict(state), meta={})

@@ -46,8 +46,14 @@ class Report:
         return dict(asdict(self), counts=self.counts)
 
 
-def check(cfg: Mapping, out: str | Path, splits: tuple[str, ...] = SPLITS, workers: int = 2, fast: bool = False,
-          progress: Callable[[int, int, int], None] = lambda done, files, found: None) -> Report:
+def check(
+    cfg: Mapping,
+    out: str | Path,
+    splits: tuple[str, ...] = SPLITS,
+    workers: int = 2,
+    fast: bool = False,
+    progress: Callable[[int, int, int], None] = lambda done, files, found: None,
+) -> Report:
     """Check the sets of a config.
 
     Args:
@@ -69,13 +75,24 @@ def check(cfg: Mapping, out: str | Path, splits: tuple[str, ...] = SPLITS, worke
     results, resumed = _read_all(sources, Path(out) / JOURNAL, workers, fast, progress)
     readable = [entry for entry in sets if entry.dataset is not None]
     findings = [
-        *refused_sets(sets), *problems_of_files(sets, sources.by_key, results),
-        *compare.equal_files(sets, sources.by_key, results), *compare.repeated_records(sets, sources.by_key),
-        *compare.answers_outside(readable), *compare.shared_captions(sets)]
+        *refused_sets(sets),
+        *problems_of_files(sets, sources.by_key, results),
+        *compare.equal_files(sets, sources.by_key, results),
+        *compare.repeated_records(sets, sources.by_key),
+        *compare.answers_outside(readable),
+        *compare.shared_captions(sets),
+    ]
     order = list(KINDS)
-    described = [dict(name=entry.name, labels=entry.labels, type=entry.config['type'],
-                      ann_file=str(entry.config.get('ann_file', '')), samples=len(entry.dataset or ()))
-                 for entry in sets]
+    described = [
+        dict(
+            name=entry.name,
+            labels=entry.labels,
+            type=entry.config['type'],
+            ann_file=str(entry.config.get('ann_file', '')),
+            samples=len(entry.dataset or ()),
+        )
+        for entry in sets
+    ]
     return Report(described, len(sources.by_key), resumed, fast, sorted(findings, key=lambda f: order.index(f.kind)))
 
 

@@ -13,8 +13,9 @@ CAPTIONS = ('text', 'caption', 'texts', 'references')
 SHOWN = 5
 
 
-def equal_files(sets: list[CheckedSet], sources: Mapping[str, Source],
-                results: Mapping[str, dict]) -> Iterator[Finding]:
+def equal_files(
+    sets: list[CheckedSet], sources: Mapping[str, Source], results: Mapping[str, dict]
+) -> Iterator[Finding]:
     """Files of equal content within a split and across training and the others; and files that both show."""
     by_path, by_content = defaultdict(list), defaultdict(list)
     for key, source in sources.items():
@@ -24,8 +25,12 @@ def equal_files(sets: list[CheckedSet], sources: Mapping[str, Source],
     for path, same in by_path.items():
         if trained := _in_training(sets, same):
             if tested := _in_evaluation(sets, same):
-                yield Finding('overlap_path', path, f'shown by {_places(sets, trained, True)} and by '
-                              f'{_places(sets, tested, False)}', **concerned(sets, same[0]))
+                yield Finding(
+                    'overlap_path',
+                    path,
+                    f'shown by {_places(sets, trained, True)} and by {_places(sets, tested, False)}',
+                    **concerned(sets, same[0]),
+                )
     for same in by_content.values():
         if len({source.path for source in same}) > 1:
             yield from _copies(sets, same)
@@ -36,15 +41,23 @@ def _copies(sets: list[CheckedSet], same: list[Source]) -> Iterator[Finding]:
         paths = sorted({source.path for source in same if split in _splits(sets, source)})
         if len(paths) > 1:
             first = next(source for source in same if source.path == paths[0])
-            yield Finding('duplicate_file', paths[0], f'in {split} with the same content: {_list(paths[1:])}',
-                          **concerned(sets, first))
+            yield Finding(
+                'duplicate_file',
+                paths[0],
+                f'in {split} with the same content: {_list(paths[1:])}',
+                **concerned(sets, first),
+            )
     trained, tested = _in_training(sets, same), _in_evaluation(sets, same)
     known = {source.path for source in trained}
     others = sorted({source.path for source in tested} - known)
     if trained and others:
-        yield Finding('overlap_content', trained[0].path, f'shown by {_places(sets, trained, True)}; '
-                      f'{_places(sets, tested, False)} has the same content as {_list(others)}',
-                      **concerned(sets, trained[0]))
+        yield Finding(
+            'overlap_content',
+            trained[0].path,
+            f'shown by {_places(sets, trained, True)}; '
+            f'{_places(sets, tested, False)} has the same content as {_list(others)}',
+            **concerned(sets, trained[0]),
+        )
 
 
 def repeated_records(sets: list[CheckedSet], sources: Mapping[str, Source]) -> Iterator[Finding]:
@@ -62,12 +75,18 @@ def repeated_records(sets: list[CheckedSet], sources: Mapping[str, Source]) -> I
             # A test has the captions of a clip together.
             texts = [text for key in ('texts', 'references') for text in info.get(key, ())]
             for text in texts or ['']:
-                seen[*same, text].append(index)
+                seen[(*same, text)].append(index)
         for same, indices in seen.items():
-            if len(indices) > 1 and any(same[-len(TEXTS) - 1:]):
-                said = ' | '.join(filter(None, same[-len(TEXTS) - 1:]))
-                yield Finding('duplicate_record', said, f'{len(indices)} times for {_list(files[indices[0]])}',
-                              [entry.name], len(indices), indices[0])
+            if len(indices) > 1 and any(same[-len(TEXTS) - 1 :]):
+                said = ' | '.join(filter(None, same[-len(TEXTS) - 1 :]))
+                yield Finding(
+                    'duplicate_record',
+                    said,
+                    f'{len(indices)} times for {_list(files[indices[0]])}',
+                    [entry.name],
+                    len(indices),
+                    indices[0],
+                )
 
 
 def answers_outside(sets: list[CheckedSet]) -> Iterator[Finding]:
@@ -87,9 +106,15 @@ def answers_outside(sets: list[CheckedSet]) -> Iterator[Finding]:
                 outside.update(set(gold))
         if lost:
             common = ', '.join(f'{answer!r} ({count:,})' for answer, count in outside.most_common(SHOWN))
-            yield Finding('answers_outside', str(entry.config.get('ann_file', '')),
-                          f'{lost:,} of {asked:,} questions have no answer among the {len(listed):,} of the list; most '
-                          f'often {common}', [entry.name], lost, first)
+            yield Finding(
+                'answers_outside',
+                str(entry.config.get('ann_file', '')),
+                f'{lost:,} of {asked:,} questions have no answer among the {len(listed):,} of the list; most '
+                f'often {common}',
+                [entry.name],
+                lost,
+                first,
+            )
 
 
 def shared_captions(sets: list[CheckedSet]) -> Iterator[Finding]:
@@ -106,8 +131,14 @@ def shared_captions(sets: list[CheckedSet]) -> Iterator[Finding]:
     for plain, (caption, numbers, count) in tested.items():
         number, index, times = trained[plain]
         names = [sets[other].name for other in sorted(numbers)]
-        yield Finding('captions_in_both', caption, f'{times} times in training, {count} times in {_list(names)}',
-                      [sets[number].name, *names], times + count, index)
+        yield Finding(
+            'captions_in_both',
+            caption,
+            f'{times} times in training, {count} times in {_list(names)}',
+            [sets[number].name, *names],
+            times + count,
+            index,
+        )
 
 
 def _captions(sets: list[CheckedSet], splits: set[str]) -> Iterator[tuple[int, int, str]]:

@@ -76,8 +76,12 @@ def _video(loader: Loader, source: Source) -> list[Problem]:
             continue
         wanted.update(range(first, stop))
         if stop - first < num_frames:
-            problems.append(('too_short', f'{stop - first} frames{_between(start, end)}, a sample takes {num_frames}: '
-                                          'frames are repeated'))
+            problems.append(
+                (
+                    'too_short',
+                    f'{stop - first} frames{_between(start, end)}, a sample takes {num_frames}: frames are repeated',
+                )
+            )
         length = info.duration if info.times is not None else info.num_frames / (info.fps or 1)
         problems += _ends_early(start, end, length, 1 / (info.fps or 1))
     for numbers in _pieces(loader.reader, path, sorted(wanted)):
@@ -91,7 +95,7 @@ def _pieces(reader, path: str, numbers: Sequence[int]) -> Iterator[Sequence[int]
     size = reader.read(path, numbers[:1]).nbytes
     step = max(16, HELD // size)
     for start in range(0, len(numbers), step):
-        yield numbers[start:start + step]
+        yield numbers[start : start + step]
 
 
 def _audio(loader: Loader, source: Source) -> list[Problem]:
@@ -122,7 +126,7 @@ def _ends_early(start: float | None, end: float | None, length: float, tolerance
 def _between(start: float | None, end: float | None) -> str:
     if start is None and end is None:
         return ''
-    return f" from {start or 0:g} s to {'its end' if end is None else f'{end:g} s'}"
+    return f' from {start or 0:g} s to {"its end" if end is None else f"{end:g} s"}'
 
 
 def _digest_of_file(path: str) -> str:

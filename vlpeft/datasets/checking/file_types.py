@@ -4,14 +4,37 @@ import os
 
 # What a name may promise; containers that share their first bytes share a type.
 _SUFFIXES = dict(
-    JPEG='.jpg .jpeg .jpe .jfif', PNG='.png .apng', GIF='.gif', WebP='.webp', TIFF='.tif .tiff', BMP='.bmp',
-    MP4='.mp4 .mov .m4v .m4a .3gp .3g2', Matroska='.mkv .webm .mka', AVI='.avi', FLV='.flv', WAV='.wav', FLAC='.flac',
-    Ogg='.ogg .ogv .oga .opus', HDF5='.h5 .hdf5', zip='.npz')
+    JPEG='.jpg .jpeg .jpe .jfif',
+    PNG='.png .apng',
+    GIF='.gif',
+    WebP='.webp',
+    TIFF='.tif .tiff',
+    BMP='.bmp',
+    MP4='.mp4 .mov .m4v .m4a .3gp .3g2',
+    Matroska='.mkv .webm .mka',
+    AVI='.avi',
+    FLV='.flv',
+    WAV='.wav',
+    FLAC='.flac',
+    Ogg='.ogg .ogv .oga .opus',
+    HDF5='.h5 .hdf5',
+    zip='.npz',
+)
 TYPE_OF_SUFFIX = {suffix: name for name, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
 _BEGINNINGS = (
-    (b'\xff\xd8\xff', 'JPEG'), (b'\x89PNG\r\n\x1a\n', 'PNG'), (b'GIF8', 'GIF'), (b'II*\0', 'TIFF'), (b'MM\0*', 'TIFF'),
-    (b'BM', 'BMP'), (b'\x1aE\xdf\xa3', 'Matroska'), (b'FLV\x01', 'FLV'), (b'fLaC', 'FLAC'), (b'OggS', 'Ogg'),
-    (b'\x89HDF\r\n\x1a\n', 'HDF5'), (b'PK\x03\x04', 'zip'))
+    (b'\xff\xd8\xff', 'JPEG'),
+    (b'\x89PNG\r\n\x1a\n', 'PNG'),
+    (b'GIF8', 'GIF'),
+    (b'II*\0', 'TIFF'),
+    (b'MM\0*', 'TIFF'),
+    (b'BM', 'BMP'),
+    (b'\x1aE\xdf\xa3', 'Matroska'),
+    (b'FLV\x01', 'FLV'),
+    (b'fLaC', 'FLAC'),
+    (b'OggS', 'Ogg'),
+    (b'\x89HDF\r\n\x1a\n', 'HDF5'),
+    (b'PK\x03\x04', 'zip'),
+)
 _RIFF = {b'WEBP': 'WebP', b'AVI ': 'AVI', b'WAVE': 'WAV'}
 _PAGES = (b'<!doctype html', b'<html', b'<?xml', b'<head')
 # Files that can be none of what a sample shows; what is not listed may be anything.
@@ -19,7 +42,9 @@ _IMAGES = {'JPEG', 'PNG', 'TIFF', 'BMP'}
 _IMPOSSIBLE = dict(
     image={'MP4', 'Matroska', 'AVI', 'FLV', 'WAV', 'FLAC', 'Ogg', 'HDF5', 'zip', 'web page'},
     video={*_IMAGES, 'WAV', 'FLAC', 'HDF5', 'zip', 'web page'},
-    audio={*_IMAGES, 'GIF', 'WebP', 'HDF5', 'zip', 'web page'}, feature={*_IMAGES, 'web page'})
+    audio={*_IMAGES, 'GIF', 'WebP', 'HDF5', 'zip', 'web page'},
+    feature={*_IMAGES, 'web page'},
+)
 
 
 def type_of_content(path: str) -> str | None:

@@ -18,7 +18,8 @@ KINDS = dict(
     overlap_path='files of training that are also validated or tested on',
     overlap_content='files of training whose content is also validated or tested on, under another name',
     answers_outside="answers that are not in the set's list",
-    captions_in_both='captions of training that are also captions of validation or test')
+    captions_in_both='captions of training that are also captions of validation or test',
+)
 
 
 @dataclass
@@ -49,8 +50,9 @@ def refused_sets(sets: list[CheckedSet]) -> Iterator[Finding]:
             yield Finding('annotations', entry.config.get('ann_file', ''), entry.error, [entry.name])
 
 
-def problems_of_files(sets: list[CheckedSet], sources: Mapping[str, Source],
-                      results: Mapping[str, dict]) -> Iterator[Finding]:
+def problems_of_files(
+    sets: list[CheckedSet], sources: Mapping[str, Source], results: Mapping[str, dict]
+) -> Iterator[Finding]:
     """What was wrong with each file by itself."""
     for key, source in sources.items():
         for kind, reason in results[key]['problems']:
@@ -60,5 +62,8 @@ def problems_of_files(sets: list[CheckedSet], sources: Mapping[str, Source],
 def concerned(sets: list[CheckedSet], source: Source) -> dict:
     """Sets and samples that show a file, as arguments of :class:`Finding`."""
     first = next(iter(source.samples))
-    return dict(sets=[sets[number].name for number in source.samples],
-                samples=sum(map(len, source.samples.values())), first_sample=source.samples[first][0])
+    return dict(
+        sets=[sets[number].name for number in source.samples],
+        samples=sum(map(len, source.samples.values())),
+        first_sample=source.samples[first][0],
+    )

@@ -70,6 +70,7 @@ def _start(work: Callable) -> tuple[Any, Any]:
 
 def _serve(work: Callable, pipe, parent: int) -> None:
     import torch
+
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -30,7 +30,7 @@ class CheckedSet:
     @property
     def name(self) -> str:
         """For messages: 'val, test: JSONLQA test.jsonl'."""
-        return f"{', '.join(self.labels)}: {self.config['type']} {self.config.get('ann_file', '')}"
+        return f'{", ".join(self.labels)}: {self.config["type"]} {self.config.get("ann_file", "")}'
 
     @property
     def splits(self) -> set[str]:
@@ -60,7 +60,7 @@ def read_sets(cfg: dict, splits: tuple[str, ...] = SPLITS) -> list[CheckedSet]:
                 if label_here not in entry.labels:
                     entry.labels.append(label_here)
     if not found:
-        raise ValueError(f"the config has none of {', '.join(f'{split}_dataloader' for split in splits)}")
+        raise ValueError(f'the config has none of {", ".join(f"{split}_dataloader" for split in splits)}')
     for entry in found.values():
         _build(entry)
     return list(found.values())
@@ -70,8 +70,13 @@ def _loaders(split: str, loader: dict | None) -> Iterator[tuple[str, dict]]:
     """(label, config of a set) of one loader, or of loaders by task."""
     if loader is None:
         return
-    loaders = {} if not isinstance(loader, dict) else {split: loader} if 'dataset' in loader else {
-        f'{split}/{task}': value for task, value in loader.items()}
+    loaders = (
+        {}
+        if not isinstance(loader, dict)
+        else {split: loader}
+        if 'dataset' in loader
+        else {f'{split}/{task}': value for task, value in loader.items()}
+    )
     sets = {label: value.get('dataset') if isinstance(value, dict) else None for label, value in loaders.items()}
     if not sets or not all(isinstance(config, dict) for config in sets.values()):
         raise ValueError(f"{split}_dataloader is neither a loader with a 'dataset' nor loaders by task")
@@ -96,8 +101,9 @@ def _build(entry: CheckedSet) -> None:
     try:
         dataset = DATASETS.build(dict(entry.config))
         if not isinstance(dataset, BaseClips):
-            raise ValueError(f'{type(dataset).__name__} ({", ".join(entry.labels)}) is no set of files, nothing of it '
-                             'can be checked')
+            raise ValueError(
+                f'{type(dataset).__name__} ({", ".join(entry.labels)}) is no set of files, nothing of it can be checked'
+            )
         dataset.full_init()
     except (AnnotationError, FileNotFoundError) as error:
         entry.error = str(error)

@@ -17,12 +17,14 @@ LOADING = (LoadClip, LoadImages, LoadAudio, LoadFeatures)
 
 class Loader(NamedTuple):
     """What decodes a file: a reader and, for sounds, the step that may refuse what it has read."""
+
     reader: Any
     fbank: Fbank | None = None
 
 
 class Need(NamedTuple):
     """What a sample takes of a file: seconds ``start`` to ``end`` and, of a video, T frames."""
+
     start: float | None = None
     end: float | None = None
     num_frames: int = 1
@@ -51,7 +53,7 @@ class Source:
     @property
     def file(self) -> str:
         """The file on the disk."""
-        return self.path[:-len(self.name) - 2] if self.path.endswith(f'[{self.name}]') else self.path
+        return self.path[: -len(self.name) - 2] if self.path.endswith(f'[{self.name}]') else self.path
 
 
 class Sources:
@@ -107,8 +109,10 @@ def loading_step(entry: CheckedSet) -> LoadClip | LoadImages | LoadAudio | LoadF
     """
     step = next((step for step in entry.dataset.pipeline.transforms if isinstance(step, LOADING)), None)
     if step is None:
-        raise ValueError(f"the pipeline of {entry.name} has none of {', '.join(kind.__name__ for kind in LOADING)}, so "
-                         'nothing says how its files are read')
+        raise ValueError(
+            f'the pipeline of {entry.name} has none of {", ".join(kind.__name__ for kind in LOADING)}, so '
+            'nothing says how its files are read'
+        )
     return step
 
 

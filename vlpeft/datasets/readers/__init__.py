@@ -11,6 +11,15 @@ from .packed_hdf5_reader import PackedHDF5Reader
 from .pyav_reader import PyAVReader
 
 __all__ = [
-    'AudioReader', 'BaseReader', 'ClipError', 'ClipInfo', 'DecordReader', 'FeatureReader', 'HDF5Reader',
-    'ImageReader', 'NPZReader', 'PackedHDF5Reader', 'PyAVReader'
+    'AudioReader',
+    'BaseReader',
+    'ClipError',
+    'ClipInfo',
+    'DecordReader',
+    'FeatureReader',
+    'HDF5Reader',
+    'ImageReader',
+    'NPZReader',
+    'PackedHDF5Reader',
+    'PyAVReader',
 ]

@@ -11,7 +11,6 @@ from ..frame_sampling import frame_range
 from .base import ClipError, check_file, check_finite, decoding
 from .container import DECLARING, check_length, open_media, packet_end
 
-
 # Kinds of samples in a WAV file's head whose bytes a second are their rate times their size.
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 
@@ -74,6 +73,7 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
         np.ndarray: float32, N · wanted / rate samples to the nearest integer.
     """
     import av
+
     frame = av.AudioFrame.from_ndarray(samples[None], format='fltp', layout='mono')
     frame.sample_rate = rate
     resampler = av.AudioResampler(format='fltp', layout='mono', rate=wanted)
@@ -135,6 +135,7 @@ def _samples_between(path: str, count: int, rate: int, start: float | None, end:
 def _decode(path: str) -> tuple[np.ndarray, int]:
     """First channel and rate of the audio track, chosen as FFmpeg does, of whatever FFmpeg decodes."""
     import av
+
     with open_media(path, 'not a readable sound file, or damaged') as container:
         stream = container.streams.best('audio')
         if stream is None:

@@ -101,14 +101,19 @@ def _index(path: str, container, track, packets: list) -> ClipIndex:
     size = (track.codec_context.height, track.codec_context.width)
     if any(packet.pts is None for packet in shown):
         info = ClipInfo(len(shown), float(track.average_rate or 0))
-        return ClipIndex(track.index, (None, ) * len(shown), (0, ), info, size, decord_exact=False)
+        return ClipIndex(track.index, (None,) * len(shown), (0,), info, size, decord_exact=False)
     times = tuple(sorted(packet.pts for packet in shown))
     together = Counter(times)
     starts = [packet.pts for packet in shown if packet.is_keyframe and together[packet.pts] == 1]
     keys = tuple(sorted({0, *(bisect_left(times, pts) for pts in starts)}))
-    exact = (container.format.name == MP4 and track.codec_context.name in DECORD_CODECS
-             and len(container.streams.video) == 1 and len(together) == len(packets) and _gops_closed(shown)
-             and _first_is_plain(track, packets[0]))
+    exact = (
+        container.format.name == MP4
+        and track.codec_context.name in DECORD_CODECS
+        and len(container.streams.video) == 1
+        and len(together) == len(packets)
+        and _gops_closed(shown)
+        and _first_is_plain(track, packets[0])
+    )
     return ClipIndex(track.index, times, keys, _in_seconds(track, times, shown), size, exact)
 
 
@@ -124,6 +129,7 @@ def _in_seconds(track, times: tuple, shown: list) -> ClipInfo:
 def _first_is_plain(track, packet) -> bool:
     """Whether the first frame can be decoded and is neither turned nor mirrored, which decord ignores or does wrong."""
     import av
+
     try:
         frames = [*track.codec_context.decode(packet), *track.codec_context.decode(None)]
     except av.error.FFmpegError:

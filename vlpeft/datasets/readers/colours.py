@@ -13,6 +13,7 @@ WHITE_IS_ZERO, UNSIGNED = 0, 1
 
 class StoredType(NamedTuple):
     """Integers of a grey picture of more than 8 ``bits``: ``signed`` or not, 0 is ``white`` or black."""
+
     bits: int
     signed: bool
     white: bool
@@ -22,8 +23,11 @@ def stored_type(image) -> StoredType:
     """How an opened PIL image stores a channel; only for modes 'I' and 'I;16…' does it mean something."""
     if image.format == 'TIFF':
         tags = image.tag_v2
-        return StoredType(tags.get(BITS_PER_SAMPLE, (1, ))[0], tags.get(SAMPLE_FORMAT, (UNSIGNED, ))[0] != UNSIGNED,
-                          tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
+        return StoredType(
+            tags.get(BITS_PER_SAMPLE, (1,))[0],
+            tags.get(SAMPLE_FORMAT, (UNSIGNED,))[0] != UNSIGNED,
+            tags.get(PHOTOMETRIC) == WHITE_IS_ZERO,
+        )
     # PIL brings PGM to 16 bits, and keeps signed integers of other formats in mode 'I'.
     return StoredType(16, image.mode == 'I' and image.format != 'PPM', False)
 
@@ -47,6 +51,7 @@ def to_rgb(path: str, image, stored: StoredType, background: Sequence[int] | Non
         ClipError: Numbers without an agreed scale: signed integers, floats outside of [0, 1], NaN.
     """
     from PIL import Image
+
     if image.mode == 'F' or image.mode.startswith('I'):
         key = image.info.get('transparency')
         values = np.asarray(image)
@@ -62,8 +67,11 @@ def to_rgb(path: str, image, stored: StoredType, background: Sequence[int] | Non
 
 def _integers(path: str, values: np.ndarray, stored: StoredType) -> np.ndarray:
     if stored.signed:
-        raise ClipError(path, f'its pixels are signed integers from {values.min()} to {values.max()}, which have no '
-                              'agreed black and white; store 8 or 16 bits without sign')
+        raise ClipError(
+            path,
+            f'its pixels are signed integers from {values.min()} to {values.max()}, which have no '
+            'agreed black and white; store 8 or 16 bits without sign',
+        )
     # PIL keeps 32 bits without sign in a signed integer.
     high = (values.astype(np.int64) & 0xFFFFFFFF) >> (stored.bits - 8)
     return (255 - high if stored.white else high).astype(np.uint8)

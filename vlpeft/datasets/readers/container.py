@@ -22,6 +22,7 @@ def open_media(path: str, problem: str) -> Iterator:
         av.container.InputContainer: The container.
     """
     import av
+
     check_file(path)
     _refuse_animated_webp(path)
     # A title in another encoding is no reason to refuse a film.
@@ -39,13 +40,19 @@ def video_track(path: str, container):
         ClipError: There is none; the reason says what there is instead.
     """
     from av.stream import Disposition
+
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails
     films = [track for track in container.streams.video if not track.disposition & pictures]
     films = [track for track in films if not track.disposition & Disposition.still_image] or films
     if films:
         best = container.streams.best('video')
-        return best if best in films else max(
-            films, key=lambda track: (bool(track.disposition & Disposition.default), track.width * track.height))
+        return (
+            best
+            if best in films
+            else max(
+                films, key=lambda track: (bool(track.disposition & Disposition.default), track.width * track.height)
+            )
+        )
     only = 'audio-only, ' if container.streams.audio else ''
     cover = '; its picture is cover art or a thumbnail' if container.streams.video else ''
     raise ClipError(path, f'{only}no video track{cover}', 'wrong_type')

@@ -20,6 +20,7 @@ class DecordReader(PyAVReader):
         if not index.decord_exact:
             return super().read(path, indices)
         import decord
+
         wanted, inverse = np.unique(indices, return_inverse=True)  # decord is exact going forward only
         try:
             frames = decord.VideoReader(path, num_threads=1).get_batch(wanted.tolist()).asnumpy()

@@ -22,7 +22,7 @@ def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     across, down = a, d
     if abs(b) + abs(c) > abs(a) + abs(d):  # columns become rows
         pixels, across, down = pixels.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(pixels[::-1 if down < 0 else 1, ::-1 if across < 0 else 1])
+    return np.ascontiguousarray(pixels[:: -1 if down < 0 else 1, :: -1 if across < 0 else 1])
 
 
 def display_matrix(frame) -> np.ndarray | None:

@@ -11,7 +11,6 @@ from ..features_file import LARGEST
 from .base import ClipError, check_file, check_finite, decoding
 
 
-
 class FeatureReader(ABC):
     """Reads stored features by the name of their image or video.
 
@@ -49,11 +48,14 @@ class FeatureReader(ABC):
         fits = len(shape) == 2 and all(want in (None, got) for want, got in zip(self.shape, shape))
         if not fits or 0 in shape or not (np.issubdtype(dtype, np.floating) and dtype.itemsize <= 8):
             cells, dims = ('any' if size is None else size for size in self.shape)
-            raise ClipError(path, f'features have shape {tuple(shape)} and type {dtype}, expected floats '
-                                  f'({cells} cells, {dims} dims)')
+            raise ClipError(
+                path,
+                f'features have shape {tuple(shape)} and type {dtype}, expected floats ({cells} cells, {dims} dims)',
+            )
         if math.prod(map(int, shape)) * dtype.itemsize > LARGEST:
-            raise ClipError(path, f'features claim {math.prod(map(int, shape)) * dtype.itemsize / 2**30:,.1f} GiB, '
-                                  'more than 1')
+            raise ClipError(
+                path, f'features claim {math.prod(map(int, shape)) * dtype.itemsize / 2**30:,.1f} GiB, more than 1'
+            )
 
 
 def checked(path: str, features: np.ndarray) -> np.ndarray:
@@ -118,4 +120,4 @@ class FeatureFolderReader(FeatureReader):
         if not os.path.isdir(self.root):
             return f'there is no folder {self.root}'
         names = list(islice((entry.name for entry in os.scandir(self.root) if entry.name.endswith(self.suffix)), 3))
-        return f"files there: {', '.join([*names, '…']) if names else f'no *{self.suffix}'}"
+        return f'files there: {", ".join([*names, "…"]) if names else f"no *{self.suffix}"}'

@@ -39,6 +39,7 @@ class ImageReader(BaseReader):
 
     def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
         from PIL import Image, ImageOps
+
         check_file(path)
         check_indices(path, indices, 1)
         with decoding(path, 'not a readable image, or truncated'), Image.open(path) as image:

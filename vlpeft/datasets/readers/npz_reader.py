@@ -6,7 +6,6 @@ from ...registry import READERS
 from .base import ClipError
 from .features import FeatureFolderReader
 
-
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 

@@ -16,6 +16,7 @@ DATASETS = ('features', 'names', 'done')
 class Opened(NamedTuple):
     """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, their ``crc`` (n,) or None, and
     where the features lie."""
+
     file: BinaryIO
     rows: dict[str, int]
     done: np.ndarray
@@ -72,11 +73,18 @@ class PackedHDF5Reader(FeatureReader):
         opened, path = self._open(), self.path_of(name)
         row = opened.rows.get(name)
         if row is None:
-            raise ClipError(path, f'no such name; the file holds {len(opened.rows):,} names such as '
-                                  f"{', '.join(list(opened.rows)[:3])}", 'missing')
+            raise ClipError(
+                path,
+                f'no such name; the file holds {len(opened.rows):,} names such as {", ".join(list(opened.rows)[:3])}',
+                'missing',
+            )
         if not opened.done[row]:
-            raise ClipError(path, f'not stored yet: {int(opened.done.sum()):,} of {len(opened.done):,} are; run the '
-                                  'tool that writes the file again', 'missing')
+            raise ClipError(
+                path,
+                f'not stored yet: {int(opened.done.sum()):,} of {len(opened.done):,} are; run the '
+                'tool that writes the file again',
+                'missing',
+            )
         return row
 
     def _open(self) -> Opened:
@@ -89,8 +97,11 @@ class PackedHDF5Reader(FeatureReader):
     def _read_structure(self, file) -> Opened:
         absent = [name for name in DATASETS if name not in file]
         if absent:
-            raise ClipError(self.file, f"no dataset '{absent[0]}'; a packed file holds {', '.join(DATASETS)}, this one "
-                                       f"{', '.join(file) or 'nothing'}")
+            raise ClipError(
+                self.file,
+                f"no dataset '{absent[0]}'; a packed file holds {', '.join(DATASETS)}, this one "
+                f'{", ".join(file) or "nothing"}',
+            )
         features = dataset_of(file, 'features')
         if features is None:
             raise ClipError(self.file, "'features' is no dataset")

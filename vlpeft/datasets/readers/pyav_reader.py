@@ -36,7 +36,7 @@ class PyAVReader(BaseReader):
         wanted = sorted(set(indices))
         frames = self._decode(path, index, wanted, index.keys)
         if len(frames) < len(wanted):  # a seek went past its target
-            frames = self._decode(path, index, wanted, keys=(0, ))
+            frames = self._decode(path, index, wanted, keys=(0,))
         lost = [number for number in wanted if number not in frames]
         if lost:
             raise ClipError(path, f'frame {lost[0]} of {len(index.times)} cannot be decoded')
@@ -57,7 +57,7 @@ class PyAVReader(BaseReader):
                 if key > position:
                     container.seek(index.times[key], stream=stream)
                     frames = _numbered(container, stream, index)
-                for position, frame in frames:
+                for position, frame in frames:  # noqa: B007
                     if position >= target:
                         break
                 else:

@@ -12,9 +12,13 @@ FLV_TAGS = {8, FLV_PICTURE, 18}
 # Masters whose children are looked at: Segment, Cluster and BlockGroup.
 MATROSKA_MASTERS = {b'\x18\x53\x80\x67', b'\x1f\x43\xb6\x75', b'\xa0'}
 # Children of a Segment, of a Cluster and of a BlockGroup, and what may be anywhere (Void, CRC-32).
-MATROSKA_KNOWN = {bytes.fromhex(name) for name in (
-    'ec bf 114d9b74 1549a966 1654ae6b 1f43b675 1c53bb6b 1941a469 1043a770 1254c367 '
-    'e7 a7 ab a3 a0 af 5854 a1 75a1 9b fa fb fd a4 a2 8e c8 75a2').split()}
+MATROSKA_KNOWN = {
+    bytes.fromhex(name)
+    for name in (
+        'ec bf 114d9b74 1549a966 1654ae6b 1f43b675 1c53bb6b 1941a469 1043a770 1254c367 '
+        'e7 a7 ab a3 a0 af 5854 a1 75a1 9b fa fb fd a4 a2 8e c8 75a2'
+    ).split()
+}
 MATROSKA_TRACKS = b'\x16\x54\xae\x6b'
 # Simple blocks, and blocks in groups.
 MATROSKA_BLOCKS = {b'\xa3', b'\xa1'}
@@ -52,14 +56,14 @@ def _flv(path: str) -> str | None:
         while place + 11 <= size:
             file.seek(place)
             head = file.read(12)
-            kind, length = head[0] & 0x1f, 11 + int.from_bytes(head[1:4], 'big')
+            kind, length = head[0] & 0x1F, 11 + int.from_bytes(head[1:4], 'big')
             file.seek(place + length)
             again = file.read(4)
             if kind not in FLV_TAGS or (len(again) == 4 and int.from_bytes(again, 'big') not in (0, length)):
                 return f'damaged: no whole tag at byte {place:,}'
             if kind == FLV_PICTURE and length > 11:
-                codec = codec or head[11] & 0x0f
-                if head[11] & 0x0f != codec:
+                codec = codec or head[11] & 0x0F
+                if head[11] & 0x0F != codec:
                     return f'damaged: the picture at byte {place:,} is of another codec than those before it'
             place += length + 4
     return None
@@ -77,8 +81,11 @@ def _matroska(path: str) -> str | None:
             while len(ends) > 1 and place == ends[-1]:
                 ends.pop()
             if place >= len(data):
-                return None if len(ends) == 1 else (f'truncated: the file ends {ends[1] - len(data):,} bytes before '
-                                                    'its end')
+                return (
+                    None
+                    if len(ends) == 1
+                    else (f'truncated: the file ends {ends[1] - len(data):,} bytes before its end')
+                )
             if place > ends[-1]:
                 return f'damaged: an element ends at byte {place:,}, the one around it at {ends[-1]:,}'
             start = place
@@ -106,7 +113,7 @@ def _track_numbers(data: mmap.mmap, place: int, end: int) -> set[int]:
         while name == b'\xae' and place < stop:
             child, place, length = _element(data, place)
             if child == b'\xd7':
-                numbers.add(int.from_bytes(data[place:place + length], 'big'))
+                numbers.add(int.from_bytes(data[place : place + length], 'big'))
             place += max(length, 0)
         place = max(stop, place)
     return numbers
@@ -115,7 +122,7 @@ def _track_numbers(data: mmap.mmap, place: int, end: int) -> set[int]:
 def _element(data: mmap.mmap, place: int) -> tuple[bytes, int, int]:
     """Name of an EBML element, where its content begins, and its size; a name without a size at the end of the data."""
     more = 8 - data[place].bit_length() if data[place] else 0
-    name, place = data[place:place + 1 + more], place + 1 + more
+    name, place = data[place : place + 1 + more], place + 1 + more
     if place >= len(data) or not data[place]:
         return name, place + 1, 0
     length, bits, place = _number(data, place)
@@ -127,5 +134,5 @@ def _number(data: mmap.mmap, place: int) -> tuple[int, int, int]:
     if place >= len(data) or not data[place]:
         return 0, 0, place + 1
     more = 8 - data[place].bit_length()
-    rest = data[place + 1:place + 1 + more]
-    return int.from_bytes(bytes([data[place] & (0x7f >> more)]) + rest, 'big'), 7 * (more + 1), place + 1 + more
+    rest = data[place + 1 : place + 1 + more]
+    return int.from_bytes(bytes([data[place] & (0x7F >> more)]) + rest, 'big'), 7 * (more + 1), place + 1 + more

@@ -51,13 +51,15 @@ class TaskMixingBatchSampler(Sampler):
             ``sampler.round_up=False``, with which the processes' numbers of batches could differ.
     """
 
-    def __init__(self,
-                 sampler: DefaultSampler,
-                 batch_size: int,
-                 batch_sizes: dict[str, int] | None = None,
-                 mixing: str = 'proportional',
-                 temperature: float | None = None,
-                 order: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        sampler: DefaultSampler,
+        batch_size: int,
+        batch_sizes: dict[str, int] | None = None,
+        mixing: str = 'proportional',
+        temperature: float | None = None,
+        order: Sequence[str] | None = None,
+    ) -> None:
         _check_sampler(sampler)
         self.sampler = sampler
         self.ranges = sampler.dataset.task_ranges
@@ -95,7 +97,7 @@ class TaskMixingBatchSampler(Sampler):
             self.walks[task].set_epoch(number)
             indices = [start + index for index in self.walks[task]]
             for at in range(skipped * size, len(indices), size):
-                yield indices[at:at + size]
+                yield indices[at : at + size]
             skipped = 0
 
     def _check_tasks(self, batch_sizes: dict[str, int]) -> None:
@@ -112,22 +114,30 @@ class TaskMixingBatchSampler(Sampler):
 
 def _check_sampler(sampler: DefaultSampler) -> None:
     if not isinstance(sampler, DefaultSampler):
-        raise TypeError("TaskMixingBatchSampler needs train_dataloader.sampler=dict(type='DefaultSampler', …), got "
-                        f'{type(sampler).__name__}')
+        raise TypeError(
+            "TaskMixingBatchSampler needs train_dataloader.sampler=dict(type='DefaultSampler', …), got "
+            f'{type(sampler).__name__}'
+        )
     if not isinstance(sampler.dataset, MultiTaskDataset):
-        raise TypeError("TaskMixingBatchSampler needs train_dataloader.dataset=dict(type='MultiTaskDataset', …) and no "
-                        f'num_batch_per_epoch, got a {type(sampler.dataset).__name__}')
+        raise TypeError(
+            "TaskMixingBatchSampler needs train_dataloader.dataset=dict(type='MultiTaskDataset', …) and no "
+            f'num_batch_per_epoch, got a {type(sampler.dataset).__name__}'
+        )
     if not sampler.round_up:
-        raise ValueError('train_dataloader.sampler.round_up=False could give the processes different numbers of '
-                         'batches; leave it at True')
+        raise ValueError(
+            'train_dataloader.sampler.round_up=False could give the processes different numbers of '
+            'batches; leave it at True'
+        )
 
 
 def _check_mixing(mixing: str, temperature: float | None) -> None:
     if mixing not in MIXINGS:
         raise ValueError(f'batch_sampler.mixing is {mixing!r}, valid: {", ".join(MIXINGS)}')
     if (mixing == 'temperature') != (temperature is not None):
-        raise ValueError("batch_sampler.temperature belongs to mixing='temperature': set both or neither, got mixing="
-                         f'{mixing!r}, temperature={temperature}')
+        raise ValueError(
+            "batch_sampler.temperature belongs to mixing='temperature': set both or neither, got mixing="
+            f'{mixing!r}, temperature={temperature}'
+        )
     if temperature is not None and temperature < 1:
         raise ValueError(f'batch_sampler.temperature must be 1 or more, got {temperature}')
 
@@ -138,10 +148,10 @@ def _batches_per_epoch(lengths: dict[str, int], mixing: str, temperature: float 
         return dict(lengths)
     if mixing == 'balanced':
         return dict.fromkeys(lengths, total // len(lengths))
-    weights = {task: length**(1 / temperature) for task, length in lengths.items()}
+    weights = {task: length ** (1 / temperature) for task, length in lengths.items()}
     shares = {task: total * weight / sum(weights.values()) for task, weight in weights.items()}
     counts = {task: int(share) for task, share in shares.items()}
     by_remainder = sorted(shares, key=lambda task: counts[task] - shares[task])
-    for task in by_remainder[:total - sum(counts.values())]:
+    for task in by_remainder[: total - sum(counts.values())]:
         counts[task] += 1
     return counts

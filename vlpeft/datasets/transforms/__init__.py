@@ -13,7 +13,24 @@ from .spec_augment import SpecAugment
 from .text import CleanQuestion, CleanText, clean_caption, clean_question
 
 __all__ = [
-    'CleanQuestion', 'CleanText', 'ClipRandAugment', 'ClipRandomFlip', 'ClipRandomResizedCrop', 'ClipResize',
-    'ClipTorchvisionRandAugment', 'ComposeText', 'DrawTarget', 'Fbank', 'LoadAudio', 'LoadClip', 'LoadFeatures',
-    'LoadImages', 'NormaliseFbank', 'PackClip', 'PackText', 'SpecAugment', 'clean_caption', 'clean_question'
+    'CleanQuestion',
+    'CleanText',
+    'ClipRandAugment',
+    'ClipRandomFlip',
+    'ClipRandomResizedCrop',
+    'ClipResize',
+    'ClipTorchvisionRandAugment',
+    'ComposeText',
+    'DrawTarget',
+    'Fbank',
+    'LoadAudio',
+    'LoadClip',
+    'LoadFeatures',
+    'LoadImages',
+    'NormaliseFbank',
+    'PackClip',
+    'PackText',
+    'SpecAugment',
+    'clean_caption',
+    'clean_question',
 ]

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ...registry import TRANSFORMS
 from ..readers import ClipError
 
-LOWEST = 20.
+LOWEST = 20.0
 PREEMPHASIS = 0.97
 FLOOR = torch.finfo(torch.float32).eps
 
@@ -96,8 +96,9 @@ class Fbank(BaseTransform):
         except ValueError as error:
             raise ClipError(results['path'], str(error), 'too_short') from error
         if not energies.isfinite().all():
-            raise ClipError(results['path'],
-                            f'its samples reach {float(waveform.abs().max()):.3g}, the energies overflow')
+            raise ClipError(
+                results['path'], f'its samples reach {float(waveform.abs().max()):.3g}, the energies overflow'
+            )
         results['features'] = F.pad(energies, (0, 0, 0, self.length - len(energies)))[None]
         return results
 

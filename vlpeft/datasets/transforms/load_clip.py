@@ -8,8 +8,12 @@ from ..frame_sampling import frame_range, middle_indices, random_indices, timed_
 from ..readers import ClipError, ClipInfo
 from ..released_sampling import released_middle_indices, released_random_indices
 
-SAMPLINGS = dict(random=random_indices, middle=middle_indices, released_random=released_random_indices,
-                 released_middle=released_middle_indices)
+SAMPLINGS = dict(
+    random=random_indices,
+    middle=middle_indices,
+    released_random=released_random_indices,
+    released_middle=released_middle_indices,
+)
 
 
 @TRANSFORMS.register_module()
@@ -32,8 +36,13 @@ class LoadClip(BaseTransform):
         ClipError: On use, when the file cannot be read or has no frame between ``start`` and ``end``.
     """
 
-    def __init__(self, num_frames: int = 8, sampling: str = 'middle', reader: dict = dict(type='DecordReader'),
-                 image_reader: dict = dict(type='ImageReader')) -> None:
+    def __init__(
+        self,
+        num_frames: int = 8,
+        sampling: str = 'middle',
+        reader: dict = dict(type='DecordReader'),
+        image_reader: dict = dict(type='ImageReader'),
+    ) -> None:
         if sampling not in SAMPLINGS:
             raise ValueError(f"unknown sampling '{sampling}'; valid: {', '.join(SAMPLINGS)}")
         if num_frames < 1:

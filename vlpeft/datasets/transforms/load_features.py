@@ -36,8 +36,11 @@ class LoadFeatures(BaseTransform):
             features = [fit_length(frames, self.length) for frames in features]
         for name, other in zip(names[1:], features[1:]):
             if other.shape != features[0].shape:
-                raise ClipError(name, f'its features have shape {tuple(other.shape)}, those of {names[0]} '
-                                      f'{tuple(features[0].shape)}; a sample needs one shape')
+                raise ClipError(
+                    name,
+                    f'its features have shape {tuple(other.shape)}, those of {names[0]} '
+                    f'{tuple(features[0].shape)}; a sample needs one shape',
+                )
         results['features'] = torch.stack(features)
         return results
 

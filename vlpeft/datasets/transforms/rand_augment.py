@@ -60,7 +60,7 @@ class ClipRandAugment(BaseTransform):
         ValueError: ``magnitude`` outside [0, 10].
     """
 
-    def __init__(self, num_ops: int = 2, magnitude: int = 5, prob: float = 1.) -> None:
+    def __init__(self, num_ops: int = 2, magnitude: int = 5, prob: float = 1.0) -> None:
         if not 0 <= magnitude <= MAX_LEVEL:
             raise ValueError(f'magnitude must lie in 0..{MAX_LEVEL}, got {magnitude}')
         self.num_ops = num_ops
@@ -69,7 +69,7 @@ class ClipRandAugment(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         names = list(OPERATIONS)
-        for draw in torch.randint(len(names), (self.num_ops, )).tolist():
+        for draw in torch.randint(len(names), (self.num_ops,)).tolist():
             sign = 1 - 2 * int(torch.randint(2, ()))
             # Without a choice nothing is drawn, so that recipes of old keep their random numbers.
             if self.prob < 1 and torch.rand(()) >= self.prob:

@@ -8,8 +8,22 @@ from mmengine.structures import BaseDataElement
 
 from ...registry import TRANSFORMS
 
-FIELDS = ('name', 'text', 'target', 'weight', 'question_id', 'gold', 'label', 'question_type', 'answer_type',
-          'sample_id', 'references', 'vid_name', 'clip_id', 'ts')
+FIELDS = (
+    'name',
+    'text',
+    'target',
+    'weight',
+    'question_id',
+    'gold',
+    'label',
+    'question_type',
+    'answer_type',
+    'sample_id',
+    'references',
+    'vid_name',
+    'clip_id',
+    'ts',
+)
 
 
 @TRANSFORMS.register_module()
@@ -23,12 +37,12 @@ class DrawTarget(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         if 'caption' in results:
-            target, weight = results['caption'], 1.
+            target, weight = results['caption'], 1.0
         elif sum(results['weights']) > 0:
             drawn = int(torch.multinomial(torch.tensor(results['weights'], dtype=torch.float64), 1))
             target, weight = results['answers'][drawn], results['weights'][drawn]
         else:
-            target, weight = '', 0.
+            target, weight = '', 0.0
         results.update(target=target, weight=weight)
         return results
 
@@ -57,8 +71,10 @@ class ComposeText(BaseTransform):
     def transform(self, results: dict) -> dict:
         absent = [name for name in self.fields if name not in results]
         if absent:
-            raise ValueError(f"ComposeText: template '{self.template}' asks for '{absent[0]}'; the sample has "
-                             f"{', '.join(sorted(results))}")
+            raise ValueError(
+                f"ComposeText: template '{self.template}' asks for '{absent[0]}'; the sample has "
+                f'{", ".join(sorted(results))}'
+            )
         values = {name: results[name] for name in self.fields}
         stripped = {name: value.rstrip(self.rstrip) for name, value in values.items() if isinstance(value, str)}
         results['text'] = self.template.format_map({**values, **stripped})

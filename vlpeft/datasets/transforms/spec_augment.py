@@ -28,8 +28,10 @@ class SpecAugment(BaseTransform):
         features = results['features'].clone()
         for dim, limit in self.limits.items():
             if limit > features.shape[dim] + 1:
-                raise ValueError(f'SpecAugment(bins={self.limits[2]}, frames={self.limits[1]}) does not fit into a '
-                                 f'spectrogram of {features.shape[1]} frames and {features.shape[2]} bins')
+                raise ValueError(
+                    f'SpecAugment(bins={self.limits[2]}, frames={self.limits[1]}) does not fit into a '
+                    f'spectrogram of {features.shape[1]} frames and {features.shape[2]} bins'
+                )
             width = int(torch.randint(limit, ()))
             first = int(torch.randint(features.shape[dim] - width + 1, ()))
             features.narrow(dim, first, width).zero_()

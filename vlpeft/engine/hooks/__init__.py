@@ -12,6 +12,14 @@ from .schedule_check import ScheduleCheckHook
 from .stop_on_signal import StopOnSignalHook
 
 __all__ = [
-    'AdapterCheckpointHook', 'AlphaRampHook', 'AnswerListHook', 'EpochSeedHook', 'FeatureCacheHook', 'FiniteGuardHook',
-    'FreezeReportHook', 'MemoryReportHook', 'ScheduleCheckHook', 'StopOnSignalHook'
+    'AdapterCheckpointHook',
+    'AlphaRampHook',
+    'AnswerListHook',
+    'EpochSeedHook',
+    'FeatureCacheHook',
+    'FiniteGuardHook',
+    'FreezeReportHook',
+    'MemoryReportHook',
+    'ScheduleCheckHook',
+    'StopOnSignalHook',
 ]

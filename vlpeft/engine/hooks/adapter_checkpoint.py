@@ -1,7 +1,6 @@
 """Checkpoints of what was trained only; loading checks the base under them."""
 
 from collections.abc import Mapping
-from typing import Optional
 
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
@@ -29,7 +28,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         **kwargs: Of :class:`ResumableCheckpointHook`.
     """
 
-    def __init__(self, save_base: bool = False, allow_random: Optional[bool] = None, **kwargs) -> None:
+    def __init__(self, save_base: bool = False, allow_random: bool | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
         self.save_base = save_base
         self.allow_random = allow_random
@@ -83,12 +82,14 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
             raise CheckpointError(
                 f'{len(names)} parameters of {model.method} come from no file and would be tested at their initial '
                 f'values: {by_part(names)}; give a checkpoint that holds them, set model.adapter=None for the base '
-                'alone, or allow it with --allow-random')
+                'alone, or allow it with --allow-random'
+            )
         warn_of_random_parts(model)
 
 
-def kept_state(model, state: Mapping[str, Tensor], save_base: bool = False, for_training: bool = True
-               ) -> dict[str, Tensor]:
+def kept_state(
+    model, state: Mapping[str, Tensor], save_base: bool = False, for_training: bool = True
+) -> dict[str, Tensor]:
     """What a checkpoint holds of an :class:`AdaptedModel`.
 
     Args:

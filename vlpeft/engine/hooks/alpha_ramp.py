@@ -12,4 +12,4 @@ class AlphaRampHook(Hook):
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        model.itc_head.ramp = min(1., runner.iter / len(runner.train_dataloader))
+        model.itc_head.ramp = min(1.0, runner.iter / len(runner.train_dataloader))

@@ -13,6 +13,7 @@ EPOCH_STRIDE, RANK_STRIDE = 1009, 1000003
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
     """Seeds Python, NumPy and torch before each epoch; random states then need no place in checkpoints."""
+
     priority = 'VERY_HIGH'
 
     def before_train_epoch(self, runner) -> None:

@@ -1,8 +1,8 @@
 """Fills a cache of the frozen encoder's vectors before the first pass, and lets data sets serve it from then on."""
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import closing, nullcontext
-from typing import Iterable, Optional
 
 import torch
 from mmengine.dist import all_gather_object, barrier, get_dist_info, is_main_process
@@ -43,14 +43,15 @@ class FeatureCacheHook(Hook):
     Raises:
         ValueError: On use: the encoder trains or draws at random, ``views`` < 1, or a set cannot be cached.
     """
+
     # Before FreezeReportHook and all that look at the loaders.
     priority = 'HIGH'
 
-    def __init__(self, folder: str, views: Optional[int] = None, batch_size: int = 64) -> None:
+    def __init__(self, folder: str, views: int | None = None, batch_size: int = 64) -> None:
         if views is not None and views < 1:
             raise ValueError(f'views={views}: choose at least 1, or None')
         self.folder, self.views, self.batch_size = folder, views, batch_size
-        self.preprocess: Optional[nn.Module] = None
+        self.preprocess: nn.Module | None = None
 
     def before_train(self, runner) -> None:
         loaders = [(runner.train_dataloader, self.views)]
@@ -92,9 +93,14 @@ class FeatureCacheHook(Hook):
         if torch.is_autocast_enabled(device.type):
             precision = torch.get_autocast_dtype(device.type)
         made_by = dict(
-            encoder=describe(runner.cfg.model['encoder']), weights=weights, levels=epalm.levels,
-            normalisation=describe(self.preprocess), transforms=describe(sources.steps), views=sources.views,
-            precision=str(precision))
+            encoder=describe(runner.cfg.model['encoder']),
+            weights=weights,
+            levels=epalm.levels,
+            normalisation=describe(self.preprocess),
+            transforms=describe(sources.steps),
+            views=sources.views,
+            precision=str(precision),
+        )
         store = VectorStore(self.folder, made_by, (epalm.levels, model.towers['encoder'].width))
         todo = store.missing(sources.names.values())
         self._tell(runner, sources, store, todo)
@@ -111,8 +117,9 @@ class FeatureCacheHook(Hook):
     def _fill(self, model, sources: Sources, store: VectorStore, names: list, rank: int, workers: int) -> dict:
         """Computes and stores rows; why some cannot be."""
         wanted = set(names)
-        chosen = [number for number, (source, view, _) in enumerate(sources.rows)
-                  if sources.names[source, view] in wanted]
+        chosen = [
+            number for number, (source, view, _) in enumerate(sources.rows) if sources.names[source, view] in wanted
+        ]
         loader = DataLoader(Subset(sources, chosen), self.batch_size, num_workers=workers, collate_fn=list)
         reasons = {}
         with closing(store.writer(names, rank)) as writer, _progress(rank) as progress:
@@ -130,12 +137,16 @@ class FeatureCacheHook(Hook):
     def _tell(runner, sources: Sources, store: VectorStore, todo: Iterable[str]) -> None:
         if not is_main_process():
             return
-        runner.logger.info(f'feature cache {store.folder}: {len(sources) - len(todo):,} of {len(sources):,} rows are '
-                           f'there, {len(todo):,} are computed')
+        runner.logger.info(
+            f'feature cache {store.folder}: {len(sources) - len(todo):,} of {len(sources):,} rows are '
+            f'there, {len(todo):,} are computed'
+        )
         stored = {name.rsplit('|', 2)[0] for name in store.readers}
         if changed := sum(name.rsplit('|', 2)[0] in stored for name in todo):
-            runner.logger.warning(f'feature cache {store.folder}: rows of {changed:,} files or views are of an earlier '
-                                  'state of the file and not used; they stay in the folder')
+            runner.logger.warning(
+                f'feature cache {store.folder}: rows of {changed:,} files or views are of an earlier '
+                'state of the file and not used; they stay in the folder'
+            )
         if todo:
             for folder, keys in store.others().items():
                 runner.logger.info(f'feature cache {folder} is not used, it was made with other: {", ".join(keys)}')
@@ -143,5 +154,12 @@ class FeatureCacheHook(Hook):
 
 def _progress(rank: int) -> Progress:
     """A bar with count, elapsed time and ETA, in the first process."""
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                    TextColumn('ETA'), TimeRemainingColumn(), disable=rank > 0)
+    return Progress(
+        TextColumn('{task.description}'),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn('ETA'),
+        TimeRemainingColumn(),
+        disable=rank > 0,
+    )

@@ -49,6 +49,7 @@ class FiniteGuardHook(Hook):
     Raises:
         ValueError: ``max_bad_steps`` is no number of steps.
     """
+
     # Before the hooks that log and save.
     priority = 'HIGHEST'
 
@@ -97,8 +98,11 @@ class FiniteGuardHook(Hook):
         overflow = self.scaling and found.bad_gradients and not found.bad_losses
         self.overflows = self.overflows + 1 if overflow else 0
         if overflow and self.overflows > MAX_OVERFLOWS:
-            self.culprit = self._bad_batch(runner, f'the gradients overflow in {self.overflows} updates in a row, at '
-                                                   f'last with loss scale {self.scaler.get_scale():g}')
+            self.culprit = self._bad_batch(
+                runner,
+                f'the gradients overflow in {self.overflows} updates in a row, at '
+                f'last with loss scale {self.scaler.get_scale():g}',
+            )
         elif overflow or not (found.bad_losses or found.bad_gradients):
             self.step(**kwargs)
             return
@@ -110,24 +114,39 @@ class FiniteGuardHook(Hook):
         self.losses.update(found.losses)
         self.losses = {}
         if self.culprit is None:
-            wrong = [f'{name} is {value:g}' for name, value in found.losses.items()
-                     if 'loss' in name and not value.isfinite()]
+            wrong = [
+                f'{name} is {value:g}'
+                for name, value in found.losses.items()
+                if 'loss' in name and not value.isfinite()
+            ]
             if wrong:
                 self.culprit = self._bad_batch(runner, ', '.join(wrong))
             elif found.bad_gradients and not found.bad_losses and not self.scaling:
-                names = nonfinite_names((name, param.grad) for name, param in _unwrapped(runner).named_parameters()
-                                        if param.grad is not None)
-                self.culprit = self._bad_batch(runner, f'the gradient norm is {found.norm:g}' + (
-                    f' ({shorten(names)})' if names else ''))
+                names = nonfinite_names(
+                    (name, param.grad)
+                    for name, param in _unwrapped(runner).named_parameters()
+                    if param.grad is not None
+                )
+                self.culprit = self._bad_batch(
+                    runner, f'the gradient norm is {found.norm:g}' + (f' ({shorten(names)})' if names else '')
+                )
         return found
 
     def _bad_batch(self, runner, reason: str) -> BadBatch:
         wrapper = runner.optim_wrapper
         samples = self.data_batch.get('data_samples', []) if isinstance(self.data_batch, dict) else []
         dtype = getattr(wrapper, 'cast_dtype', None)
-        return BadBatch(runner.iter + 1, get_rank(), get_world_size(), reason, [label(sample) for sample in samples],
-                        self.data_batch, self.generators, dtype and str(dtype).removeprefix('torch.'),
-                        self.scaler.get_scale() if self.scaling else 1.)
+        return BadBatch(
+            runner.iter + 1,
+            get_rank(),
+            get_world_size(),
+            reason,
+            [label(sample) for sample in samples],
+            self.data_batch,
+            self.generators,
+            dtype and str(dtype).removeprefix('torch.'),
+            self.scaler.get_scale() if self.scaling else 1.0,
+        )
 
     def _leave_out(self, runner) -> None:
         """Keeps bad batches and weights, and ends the run if there were too many; all processes call."""
@@ -138,21 +157,28 @@ class FiniteGuardHook(Hook):
         if bad is not None:
             path = folder / f'iter_{bad.iteration}_batch_rank{bad.rank}.pth'
             bad.write(path)
-            samples = '; '.join(bad.samples[:NAMED]) + (f' and {len(bad.samples) - NAMED} more'
-                                                        if len(bad.samples) > NAMED else '')
-            text = (f'iteration {bad.iteration}' + f', process {bad.rank}' * (bad.world_size > 1) +
-                    f': {bad.reason}; the batch ({samples}) is in {path}')
+            samples = '; '.join(bad.samples[:NAMED]) + (
+                f' and {len(bad.samples) - NAMED} more' if len(bad.samples) > NAMED else ''
+            )
+            text = (
+                f'iteration {bad.iteration}'
+                + f', process {bad.rank}' * (bad.world_size > 1)
+                + f': {bad.reason}; the batch ({samples}) is in {path}'
+            )
         # Also keeps processes together until all files are there.
         texts = [text for text in all_gather_object(text) if text is not None]
         self.culprit = None
         message = '. '.join(texts) + f'. The weights are in {weights}; tools/analysis_tools/replay_batch.py shows where'
         count = runner.message_hub.get_info('bad_steps', 0) + 1
         if count > self.max_bad_steps:
-            raise NonFiniteStepError(f'training stops before an update that is not finite (max_bad_steps='
-                                     f'{self.max_bad_steps}). {message}')
+            raise NonFiniteStepError(
+                f'training stops before an update that is not finite (max_bad_steps={self.max_bad_steps}). {message}'
+            )
         runner.message_hub.update_info('bad_steps', count)
-        runner.logger.log(logging.WARNING, f'an update that is not finite is left out ({count} of max_bad_steps='
-                                           f'{self.max_bad_steps}). {message}')
+        runner.logger.log(
+            logging.WARNING,
+            f'an update that is not finite is left out ({count} of max_bad_steps={self.max_bad_steps}). {message}',
+        )
 
 
 def save_trained(runner, path: Path) -> None:

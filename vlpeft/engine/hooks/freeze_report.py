@@ -1,6 +1,6 @@
 """Says before training what trains, and refuses to start when that is not what was declared."""
 
-from typing import Iterable
+from collections.abc import Iterable
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -45,13 +45,19 @@ class FreezeReportHook(Hook):
         for what, found in (('require gradients', trained), ('are in the optimiser', stepped)):
             for fault, names in (('undeclared', found - model.declared), ('declared but not', model.declared - found)):
                 if names:
-                    raise RuntimeError(f'{len(names)} parameters {what} differently from the declaration ({fault}): '
-                                       f'{_shorten(names)}')
+                    raise RuntimeError(
+                        f'{len(names)} parameters {what} differently from the declaration ({fault}): {_shorten(names)}'
+                    )
         # A base fills its backbones, but for what its layout declares as new, which is warned of.
-        random = [name for name in random_parts(model)
-                  if name.partition('.')[0] in model.backbones and name not in model.declared]
+        random = [
+            name
+            for name in random_parts(model)
+            if name.partition('.')[0] in model.backbones and name not in model.declared
+        ]
         if model.base is None and model.trainable != 'all' and random:
-            raise RuntimeError(f'the backbone is frozen but has random weights ({_shorten(random)}): set '
-                               'model.base_checkpoint=dict(source=…), give a whole checkpoint as load_from, or '
-                               "model.trainable='all' to train from scratch")
+            raise RuntimeError(
+                f'the backbone is frozen but has random weights ({_shorten(random)}): set '
+                'model.base_checkpoint=dict(source=…), give a whole checkpoint as load_from, or '
+                "model.trainable='all' to train from scratch"
+            )
         runner.logger.info('parameters\n' + report(count_parameters(model)))

@@ -65,8 +65,10 @@ class ResumableCheckpointHook(CheckpointHook):
         """
         places = all_gather_object((runner.epoch, runner.iter))
         if len(set(places)) > 1:
-            raise CheckpointError(f'the processes begin at different (epoch, iteration): {sorted(set(places))}; '
-                                  'all machines must see the same work folder and checkpoint')
+            raise CheckpointError(
+                f'the processes begin at different (epoch, iteration): {sorted(set(places))}; '
+                'all machines must see the same work folder and checkpoint'
+            )
         info, limit = runner.message_hub.runtime_info, self.max_keep_ckpts
         kept = [step for step in info.get('keep_ckpt_ids', []) if isinstance(step, int)]
         info['keep_ckpt_ids'] = []
@@ -82,8 +84,11 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def after_train_epoch(self, runner) -> None:
         """Saves at the end of an epoch."""
-        if self.by_epoch and (self.every_n_epochs(runner, self.interval, self.save_begin) or
-                              self.save_last and self.is_last_train_epoch(runner)):
+        if self.by_epoch and (
+            self.every_n_epochs(runner, self.interval, self.save_begin)
+            or self.save_last
+            and self.is_last_train_epoch(runner)
+        ):
             step = runner.epoch + 1
             runner.logger.info(f'Saving checkpoint at {step} epochs')
             self._stand(runner, dict(epoch=step, iter=runner.iter), 0, runner.train_loop.validates_after(step))
@@ -91,8 +96,11 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Saves after an iteration; between two updates with accumulated gradients it waits for the second."""
-        if not self.by_epoch and (self.every_n_train_iters(runner, self.interval, self.save_begin) or
-                                  self.save_last and self.is_last_train_iter(runner)):
+        if not self.by_epoch and (
+            self.every_n_train_iters(runner, self.interval, self.save_begin)
+            or self.save_last
+            and self.is_last_train_iter(runner)
+        ):
             self.due = True
         elif self.minutes is not None and (runner.iter + 1) % CLOCK_EVERY == 0:
             self.wanted |= _of_main_process(time.monotonic() - self.saved_at > 60 * self.minutes)
@@ -185,9 +193,10 @@ class ResumableCheckpointHook(CheckpointHook):
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if names := nonfinite_trained(model):
-            raise CheckpointError(f'no checkpoint of epoch {at["epoch"]}, iteration {at["iter"]} is written, and those '
-                                  f'of {self.out_dir} stay: {len(names)} trained tensors are not finite: '
-                                  + shorten(names))
+            raise CheckpointError(
+                f'no checkpoint of epoch {at["epoch"]}, iteration {at["iter"]} is written, and those '
+                f'of {self.out_dir} stay: {len(names)} trained tensors are not finite: ' + shorten(names)
+            )
         self.at = at
         self.position = Position.of(runner, batch, validation_due)
 
@@ -218,8 +227,15 @@ class ResumableCheckpointHook(CheckpointHook):
         self.last_ckpt = str(Path(self.out_dir, name))
         runner.message_hub.update_info('last_ckpt', name)
         runner.save_checkpoint(
-            self.out_dir, name, save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler,
-            meta=dict(self.at), by_epoch=self.by_epoch, backend_args=ATOMIC, **self.args)
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=dict(self.at),
+            by_epoch=self.by_epoch,
+            backend_args=ATOMIC,
+            **self.args,
+        )
         self.saved_at, self.saved_iter = time.monotonic(), self.at['iter']
         if is_main_process():
             write_atomically(Path(runner.work_dir, POINTER), lambda part: Path(part).write_text(name))
@@ -264,7 +280,7 @@ class ResumableCheckpointHook(CheckpointHook):
 
     def _set_best(self, paths: dict[str, str | None]) -> None:
         if len(paths) == 1:
-            self.best_ckpt_path, = paths.values()
+            (self.best_ckpt_path,) = paths.values()
         elif paths:
             self.best_ckpt_path_dict = paths
 

@@ -1,7 +1,6 @@
 """Says before training that a warm-up is longer than the run, so that the learning rate never gets to its value."""
 
 import itertools
-from typing import Optional, Tuple
 
 from mmengine.hooks import Hook
 from mmengine.optim.scheduler import ConstantParamScheduler, LinearParamScheduler
@@ -11,16 +10,20 @@ from vlpeft.engine.optim import WarmupCosineLR, WarmupLinear
 from vlpeft.registry import HOOKS
 
 
-def _full_rate_at(scheduler: _ParamScheduler) -> Optional[int]:
+def _full_rate_at(scheduler: _ParamScheduler) -> int | None:
     """First of the scheduler's steps that has the full rate; None for a scheduler without warm-up."""
     if isinstance(scheduler, (WarmupCosineLR, WarmupLinear)):
         return scheduler.full_rate_at
-    rises = (isinstance(scheduler, LinearParamScheduler) and scheduler.start_factor < scheduler.end_factor
-             or isinstance(scheduler, ConstantParamScheduler) and scheduler.factor < 1)
+    rises = (
+        isinstance(scheduler, LinearParamScheduler)
+        and scheduler.start_factor < scheduler.end_factor
+        or isinstance(scheduler, ConstantParamScheduler)
+        and scheduler.factor < 1
+    )
     return scheduler.end - 1 if rises else None
 
 
-def _room(scheduler: _ParamScheduler, runner) -> Tuple[int, str]:
+def _room(scheduler: _ParamScheduler, runner) -> tuple[int, str]:
     """Steps that the scheduler's warm-up has at most, and whose they are."""
     if scheduler.by_epoch:
         return runner.max_epochs, 'epochs of the run'
@@ -43,4 +46,5 @@ class ScheduleCheckHook(Hook):
                 runner.logger.warning(
                     f'{type(scheduler).__name__} comes to the full learning rate after {needed} '
                     f'{"epochs" if scheduler.by_epoch else "iterations"}, but there are {room} {whose}: shorten the '
-                    'warm-up (param_scheduler) or train longer')
+                    'warm-up (param_scheduler) or train longer'
+                )

@@ -17,7 +17,7 @@ from vlpeft.registry import HOOKS
 from .resumable_checkpoint import ResumableCheckpointHook
 
 #: Seconds between two exchanges of the processes, about: each waits for all of them.
-EXCHANGE_EVERY = 1.
+EXCHANGE_EVERY = 1.0
 
 
 @HOOKS.register_module()
@@ -37,6 +37,7 @@ class StopOnSignalHook(Hook):
     Raises:
         Stopped: The run has stopped.
     """
+
     priority = 'LOWEST'  # what is saved is what the other hooks leave
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class StopOnSignalHook(Hook):
         self.process = 0
         self.leaves_at_once = False
         self.received = self.agreed = 0
-        self.steps, self.steps_apart, self.exchanged_at = 0, 1, 0.
+        self.steps, self.steps_apart, self.exchanged_at = 0, 1, 0.0
 
     def before_train(self, runner) -> None:
         """Sets the handlers."""
@@ -114,12 +115,18 @@ class StopOnSignalHook(Hook):
         self.steps, self.steps_apart, self.exchanged_at = 0, max(1, int(EXCHANGE_EVERY / seconds_a_step)), now
 
     def _stop(self, where: str) -> None:
-        raise Stopped(f'{signal.Signals(self.agreed).name}: the run stops {where}, which is saved as '
-                      f'{self.saver.last_ckpt}; --resume goes on from there', together=True)
+        raise Stopped(
+            f'{signal.Signals(self.agreed).name}: the run stops {where}, which is saved as '
+            f'{self.saver.last_ckpt}; --resume goes on from there',
+            together=True,
+        )
 
     def _leave_validation(self) -> None:
-        raise Stopped(f'{signal.Signals(self.received).name}: the run stops in a validation, the step before it is '
-                      f'saved as {self.saver.last_ckpt}; --resume begins with the validation', together=False)
+        raise Stopped(
+            f'{signal.Signals(self.received).name}: the run stops in a validation, the step before it is '
+            f'saved as {self.saver.last_ckpt}; --resume begins with the validation',
+            together=False,
+        )
 
 
 class PatientWorker:

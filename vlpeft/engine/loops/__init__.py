@@ -4,5 +4,11 @@ from .multi_task import MultiTaskTestLoop, MultiTaskValLoop
 from .retrieval import RetrievalTestLoop, RetrievalValLoop
 from .train import ResumableEpochLoop, ResumableIterLoop
 
-__all__ = ['MultiTaskTestLoop', 'MultiTaskValLoop', 'ResumableEpochLoop', 'ResumableIterLoop', 'RetrievalTestLoop',
-           'RetrievalValLoop']
+__all__ = [
+    'MultiTaskTestLoop',
+    'MultiTaskValLoop',
+    'ResumableEpochLoop',
+    'ResumableIterLoop',
+    'RetrievalTestLoop',
+    'RetrievalValLoop',
+]

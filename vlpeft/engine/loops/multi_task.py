@@ -47,17 +47,17 @@ class MultiTaskLoop(BaseLoop):
     phase: str
     single: type[BaseLoop]
 
-    def __init__(self,
-                 runner,
-                 dataloader: dict[str, dict],
-                 evaluator: dict[str, dict | list],
-                 main: dict[str, str] | None = None,
-                 amp: bool = False) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader: dict[str, dict],
+        evaluator: dict[str, dict | list],
+        main: dict[str, str] | None = None,
+        amp: bool = False,
+    ) -> None:
         self.main = main or {}
         self._check_tasks(dataloader, evaluator)
-        self.loops = {
-            task: self.single(runner, dataloader[task], evaluator[task], fp16=amp) for task in dataloader
-        }
+        self.loops = {task: self.single(runner, dataloader[task], evaluator[task], fp16=amp) for task in dataloader}
         for task, loop in self.loops.items():
             for metric in loop.evaluator.metrics:
                 metric.prefix = _under(task, metric.prefix)
@@ -102,12 +102,16 @@ class MultiTaskLoop(BaseLoop):
 
     def _check_tasks(self, dataloader: dict, evaluator: dict) -> None:
         if set(dataloader) != set(evaluator):
-            raise ValueError(f'{self.phase}_dataloader and {self.phase}_evaluator must have the same tasks as keys: '
-                             f'{_listed(dataloader)} and {_listed(evaluator)}')
+            raise ValueError(
+                f'{self.phase}_dataloader and {self.phase}_evaluator must have the same tasks as keys: '
+                f'{_listed(dataloader)} and {_listed(evaluator)}'
+            )
         unknown = set(self.main) - set(dataloader)
         if unknown:
-            raise ValueError(f'{self.phase}_cfg.main names {_listed(unknown)}; {self.phase}_dataloader has the tasks '
-                             f'{_listed(dataloader)}')
+            raise ValueError(
+                f'{self.phase}_cfg.main names {_listed(unknown)}; {self.phase}_dataloader has the tasks '
+                f'{_listed(dataloader)}'
+            )
         foreign = [f'{task}={name!r}' for task, name in self.main.items() if not name.startswith(f'{task}/')]
         if foreign:
             raise ValueError(f"{self.phase}_cfg.main: metrics are named '<task>/…', got {', '.join(foreign)}")
@@ -126,10 +130,12 @@ def _listed(names: Iterable[str]) -> str:
 @LOOPS.register_module()
 class MultiTaskValLoop(MultiTaskLoop):
     """Validates each task in turn; arguments as in :class:`MultiTaskLoop`."""
+
     phase, single = 'val', ValLoop
 
 
 @LOOPS.register_module()
 class MultiTaskTestLoop(MultiTaskLoop):
     """Tests each task in turn; arguments as in :class:`MultiTaskLoop`."""
+
     phase, single = 'test', TestLoop

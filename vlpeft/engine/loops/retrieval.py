@@ -5,7 +5,8 @@ the queries, so that every query counts once on any number of processes. A pair 
 once. A pair's score is match logit + beta · similarity of the features; pairs outside of a query's top-k score -100.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
@@ -21,7 +22,7 @@ from vlpeft.models.finite import NonFiniteError, check_finite, label
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import LOOPS
 
-UNSCORED = -100.
+UNSCORED = -100.0
 SHOWN = 10
 
 
@@ -29,14 +30,15 @@ class Gallery(NamedTuple):
     """Features of the whole set in the order of ``clip_ids`` and ``text_ids``: ``clips`` (C, E), ``frames`` (C, T, E),
     ``texts`` (n, E), unpadded ``tokens``, and ``text_to_clip`` (n,), the row of each text's clip; ``clip_labels`` for
     messages."""
-    clip_ids: List[int]
-    text_ids: List[int]
+
+    clip_ids: list[int]
+    text_ids: list[int]
     clips: Tensor
     frames: Tensor
     texts: Tensor
-    tokens: List[Tensor]
+    tokens: list[Tensor]
     text_to_clip: Tensor
-    clip_labels: List[str]
+    clip_labels: list[str]
 
 
 def _progress() -> Progress:
@@ -47,7 +49,8 @@ def _progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn('ETA'),
         TimeRemainingColumn(),
-        disable=not is_main_process())
+        disable=not is_main_process(),
+    )
 
 
 class TwoStageRetrieval:
@@ -69,30 +72,41 @@ class TwoStageRetrieval:
             ``beta`` is not.
     """
 
-    def __init__(self,
-                 runner,
-                 dataloader: Union[DataLoader, Dict],
-                 evaluator: Union[Evaluator, Dict, List],
-                 k_test: int = 128,
-                 clips_per_chunk: int = 8,
-                 texts_per_batch: int = 64,
-                 amp: bool = False,
-                 beta: float = 0.,
-                 folds: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        k_test: int = 128,
+        clips_per_chunk: int = 8,
+        texts_per_batch: int = 64,
+        amp: bool = False,
+        beta: float = 0.0,
+        folds: int | None = None,
+    ) -> None:
         self.check_arguments(k_test, clips_per_chunk, texts_per_batch, folds=folds)
         super().__init__(runner, dataloader, evaluator)
         self.k_test, self.clips_per_chunk, self.texts_per_batch = k_test, clips_per_chunk, texts_per_batch
         self.amp, self.beta, self.folds = amp, beta, folds
         if k_test and not self.model.matches:
-            raise ValueError(f'k_test={k_test} re-ranks by matching, for which a model with itm_head=None has no head; '
-                             f'set {self.phase}_cfg.k_test=0 to rank by features')
+            raise ValueError(
+                f'k_test={k_test} re-ranks by matching, for which a model with itm_head=None has no head; '
+                f'set {self.phase}_cfg.k_test=0 to rank by features'
+            )
         if beta and not k_test:
-            raise ValueError(f'beta={beta} weighs the features in re-ranking, which {self.phase}_cfg.k_test=0 leaves '
-                             'out')
+            raise ValueError(
+                f'beta={beta} weighs the features in re-ranking, which {self.phase}_cfg.k_test=0 leaves out'
+            )
 
     @staticmethod
-    def check_arguments(k_test: int = 128, clips_per_chunk: int = 8, texts_per_batch: int = 64, amp: bool = False,
-                        beta: float = 0., folds: Optional[int] = None) -> None:
+    def check_arguments(
+        k_test: int = 128,
+        clips_per_chunk: int = 8,
+        texts_per_batch: int = 64,
+        amp: bool = False,
+        beta: float = 0.0,
+        folds: int | None = None,
+    ) -> None:
         """Whether the numbers are in range; what starts a run calls it before anything is built.
 
         Raises:
@@ -100,8 +114,9 @@ class TwoStageRetrieval:
         """
         if k_test < 0:
             raise ValueError(f'k_test={k_test} must be 0 (rank by features alone) or the number of candidates')
-        least = dict(clips_per_chunk=clips_per_chunk, texts_per_batch=texts_per_batch,
-                     folds=1 if folds is None else folds)
+        least = dict(
+            clips_per_chunk=clips_per_chunk, texts_per_batch=texts_per_batch, folds=1 if folds is None else folds
+        )
         for name, value in least.items():
             if value < 1:
                 raise ValueError(f'{name}={value} must be at least 1')
@@ -110,7 +125,7 @@ class TwoStageRetrieval:
     def model(self):
         return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
 
-    def run(self) -> Dict[str, float]:
+    def run(self) -> dict[str, float]:
         """Evaluates between the hooks of the phase."""
         self.runner.call_hook(f'before_{self.phase}')
         self.runner.call_hook(f'before_{self.phase}_epoch')
@@ -119,7 +134,7 @@ class TwoStageRetrieval:
         self.runner.call_hook(f'after_{self.phase}')
         return metrics
 
-    def evaluate(self) -> Dict[str, float]:
+    def evaluate(self) -> dict[str, float]:
         """Runs both stages and the metrics.
 
         Raises:
@@ -148,17 +163,21 @@ class TwoStageRetrieval:
             self.runner.call_hook(f'before_{self.phase}_iter', batch_idx=index, data_batch=batch)
             data = self.model.data_preprocessor(batch)
             readable = [i for i, sample in enumerate(data['data_samples']) if 'unreadable' not in sample]
-            left_out.update({
-                sample.name: sample.unreadable for sample in data['data_samples'] if 'unreadable' in sample
-            })
+            left_out.update(
+                {sample.name: sample.unreadable for sample in data['data_samples'] if 'unreadable' in sample}
+            )
             if readable:
                 samples = [data['data_samples'][i] for i in readable]
                 out = self.model(data['inputs'][readable], samples, mode='tensor')
                 owners = [sample.clip_id for sample in samples for _ in sample.texts]
                 faults.update(_faults(out, samples))
                 for i, clip in enumerate(out['clip_ids']):
-                    clips[clip] = (out['features'][i].float().cpu(), out['frames'][i].float().cpu(),
-                                   label(samples[i]), out['tokens'][i].cpu())
+                    clips[clip] = (
+                        out['features'][i].float().cpu(),
+                        out['frames'][i].float().cpu(),
+                        label(samples[i]),
+                        out['tokens'][i].cpu(),
+                    )
                 for i, text in enumerate(out['text_ids']):
                     texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i])
             self.runner.call_hook(f'after_{self.phase}_iter', batch_idx=index, data_batch=batch, outputs=[])
@@ -177,11 +196,15 @@ class TwoStageRetrieval:
             raise ValueError(f'no clip of the set could be read; {len(left_out)} were left out')
         position = {clip: i for i, clip in enumerate(clip_order)}
         gallery = Gallery(
-            clip_order, text_order, torch.stack([all_clips[clip][0] for clip in clip_order]),
+            clip_order,
+            text_order,
+            torch.stack([all_clips[clip][0] for clip in clip_order]),
             torch.stack([all_clips[clip][1] for clip in clip_order]),
-            torch.stack([all_texts[text][0] for text in text_order]), [all_texts[text][1] for text in text_order],
+            torch.stack([all_texts[text][0] for text in text_order]),
+            [all_texts[text][1] for text in text_order],
             torch.tensor([position[all_texts[text][2]] for text in text_order]),
-            [all_clips[clip][2] for clip in clip_order])
+            [all_clips[clip][2] for clip in clip_order],
+        )
         tokens = {position[clip]: value[3] for clip, value in clips.items() if owner[clip] == get_rank()}
         return gallery, tokens, left_out
 
@@ -190,20 +213,28 @@ class TwoStageRetrieval:
             self.runner.logger.info(f'k_test={self.k_test} is clamped to the {gallery_size} candidates of {direction}')
         return min(self.k_test, gallery_size)
 
-    def _rerank(self, gallery: Gallery, own_tokens: Dict[int, Tensor], device: torch.device, progress: Progress):
+    def _rerank(self, gallery: Gallery, own_tokens: dict[int, Tensor], device: torch.device, progress: Progress):
         """Second stage. Returns the candidates of each direction (n, k) and the scores {clip: {text: logit}}."""
         similarity = gallery.texts @ gallery.clips.T
         chosen = dict(
             t2v=similarity.topk(self._clamped(len(gallery.clips), 't2v'), dim=1).indices,
-            v2t=similarity.T.topk(self._clamped(len(gallery.texts), 'v2t'), dim=1).indices)
+            v2t=similarity.T.topk(self._clamped(len(gallery.texts), 'v2t'), dim=1).indices,
+        )
         wanted = torch.zeros(similarity.T.shape, dtype=torch.bool)
         wanted.scatter_(1, chosen['v2t'], True)
         wanted.T.scatter_(1, chosen['t2v'], True)
         pairs = {clip: wanted[clip].nonzero().flatten().tolist() for clip in own_tokens if wanted[clip].any()}
         bar = progress.add_task('re-rank', total=sum(map(len, pairs.values())))
-        scores = score_pairs(self.model, ClipBank(own_tokens, gallery.frames.to(device)),
-                             TextBank(gallery.tokens, gallery.texts.to(device)), pairs, self.clips_per_chunk,
-                             self.texts_per_batch, device, lambda count: progress.advance(bar, count))
+        scores = score_pairs(
+            self.model,
+            ClipBank(own_tokens, gallery.frames.to(device)),
+            TextBank(gallery.tokens, gallery.texts.to(device)),
+            pairs,
+            self.clips_per_chunk,
+            self.texts_per_batch,
+            device,
+            lambda count: progress.advance(bar, count),
+        )
         parts = all_gather_object({clip: (pairs[clip], scores[clip]) for clip in pairs})
         matrix = torch.full(similarity.T.shape, UNSCORED)
         for part in parts:  # the same on every process
@@ -213,11 +244,11 @@ class TwoStageRetrieval:
                 matrix[clip, texts] = logits + self.beta * similarity[texts, clip]
         return chosen, (similarity.T if self.k_test == 0 else matrix)
 
-    def _rank(self, gallery: Gallery, chosen: Dict[str, Tensor], matrix: Tensor) -> None:
+    def _rank(self, gallery: Gallery, chosen: dict[str, Tensor], matrix: Tensor) -> None:
         """Ranks this process's share of the queries of both directions."""
-        positives: Dict[str, Sequence[List[int]]] = dict(
-            t2v=[[clip] for clip in gallery.text_to_clip.tolist()],
-            v2t=[[] for _ in gallery.clips])
+        positives: dict[str, Sequence[list[int]]] = dict(
+            t2v=[[clip] for clip in gallery.text_to_clip.tolist()], v2t=[[] for _ in gallery.clips]
+        )
         for text, clip in enumerate(gallery.text_to_clip.tolist()):
             positives['v2t'][clip].append(text)
         ids = dict(t2v=(gallery.text_ids, gallery.clip_ids), v2t=(gallery.clip_ids, gallery.text_ids))
@@ -246,18 +277,21 @@ class TwoStageRetrieval:
                     result.update(fold=fold, fold_rank=rank)
             self.evaluator.process(data_samples=results)
 
-    def _folds(self, gallery: Gallery) -> Dict[str, tuple]:
+    def _folds(self, gallery: Gallery) -> dict[str, tuple]:
         """Folds of queries and items of each direction; clips that were left out stay members of theirs."""
         of_clips = [clip * self.folds // len(self.dataloader.dataset) for clip in gallery.clip_ids]
         of_texts = [of_clips[clip] for clip in gallery.text_to_clip.tolist()]
         return dict(t2v=(of_texts, of_clips), v2t=(of_clips, of_texts))
 
 
-def _faults(out: Dict[str, Tensor], samples: List) -> Dict[int, tuple]:
+def _faults(out: dict[str, Tensor], samples: list) -> dict[int, tuple]:
     """The first clip of a batch whose features or those of its texts are not finite, {clip_id: (what, whose)}."""
     owners = [sample for sample in samples for _ in sample.texts]
-    for what, key, of in (('features of the clip', 'features', samples), ('features of its frames', 'frames', samples),
-                          ('features of its captions', 'text_features', owners)):
+    for what, key, of in (
+        ('features of the clip', 'features', samples),
+        ('features of its frames', 'frames', samples),
+        ('features of its captions', 'text_features', owners),
+    ):
         try:
             check_finite(what, out[key])
         except NonFiniteError as error:
@@ -268,10 +302,12 @@ def _faults(out: Dict[str, Tensor], samples: List) -> Dict[int, tuple]:
 @LOOPS.register_module()
 class RetrievalValLoop(TwoStageRetrieval, ValLoop):
     """Validates retrieval in two stages; arguments as in :class:`TwoStageRetrieval`."""
+
     phase = 'val'
 
 
 @LOOPS.register_module()
 class RetrievalTestLoop(TwoStageRetrieval, TestLoop):
     """Tests retrieval in two stages; arguments as in :class:`TwoStageRetrieval`."""
+
     phase = 'test'

@@ -125,8 +125,15 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
     end.
     """
 
-    def __init__(self, runner, dataloader: DataLoader | dict, max_iters: int, val_begin: int = 1,
-                 val_interval: int = 1000, dynamic_intervals: Sequence[tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader: DataLoader | dict,
+        max_iters: int,
+        val_begin: int = 1,
+        val_interval: int = 1000,
+        dynamic_intervals: Sequence[tuple[int, int]] | None = None,
+    ) -> None:
         # Not MMEngine's constructor: it starts the workers.
         super(IterBasedTrainLoop, self).__init__(runner, dataloader)
         self._prepare()

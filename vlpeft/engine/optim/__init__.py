@@ -7,5 +7,9 @@ from .warmup_cosine import WarmupCosineLR
 from .warmup_linear import WarmupLinear
 
 __all__ = [
-    'HFAdamW', 'MixedPrecisionOptimWrapper', 'TrainableOptimWrapperConstructor', 'WarmupCosineLR', 'WarmupLinear'
+    'HFAdamW',
+    'MixedPrecisionOptimWrapper',
+    'TrainableOptimWrapperConstructor',
+    'WarmupCosineLR',
+    'WarmupLinear',
 ]

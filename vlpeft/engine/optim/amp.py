@@ -1,7 +1,5 @@
 """Mixed precision training that also runs on a CPU: MMEngine's AMP wrapper without its need for a GPU."""
 
-from typing import Union
-
 import torch
 from mmengine.device import get_device
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -27,7 +25,7 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
         ValueError: If the dtype is unknown, or float16 is asked for on a CPU.
     """
 
-    def __init__(self, dtype: str = 'bfloat16', loss_scale: Union[str, float] = 'dynamic', **kwargs):
+    def __init__(self, dtype: str = 'bfloat16', loss_scale: str | float = 'dynamic', **kwargs):
         # AmpOptimWrapper's own constructor refuses to run without a GPU.
         OptimWrapper.__init__(self, **kwargs)
         device = get_device()

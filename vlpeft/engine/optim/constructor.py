@@ -34,8 +34,10 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ValueError: If no parameter of the model requires a gradient.
         """
         if not any(parameter.requires_grad for parameter in model.parameters()):
-            raise ValueError(f'nothing to train: no parameter of {type(model).__name__} requires a gradient '
-                             "(model.adapter and model.trainable decide what is trained)")
+            raise ValueError(
+                f'nothing to train: no parameter of {type(model).__name__} requires a gradient '
+                '(model.adapter and model.trainable decide what is trained)'
+            )
         if self.paramwise_cfg:
             # Tied parameters, such as word embeddings, are met once for each of their places.
             self.paramwise_cfg.setdefault('bypass_duplicate', True)
@@ -56,5 +58,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             options = ', '.join(f'{name}={group[name]:g}' for name in ('lr', 'weight_decay') if name in group)
             sizes[options] += len(group['params'])
         trained = '; '.join(f'{count:,} with {options}' for options, count in sizes.items())
-        print_log(f'optimizer: {sum(sizes.values()):,} parameter tensors ({trained}); {frozen:,} frozen ones left out',
-                  'current')
+        print_log(
+            f'optimizer: {sum(sizes.values()):,} parameter tensors ({trained}); {frozen:,} frozen ones left out',
+            'current',
+        )

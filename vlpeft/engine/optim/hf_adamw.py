@@ -9,7 +9,7 @@ With gradient g, betas b1 and b2, update t = 1, 2, …, rate r and decay w:
 torch's AdamW decays first and adds eps to √v / √(1 - b2^t): in the first updates its eps is up to 30 times smaller.
 """
 
-from typing import Callable, Iterable, Optional, Tuple
+from collections.abc import Callable, Iterable
 
 import torch
 from torch.optim import Optimizer
@@ -32,12 +32,14 @@ class HFAdamW(Optimizer):
         ValueError: A negative rate, eps or decay, or a beta outside of [0, 1).
     """
 
-    def __init__(self,
-                 params: Iterable,
-                 lr: float = 1e-3,
-                 betas: Tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-6,
-                 weight_decay: float = 0.) -> None:
+    def __init__(
+        self,
+        params: Iterable,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
         for name, value in dict(lr=lr, eps=eps, weight_decay=weight_decay).items():
             if value < 0:
                 raise ValueError(f'HFAdamW: {name} must be 0 or more, got {value}')
@@ -46,7 +48,7 @@ class HFAdamW(Optimizer):
         super().__init__(params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay))
 
     @torch.no_grad()
-    def step(self, closure: Optional[Callable] = None) -> Optional[float]:
+    def step(self, closure: Callable | None = None) -> float | None:
         """One update of every parameter that has a gradient; returns the closure's loss, if there is one."""
         loss = None
         if closure is not None:
@@ -62,12 +64,12 @@ class HFAdamW(Optimizer):
         state = self.state[param]
         if not state:
             # A tensor, as in torch's optimisers, for sharded checkpoints.
-            state.update(step=torch.tensor(0.), exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
+            state.update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
         state['step'] += 1
         updates, (beta1, beta2) = state['step'].item(), group['betas']
         state['exp_avg'].mul_(beta1).add_(param.grad, alpha=1 - beta1)
         state['exp_avg_sq'].mul_(beta2).addcmul_(param.grad, param.grad, value=1 - beta2)
-        size = group['lr'] * (1 - beta2**updates)**0.5 / (1 - beta1**updates)
+        size = group['lr'] * (1 - beta2**updates) ** 0.5 / (1 - beta1**updates)
         param.addcdiv_(state['exp_avg'], state['exp_avg_sq'].sqrt().add_(group['eps']), value=-size)
         if group['weight_decay']:
             param.mul_(1 - group['lr'] * group['weight_decay'])

@@ -10,7 +10,6 @@ in few-shot runs: there the warm-up goes on into the cosine, here it ends with t
 """
 
 import math
-from typing import List
 
 from mmengine.optim import BaseOptimWrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
@@ -40,16 +39,18 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         verbose (bool): Print every value. Defaults to False.
     """
 
-    def __init__(self,
-                 optimizer: BaseOptimWrapper,
-                 warmup_lr: float,
-                 min_lr: float,
-                 end: int,
-                 epoch_length: int,
-                 warmup_steps: int = 4,
-                 warmup_interval: int = 100,
-                 last_step: int = -1,
-                 verbose: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: BaseOptimWrapper,
+        warmup_lr: float,
+        min_lr: float,
+        end: int,
+        epoch_length: int,
+        warmup_steps: int = 4,
+        warmup_interval: int = 100,
+        last_step: int = -1,
+        verbose: bool = False,
+    ) -> None:
         self.warmup_lr, self.min_lr = warmup_lr, min_lr
         self.epochs, self.epoch_length = end, epoch_length
         self.warmup_steps, self.warmup_interval = warmup_steps, warmup_interval
@@ -65,7 +66,7 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         """First iteration that has the groups' own rates, if the first epoch goes on to it."""
         return 1 + self.warmup_steps * self.warmup_interval
 
-    def _get_value(self) -> List[float]:
+    def _get_value(self) -> list[float]:
         return [
             self._rate(base) if group.get('scheduled', True) else base
             for group, base in zip(self.optimizer.param_groups, self.base_values)

@@ -8,8 +8,6 @@ so that k is also the number of updates made before it. MMEngine's LinearLR cann
 each of its two parts one iteration early, and cannot join an end in epochs to a warm-up in iterations.
 """
 
-from typing import List, Optional
-
 from mmengine.optim import BaseOptimWrapper
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
@@ -42,18 +40,21 @@ class WarmupLinear(LRSchedulerMixin, _ParamScheduler):
             or ``by_epoch=True`` without ``convert_to_iter_based=True``.
     """
 
-    def __init__(self,
-                 optimizer: BaseOptimWrapper,
-                 end: int,
-                 warmup_iters: Optional[int] = None,
-                 warmup_epochs: Optional[float] = None,
-                 warmup_ratio: Optional[float] = None,
-                 last_step: int = -1,
-                 by_epoch: bool = True,
-                 verbose: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: BaseOptimWrapper,
+        end: int,
+        warmup_iters: int | None = None,
+        warmup_epochs: float | None = None,
+        warmup_ratio: float | None = None,
+        last_step: int = -1,
+        by_epoch: bool = True,
+        verbose: bool = False,
+    ) -> None:
         if by_epoch:
-            raise ValueError('WarmupLinear counts iterations: add convert_to_iter_based=True to by_epoch=True, or set '
-                             'by_epoch=False')
+            raise ValueError(
+                'WarmupLinear counts iterations: add convert_to_iter_based=True to by_epoch=True, or set by_epoch=False'
+            )
         if warmup_epochs is not None:
             raise ValueError('WarmupLinear(warmup_epochs=…) needs by_epoch=True, convert_to_iter_based=True')
         _check(warmup_iters=warmup_iters, warmup_ratio=warmup_ratio)
@@ -63,39 +64,47 @@ class WarmupLinear(LRSchedulerMixin, _ParamScheduler):
         super().__init__(optimizer, end=end + 1, last_step=last_step, by_epoch=False, verbose=verbose)
 
     @classmethod
-    def build_iter_from_epoch(cls,
-                              *args,
-                              end: int,
-                              epoch_length: int,
-                              warmup_iters: Optional[int] = None,
-                              warmup_epochs: Optional[float] = None,
-                              warmup_ratio: Optional[float] = None,
-                              by_epoch: bool = True,
-                              **kwargs) -> 'WarmupLinear':
+    def build_iter_from_epoch(
+        cls,
+        *args,
+        end: int,
+        epoch_length: int,
+        warmup_iters: int | None = None,
+        warmup_epochs: float | None = None,
+        warmup_ratio: float | None = None,
+        by_epoch: bool = True,
+        **kwargs,
+    ) -> 'WarmupLinear':
         """Build from a configuration that counts epochs; ``epoch_length`` is in iterations."""
         _check(warmup_iters=warmup_iters, warmup_epochs=warmup_epochs, warmup_ratio=warmup_ratio)
         if warmup_epochs is not None:
             warmup_iters = round(warmup_epochs * epoch_length)
-        return cls(*args, end=end * epoch_length, warmup_iters=warmup_iters, warmup_ratio=warmup_ratio, by_epoch=False,
-                   **kwargs)
+        return cls(
+            *args,
+            end=end * epoch_length,
+            warmup_iters=warmup_iters,
+            warmup_ratio=warmup_ratio,
+            by_epoch=False,
+            **kwargs,
+        )
 
     @property
     def full_rate_at(self) -> int:
         """First iteration that has the groups' own rates."""
         return self.warmup
 
-    def _get_value(self) -> List[float]:
+    def _get_value(self) -> list[float]:
         k = self.last_step
         # A warm-up as long as the run, or longer, leaves nothing to decay over.
         factor = k / self.warmup if k < self.warmup else max(self.total - k, 0) / max(self.total - self.warmup, 1)
         return [base * factor for base in self.base_values]
 
 
-def _check(**lengths: Optional[float]) -> None:
+def _check(**lengths: float | None) -> None:
     given = {name: value for name, value in lengths.items() if value is not None}
     if len(given) != 1:
         raise ValueError(f'WarmupLinear takes one of {", ".join(lengths)}; got {given or "none"}')
-    (name, value), = given.items()
+    ((name, value),) = given.items()
     valid = dict(warmup_iters='a whole number, 0 or more', warmup_epochs='0 or more', warmup_ratio='between 0 and 1')
     if value < 0 or name == 'warmup_ratio' and value > 1 or name == 'warmup_iters' and value != int(value):
         raise ValueError(f'WarmupLinear: {name} must be {valid[name]}, got {value}')

@@ -4,12 +4,13 @@ import inspect
 import re
 import types
 import typing
-from typing import Any, Callable, Dict, Iterable, Optional
+from collections.abc import Callable, Iterable
+from typing import Any
 
 ANY = inspect.Parameter.empty
 
 
-def accepted(kind: Callable) -> Optional[Dict[str, Any]]:
+def accepted(kind: Callable) -> dict[str, Any] | None:
     """Arguments by name with their annotations; ``**kwargs`` stand for those of the base classes.
 
     Returns:
@@ -19,7 +20,7 @@ def accepted(kind: Callable) -> Optional[Dict[str, Any]]:
         functions = [base.__dict__['__init__'] for base in kind.__mro__[:-1] if '__init__' in base.__dict__]
     else:
         functions = [kind]
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for function in functions:
         try:
             parameters = inspect.signature(function).parameters.values()
@@ -46,7 +47,7 @@ def _goes_to_base(function: Callable, rest: str) -> bool:
     return re.search(rf'super\(.*?\)\.__init__\((?:[^()]|\([^()]*\))*\*\*{rest}\b', source, re.DOTALL) is not None
 
 
-def _hints(function: Callable) -> Dict[str, Any]:
+def _hints(function: Callable) -> dict[str, Any]:
     try:
         return typing.get_type_hints(inspect.unwrap(function))
     except Exception:  # annotations that only a type checker can resolve
@@ -79,5 +80,8 @@ def _plain(annotation: Any) -> Iterable[Any]:
 
 def words(annotation: Any) -> str:
     """An annotation as it stands in the source."""
-    return getattr(annotation, '__name__', None) if inspect.isclass(annotation) else str(annotation).replace(
-        'typing.', '').replace('torch.', '')
+    return (
+        getattr(annotation, '__name__', None)
+        if inspect.isclass(annotation)
+        else str(annotation).replace('typing.', '').replace('torch.', '')
+    )

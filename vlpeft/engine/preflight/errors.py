@@ -1,6 +1,6 @@
 """How problems of a config are told."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 
 class ConfigError(ValueError):

@@ -12,7 +12,8 @@ and a change of a variable changes nothing. So an override
 """
 
 import re
-from typing import Any, Iterator, Mapping, Optional
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import FlexibleRunner, Runner
@@ -26,8 +27,15 @@ from .types import MARKS, tables, type_problems
 
 OPTION = '--cfg-options'
 #: Settings that the runners read from the whole config, beside the arguments of their constructors.
-ALSO_READ = ('runner_type', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn', 'compile',
-             'activation_checkpointing', 'efficient_conv_bn_eval')
+ALSO_READ = (
+    'runner_type',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+    'compile',
+    'activation_checkpointing',
+    'efficient_conv_bn_eval',
+)
 READ = tuple(dict.fromkeys((*accepted(Runner), *accepted(FlexibleRunner), *ALSO_READ)))
 SLIP = 0.8
 LISTED = 4
@@ -52,13 +60,16 @@ def merge_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
         cfg.merge_from_dict(dict(options))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(OPTION, [str(error.args[0] if error.args else error)]) from error
-    problems = [f'{path}: {text}' for path, text in type_problems(cfg)
-                if any(f'{path}.'.startswith(f'{key}.') or f'{key}.'.startswith(f'{path}.') for key in options)]
+    problems = [
+        f'{path}: {text}'
+        for path, text in type_problems(cfg)
+        if any(f'{path}.'.startswith(f'{key}.') or f'{key}.'.startswith(f'{path}.') for key in options)
+    ]
     if problems:
         raise ConfigError(OPTION, problems)
 
 
-def _problem(cfg: Config, key: str, value: Any, closed: set) -> Optional[str]:
+def _problem(cfg: Config, key: str, value: Any, closed: set) -> str | None:
     first, *_ = parts = key.split('.')
     if first not in READ:
         return _not_read(cfg, first)
@@ -86,8 +97,10 @@ def _not_read(cfg: Config, name: str) -> str:
     places_of = list(_paths_ending_in(name, {key: cfg[key] for key in READ if key in cfg}))
     shown = ', '.join(places_of[:LISTED]) + (f' and {len(places_of) - LISTED} more' if len(places_of) > LISTED else '')
     hint = f': {shown}' if places_of else ''
-    return (f'{name} is a variable of the config file, which is used while the file is read and changes nothing '
-            f'afterwards; override what was made of it{hint}')
+    return (
+        f'{name} is a variable of the config file, which is used while the file is read and changes nothing '
+        f'afterwards; override what was made of it{hint}'
+    )
 
 
 def _paths_ending_in(name: str, value: Any, path: str = '') -> Iterator[str]:
@@ -102,7 +115,7 @@ def _paths_ending_in(name: str, value: Any, path: str = '') -> Iterator[str]:
         yield from _paths_ending_in(name, item, below)
 
 
-def _slip(name: str, path: str, node: Mapping) -> Optional[str]:
+def _slip(name: str, path: str, node: Mapping) -> str | None:
     """Of entries that anyone may add, names that differ in a number only are meant."""
     found = near(name, node, SLIP)
     if found is None or re.sub(r'\d+', '', found) == re.sub(r'\d+', '', name):

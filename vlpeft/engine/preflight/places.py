@@ -1,32 +1,75 @@
 """Which registry builds which dict of a config."""
 
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Union
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from mmengine import registry as parent
 from mmengine.registry import Registry
 
-from vlpeft.registry import (ADAPTERS, DATA_SAMPLERS, DATASETS, FUNCTIONS, HOOKS, LOOPS, METRICS, MODELS,
-                             OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, READERS, STRATEGIES, TRANSFORMS)
+from vlpeft.registry import (
+    ADAPTERS,
+    DATA_SAMPLERS,
+    DATASETS,
+    FUNCTIONS,
+    HOOKS,
+    LOOPS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    PARAM_SCHEDULERS,
+    READERS,
+    STRATEGIES,
+    TRANSFORMS,
+)
 
 LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 #: Top-level keys that hold what a registry builds, alone, in a list or by name.
-ROOTS: Dict[str, Registry] = dict(
-    model=MODELS, data_preprocessor=MODELS, optim_wrapper=OPTIM_WRAPPERS, param_scheduler=PARAM_SCHEDULERS,
-    train_cfg=LOOPS, val_cfg=LOOPS, test_cfg=LOOPS, val_evaluator=METRICS, test_evaluator=METRICS,
-    default_hooks=HOOKS, custom_hooks=HOOKS, strategy=STRATEGIES, model_wrapper_cfg=parent.MODEL_WRAPPERS,
-    visualizer=parent.VISUALIZERS, log_processor=parent.LOG_PROCESSORS)
+ROOTS: dict[str, Registry] = dict(
+    model=MODELS,
+    data_preprocessor=MODELS,
+    optim_wrapper=OPTIM_WRAPPERS,
+    param_scheduler=PARAM_SCHEDULERS,
+    train_cfg=LOOPS,
+    val_cfg=LOOPS,
+    test_cfg=LOOPS,
+    val_evaluator=METRICS,
+    test_evaluator=METRICS,
+    default_hooks=HOOKS,
+    custom_hooks=HOOKS,
+    strategy=STRATEGIES,
+    model_wrapper_cfg=parent.MODEL_WRAPPERS,
+    visualizer=parent.VISUALIZERS,
+    log_processor=parent.LOG_PROCESSORS,
+)
 #: Arguments that hold what another registry builds than the one of the dict around them.
-NESTED: Dict[str, Registry] = dict(
-    adapter=ADAPTERS, act_cfg=MODELS, dataset=DATASETS, pipeline=TRANSFORMS, reader=READERS, sampler=DATA_SAMPLERS,
-    batch_sampler=DATA_SAMPLERS, collate_fn=FUNCTIONS, worker_init_fn=FUNCTIONS, optimizer=OPTIMIZERS,
-    vis_backends=parent.VISBACKENDS, init_cfg=parent.WEIGHT_INITIALIZERS, metrics=METRICS)
+NESTED: dict[str, Registry] = dict(
+    adapter=ADAPTERS,
+    act_cfg=MODELS,
+    dataset=DATASETS,
+    pipeline=TRANSFORMS,
+    reader=READERS,
+    sampler=DATA_SAMPLERS,
+    batch_sampler=DATA_SAMPLERS,
+    collate_fn=FUNCTIONS,
+    worker_init_fn=FUNCTIONS,
+    optimizer=OPTIMIZERS,
+    vis_backends=parent.VISBACKENDS,
+    init_cfg=parent.WEIGHT_INITIALIZERS,
+    metrics=METRICS,
+)
 #: Of these, those that hold one thing.
 ALONE, ALONE_WITHIN = ('model', 'visualizer', 'strategy'), ('adapter', 'optimizer', 'dataset', 'reader', 'sampler')
 #: Arguments whose entries are names of anything.
-FREE = ('paramwise_cfg', )
+FREE = ('paramwise_cfg',)
 #: Types that MMEngine takes where the config names none.
-DEFAULTS = dict(optim_wrapper='OptimWrapper', val_cfg='ValLoop', test_cfg='TestLoop', log_processor='LogProcessor',
-                model_wrapper_cfg='MMDistributedDataParallel')
+DEFAULTS = dict(
+    optim_wrapper='OptimWrapper',
+    val_cfg='ValLoop',
+    test_cfg='TestLoop',
+    log_processor='LogProcessor',
+    model_wrapper_cfg='MMDistributedDataParallel',
+)
 
 
 class Place(NamedTuple):
@@ -39,11 +82,12 @@ class Place(NamedTuple):
         kind: Name of the type, or the type itself; None where the config names none.
         found: What the registry has under that name, or None.
     """
+
     path: str
     cfg: Mapping[str, Any]
     registry: Registry
-    kind: Union[None, str, Callable]
-    found: Optional[Callable]
+    kind: None | str | Callable
+    found: Callable | None
 
 
 def places(cfg: Mapping[str, Any]) -> Iterator[Place]:
@@ -88,13 +132,13 @@ def _must_have_type(path: str) -> bool:
     return path in ALONE or last in ALONE_WITHIN or last.isdigit() or above == 'default_hooks'
 
 
-def _default(path: str, value: Mapping) -> Optional[str]:
+def _default(path: str, value: Mapping) -> str | None:
     if path == 'train_cfg':
         return 'EpochBasedTrainLoop' if value.get('by_epoch', True) else 'IterBasedTrainLoop'
     return DEFAULTS.get(path) if path not in ('val_cfg', 'test_cfg') or 'type' not in value else None
 
 
-def _find(kind: Union[str, Callable], registry: Registry) -> Optional[Callable]:
+def _find(kind: str | Callable, registry: Registry) -> Callable | None:
     if not isinstance(kind, str):
         return kind if callable(kind) else None
     try:

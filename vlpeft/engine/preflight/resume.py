@@ -1,7 +1,6 @@
 """Whether a run that is to be resumed has anything left to do."""
 
 from pathlib import Path
-from typing import Optional
 
 from mmengine.config import Config
 
@@ -9,7 +8,7 @@ from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.engine.position import Position
 
 
-def finished_run(cfg: Config) -> Optional[str]:
+def finished_run(cfg: Config) -> str | None:
     """What to say of a run with ``resume`` whose checkpoint has done all of its training and the last validation.
 
     Args:
@@ -32,6 +31,8 @@ def finished_run(cfg: Config) -> Optional[str]:
     for done, limit in (('epoch', 'max_epochs'), ('iter', 'max_iters')):
         most = cfg.train_cfg.get(limit)
         if most is not None and done in meta and meta[done] >= most:
-            return (f'{path} has done {meta[done]} of {most} {done}s: the run is finished. Raise train_cfg.{limit} to '
-                    'go on, or test it with tools/test.py.')
+            return (
+                f'{path} has done {meta[done]} of {most} {done}s: the run is finished. Raise train_cfg.{limit} to '
+                'go on, or test it with tools/test.py.'
+            )
     return None

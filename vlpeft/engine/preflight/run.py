@@ -1,8 +1,9 @@
 """All about a run that can be told before its base is fetched: types, values, files, data sets, shapes, words."""
 
 import copy
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -22,7 +23,7 @@ from .types import type_problems
 CONFIG_ERRORS = (ImportError, KeyError, OSError, TypeError, ValueError)
 #: In every line of the log: what is built here is built again in earnest, and speaks then.
 ANYTHING = ''
-PHASES = dict(train=('train', 'val'), test=('test', ))
+PHASES = dict(train=('train', 'val'), test=('test',))
 
 
 def check_run(cfg: Config, phase: str) -> None:
@@ -109,9 +110,11 @@ def _best_problems(cfg: Config, sound: list) -> Iterator[tuple]:
     for name, hook in (cfg.get('default_hooks') or {}).items():
         if headline and isinstance(hook, Mapping) and hook.get('save_best') == 'auto':
             prefix = metrics[0].cfg.get('prefix') or metrics[0].found.default_prefix
-            yield (f'default_hooks.{name}.save_best',
-                   f"'auto' would take the first figure of {metrics[0].found.__name__}, which is not the one that it "
-                   f"is known by; say which, such as save_best='{prefix}/{headline}' with rule='greater'")
+            yield (
+                f'default_hooks.{name}.save_best',
+                f"'auto' would take the first figure of {metrics[0].found.__name__}, which is not the one that it "
+                f"is known by; say which, such as save_best='{prefix}/{headline}' with rule='greater'",
+            )
 
 
 def _model_problems(cfg: Mapping) -> Iterator[tuple]:

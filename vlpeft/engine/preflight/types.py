@@ -1,6 +1,7 @@
 """Types, argument names and plain values of a whole config, compared with the registered classes."""
 
-from typing import Any, Collection, Dict, Iterator, Mapping, Optional, Tuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from mmengine.registry import Registry
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -16,29 +17,42 @@ from .places import LOADERS, Place, places
 
 #: Keys that MMEngine takes out of a dict before it builds what is in it.
 MARKS = ('type', '_scope_', '_delete_')
-TAKEN: Dict[Registry, Tuple[str, ...]] = {
-    HOOKS: ('priority', ), LOOPS: ('by_epoch', ), PARAM_SCHEDULERS: ('convert_to_iter_based', 'by_epoch'),
-    OPTIM_WRAPPERS: ('constructor', 'paramwise_cfg')}
+TAKEN: dict[Registry, tuple[str, ...]] = {
+    HOOKS: ('priority',),
+    LOOPS: ('by_epoch',),
+    PARAM_SCHEDULERS: ('convert_to_iter_based', 'by_epoch'),
+    OPTIM_WRAPPERS: ('constructor', 'paramwise_cfg'),
+}
 #: Whose annotations are read, and whose tell whole numbers from others: MMEngine's ``end: int`` may be 0.7 epochs.
 ANNOTATED, EXACT = ('vlpeft.', 'torch.', 'mmengine.'), 'vlpeft.'
 LOADER_KEYS = {
-    **accepted(DataLoader), **dict.fromkeys(('batch_size', 'num_workers', 'num_batch_per_epoch'), int),
-    **dict.fromkeys(('drop_last', 'pin_memory', 'persistent_workers', 'disable_subprocess_warning'), bool)}
+    **accepted(DataLoader),
+    **dict.fromkeys(('batch_size', 'num_workers', 'num_batch_per_epoch'), int),
+    **dict.fromkeys(('drop_last', 'pin_memory', 'persistent_workers', 'disable_subprocess_warning'), bool),
+}
 #: Arguments that a class hands on as they are, and who takes them.
 HANDED_ON = dict(targets=Targets, value_targets=Targets, momentum=MomentumWeights)
 #: Dicts that no class is built from, and what MMEngine reads in them.
-TABLES: Dict[str, Mapping[str, Any]] = {
+TABLES: dict[str, Mapping[str, Any]] = {
     'env_cfg': dict.fromkeys(('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'), Any),
     'env_cfg.mp_cfg': dict(mp_start_method=str, opencv_num_threads=int),
-    'randomness': dict(seed=Optional[int], diff_rank_seed=bool, deterministic=bool),
+    'randomness': dict(seed=int | None, diff_rank_seed=bool, deterministic=bool),
     'auto_scale_lr': dict(enable=bool, base_batch_size=int),
     'optim_wrapper.clip_grad': {**accepted(clip_grad_value_), **accepted(clip_grad_norm_)},
     'optim_wrapper.paramwise_cfg': dict(
-        custom_keys=dict, bias_lr_mult=float, bias_decay_mult=float, norm_decay_mult=float, dwconv_decay_mult=float,
-        flat_decay_mult=float, dcn_offset_lr_mult=float, bypass_duplicate=bool)}
+        custom_keys=dict,
+        bias_lr_mult=float,
+        bias_decay_mult=float,
+        norm_decay_mult=float,
+        dwconv_decay_mult=float,
+        flat_decay_mult=float,
+        dcn_offset_lr_mult=float,
+        bypass_duplicate=bool,
+    ),
+}
 
 
-def type_problems(cfg: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+def type_problems(cfg: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields (dotted key, what is wrong with it)."""
     for place in places(cfg):
         yield from _place_problems(place)
@@ -46,7 +60,7 @@ def type_problems(cfg: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
         yield from _key_problems(path, table, known, known, path)
 
 
-def tables(cfg: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping, Mapping[str, Any]]]:
+def tables(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping, Mapping[str, Any]]]:
     """Yields (dotted key, dict, its possible keys with annotations) of the dicts that are no class's."""
     for name in LOADERS:
         loader = cfg.get(name)
@@ -66,7 +80,7 @@ def tables(cfg: Mapping[str, Any]) -> Iterator[Tuple[str, Mapping, Mapping[str, 
                 yield f'{place.path}.{name}', place.cfg[name], accepted(taker)
 
 
-def _place_problems(place: Place) -> Iterator[Tuple[str, str]]:
+def _place_problems(place: Place) -> Iterator[tuple[str, str]]:
     if place.kind is None:
         yield place.path, f'has no type: which {place.registry.name} is it?'
     elif place.found is None:
@@ -82,8 +96,9 @@ def _place_problems(place: Place) -> Iterator[Tuple[str, str]]:
             yield from _key_problems(place.path, place.cfg, (*known, *more), checked, place.found.__name__, exact)
 
 
-def _key_problems(path: str, cfg: Mapping, known: Collection[str], annotations: Mapping[str, Any],
-                  owner: str, exact: bool = True) -> Iterator[Tuple[str, str]]:
+def _key_problems(
+    path: str, cfg: Mapping, known: Collection[str], annotations: Mapping[str, Any], owner: str, exact: bool = True
+) -> Iterator[tuple[str, str]]:
     for name, value in cfg.items():
         if name in MARKS:
             continue

@@ -6,7 +6,7 @@ frozen weights that share a unit with trained ones. This one builds on ``fully_s
 """
 
 import time
-from typing import Callable, Mapping, Optional, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import mmengine
 import torch
@@ -42,8 +42,9 @@ class FullyShardedStrategy(DDPStrategy):
         **kwargs: Of MMEngine's ``BaseStrategy``.
     """
 
-    def __init__(self, mixed_precision: Optional[Mapping[str, str]] = None, gradient_checkpointing: Sequence[str] = (),
-                 **kwargs) -> None:
+    def __init__(
+        self, mixed_precision: Mapping[str, str] | None = None, gradient_checkpointing: Sequence[str] = (), **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.dtypes = {name: getattr(torch, dtype) for name, dtype in (mixed_precision or {}).items()}
         self.gradient_checkpointing = gradient_checkpointing
@@ -53,7 +54,7 @@ class FullyShardedStrategy(DDPStrategy):
             checkpoint_blocks(model.towers[name], model.switch)
         if not self.distributed:
             return model.to(get_device())
-        shard(model, init_device_mesh(get_device(), (self.world_size, )), **self.dtypes)
+        shard(model, init_device_mesh(get_device(), (self.world_size,)), **self.dtypes)
         for module in model.modules():
             # It remembers its device itself.
             if isinstance(module, BaseDataPreprocessor):
@@ -64,13 +65,15 @@ class FullyShardedStrategy(DDPStrategy):
         """The state dict as it is laid out; :meth:`save_checkpoint` gathers what stays in it."""
         return self.model.state_dict()
 
-    def save_checkpoint(self,
-                        filename: str,
-                        *,
-                        save_optimizer: bool = True,
-                        save_param_scheduler: bool = True,
-                        extra_ckpt: Optional[dict] = None,
-                        callback: Optional[Callable] = None) -> None:
+    def save_checkpoint(
+        self,
+        filename: str,
+        *,
+        save_optimizer: bool = True,
+        save_param_scheduler: bool = True,
+        extra_ckpt: dict | None = None,
+        callback: Callable | None = None,
+    ) -> None:
         """Lets ``callback`` choose what to keep, gathers that, and writes it in the first process."""
         checkpoint = dict(extra_ckpt, state_dict=self.model_state_dict())
         if save_optimizer:

@@ -4,7 +4,8 @@ Every block of every tower, the adapter, and the rest (embeddings, heads) are un
 the unit runs and freed afterwards. Zhao et al., "PyTorch FSDP", VLDB 2023.
 """
 
-from typing import Any, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +48,9 @@ def _gather_adapter(model: nn.Module, args: tuple) -> None:
     model.adapter.unshard()
 
 
-def shard(model: nn.Module, mesh: DeviceMesh, param_dtype: Optional[torch.dtype] = None,
-          reduce_dtype: Optional[torch.dtype] = None) -> None:
+def shard(
+    model: nn.Module, mesh: DeviceMesh, param_dtype: torch.dtype | None = None, reduce_dtype: torch.dtype | None = None
+) -> None:
     """Shards an :class:`AdaptedModel` in place; its names, and what is called how, stay.
 
     ``model.train()`` and ``model.eval()`` must then be called by all processes together, as MMEngine's loops do.
@@ -82,8 +84,12 @@ def gathered(value: Any) -> Any:
 
 def split_like(value: Any, param: Tensor) -> Any:
     """A whole tensor of the shape of ``param``, split as it is; other values stay."""
-    if isinstance(param, DTensor) and isinstance(value, Tensor) and not isinstance(value, DTensor) and (
-            value.shape == param.shape):
+    if (
+        isinstance(param, DTensor)
+        and isinstance(value, Tensor)
+        and not isinstance(value, DTensor)
+        and (value.shape == param.shape)
+    ):
         return distribute_tensor(value.to(param.device), param.device_mesh, param.placements)
     return value
 

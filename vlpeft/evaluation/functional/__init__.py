@@ -4,12 +4,32 @@ from .captions import CaptionReport, caption_scores, check_caption_scorers
 from .consistency import consistency, nlvr2_group
 from .label_score import check_normalisation, label_score
 from .open_ended import exact_match
-from .retrieval import (best_positive_ranks, best_positive_ranks_in_folds, mean_rank, median_rank, rank_statistics,
-                        recall_at_k)
+from .retrieval import (
+    best_positive_ranks,
+    best_positive_ranks_in_folds,
+    mean_rank,
+    median_rank,
+    rank_statistics,
+    recall_at_k,
+)
 from .vqa import check_spelling_rule, normalise_answer, vqa_accuracy
 
 __all__ = [
-    'CaptionReport', 'best_positive_ranks', 'best_positive_ranks_in_folds', 'caption_scores', 'check_caption_scorers',
-    'check_normalisation', 'check_spelling_rule', 'consistency', 'exact_match', 'label_score', 'mean_rank',
-    'median_rank', 'nlvr2_group', 'normalise_answer', 'rank_statistics', 'recall_at_k', 'vqa_accuracy'
+    'CaptionReport',
+    'best_positive_ranks',
+    'best_positive_ranks_in_folds',
+    'caption_scores',
+    'check_caption_scorers',
+    'check_normalisation',
+    'check_spelling_rule',
+    'consistency',
+    'exact_match',
+    'label_score',
+    'mean_rank',
+    'median_rank',
+    'nlvr2_group',
+    'normalise_answer',
+    'rank_statistics',
+    'recall_at_k',
+    'vqa_accuracy',
 ]

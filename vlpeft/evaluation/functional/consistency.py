@@ -1,6 +1,6 @@
 """Consistency of NLVR2 (Suhr et al., ACL 2019): statements judged right about each of their pairs of images."""
 
-from typing import Dict, Sequence
+from collections.abc import Sequence
 
 
 def nlvr2_group(identifier: str) -> str:
@@ -30,7 +30,7 @@ def consistency(groups: Sequence[str], right: Sequence[bool]) -> float:
     """
     if not groups:
         raise ValueError('consistency needs at least one item')
-    all_right: Dict[str, bool] = {}
+    all_right: dict[str, bool] = {}
     for group, is_right in zip(groups, right, strict=True):
         all_right[group] = all_right.get(group, True) and bool(is_right)
     return sum(all_right.values()) / len(all_right)

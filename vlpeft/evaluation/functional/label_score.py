@@ -1,6 +1,6 @@
 """Score of an answer that the annotation lists with a score, as VL-T5's files do."""
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from .vqa import normalise_answer
 

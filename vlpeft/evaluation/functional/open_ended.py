@@ -1,6 +1,6 @@
 """Exact match of open-ended answers, as VideoQA reports it."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 
 def exact_match(prediction: str, gold: Sequence[str]) -> float:

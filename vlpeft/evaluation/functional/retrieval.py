@@ -9,7 +9,7 @@ R@1 = 100. A tie among the positives of one query costs nothing. Scores that are
 error.
 """
 
-from typing import Dict, Sequence, Union
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from torch import Tensor
 CHUNK_ELEMENTS = 2**24
 
 
-def best_positive_ranks(scores: Union[Tensor, np.ndarray],
-                        positives: Sequence[Sequence[int]],
-                        chunk_elements: int = CHUNK_ELEMENTS) -> Tensor:
+def best_positive_ranks(
+    scores: Tensor | np.ndarray, positives: Sequence[Sequence[int]], chunk_elements: int = CHUNK_ELEMENTS
+) -> Tensor:
     """Rank of the best-scored positive of every query, ties pessimistic.
 
     Args:
@@ -54,8 +54,12 @@ def best_positive_ranks(scores: Union[Tensor, np.ndarray],
     return ranks
 
 
-def best_positive_ranks_in_folds(scores: Union[Tensor, np.ndarray], positives: Sequence[Sequence[int]],
-                                 query_folds: Sequence[int], item_folds: Sequence[int]) -> Tensor:
+def best_positive_ranks_in_folds(
+    scores: Tensor | np.ndarray,
+    positives: Sequence[Sequence[int]],
+    query_folds: Sequence[int],
+    item_folds: Sequence[int],
+) -> Tensor:
     """Rank of the best-scored positive of every query among the items of the query's own fold.
 
     COCO's 1k figures are the mean over five folds of its 5,000 test images, ranked by the scores of the whole set.
@@ -88,8 +92,10 @@ def _check_finite(chunk: Tensor, first_query: int) -> None:
     wrong = ~torch.isfinite(chunk)
     if wrong.any():
         query, item = wrong.nonzero()[0].tolist()
-        raise ValueError(f'query {first_query + query} has the score {float(chunk[query, item])} for item {item}; '
-                         'scores must be finite numbers')
+        raise ValueError(
+            f'query {first_query + query} has the score {float(chunk[query, item])} for item {item}; '
+            'scores must be finite numbers'
+        )
 
 
 def _positive_mask(positives: Sequence[Sequence[int]], first_query: int, gallery: int) -> Tensor:
@@ -102,14 +108,16 @@ def _positive_mask(positives: Sequence[Sequence[int]], first_query: int, gallery
     outside = (columns < 0) | (columns >= gallery)
     if outside.any():
         at = int(outside.nonzero()[0])
-        raise ValueError(f'query {first_query + int(rows[at])} has positive {int(columns[at])}, '
-                         f'outside of the gallery of {gallery} items')
+        raise ValueError(
+            f'query {first_query + int(rows[at])} has positive {int(columns[at])}, '
+            f'outside of the gallery of {gallery} items'
+        )
     mask = torch.zeros(len(positives), gallery, dtype=torch.bool)
     mask[rows, columns] = True
     return mask
 
 
-def recall_at_k(ranks: Union[Tensor, np.ndarray, Sequence[int]], k: int) -> float:
+def recall_at_k(ranks: Tensor | np.ndarray | Sequence[int], k: int) -> float:
     """Share of queries whose best positive is among the first ``k``, in per cent.
 
     Args:
@@ -119,18 +127,17 @@ def recall_at_k(ranks: Union[Tensor, np.ndarray, Sequence[int]], k: int) -> floa
     return float(100.0 * (_as_array(ranks) <= k).mean())
 
 
-def median_rank(ranks: Union[Tensor, np.ndarray, Sequence[int]]) -> float:
+def median_rank(ranks: Tensor | np.ndarray | Sequence[int]) -> float:
     """Median of the 1-based ranks; the mean of the two middle ones for an even number of queries."""
     return float(np.median(_as_array(ranks)))
 
 
-def mean_rank(ranks: Union[Tensor, np.ndarray, Sequence[int]]) -> float:
+def mean_rank(ranks: Tensor | np.ndarray | Sequence[int]) -> float:
     """Mean of the 1-based ranks."""
     return float(_as_array(ranks).mean())
 
 
-def rank_statistics(ranks: Union[Tensor, np.ndarray, Sequence[int]],
-                    ks: Sequence[int] = (1, 5, 10)) -> Dict[str, float]:
+def rank_statistics(ranks: Tensor | np.ndarray | Sequence[int], ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
     """All figures of one direction: ``R@k`` (per cent) for every k, ``MdR`` and ``MnR``.
 
     Args:
@@ -144,7 +151,7 @@ def rank_statistics(ranks: Union[Tensor, np.ndarray, Sequence[int]],
     return {**statistics, 'MdR': median_rank(ranks), 'MnR': mean_rank(ranks)}
 
 
-def _as_array(ranks: Union[Tensor, np.ndarray, Sequence[int]]) -> np.ndarray:
+def _as_array(ranks: Tensor | np.ndarray | Sequence[int]) -> np.ndarray:
     array = np.asarray(ranks, dtype=np.float64)
     if array.size == 0:
         raise ValueError('no ranks given: there is no query to evaluate')

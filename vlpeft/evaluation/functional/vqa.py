@@ -11,14 +11,26 @@ where they disagree, only the punctuation is.
 """
 
 import re
-from typing import Dict, List, Sequence, Tuple
+from collections.abc import Sequence
 
 PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 DIGIT_COMMA_DIGIT = re.compile(r'\d,\d')
 PERIOD = re.compile(r'\.(?!\d)')
 ARTICLES = ('a', 'an', 'the')
-NUMBERS = dict(none='0', zero='0', one='1', two='2', three='3', four='4', five='5', six='6', seven='7', eight='8',
-               nine='9', ten='10')
+NUMBERS = dict(
+    none='0',
+    zero='0',
+    one='1',
+    two='2',
+    three='3',
+    four='4',
+    five='5',
+    six='6',
+    seven='7',
+    eight='8',
+    nine='9',
+    ten='10',
+)
 FULL_CREDIT = 3
 SPELLING_RULES = ('official', 'vlt5')
 
@@ -34,9 +46,9 @@ CONTRACTED = """
 """.split()
 
 
-def _misspellings(words: List[str]) -> Dict[str, str]:
+def _misspellings(words: list[str]) -> dict[str, str]:
     """Every word by its spellings that lack one apostrophe."""
-    return {word[:at] + word[at + 1:]: word for word in words for at, letter in enumerate(word) if letter == "'"}
+    return {word[:at] + word[at + 1 :]: word for word in words for at, letter in enumerate(word) if letter == "'"}
 
 
 # The challenge's table takes the apostrophe away from this one.
@@ -83,8 +95,10 @@ def vqa_accuracy(prediction: str, gold: Sequence[str], rule: str = 'official') -
         ValueError: There are so few annotators (three or less) that no answer can reach 1, or no such rule.
     """
     if len(gold) <= FULL_CREDIT:
-        raise ValueError(f'VQA accuracy leaves each annotator out and asks {FULL_CREDIT} others to agree, so it needs '
-                         f'{FULL_CREDIT + 1} annotators or more, got {len(gold)}: {list(gold)}')
+        raise ValueError(
+            f'VQA accuracy leaves each annotator out and asks {FULL_CREDIT} others to agree, so it needs '
+            f'{FULL_CREDIT + 1} annotators or more, got {len(gold)}: {list(gold)}'
+        )
     prediction, gold = _one_spelling(prediction, gold, rule)
     agreeing = gold.count(prediction)
     others = len(gold) - agreeing
@@ -94,7 +108,7 @@ def vqa_accuracy(prediction: str, gold: Sequence[str], rule: str = 'official') -
     return credit / len(gold)
 
 
-def _one_spelling(prediction: str, gold: Sequence[str], rule: str) -> Tuple[str, List[str]]:
+def _one_spelling(prediction: str, gold: Sequence[str], rule: str) -> tuple[str, list[str]]:
     check_spelling_rule(rule)
     if rule == 'vlt5':
         unanimous = len(set(gold)) == 1

@@ -14,7 +14,18 @@ from .value import VALUESubmission
 from .vqa import VQAMetric, VQASubmission
 
 __all__ = [
-    'CaptionMetric', 'CaptionSubmission', 'ExactlyOnceMetric', 'GQASubmission', 'LabelScoreMetric', 'NLVR2Metric',
-    'NLVR2Submission', 'OpenEndedMetric', 'QuestionMetric', 'RetrievalMetric', 'Submission', 'VALUESubmission',
-    'VQAMetric', 'VQASubmission'
+    'CaptionMetric',
+    'CaptionSubmission',
+    'ExactlyOnceMetric',
+    'GQASubmission',
+    'LabelScoreMetric',
+    'NLVR2Metric',
+    'NLVR2Submission',
+    'OpenEndedMetric',
+    'QuestionMetric',
+    'RetrievalMetric',
+    'Submission',
+    'VALUESubmission',
+    'VQAMetric',
+    'VQASubmission',
 ]

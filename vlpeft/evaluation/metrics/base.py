@@ -5,8 +5,9 @@ holds the same number of results in sampler order. Here results carry a key and 
 """
 
 import math
+from collections.abc import Mapping
 from numbers import Real
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 from mmengine.dist import all_gather_object, broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
@@ -24,13 +25,13 @@ class ExactlyOnceMetric(BaseMetric):
         prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
     """
 
-    key_fields: Tuple[str, ...] = ('id', )
+    key_fields: tuple[str, ...] = ('id',)
 
-    def __init__(self, prefix: Optional[str] = None) -> None:
+    def __init__(self, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
-        self.predictions: List[Dict[str, Any]] = []
+        self.predictions: list[dict[str, Any]] = []
 
-    def evaluate(self, size: int) -> Dict[str, float]:
+    def evaluate(self, size: int) -> dict[str, float]:
         """Gather the results of all ranks, check that each sample is there once, and compute the metrics.
 
         Args:
@@ -55,15 +56,18 @@ class ExactlyOnceMetric(BaseMetric):
         return payload[0]
 
     def _check_finite(self, metrics: Mapping[str, Any]) -> None:
-        wrong = [f'{key}={value}' for key, value in metrics.items() if isinstance(value, Real) and
-                 not math.isfinite(value)]
+        wrong = [
+            f'{key}={value}' for key, value in metrics.items() if isinstance(value, Real) and not math.isfinite(value)
+        ]
         if wrong:
-            raise ValueError(f"{type(self).__name__}: {', '.join(wrong)} of {len(self.predictions)} samples, the first "
-                             f'of them {self.predictions[0]}; a metric must be a finite number')
+            raise ValueError(
+                f'{type(self).__name__}: {", ".join(wrong)} of {len(self.predictions)} samples, the first '
+                f'of them {self.predictions[0]}; a metric must be a finite number'
+            )
 
-    def _merge(self, parts: List[List[dict]], size: int) -> List[dict]:
+    def _merge(self, parts: list[list[dict]], size: int) -> list[dict]:
         name = type(self).__name__
-        merged: Dict[tuple, dict] = {}
+        merged: dict[tuple, dict] = {}
         for result in (result for part in parts for result in part):
             key = tuple(result[field] for field in self.key_fields)
             known = merged.setdefault(key, result)

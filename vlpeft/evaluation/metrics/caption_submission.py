@@ -1,7 +1,7 @@
 """The file that the servers of NoCaps and of COCO captions take."""
 
 import json
-from typing import Any, Dict, List
+from typing import Any
 
 from vlpeft.registry import METRICS
 
@@ -18,15 +18,15 @@ class CaptionSubmission(Submission):
     """
 
     default_prefix = 'caption_submission'
-    key_fields = ('sample_id', )
+    key_fields = ('sample_id',)
     prediction_field = 'pred_caption'
     counts = 'captions'
 
-    def entry(self, sample: dict, prediction: str) -> Dict[str, Any]:
+    def entry(self, sample: dict, prediction: str) -> dict[str, Any]:
         number = sample['sample_id']
         if not isinstance(number, int):
             raise ValueError(f'the server identifies images by integers, got sample_id={number!r}')
         return dict(caption=prediction)
 
-    def content(self, results: List[dict]) -> str:
+    def content(self, results: list[dict]) -> str:
         return json.dumps([dict(image_id=result['sample_id'], caption=result['caption']) for result in results])

@@ -1,6 +1,7 @@
 """Captions against their references: BLEU, METEOR, ROUGE-L, CIDEr, SPICE."""
 
-from typing import Any, Dict, List, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import Any
 
 from mmengine.logging import MMLogger
 
@@ -39,18 +40,16 @@ class CaptionMetric(ExactlyOnceMetric):
     """
 
     default_prefix = 'caption'
-    key_fields = ('sample_id', )
+    key_fields = ('sample_id',)
     #: The figure by which captioners are compared; the report begins with another.
     headline = 'CIDEr'
 
-    def __init__(self,
-                 references: str = 'joint',
-                 tokenizer: str = 'auto',
-                 spice: bool = False,
-                 prefix: Optional[str] = None) -> None:
+    def __init__(
+        self, references: str = 'joint', tokenizer: str = 'auto', spice: bool = False, prefix: str | None = None
+    ) -> None:
         super().__init__(prefix=prefix)
         if references not in REFERENCES:
-            raise ValueError(f"unknown references={references!r}, valid: {', '.join(REFERENCES)}")
+            raise ValueError(f'unknown references={references!r}, valid: {", ".join(REFERENCES)}')
         self.tokenizer = check_caption_scorers(tokenizer, spice)
         self.separate = references == 'separate'
         self.spice = spice
@@ -70,13 +69,15 @@ class CaptionMetric(ExactlyOnceMetric):
             if 'unreadable' in sample:
                 result['unreadable'] = sample['unreadable']
             elif not sample.get('references'):
-                raise ValueError(f"CaptionMetric: sample {sample['sample_id']!r} has no references; of a set whose "
-                                 'captions are not public, write a submission (CaptionSubmission, VALUESubmission)')
+                raise ValueError(
+                    f'CaptionMetric: sample {sample["sample_id"]!r} has no references; of a set whose '
+                    'captions are not public, write a submission (CaptionSubmission, VALUESubmission)'
+                )
             else:
                 result.update(caption=sample['pred_caption'], references=list(sample['references']))
             self.results.append(result)
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, Union[float, str]]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float | str]:
         """Scores of all captions.
 
         Args:
@@ -93,16 +94,19 @@ class CaptionMetric(ExactlyOnceMetric):
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(pairs):,} captions scored on tokens of the {report.tokenizer} tokenizer')
         if len(pairs) < FEW_FOR_CIDER:
-            logger.warning(f'CIDEr of only {len(pairs)} captions: it weighs words by how rare they are in the '
-                           f'references of the evaluated set, which says little below {FEW_FOR_CIDER}; do not compare '
-                           'it')
+            logger.warning(
+                f'CIDEr of only {len(pairs)} captions: it weighs words by how rare they are in the '
+                f'references of the evaluated set, which says little below {FEW_FOR_CIDER}; do not compare '
+                'it'
+            )
         metrics = dict(report.scores, tokenizer=report.tokenizer)
         if len(scored) < len(results):
             metrics['left_out'] = len(results) - len(scored)
             logger.warning(
-                f"{metrics['left_out']} of {len(results)} captions are left out of the metrics: unreadable clips")
+                f'{metrics["left_out"]} of {len(results)} captions are left out of the metrics: unreadable clips'
+            )
         return metrics
 
-    def _items(self, result: dict) -> List[List[str]]:
+    def _items(self, result: dict) -> list[list[str]]:
         """Sets of references, each of which the caption is compared with on its own."""
         return [[reference] for reference in result['references']] if self.separate else [result['references']]

@@ -1,7 +1,7 @@
 """The file that GQA's server takes."""
 
 import json
-from typing import Any, Dict, List
+from typing import Any
 
 from vlpeft.registry import METRICS
 
@@ -18,9 +18,10 @@ class GQASubmission(Submission):
 
     default_prefix = 'gqa_submission'
 
-    def entry(self, sample: dict, prediction: str) -> Dict[str, Any]:
+    def entry(self, sample: dict, prediction: str) -> dict[str, Any]:
         return dict(prediction=prediction)
 
-    def content(self, results: List[dict]) -> str:
-        return json.dumps([
-            dict(questionId=str(result['question_id']), prediction=result['prediction']) for result in results])
+    def content(self, results: list[dict]) -> str:
+        return json.dumps(
+            [dict(questionId=str(result['question_id']), prediction=result['prediction']) for result in results]
+        )

@@ -1,6 +1,6 @@
 """Mean soft score of answers: GQA's accuracy, eP-ALM's of video questions, and VL-T5's "top-k" score of VQA."""
 
-from typing import Mapping, Optional
+from collections.abc import Mapping
 
 from vlpeft.evaluation.functional import check_normalisation, label_score
 from vlpeft.registry import METRICS
@@ -28,7 +28,7 @@ class LabelScoreMetric(QuestionMetric):
     default_prefix = 'label_score'
     truth_field = 'label'
 
-    def __init__(self, normalise: str = 'none', prefix: Optional[str] = None) -> None:
+    def __init__(self, normalise: str = 'none', prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
         check_normalisation(normalise)
         self.normalise = normalise

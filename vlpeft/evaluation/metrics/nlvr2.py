@@ -1,6 +1,7 @@
 """NLVR2: accuracy, consistency, and the file for the test that is not public."""
 
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from vlpeft.evaluation.functional import consistency, exact_match, nlvr2_group
 from vlpeft.registry import METRICS
@@ -22,7 +23,7 @@ class NLVR2Metric(QuestionMetric):
     def score(self, prediction: str, gold: Sequence[str]) -> float:
         return exact_match(prediction, gold)
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Accuracy and consistency.
 
         Args:
@@ -51,8 +52,8 @@ class NLVR2Submission(Submission):
     ending = '.csv'
     blank = 'false'
 
-    def entry(self, sample: dict, prediction: str) -> Dict[str, Any]:
+    def entry(self, sample: dict, prediction: str) -> dict[str, Any]:
         return dict(judgement=exact_match(prediction, ['true']) == 1)
 
-    def content(self, results: List[dict]) -> str:
-        return ''.join(f"{result['question_id']},{result['judgement']}\n" for result in results)
+    def content(self, results: list[dict]) -> str:
+        return ''.join(f'{result["question_id"]},{result["judgement"]}\n' for result in results)

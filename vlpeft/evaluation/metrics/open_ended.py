@@ -1,6 +1,6 @@
 """Accuracy of VideoQA: exact match over all questions."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from vlpeft.evaluation.functional import exact_match
 from vlpeft.registry import METRICS

@@ -2,7 +2,8 @@
 
 import math
 import re
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from mmengine.logging import MMLogger
@@ -24,7 +25,7 @@ class QuestionMetric(ExactlyOnceMetric):
         prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
     """
 
-    key_fields = ('question_id', )
+    key_fields = ('question_id',)
     truth_field = 'gold'
 
     def score(self, prediction: str, truth: Any) -> float:
@@ -47,17 +48,21 @@ class QuestionMetric(ExactlyOnceMetric):
             if 'unreadable' in sample:
                 result['unreadable'] = sample['unreadable']
             elif self.truth_field not in sample:
-                raise ValueError(f"{type(self).__name__}: question {sample['question_id']!r} has no "
-                                 f"'{self.truth_field}'; of a set whose answers are not public, write a submission "
-                                 '(VQASubmission, GQASubmission, NLVR2Submission, VALUESubmission)')
+                raise ValueError(
+                    f'{type(self).__name__}: question {sample["question_id"]!r} has no '
+                    f"'{self.truth_field}'; of a set whose answers are not public, write a submission "
+                    '(VQASubmission, GQASubmission, NLVR2Submission, VALUESubmission)'
+                )
             else:
                 result['score'] = self.score(sample['pred_answer'], sample[self.truth_field])
                 if not math.isfinite(result['score']):
-                    raise ValueError(f"{type(self).__name__}: the score of question {sample['question_id']!r} is "
-                                     f"{result['score']}; look at its '{self.truth_field}'")
+                    raise ValueError(
+                        f'{type(self).__name__}: the score of question {sample["question_id"]!r} is '
+                        f"{result['score']}; look at its '{self.truth_field}'"
+                    )
             self.results.append(result)
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Means over all questions and over each type.
 
         Args:
@@ -69,7 +74,7 @@ class QuestionMetric(ExactlyOnceMetric):
         scored = [result for result in results if 'score' in result]
         if not scored:
             raise ValueError(f'{type(self).__name__}: none of {len(results)} questions has a readable clip')
-        groups: Dict[str, List[float]] = {}
+        groups: dict[str, list[float]] = {}
         for result in scored:
             for group in GROUPS:
                 if group in result:
@@ -79,7 +84,8 @@ class QuestionMetric(ExactlyOnceMetric):
         if len(scored) < len(results):
             metrics['left_out'] = len(results) - len(scored)
             MMLogger.get_current_instance().warning(
-                f"{metrics['left_out']} of {len(results)} questions are left out of the metrics: unreadable clips")
+                f'{metrics["left_out"]} of {len(results)} questions are left out of the metrics: unreadable clips'
+            )
         return metrics
 
 
@@ -87,5 +93,5 @@ def _tag(name: str) -> str:
     return re.sub(r'[\s/]+', '_', name)
 
 
-def _per_cent(scores: List[float]) -> float:
+def _per_cent(scores: list[float]) -> float:
     return 100 * float(np.mean(scores))

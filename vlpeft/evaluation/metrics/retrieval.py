@@ -1,7 +1,8 @@
 """Text-video (or text-image) retrieval, both directions, from the rank of every query."""
 
 import math
-from typing import Any, Dict, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -42,19 +43,19 @@ class RetrievalMetric(ExactlyOnceMetric):
             ValueError: If a direction is unknown, a rank is smaller than 1, or a score under ``top`` is not finite.
         """
         for sample in data_samples:
-            result = dict(
-                direction=sample['direction'], query_id=int(sample['query_id']), rank=int(sample['rank']))
+            result = dict(direction=sample['direction'], query_id=int(sample['query_id']), rank=int(sample['rank']))
             if result['direction'] not in DIRECTIONS:
                 raise ValueError(f'unknown retrieval direction in {result}, valid: {", ".join(DIRECTIONS)}')
             if result['rank'] < 1:
                 raise ValueError(f'ranks start at 1, got {result}')
             if not all(math.isfinite(score) for _, score in sample.get('top', ())):
-                raise ValueError(f"{result['direction']} query {result['query_id']} has scores that are not finite: "
-                                 f"{sample['top']}")
+                raise ValueError(
+                    f'{result["direction"]} query {result["query_id"]} has scores that are not finite: {sample["top"]}'
+                )
             result.update({key: sample[key] for key in ('fold', 'fold_rank', 'top') if key in sample})
             self.results.append(result)
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of both directions.
 
         Args:
@@ -66,14 +67,19 @@ class RetrievalMetric(ExactlyOnceMetric):
         metrics = _figures(results, 'rank')
         folds = {result['fold'] for result in results if 'fold' in result}
         if folds:
-            figures = [_figures([result for result in results if result['fold'] == fold], 'fold_rank')
-                       for fold in folds]
-            metrics.update({f'{len(folds)}fold_{name}': float(np.mean([figure[name] for figure in figures]))
-                            for name in figures[0]})
+            figures = [
+                _figures([result for result in results if result['fold'] == fold], 'fold_rank') for fold in folds
+            ]
+            metrics.update(
+                {
+                    f'{len(folds)}fold_{name}': float(np.mean([figure[name] for figure in figures]))
+                    for name in figures[0]
+                }
+            )
         return metrics
 
 
-def _figures(results: List[dict], key: str) -> Dict[str, float]:
+def _figures(results: list[dict], key: str) -> dict[str, float]:
     """Figures of both directions from the ranks under ``key``."""
     metrics = {}
     for direction in DIRECTIONS:

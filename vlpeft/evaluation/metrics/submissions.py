@@ -1,8 +1,9 @@
 """Base of the metrics that write a file for an evaluation server."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from mmengine.logging import MMLogger
 
@@ -25,19 +26,19 @@ class Submission(ExactlyOnceMetric):
         ValueError: ``out_file`` has not the ending that the server wants.
     """
 
-    key_fields = ('question_id', )
+    key_fields = ('question_id',)
     ending = '.json'
     prediction_field = 'pred_answer'
     blank = ''
     counts = 'questions'
 
-    def __init__(self, out_file: str, prefix: Optional[str] = None) -> None:
+    def __init__(self, out_file: str, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
         if not out_file.endswith(self.ending):
             raise ValueError(f'out_file must end with {self.ending}, got {out_file}')
         self.out_file = Path(out_file)
 
-    def entry(self, sample: dict, prediction: str) -> Dict[str, Any]:
+    def entry(self, sample: dict, prediction: str) -> dict[str, Any]:
         """What the file needs to know of a sample, beside its id, in plain Python values.
 
         Args:
@@ -46,7 +47,7 @@ class Submission(ExactlyOnceMetric):
         """
         raise NotImplementedError
 
-    def content(self, results: List[dict]) -> str:
+    def content(self, results: list[dict]) -> str:
         """Text of the file.
 
         Args:
@@ -67,7 +68,7 @@ class Submission(ExactlyOnceMetric):
             keys = {field: sample[field] for field in self.key_fields}
             self.results.append(dict(keys, **self.entry(sample, prediction), unreadable=unreadable))
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Write the file.
 
         Args:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from vlpeft.registry import METRICS
 
@@ -34,34 +34,34 @@ class VALUESubmission(Submission):
 
     default_prefix = 'value_submission'
 
-    def __init__(self, task: str, out_file: str, prefix: Optional[str] = None) -> None:
+    def __init__(self, task: str, out_file: str, prefix: str | None = None) -> None:
         if task not in (*CHOICES, *CLIP_FIELDS):
-            raise ValueError(f"unknown task {task!r}, valid: {', '.join((*CHOICES, *CLIP_FIELDS))}")
+            raise ValueError(f'unknown task {task!r}, valid: {", ".join((*CHOICES, *CLIP_FIELDS))}')
         if task in CLIP_FIELDS:
             self.ending, self.counts = '.jsonl', 'captions'
-            self.key_fields, self.prediction_field = ('sample_id', ), 'pred_caption'
+            self.key_fields, self.prediction_field = ('sample_id',), 'pred_caption'
         super().__init__(out_file, prefix=prefix)
         self.task = task
 
-    def entry(self, sample: dict, prediction: str) -> Dict[str, Any]:
+    def entry(self, sample: dict, prediction: str) -> dict[str, Any]:
         if self.task in CHOICES:
             return dict(choice=parse_choice(prediction, CHOICES[self.task]))
         clip = {field: sample[field] for field in CLIP_FIELDS[self.task]}
         return dict(line=dict(clip, descs=[dict(desc=prediction)]))
 
-    def content(self, results: List[dict]) -> str:
+    def content(self, results: list[dict]) -> str:
         if self.task in CHOICES:
             return json.dumps({result['question_id']: result['choice'] or 0 for result in results})
-        return ''.join(f"{json.dumps(result['line'])}\n" for result in results)
+        return ''.join(f'{json.dumps(result["line"])}\n' for result in results)
 
-    def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         metrics = super().compute_metrics(results)
         if self.task in CHOICES:
             metrics['unparsed'] = sum(result['choice'] is None and not result['unreadable'] for result in results)
         return metrics
 
 
-def parse_choice(answer: str, choices: int) -> Optional[int]:
+def parse_choice(answer: str, choices: int) -> int | None:
     """Index of a choice from 'a0', 'a1', …; None if the answer is no such text. Blanks at both ends do not count.
 
     Args:

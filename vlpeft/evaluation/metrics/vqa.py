@@ -1,7 +1,8 @@
 """VQA v2: the challenge's accuracy, and the file its server takes."""
 
 import json
-from typing import Any, Dict, List, Optional, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from vlpeft.evaluation.functional import check_spelling_rule, vqa_accuracy
 from vlpeft.registry import METRICS
@@ -29,7 +30,7 @@ class VQAMetric(QuestionMetric):
 
     default_prefix = 'vqa'
 
-    def __init__(self, rule: str = 'official', prefix: Optional[str] = None) -> None:
+    def __init__(self, rule: str = 'official', prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
         check_spelling_rule(rule)
         self.rule = rule
@@ -49,11 +50,11 @@ class VQASubmission(Submission):
 
     default_prefix = 'vqa_submission'
 
-    def entry(self, sample: dict, prediction: str) -> Dict[str, Any]:
+    def entry(self, sample: dict, prediction: str) -> dict[str, Any]:
         number = sample['question_id']
         if not isinstance(number, int):
             raise ValueError(f'the VQA server identifies questions by integers, got question_id={number!r}')
         return dict(answer=prediction)
 
-    def content(self, results: List[dict]) -> str:
+    def content(self, results: list[dict]) -> str:
         return json.dumps([{key: result[key] for key in ('question_id', 'answer')} for result in results])

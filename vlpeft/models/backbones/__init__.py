@@ -16,7 +16,23 @@ from .vision import check_vision_tower
 from .visual_embedding import VisualEmbedding
 
 __all__ = [
-    'AST', 'AppendedVision', 'BlipTextDecoder', 'BlipTextEncoder', 'ClipTextEncoder', 'CrossContext', 'GridTower',
-    'KeyValue', 'Lead', 'SelfCache', 'SlottedLM', 'TimeSformer', 'VisualEmbedding', 'attend', 'build_causal_lm',
-    'build_seq2seq_lm', 'check_vision_tower', 'cls_levels', 'to_cells'
+    'AST',
+    'AppendedVision',
+    'BlipTextDecoder',
+    'BlipTextEncoder',
+    'ClipTextEncoder',
+    'CrossContext',
+    'GridTower',
+    'KeyValue',
+    'Lead',
+    'SelfCache',
+    'SlottedLM',
+    'TimeSformer',
+    'VisualEmbedding',
+    'attend',
+    'build_causal_lm',
+    'build_seq2seq_lm',
+    'check_vision_tower',
+    'cls_levels',
+    'to_cells',
 ]

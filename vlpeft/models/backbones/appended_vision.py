@@ -5,7 +5,7 @@ a relative position bias of zero. The encoders' code stays as it is: BART's embe
 tokens, T5's first block is handed its bias.
 """
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,10 @@ class _BartReader:
 
     def __init__(self, encoder: nn.Module) -> None:
         self.encoder = encoder
-        self.vision: Optional[Tensor] = None
+        self.vision: Tensor | None = None
         encoder.layernorm_embedding.register_forward_hook(self._append)
 
-    def _append(self, module: nn.Module, args: tuple, output: Tensor) -> Optional[Tensor]:
+    def _append(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
         return None if self.vision is None else torch.cat([output, self.vision.to(output.dtype)], 1)
 
     def __call__(self, ids: Tensor, vision: Tensor, mask: Tensor) -> Tensor:
@@ -35,10 +35,10 @@ class _T5Reader:
 
     def __init__(self, encoder: nn.Module) -> None:
         self.encoder = encoder
-        self.length: Optional[int] = None
+        self.length: int | None = None
         encoder.block[0].register_forward_pre_hook(self._add_bias, with_kwargs=True)
 
-    def _add_bias(self, block: nn.Module, args: tuple, kwargs: Dict[str, Any]) -> Optional[Tuple[tuple, dict]]:
+    def _add_bias(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
         if self.length is None:
             return None
         states, mask, _, *rest = args
@@ -72,7 +72,7 @@ class AppendedVision:
     def __init__(self, lm: nn.Module) -> None:
         self.reader = READERS[lm.config.model_type](lm.get_encoder())
 
-    def __call__(self, ids: Tensor, mask: Tensor, vision: Tensor) -> Tuple[Tensor, Tensor]:
+    def __call__(self, ids: Tensor, mask: Tensor, vision: Tensor) -> tuple[Tensor, Tensor]:
         """Encodes B texts and their vision tokens.
 
         Args:

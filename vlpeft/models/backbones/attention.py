@@ -2,17 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MASKED = -10000.
+MASKED = -10000.0
 
 
 class KeyValue(NamedTuple):
     """Projected keys and values, each (C, heads, S, D / heads)."""
+
     key: Tensor
     value: Tensor
 
@@ -27,10 +28,11 @@ class CrossContext:
         mask: (C, S), 1 where a context token exists. Defaults to None, all exist.
         key_weights: (P, S) factors on the keys, per text. Defaults to None.
     """
-    layers: List[KeyValue]
-    index: Optional[Tensor] = None
-    mask: Optional[Tensor] = None
-    key_weights: Optional[Tensor] = None
+
+    layers: list[KeyValue]
+    index: Tensor | None = None
+    mask: Tensor | None = None
+    key_weights: Tensor | None = None
 
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -38,11 +40,9 @@ def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return (1 - mask.to(dtype)) * MASKED
 
 
-def attend(query: Tensor,
-           kv: KeyValue,
-           mask: Optional[Tensor] = None,
-           key_weights: Optional[Tensor] = None,
-           dropout: float = 0.) -> Tensor:
+def attend(
+    query: Tensor, kv: KeyValue, mask: Tensor | None = None, key_weights: Tensor | None = None, dropout: float = 0.0
+) -> Tensor:
     """softmax(Q (w ⊙ K)ᵀ / √d + mask) V, with P / C consecutive queries to each of C contexts.
 
     Args:
@@ -129,12 +129,8 @@ class PostNormAttention(nn.Module):
         """Keys and values of ``states`` (C, S, Dc)."""
         return KeyValue(self._split(self.self.key(states)), self._split(self.self.value(states)))
 
-    def forward(self,
-                x: Tensor,
-                kv: KeyValue,
-                mask: Optional[Tensor] = None,
-                key_weights: Optional[Tensor] = None) -> Tensor:
+    def forward(self, x: Tensor, kv: KeyValue, mask: Tensor | None = None, key_weights: Tensor | None = None) -> Tensor:
         """x (P, L, D) attends to ``kv``; see :func:`attend` for the rest."""
-        dropout = self.dropout if self.training else 0.
+        dropout = self.dropout if self.training else 0.0
         out = attend(self._split(self.self.query(x)), kv, mask, key_weights, dropout)
         return self.output(out.transpose(1, 2).flatten(2), x)

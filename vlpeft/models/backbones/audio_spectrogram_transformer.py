@@ -3,8 +3,6 @@
 Gong et al., "AST: Audio Spectrogram Transformer", Interspeech 2021.
 """
 
-from typing import Tuple, Union
-
 from mmpretrain.models.backbones import DistilledVisionTransformer
 from torch import Tensor
 
@@ -27,17 +25,25 @@ class AST(DistilledVisionTransformer):
             ``'deit-base'``.
     """
 
-    def __init__(self,
-                 num_frames: int = 1024,
-                 num_bins: int = 128,
-                 patch_size: int = 16,
-                 stride: int = 10,
-                 arch: Union[str, dict] = 'deit-base') -> None:
+    def __init__(
+        self,
+        num_frames: int = 1024,
+        num_bins: int = 128,
+        patch_size: int = 16,
+        stride: int = 10,
+        arch: str | dict = 'deit-base',
+    ) -> None:
         # mmcv pads what the last patch does not reach, unless told otherwise.
-        super().__init__(arch, img_size=(num_bins, num_frames), patch_size=patch_size, in_channels=1, out_type='raw',
-                         patch_cfg=dict(stride=stride, padding=0))
+        super().__init__(
+            arch,
+            img_size=(num_bins, num_frames),
+            patch_size=patch_size,
+            in_channels=1,
+            out_type='raw',
+            patch_cfg=dict(stride=stride, padding=0),
+        )
 
-    def forward(self, fbanks: Tensor) -> Tuple[Tensor]:
+    def forward(self, fbanks: Tensor) -> tuple[Tensor]:
         """Normalised tokens (B, 2 + N, D): class token, distillation token, patches frequency by frequency.
 
         Args:

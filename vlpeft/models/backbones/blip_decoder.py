@@ -1,7 +1,5 @@
 """BLIP's text decoder: the encoder's blocks under a causal mask, and a language-model head."""
 
-from typing import Optional
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -57,10 +55,8 @@ class BlipTextDecoder(BaseModule):
     def init_weights(self) -> None:
         self.bert.init_weights()
 
-    def forward(self,
-                ids: Tensor,
-                mask: Tensor,
-                context: Optional[CrossContext] = None,
-                cache: Optional[SelfCache] = None) -> Tensor:
+    def forward(
+        self, ids: Tensor, mask: Tensor, context: CrossContext | None = None, cache: SelfCache | None = None
+    ) -> Tensor:
         """Next-token logits (P, L, vocab_size); arguments as in :meth:`BlipTextEncoder.forward`."""
         return self.cls['predictions'](self.bert(ids, mask, context, causal=True, cache=cache))

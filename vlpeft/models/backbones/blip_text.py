@@ -4,7 +4,6 @@ Li et al., "BLIP: Bootstrapping Language-Image Pre-training", ICML 2022. Paramet
 """
 
 import math
-from typing import List, Optional
 
 import torch
 from mmengine.model import BaseModule
@@ -25,7 +24,7 @@ class SelfCache:
     """
 
     def __init__(self) -> None:
-        self.layers: List[KeyValue] = []
+        self.layers: list[KeyValue] = []
 
     @property
     def length(self) -> int:
@@ -81,12 +80,14 @@ class BlipTextLayer(nn.Module):
         self.intermediate = Intermediate(width, hidden)
         self.output = AddNorm(hidden, width, dropout)
 
-    def forward(self,
-                x: Tensor,
-                mask: Tensor,
-                context: Optional[CrossContext] = None,
-                depth: int = 0,
-                cache: Optional[SelfCache] = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor,
+        context: CrossContext | None = None,
+        depth: int = 0,
+        cache: SelfCache | None = None,
+    ) -> Tensor:
         kv = self.attention.project(x)
         x = self.attention(x, kv if cache is None else cache.extend(depth, kv), mask)
         if context is not None:
@@ -122,17 +123,20 @@ class BlipTextEncoder(BaseModule):
         max_positions: Longest text. Defaults to 512.
         dropout: Rate on embeddings, attention weights and branch outputs, in training. Defaults to 0.1.
     """
+
     tokenizer_type = CaptionTokenizer
 
-    def __init__(self,
-                 vocab_size: int = 30524,
-                 width: int = 768,
-                 depth: int = 12,
-                 heads: int = 12,
-                 hidden: int = 3072,
-                 context_width: int = 768,
-                 max_positions: int = 512,
-                 dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        vocab_size: int = 30524,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
+        hidden: int = 3072,
+        context_width: int = 768,
+        max_positions: int = 512,
+        dropout: float = 0.1,
+    ) -> None:
         super().__init__()
         self.width, self.vocab_size = width, vocab_size
         self.embeddings = BlipEmbeddings(vocab_size, width, max_positions, dropout)
@@ -152,7 +156,7 @@ class BlipTextEncoder(BaseModule):
         """The state (P, D) of the first token of each text; states (P, L, D), mask (P, L)."""
         return states[:, 0]
 
-    def project_context(self, states: Tensor) -> List[KeyValue]:
+    def project_context(self, states: Tensor) -> list[KeyValue]:
         """Keys and values of every cross-attention, to be shared by all texts that meet these states.
 
         Args:
@@ -160,12 +164,14 @@ class BlipTextEncoder(BaseModule):
         """
         return [layer.crossattention.project(states) for layer in self.encoder.layer]
 
-    def forward(self,
-                ids: Tensor,
-                mask: Tensor,
-                context: Optional[CrossContext] = None,
-                causal: bool = False,
-                cache: Optional[SelfCache] = None) -> Tensor:
+    def forward(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        context: CrossContext | None = None,
+        causal: bool = False,
+        cache: SelfCache | None = None,
+    ) -> Tensor:
         """Last hidden states.
 
         Args:

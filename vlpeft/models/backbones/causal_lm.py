@@ -1,7 +1,5 @@
 """OPT, GPT-2 and Llama of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
 
-from typing import Tuple, Union
-
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +8,7 @@ from .lm_config import lm_config
 FAMILIES = ('opt', 'gpt2', 'llama')
 
 
-def build_causal_lm(config: Union[str, dict], vocab_size: int, dtype: str = 'float32') -> nn.Module:
+def build_causal_lm(config: str | dict, vocab_size: int, dtype: str = 'float32') -> nn.Module:
     """A decoder-only language model of random weights.
 
     Args:
@@ -26,6 +24,7 @@ def build_causal_lm(config: Union[str, dict], vocab_size: int, dtype: str = 'flo
         ValueError: Another model type.
     """
     from transformers import AutoModelForCausalLM
+
     geometry = lm_config(config, vocab_size, FAMILIES)
     # Masks are given layer by layer; GPT-2's eager attention would add a causal one of its own.
     lm = AutoModelForCausalLM.from_config(geometry, attn_implementation='sdpa', dtype=getattr(torch, dtype))
@@ -41,6 +40,6 @@ class _RotaryShapes(nn.Module):
         super().__init__()
         self.width = width
 
-    def forward(self, hidden: Tensor, position_ids: Tensor) -> Tuple[Tensor, Tensor]:
+    def forward(self, hidden: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         angles = hidden.new_empty(*position_ids.shape, self.width)
         return angles, angles

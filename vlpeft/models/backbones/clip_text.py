@@ -3,8 +3,6 @@
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021.
 """
 
-from typing import Union
-
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -23,13 +21,16 @@ class ClipTextEncoder(BaseModule):
         config: Geometry: entries of transformers' ``CLIPTextConfig`` where they differ from CLIP ViT-B's, or the hub
             name or directory of a CLIP whose ``config.json`` has them. Defaults to None, CLIP ViT-B's.
     """
+
     tokenizer_type = ClipTokenizer
 
-    def __init__(self, config: Union[None, dict, str] = None) -> None:
+    def __init__(self, config: None | dict | str = None) -> None:
         super().__init__()
         from transformers import CLIPTextConfig, CLIPTextModel
-        geometry = (CLIPTextConfig.from_pretrained(config) if isinstance(config, str) else
-                    CLIPTextConfig(**(config or {})))
+
+        geometry = (
+            CLIPTextConfig.from_pretrained(config) if isinstance(config, str) else CLIPTextConfig(**(config or {}))
+        )
         self.width, self.vocab_size = geometry.hidden_size, geometry.vocab_size
         self.text_model = CLIPTextModel(geometry).text_model
 

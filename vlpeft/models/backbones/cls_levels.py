@@ -1,7 +1,5 @@
 """What an encoder knows at several depths: the class token after each of its last blocks."""
 
-from typing import List
-
 import torch
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
@@ -27,9 +25,11 @@ def cls_levels(encoder: nn.Module, inputs: Tensor, levels: int) -> Tensor:
         ValueError: Another class, a vision transformer without class token or final norm, or fewer than K blocks.
     """
     _check(encoder, levels)
-    found: List[Tensor] = []
-    handles = [layer.register_forward_hook(lambda module, args, out: found.append(out[:, 0]))
-               for layer in encoder.layers[-levels:]]
+    found: list[Tensor] = []
+    handles = [
+        layer.register_forward_hook(lambda module, args, out: found.append(out[:, 0]))
+        for layer in encoder.layers[-levels:]
+    ]
     try:
         encoder(inputs)
     finally:

@@ -1,7 +1,7 @@
 """A frozen vision backbone as a source of grid features: images in, cells out."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.registry import DefaultScope
@@ -31,7 +31,7 @@ class GridTower(nn.Module):
         pool: Side of the grid after adaptive max-pooling (7 -> 6: a 2 x 2 window, stride 1). Defaults to None.
     """
 
-    def __init__(self, backbone: Mapping, pool: Optional[int] = None) -> None:
+    def __init__(self, backbone: Mapping, pool: int | None = None) -> None:
         super().__init__()
         with DefaultScope.overwrite_default_scope('mmpretrain'), no_info_logs():
             self.vision = MODELS.build(dict(backbone))
@@ -45,7 +45,7 @@ class GridTower(nn.Module):
         """Stays in evaluation mode: it is frozen, statistics of batch norms included."""
         return super().train(False)
 
-    def load(self, path: Union[str, Path]) -> LoadReport:
+    def load(self, path: str | Path) -> LoadReport:
         """Fill the backbone from a checkpoint: its own names, under any one prefix (``backbone.``, ``visual.``, …), or
         any dialect that has a vision tower.
 
@@ -58,9 +58,14 @@ class GridTower(nn.Module):
         target = {name: value for name, value in self.state_dict().items() if name not in constants}
         checkpoint = read_checkpoint(path)
         own = _under_one_prefix(weights_of(checkpoint), [name.partition('.')[2] for name in target])
-        state, report = fit(own or checkpoint, target, strict_parts=('vision', ), origin=str(path),
-                            dialect='mmpretrain_backbone' if own else None)
-        check_read(report, constants, ('vision', ))
+        state, report = fit(
+            own or checkpoint,
+            target,
+            strict_parts=('vision',),
+            origin=str(path),
+            dialect='mmpretrain_backbone' if own else None,
+        )
+        check_read(report, constants, ('vision',))
         self.load_state_dict(state, strict=False)
         return report
 
@@ -75,7 +80,7 @@ class GridTower(nn.Module):
         return cells if self.pool is None else pool_grid(cells, self.pool)
 
 
-def to_cells(output: Union[Tensor, Sequence[Tensor]], backbone: nn.Module) -> Tensor:
+def to_cells(output: Tensor | Sequence[Tensor], backbone: nn.Module) -> Tensor:
     """Cells (B, N, F) in the last output of a backbone: a map (B, F, h, w) row by row, or tokens (B, K + N, F) without
     the first K, its ``num_extra_tokens``.
 
@@ -86,17 +91,19 @@ def to_cells(output: Union[Tensor, Sequence[Tensor]], backbone: nn.Module) -> Te
     if output.ndim == 4:
         return output.flatten(2).transpose(1, 2)
     if output.ndim == 3:
-        return output[:, backbone.num_extra_tokens:]
-    raise ValueError(f'the vision tower {type(backbone).__name__} gives {tuple(output.shape)}, no cells of a grid; a '
-                     "transformer gives them with out_type='raw' or 'featmap'")
+        return output[:, backbone.num_extra_tokens :]
+    raise ValueError(
+        f'the vision tower {type(backbone).__name__} gives {tuple(output.shape)}, no cells of a grid; a '
+        "transformer gives them with out_type='raw' or 'featmap'"
+    )
 
 
-def _under_one_prefix(weights: Mapping[str, Tensor], names: Sequence[str]) -> Dict[str, Tensor]:
+def _under_one_prefix(weights: Mapping[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
     """The weights of a backbone in mmpretrain's layout, if all of ``names`` share a prefix in the file; else empty.
 
     What the file has besides inside the same modules is among them.
     """
-    prefixes = {key[:-len(names[0])] for key in weights if key.endswith(names[0])}
+    prefixes = {key[: -len(names[0])] for key in weights if key.endswith(names[0])}
     modules = {name.partition('.')[0] for name in names}
     for prefix in sorted(prefixes, key=len):
         if all(prefix + name in weights for name in names):

@@ -1,11 +1,11 @@
 """The geometry of a language model, from a config, a directory or a hub name."""
 
-from typing import Sequence, Union
+from collections.abc import Sequence
 
 from vlpeft.models.hub import source_options
 
 
-def lm_config(config: Union[str, dict], vocab_size: int, families: Sequence[str]):
+def lm_config(config: str | dict, vocab_size: int, families: Sequence[str]):
     """transformers' config of a language model.
 
     Args:
@@ -17,8 +17,9 @@ def lm_config(config: Union[str, dict], vocab_size: int, families: Sequence[str]
         ValueError: Another model type, or the directory or hub name cannot be found.
     """
     from transformers import AutoConfig
+
     if isinstance(config, str):
-        options = source_options(config, 'language model', ('config.json', ))
+        options = source_options(config, 'language model', ('config.json',))
         geometry = AutoConfig.from_pretrained(config, vocab_size=vocab_size, trust_remote_code=False, **options)
     else:
         kind = config.get('model_type')

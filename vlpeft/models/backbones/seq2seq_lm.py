@@ -1,7 +1,5 @@
 """BART and T5 of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
 
-from typing import Union
-
 import torch
 from torch import nn
 
@@ -10,7 +8,7 @@ from .lm_config import lm_config
 FAMILIES = ('bart', 't5')
 
 
-def build_seq2seq_lm(config: Union[str, dict], vocab_size: int) -> nn.Module:
+def build_seq2seq_lm(config: str | dict, vocab_size: int) -> nn.Module:
     """An encoder-decoder language model of random weights.
 
     Rows of the word embeddings that a base does not have are those drawn here: N(0, ``init_std``) for BART, N(0,
@@ -29,6 +27,7 @@ def build_seq2seq_lm(config: Union[str, dict], vocab_size: int) -> nn.Module:
         ValueError: Another model type.
     """
     from transformers import AutoModelForSeq2SeqLM, GenerationConfig
+
     geometry = lm_config(config, vocab_size, FAMILIES)
     # On the meta device, where there are shapes only, masks for SDPA ask for values.
     attention = dict(attn_implementation='eager') if torch.empty(0).is_meta else {}
@@ -37,6 +36,9 @@ def build_seq2seq_lm(config: Union[str, dict], vocab_size: int) -> nn.Module:
         # Always zero, and as long as the vocabulary.
         lm.register_buffer('final_logits_bias', lm.final_logits_bias, persistent=False)
     lm.generation_config = GenerationConfig(
-        decoder_start_token_id=geometry.decoder_start_token_id, bos_token_id=geometry.bos_token_id,
-        eos_token_id=geometry.eos_token_id, pad_token_id=geometry.pad_token_id)
+        decoder_start_token_id=geometry.decoder_start_token_id,
+        bos_token_id=geometry.bos_token_id,
+        eos_token_id=geometry.eos_token_id,
+        pad_token_id=geometry.pad_token_id,
+    )
     return lm

@@ -1,6 +1,6 @@
 """A cache of keys and values for decoding behind a slot that changes with every token."""
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,13 +10,16 @@ from transformers.cache_utils import Cache, DynamicLayer
 class SlotLayer(DynamicLayer):
     """Row 0 of what is added to a filled layer replaces its row 0; the others are appended."""
 
-    def update(self, key_states: Tensor, value_states: Tensor,
-               cache_kwargs: Optional[Dict[str, Any]] = None) -> Tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, cache_kwargs: dict[str, Any] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, L, E) after adding ``key_states`` and ``value_states``."""
         if self.get_seq_length() == 0:
             return super().update(key_states, value_states, cache_kwargs)
-        self.keys, self.values = (torch.cat([new[:, :, :1], old[:, :, 1:], new[:, :, 1:]], 2)
-                                  for old, new in ((self.keys, key_states), (self.values, value_states)))
+        self.keys, self.values = (
+            torch.cat([new[:, :, :1], old[:, :, 1:], new[:, :, 1:]], 2)
+            for old, new in ((self.keys, key_states), (self.values, value_states))
+        )
         return self.keys, self.values
 
 

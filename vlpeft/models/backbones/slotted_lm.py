@@ -10,7 +10,8 @@ future and of the padding included. With e = N - 1 the last of N layers then tel
 Notation: B texts of L tokens, P rows of prompt, K vectors of width Dv; W width of embeddings, D of the stream.
 """
 
-from typing import Iterator, NamedTuple, Optional
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +30,10 @@ PAD_POSITION = dict(opt=-1)
 class Lead(NamedTuple):
     """What stands before the texts: ``perception`` (B, K, Dv) for the slot, None for no slot; P rows of prompt; and
     ``late`` (B, D), the perceptual token of layer e - 1."""
-    perception: Optional[Tensor]
+
+    perception: Tensor | None
     prompt_rows: int
-    late: Optional[Tensor] = None
+    late: Tensor | None = None
 
     @property
     def slots(self) -> int:
@@ -46,7 +48,8 @@ class Lead(NamedTuple):
         if self.perception is None:
             return self
         return self._replace(
-            perception=self.perception.repeat_interleave(times, 0), late=self.late.repeat_interleave(times, 0))
+            perception=self.perception.repeat_interleave(times, 0), late=self.late.repeat_interleave(times, 0)
+        )
 
 
 class _Edits(nn.Module):
@@ -56,7 +59,7 @@ class _Edits(nn.Module):
         super().__init__()
         self.body = body
 
-    def mask(self, mask: Tensor, slot_mask: Tensor, late_mask: Optional[Tensor] = None) -> Tensor:
+    def mask(self, mask: Tensor, slot_mask: Tensor, late_mask: Tensor | None = None) -> Tensor:
         return slot_mask if late_mask is None else late_mask
 
     def prepend(self, hidden: Tensor, row: Tensor) -> Tensor:
@@ -69,23 +72,23 @@ class _Edits(nn.Module):
         return F.dropout(hidden, self.body.config.dropout, self.body.training)
 
 
-def _bindings(tower: Tower, start: Optional[int], late: Optional[int]) -> Iterator[Binding]:
+def _bindings(tower: Tower, start: int | None, late: int | None) -> Iterator[Binding]:
     entrance, first = tower.entrance, tower.blocks[0].input
     edits = _Edits(tower.module.get_submodule(entrance.embeddings.path))
     if entrance.positions is not None:
         rows = entrance.embeddings.beside(BARE_ROWS)
-        yield Binding(tower.name, 0, (rows, ), Tap(entrance.positions, 'output'), edits, 'positions')
+        yield Binding(tower.name, 0, (rows,), Tap(entrance.positions, 'output'), edits, 'positions')
     if tower.module.config.model_type == 'opt':
         # OPT was trained with dropout after its embeddings, which transformers leaves out.
-        yield Binding(tower.name, 0, (first.beside(BARE_ROWS), ), first, edits, 'dropout')
+        yield Binding(tower.name, 0, (first.beside(BARE_ROWS),), first, edits, 'dropout')
     for block in () if start is None else tower.blocks[start:]:
         is_late = late is not None and block.depth >= late
-        masks = (SLOT_MASK, LATE_MASK) if is_late else (SLOT_MASK, )
+        masks = (SLOT_MASK, LATE_MASK) if is_late else (SLOT_MASK,)
         reads = tuple(block.mask.beside(mask) for mask in masks)
         yield Binding(tower.name, block.depth, reads, block.mask, edits, 'mask', changes_rows=is_late)
         if block.depth == late:
             row = block.input.beside(LATE_ROW)
-            yield Binding(tower.name, late, (row, ), block.input, edits, 'prepend', changes_rows=True)
+            yield Binding(tower.name, late, (row,), block.input, edits, 'prepend', changes_rows=True)
 
 
 class SlottedLM:
@@ -100,7 +103,7 @@ class SlottedLM:
         ValueError: Unknown ``visual_row``.
     """
 
-    def __init__(self, tower: Tower, start: Optional[int], end: Optional[int], visual_row: str) -> None:
+    def __init__(self, tower: Tower, start: int | None, end: int | None, visual_row: str) -> None:
         if visual_row not in VISUAL_ROWS:
             raise ValueError(f'visual_row={visual_row!r}; choose from {VISUAL_ROWS}')
         self.lm = tower.module
@@ -138,7 +141,7 @@ class SlottedLM:
         passed = {BARE_ROWS: lead.rows, **self._masks(mask, lead, words.dtype, slice(None))}
         if lead.prompt_rows:
             passed[PROMPT_ROWS] = slice(lead.slots, lead.rows)
-        return self._run(F.pad(words, (0, 0, lead.rows, 0)), positions, lead, cache, passed)[:, lead.rows:]
+        return self._run(F.pad(words, (0, 0, lead.rows, 0)), positions, lead, cache, passed)[:, lead.rows :]
 
     def extend(self, words: Tensor, mask: Tensor, lead: Lead, cache) -> Tensor:
         """Runs the last token of each text, all others being in the cache.
@@ -184,6 +187,7 @@ class SlottedLM:
         if not self.can_cache(lead):
             raise ValueError("visual_row='full' can be cached for end >= layers - 1 only")
         from .slot_cache import slot_cache
+
         if not self._slot_changes(lead):
             return slot_cache(self.depth, self.depth)
         return slot_cache(self.depth, self.late or 0)
@@ -195,8 +199,13 @@ class SlottedLM:
     def _run(self, embeddings: Tensor, positions: Tensor, lead: Lead, cache, passed: dict) -> Tensor:
         if lead.slots:
             passed[PERCEPTION] = lead.perception
-        return self.body(inputs_embeds=embeddings, position_ids=positions, past_key_values=cache,
-                         use_cache=cache is not None, **passed)[0]
+        return self.body(
+            inputs_embeds=embeddings,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+            **passed,
+        )[0]
 
     def _positions(self, mask: Tensor) -> Tensor:
         pad = PAD_POSITION.get(self.lm.config.model_type, 0)

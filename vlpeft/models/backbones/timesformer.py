@@ -87,18 +87,21 @@ class TimeSformer(BaseModule):
         drop_path_rate: That of the last block, growing linearly from 0; in training mode only. Defaults to 0.1.
     """
 
-    def __init__(self,
-                 num_frames: int = 8,
-                 img_size: int = 224,
-                 patch_size: int = 16,
-                 embed_dims: int = 768,
-                 num_layers: int = 12,
-                 num_heads: int = 12,
-                 drop_path_rate: float = 0.1) -> None:
+    def __init__(
+        self,
+        num_frames: int = 8,
+        img_size: int = 224,
+        patch_size: int = 16,
+        embed_dims: int = 768,
+        num_layers: int = 12,
+        num_heads: int = 12,
+        drop_path_rate: float = 0.1,
+    ) -> None:
         super().__init__()
         self.num_frames, self.embed_dims, self.num_layers = num_frames, embed_dims, num_layers
         self.patch_embed = PatchEmbed(
-            embed_dims=embed_dims, kernel_size=patch_size, stride=patch_size, input_size=img_size)
+            embed_dims=embed_dims, kernel_size=patch_size, stride=patch_size, input_size=img_size
+        )
         rows, columns = self.patch_embed.init_out_size
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims))
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, embed_dims))
@@ -107,7 +110,8 @@ class TimeSformer(BaseModule):
             nn.init.trunc_normal_(table, std=0.02)
         self.layers = nn.ModuleList(
             DividedBlock(embed_dims, num_heads, drop_path_rate * depth / max(num_layers - 1, 1))
-            for depth in range(num_layers))
+            for depth in range(num_layers)
+        )
         for layer in self.layers[1:]:
             nn.init.zeros_(layer.temporal_fc.weight)
             nn.init.zeros_(layer.temporal_fc.bias)

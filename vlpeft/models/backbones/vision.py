@@ -20,5 +20,7 @@ def check_vision_tower(tower: nn.Module) -> None:
         raise ValueError(f'the vision tower {kind} has no {", ".join(missing)}; known to work are {KNOWN}')
     for name, wanted in WANTED.items():
         if (found := getattr(tower, name)) != wanted:
-            raise ValueError(f'the vision tower {kind} has {name}={found!r}; set vision.{name}={wanted!r}, '
-                             'so that it returns all tokens with CLS first')
+            raise ValueError(
+                f'the vision tower {kind} has {name}={found!r}; set vision.{name}={wanted!r}, '
+                'so that it returns all tokens with CLS first'
+            )

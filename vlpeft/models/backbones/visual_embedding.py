@@ -47,6 +47,7 @@ class VisualEmbedding(nn.Module):
         grid: Side of the grid after pooling.
         images: Rows of the image embedding. Defaults to 2.
     """
+
     roles = dict.fromkeys(('feature', 'position', 'image'), 'visual_projector')
 
     def __init__(self, feature_width: int, width: int, family: str, eps: float, grid: int, images: int = 2) -> None:

@@ -7,7 +7,7 @@ r"""Image-text contrastive head with momentum targets (Li et al., ALBEF, NeurIPS
 A bar marks features of the momentum weights, gathered over all processes, so the loss does not depend on their number.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 from mmengine.dist import all_gather
@@ -20,6 +20,7 @@ from vlpeft.registry import MODELS
 
 class Features(NamedTuple):
     """L2-normalised features of clips and texts, each (B, E)."""
+
     vision: Tensor
     text: Tensor
 
@@ -37,7 +38,7 @@ class FeatureQueue(nn.Module):
         self.size = size
         self.register_buffer('vision', F.normalize(torch.randn(size, width), dim=-1))
         self.register_buffer('text', F.normalize(torch.randn(size, width), dim=-1))
-        self.register_buffer('ids', torch.full((size, ), -100, dtype=torch.long))
+        self.register_buffer('ids', torch.full((size,), -100, dtype=torch.long))
         self.register_buffer('pointer', torch.zeros((), dtype=torch.long))
 
     def push(self, features: Features, ids: Tensor) -> None:
@@ -67,24 +68,27 @@ class ITCHead(BaseModule):
             (:class:`vlpeft.engine.hooks.AlphaRampHook`). Defaults to 0.4.
         temperature: Start value of τ, clamped to [0.001, 0.5]. Defaults to 0.07.
     """
-    roles = dict(vision_proj='projection', text_proj='projection')
-    constants = ('temperature', )
 
-    def __init__(self,
-                 vision_width: int = 768,
-                 text_width: int = 768,
-                 embed_width: int = 256,
-                 queue_size: int = 57600,
-                 alpha: float = 0.4,
-                 temperature: float = 0.07) -> None:
+    roles = dict(vision_proj='projection', text_proj='projection')
+    constants = ('temperature',)
+
+    def __init__(
+        self,
+        vision_width: int = 768,
+        text_width: int = 768,
+        embed_width: int = 256,
+        queue_size: int = 57600,
+        alpha: float = 0.4,
+        temperature: float = 0.07,
+    ) -> None:
         super().__init__()
         self.vision_proj = nn.Linear(vision_width, embed_width)
         self.text_proj = nn.Linear(text_width, embed_width)
         self.temperature = nn.Parameter(torch.tensor(temperature))
-        self.alpha, self.ramp = alpha, 1.
+        self.alpha, self.ramp = alpha, 1.0
         self.embed_width, self.queue_size = embed_width, queue_size
 
-    def make_queue(self) -> Optional[FeatureQueue]:
+    def make_queue(self) -> FeatureQueue | None:
         """A queue of ``queue_size`` entries, or None for 0."""
         return FeatureQueue(self.queue_size, self.embed_width) if self.queue_size else None
 
@@ -100,7 +104,7 @@ class ITCHead(BaseModule):
     def clamp_temperature(self) -> None:
         self.temperature.clamp_(0.001, 0.5)
 
-    def loss(self, online: Features, momentum: Features, ids: Tensor, queue: Optional[FeatureQueue]) -> Tensor:
+    def loss(self, online: Features, momentum: Features, ids: Tensor, queue: FeatureQueue | None) -> Tensor:
         """The contrastive loss; pushes the gathered momentum features into the queue.
 
         Args:
@@ -113,8 +117,12 @@ class ITCHead(BaseModule):
         gathered_ids = torch.cat(all_gather(ids))
         bank, bank_ids = gathered, gathered_ids
         if queue is not None:
-            bank = Features(*(torch.cat([new, old.to(new.dtype)])
-                              for new, old in ((gathered.vision, queue.vision), (gathered.text, queue.text))))
+            bank = Features(
+                *(
+                    torch.cat([new, old.to(new.dtype)])
+                    for new, old in ((gathered.vision, queue.vision), (gathered.text, queue.text))
+                )
+            )
             bank_ids = torch.cat([gathered_ids, queue.ids])
         # At least float32, also under autocast.
         dtype = torch.promote_types(online.vision.dtype, torch.float32)
@@ -122,8 +130,10 @@ class ITCHead(BaseModule):
         same = same / same.sum(1, keepdim=True)
         alpha = self.alpha * self.ramp
         losses = []
-        for query, soft_query, candidates in ((online.vision, momentum.vision, bank.text),
-                                              (online.text, momentum.text, bank.vision)):
+        for query, soft_query, candidates in (
+            (online.vision, momentum.vision, bank.text),
+            (online.text, momentum.text, bank.vision),
+        ):
             with torch.no_grad():
                 soft = (soft_query @ candidates.T / self.temperature).to(dtype).softmax(1)
                 targets = alpha * soft + (1 - alpha) * same

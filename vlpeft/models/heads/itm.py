@@ -1,10 +1,8 @@
 """Image-text matching head, and the hard negatives it is trained on.
 
-    ℓ = CE(W h_[ENC], matched?)   over B positive pairs, B clips for given texts and B texts for given clips,
-    negatives drawn from softmax(similarity / τ) over pairs of other ids (Li et al., ALBEF, NeurIPS 2021).
+ℓ = CE(W h_[ENC], matched?)   over B positive pairs, B clips for given texts and B texts for given clips,
+negatives drawn from softmax(similarity / τ) over pairs of other ids (Li et al., ALBEF, NeurIPS 2021).
 """
-
-from typing import Tuple
 
 import torch
 from mmengine.model import BaseModule
@@ -17,7 +15,7 @@ IGNORED = -100
 
 
 @torch.no_grad()
-def sample_negatives(logits: Tensor, ids: Tensor, candidate_ids: Tensor) -> Tuple[Tensor, Tensor]:
+def sample_negatives(logits: Tensor, ids: Tensor, candidate_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Draws one candidate of another id for each row from softmax(logits), in one go (Gumbel-max).
 
     Args:
@@ -41,6 +39,7 @@ class ITMHead(BaseModule):
     Args:
         width: D. Defaults to 768.
     """
+
     roles = dict(classifier='itm_head')
 
     def __init__(self, width: int = 768) -> None:
@@ -58,8 +57,10 @@ class ITMHead(BaseModule):
             states: (3B, D): B positive pairs, B (hard clip, text) pairs, B (clip, hard text) pairs.
             clip_valid, text_valid: (B,) whether that hard negative exists; a row without one is left out.
         """
-        labels = torch.cat([torch.ones_like(clip_valid, dtype=torch.long)] +
-                           [torch.where(valid, 0, IGNORED) for valid in (clip_valid, text_valid)])
+        labels = torch.cat(
+            [torch.ones_like(clip_valid, dtype=torch.long)]
+            + [torch.where(valid, 0, IGNORED) for valid in (clip_valid, text_valid)]
+        )
         logits = self(states)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         return F.cross_entropy(logits, labels, ignore_index=IGNORED)

@@ -7,7 +7,8 @@ are projected once; answers of equal length are decoded together, without paddin
 nobody reads. All of it is exact.
 """
 
-from typing import NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from vlpeft.models.finite import check_finite
 
 class AnswerBank(NamedTuple):
     """A closed list: ``texts``, and for each its ``ids`` as tokenised, ``[CLS] … [SEP]``."""
+
     texts: Sequence[str]
     ids: Sequence[Sequence[int]]
 
@@ -25,6 +27,7 @@ class AnswerBank(NamedTuple):
 class Ranking(NamedTuple):
     """Of each question the shortlisted ``answers``, indices into the list, best first, and their ``scores``; (B, k),
     on the CPU. Of equal scores the answer that was shortlisted first comes first."""
+
     answers: Tensor
     scores: Tensor
 
@@ -37,8 +40,15 @@ def token_scores(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 
 
 @torch.no_grad()
-def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start_id: int, shortlist: int,
-                 smoothing: float, pairs_per_batch: int) -> Ranking:
+def rank_answers(
+    decoder: BlipTextDecoder,
+    questions,
+    answers: AnswerBank,
+    start_id: int,
+    shortlist: int,
+    smoothing: float,
+    pairs_per_batch: int,
+) -> Ranking:
     """The shortlisted answers of each question in order.
 
     Args:
@@ -69,15 +79,23 @@ def rank_answers(decoder: BlipTextDecoder, questions, answers: AnswerBank, start
     return Ranking(likely.cpu().gather(1, order), scores)
 
 
-def _continuations(decoder: BlipTextDecoder, questions, answers: AnswerBank, likely: Tensor, prefix: SelfCache,
-                   smoothing: float, pairs_per_batch: int) -> Tensor:
+def _continuations(
+    decoder: BlipTextDecoder,
+    questions,
+    answers: AnswerBank,
+    likely: Tensor,
+    prefix: SelfCache,
+    smoothing: float,
+    pairs_per_batch: int,
+) -> Tensor:
     """Scores (B, k) of all tokens after the first; answers of one length go together, so that none is padded."""
     device = questions.mask.device
     flat = likely.flatten().tolist()
     lengths = torch.tensor([len(answers.ids[answer]) for answer in flat])
     scores = torch.zeros(len(flat))
-    batches = [batch for length in lengths.unique()
-               for batch in (lengths == length).nonzero()[:, 0].split(pairs_per_batch)]
+    batches = [
+        batch for length in lengths.unique() for batch in (lengths == length).nonzero()[:, 0].split(pairs_per_batch)
+    ]
     for batch in batches:
         ids = torch.tensor([answers.ids[flat[pair]] for pair in batch.tolist()], device=device)
         owner = (batch // likely.shape[1]).to(device)

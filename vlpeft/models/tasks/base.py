@@ -1,7 +1,7 @@
 """The life of an adapted model: build towers and heads, build the method, load the base, freeze, attach, check."""
 
 import functools
-from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -36,32 +36,35 @@ class AdaptedModel(BaseModel):
         trained_parts: Module paths inside towers that train as heads do.
         no_grad_parts: Module paths that are only used without gradient, and so never train.
     """
+
     own_roles: Mapping[str, str] = {}
-    trained_parts: Tuple[str, ...] = ()
-    no_grad_parts: Tuple[str, ...] = ()
+    trained_parts: tuple[str, ...] = ()
+    no_grad_parts: tuple[str, ...] = ()
 
     def __init__(self, data_preprocessor: dict) -> None:
         super().__init__(MODELS.build(data_preprocessor))
         self.switch = AdapterSwitch()
-        self.attachments: List[Attachment] = []
-        self.towers: Dict[str, Tower] = {}
-        self.tower_paths: Dict[str, str] = {}
-        self.backbones: Tuple[str, ...] = ()
-        self.train_norms: Tuple[str, ...] = ()
-        self.heads: Dict[str, nn.Module] = {}
-        self.base: Optional[dict] = None
-        self.base_keys: FrozenSet[str] = frozenset()
+        self.attachments: list[Attachment] = []
+        self.towers: dict[str, Tower] = {}
+        self.tower_paths: dict[str, str] = {}
+        self.backbones: tuple[str, ...] = ()
+        self.train_norms: tuple[str, ...] = ()
+        self.heads: dict[str, nn.Module] = {}
+        self.base: dict | None = None
+        self.base_keys: frozenset[str] = frozenset()
         self.grown: Mapping[str, int] = {}
-        self.filled: Set[str] = set()
+        self.filled: set[str] = set()
 
-    def assemble(self,
-                 towers: Mapping[str, str],
-                 heads: Sequence[str],
-                 adapter: Union[None, dict, Sequence[dict]],
-                 trainable: str,
-                 base_checkpoint: Optional[dict],
-                 gradient_checkpointing: Sequence[str] = (),
-                 train_norms: Sequence[str] = ()) -> None:
+    def assemble(
+        self,
+        towers: Mapping[str, str],
+        heads: Sequence[str],
+        adapter: None | dict | Sequence[dict],
+        trainable: str,
+        base_checkpoint: dict | None,
+        gradient_checkpointing: Sequence[str] = (),
+        train_norms: Sequence[str] = (),
+    ) -> None:
         """Initialises, builds the method, loads, freezes, attaches and probes.
 
         Args:
@@ -100,7 +103,7 @@ class AdaptedModel(BaseModel):
         for name in gradient_checkpointing:
             checkpoint_blocks(self.towers[name], self.switch)
 
-    def _build_adapter(self, config: Union[None, dict, Sequence[dict]]) -> Optional[Adapter]:
+    def _build_adapter(self, config: None | dict | Sequence[dict]) -> Adapter | None:
         if config is None:
             return None
         if isinstance(config, Mapping):
@@ -108,15 +111,18 @@ class AdaptedModel(BaseModel):
         return ComposedAdapter(self.towers, config)
 
     @functools.cached_property
-    def trained_norms(self) -> FrozenSet[str]:
+    def trained_norms(self) -> frozenset[str]:
         """Names of the parameters of the norms that train.
 
         Raises:
             SiteError: A tower of ``train_norms`` whose family does not declare its norms.
         """
-        return frozenset(f'{self.tower_paths[tower]}.{path}.{name}' for tower in self.train_norms
-                         for path in self.towers[tower].declared_norms('train_norms')
-                         for name, _ in self.towers[tower].module.get_submodule(path).named_parameters())
+        return frozenset(
+            f'{self.tower_paths[tower]}.{path}.{name}'
+            for tower in self.train_norms
+            for path in self.towers[tower].declared_norms('train_norms')
+            for name, _ in self.towers[tower].module.get_submodule(path).named_parameters()
+        )
 
     @property
     def method(self) -> str:
@@ -148,20 +154,18 @@ class AdaptedModel(BaseModel):
         self.train(training)
         missed = [site for attachment in self.attachments for site in attachment.never_hit()]
         if missed:
-            raise SiteError(f'{type(self.adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '
-                            f'as {", ".join(missed[:3])}')
+            raise SiteError(
+                f'{type(self.adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '
+                f'as {", ".join(missed[:3])}'
+            )
 
-    def frozen_keys(self) -> Set[str]:
+    def frozen_keys(self) -> set[str]:
         """State-dict keys of the parameters that never change and that the base brings back, which checkpoints leave
         out."""
-        names: Dict[int, Set[str]] = {}
+        names: dict[int, set[str]] = {}
         for name, param in self.named_parameters(remove_duplicate=False):
             names.setdefault(id(param), set()).add(name)
-        return {
-            name
-            for same in names.values() if not same & self.declared and same & self.base_keys
-            for name in same
-        }
+        return {name for same in names.values() if not same & self.declared and same & self.base_keys for name in same}
 
     def role_of(self, name: str) -> str:
         """The role under which a parameter is counted."""
@@ -184,8 +188,8 @@ class AdaptedModel(BaseModel):
             return holders[0] if holders else 'shared'
         return self.adapter_towers[name] if part == 'adapter' else 'heads'
 
-    def _find_adapter_towers(self) -> Dict[str, str]:
-        users: Dict[int, set] = {}
+    def _find_adapter_towers(self) -> dict[str, str]:
+        users: dict[int, set] = {}
         for attachment in self.attachments:
             for edit in attachment.edits:
                 for param in edit.unit.parameters():

@@ -5,5 +5,6 @@ from typing import NamedTuple
 
 class Candidate(NamedTuple):
     """A ``text`` and its ``score``, the higher the better."""
+
     text: str
     score: float

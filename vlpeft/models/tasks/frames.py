@@ -1,6 +1,6 @@
 r"""What a clip adds to an image: frame-aware attention and temporal embedding (UniAdapter, §3.3).
 
-    w_t = T · softmax_t(⟨text, frame_t⟩ / 4)     factors on all keys of frame t but its CLS key, without gradient
+w_t = T · softmax_t(⟨text, frame_t⟩ / 4)     factors on all keys of frame t but its CLS key, without gradient
 """
 
 import torch

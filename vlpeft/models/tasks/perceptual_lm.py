@@ -7,7 +7,8 @@ Shukor et al., "eP-ALM: Efficient Perceptual Augmentation of Language Models", I
 Notation: B samples, L tokens of text, K vectors of width Dv from the encoder, P rows of prompt, V the vocabulary.
 """
 
-from typing import List, Mapping, NamedTuple, Optional, Sequence, Union
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,6 +34,7 @@ PADDINGS = ('left', 'right')
 
 class Targets(NamedTuple):
     """Whole texts and, per token, whether the loss counts it, (B, L)."""
+
     tokens: Tokens
     counted: Tensor
 
@@ -68,24 +70,27 @@ class PerceptualLM(AdaptedModel):
         SiteError: A method acts on the encoder, which runs without gradient.
         ValueError: No ``EPALM`` in ``adapter``, or an unknown choice.
     """
-    no_grad_parts = ('encoder', )
 
-    def __init__(self,
-                 lm: Union[str, dict],
-                 vocab_size: int,
-                 vocabulary: str,
-                 encoder: dict,
-                 adapter: Union[dict, Sequence[dict]],
-                 tasks: Mapping[str, dict],
-                 visual_row: str = 'causal',
-                 lm_loss_weight: float = 0.1,
-                 padding: str = 'left',
-                 released_dropout: bool = False,
-                 lm_dtype: str = 'float32',
-                 trainable: str = 'heads',
-                 gradient_checkpointing: Sequence[str] = (),
-                 base_checkpoint: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None) -> None:
+    no_grad_parts = ('encoder',)
+
+    def __init__(
+        self,
+        lm: str | dict,
+        vocab_size: int,
+        vocabulary: str,
+        encoder: dict,
+        adapter: dict | Sequence[dict],
+        tasks: Mapping[str, dict],
+        visual_row: str = 'causal',
+        lm_loss_weight: float = 0.1,
+        padding: str = 'left',
+        released_dropout: bool = False,
+        lm_dtype: str = 'float32',
+        trainable: str = 'heads',
+        gradient_checkpointing: Sequence[str] = (),
+        base_checkpoint: dict | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
         if padding not in PADDINGS:
             raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
@@ -97,14 +102,16 @@ class PerceptualLM(AdaptedModel):
         self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size, self.lm.config.to_dict())
         self.assemble(dict(lm='lm', encoder='encoder'), (), adapter, trainable, base_checkpoint, gradient_checkpointing)
 
-    def _build_adapter(self, config: Union[dict, Sequence[dict]]) -> Adapter:
+    def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
         adapter = super()._build_adapter(config)
         found = [] if adapter is None else [part for part in adapter.modules() if isinstance(part, EPALM)]
         if len(found) != 1:
             raise ValueError(f'PerceptualLM perceives through one EPALM; adapter={config!r} has {len(found)}')
         if any(binding.tower == 'encoder' for binding in adapter.bindings(self.towers)):
-            raise SiteError("PerceptualLM's encoder runs without gradient, so no method can act there; give the other "
-                            "methods targets=dict(towers=['lm'], …)")
+            raise SiteError(
+                "PerceptualLM's encoder runs without gradient, so no method can act there; give the other "
+                "methods targets=dict(towers=['lm'], …)"
+            )
         # Its hooks come before the method's, which overwrites what they leave in the slot.
         self.reader = SlottedLM(self.towers['lm'], found[0].start, found[0].end, self.visual_row)
         return adapter
@@ -158,7 +165,7 @@ class PerceptualLM(AdaptedModel):
             sample.set_field(text, self.tasks[task].output)
         return data_samples
 
-    def perceive(self, inputs: Tensor) -> Optional[Tensor]:
+    def perceive(self, inputs: Tensor) -> Tensor | None:
         """Inputs of :meth:`forward` to vectors (B, K, Dv); None where the method asks for none.
 
         Raises:
@@ -174,14 +181,14 @@ class PerceptualLM(AdaptedModel):
         with torch.no_grad():
             return cls_levels(self.encoder, inputs[:, 0] if inputs.shape[1] == 1 else inputs, levels)
 
-    def lead(self, vectors: Optional[Tensor]) -> Lead:
+    def lead(self, vectors: Tensor | None) -> Lead:
         """What stands before the texts; nothing while the method's set is switched off."""
         if self.switch.active is None:
             return Lead(None, 0)
         late = None if vectors is None else self.epalm.last_token(vectors)
         return Lead(vectors, self.epalm.prompt_length, late)
 
-    def logits(self, vectors: Optional[Tensor], tokens: Tokens) -> Tensor:
+    def logits(self, vectors: Tensor | None, tokens: Tokens) -> Tensor:
         """Next-token logits (B, L, V) of texts, given vectors (B, K, Dv) or None for texts alone."""
         return self.reader.logits(self.reader.read(self.reader.words(tokens.ids), tokens.mask, self.lead(vectors)))
 
@@ -200,22 +207,29 @@ class PerceptualLM(AdaptedModel):
             counted = counted & (torch.arange(counted.shape[1], device=device) >= lengths[:, None])
         return Targets(tokens, counted)
 
-    def text_losses(self, vectors: Optional[Tensor], targets: Targets) -> Tensor:
+    def text_losses(self, vectors: Tensor | None, targets: Targets) -> Tensor:
         """Sum of the tokens' negative log-likelihoods for each sample, (B,), at least in float32."""
         logits = self.logits(vectors, targets.tokens)[:, :-1]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         nll = F.cross_entropy(logits.transpose(1, 2), targets.tokens.ids[:, 1:], reduction='none')
         return (nll * targets.counted[:, 1:]).sum(1)
 
-    def answer(self, vectors: Optional[Tensor], prompts: Tokens, task: PerceptualTask) -> List[str]:
+    def answer(self, vectors: Tensor | None, prompts: Tokens, task: PerceptualTask) -> list[str]:
         """One text per prompt."""
         return [found[0].text for found in self.candidates(vectors, prompts, task)]
 
     @torch.no_grad()
-    def candidates(self, vectors: Optional[Tensor], prompts: Tokens, task: PerceptualTask) -> List[List[Candidate]]:
+    def candidates(self, vectors: Tensor | None, prompts: Tokens, task: PerceptualTask) -> list[list[Candidate]]:
         """For each prompt at most ``task.num_beams`` texts, best first, with scores by ``task.beam_rule``."""
         step = Continuation(self.reader, prompts, self.lead(vectors), task.num_beams)
         length = prompts.ids.shape[1]
-        found = beam_search(step, prompts.ids[:, -1:], task.num_beams, self.tokenizer.end_id,
-                            1 + task.new_tokens(length), task.beam_rule, length)
+        found = beam_search(
+            step,
+            prompts.ids[:, -1:],
+            task.num_beams,
+            self.tokenizer.end_id,
+            1 + task.new_tokens(length),
+            task.beam_rule,
+            length,
+        )
         return [[Candidate(self.tokenizer.text(ids).strip(), score) for ids, score in kept] for kept in found]

@@ -27,6 +27,7 @@ class PerceptualTask:
     Raises:
         ValueError: Unknown ``loss_on``, ``output`` or ``beam_rule``, or a number below 1.
     """
+
     loss_on: str = 'text'
     output: str = 'pred_answer'
     num_beams: int = 3
@@ -35,8 +36,9 @@ class PerceptualTask:
     count_prompt: bool = False
 
     def __post_init__(self) -> None:
-        check_settings(loss_on=(self.loss_on, LOSSES), output=(self.output, OUTPUTS),
-                       beam_rule=(self.beam_rule, BEAM_RULES))
+        check_settings(
+            loss_on=(self.loss_on, LOSSES), output=(self.output, OUTPUTS), beam_rule=(self.beam_rule, BEAM_RULES)
+        )
         check_counts(num_beams=(self.num_beams, 1), max_new_tokens=(self.max_new_tokens, 1))
 
     def new_tokens(self, prompt_length: int) -> int:

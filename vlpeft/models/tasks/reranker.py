@@ -4,7 +4,8 @@ Keys and values of a clip do not depend on the text, so they are projected once 
 query; texts are cut to their real length, sorted so that a batch wastes little padding. Both are exact.
 """
 
-from typing import Callable, List, Mapping, NamedTuple, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from .retriever import Retriever
 
 class TextBank(NamedTuple):
     """All captions: unpadded ``tokens`` and unit-length ``features`` (n, E)."""
+
     tokens: Sequence[Tensor]
     features: Tensor
 
@@ -24,19 +26,22 @@ class TextBank(NamedTuple):
 class ClipBank(NamedTuple):
     """Clips of this process: ``tokens`` {clip: (S, D)}, where convenient off the device, and ``frames`` (n, T, E) of
     all clips."""
+
     tokens: Mapping[int, Tensor]
     frames: Tensor
 
 
 @torch.no_grad()
-def score_pairs(model: Retriever,
-                clips: ClipBank,
-                texts: TextBank,
-                pairs: Mapping[int, Sequence[int]],
-                clips_per_chunk: int,
-                texts_per_batch: int,
-                device: torch.device,
-                advance: Callable[[int], None] = lambda count: None) -> Mapping[int, Tensor]:
+def score_pairs(
+    model: Retriever,
+    clips: ClipBank,
+    texts: TextBank,
+    pairs: Mapping[int, Sequence[int]],
+    clips_per_chunk: int,
+    texts_per_batch: int,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Mapping[int, Tensor]:
     """Match logits of text-clip pairs.
 
     Args:
@@ -55,20 +60,29 @@ def score_pairs(model: Retriever,
     scores = {}
     order = list(pairs)
     for start in range(0, len(order), clips_per_chunk):
-        chunk = order[start:start + clips_per_chunk]
+        chunk = order[start : start + clips_per_chunk]
         states = torch.stack([clips.tokens[clip] for clip in chunk]).to(device, non_blocking=True)
         layers = model.text.project_context(states)
         per_frame = states.shape[1] // clips.frames.shape[1]
         for row, clip in enumerate(chunk):
-            own = [KeyValue(kv.key[row:row + 1], kv.value[row:row + 1]) for kv in layers]
-            scores[clip] = _score_clip(model, own, clips.frames[clip], texts, pairs[clip], texts_per_batch, per_frame,
-                                       device)
+            own = [KeyValue(kv.key[row : row + 1], kv.value[row : row + 1]) for kv in layers]
+            scores[clip] = _score_clip(
+                model, own, clips.frames[clip], texts, pairs[clip], texts_per_batch, per_frame, device
+            )
             advance(len(pairs[clip]))
     return scores
 
 
-def _score_clip(model: Retriever, layers: List[KeyValue], frames: Tensor, texts: TextBank, wanted: Sequence[int],
-                texts_per_batch: int, per_frame: int, device: torch.device) -> Tensor:
+def _score_clip(
+    model: Retriever,
+    layers: list[KeyValue],
+    frames: Tensor,
+    texts: TextBank,
+    wanted: Sequence[int],
+    texts_per_batch: int,
+    per_frame: int,
+    device: torch.device,
+) -> Tensor:
     lengths = torch.tensor([len(texts.tokens[text]) for text in wanted])
     order = lengths.argsort()
     logits = torch.empty(len(wanted), dtype=torch.float32)

@@ -3,7 +3,8 @@
 Notation: B clips, T frames each, N tokens per frame with CLS first, S = T · N, D width, P text-clip pairs.
 """
 
-from typing import Dict, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.dist import all_gather, get_world_size
@@ -24,6 +25,7 @@ from .frames import TemporalEmbedding, frame_key_weights
 class VisionStates(NamedTuple):
     """Output of the vision tower: ``tokens`` (B, T, N, D), ``pooled`` (B, D) mean of the frames' CLS, ``frames``
     (B, T, E) unit-length features of each frame, ``feature`` (B, E) of the clip."""
+
     tokens: Tensor
     pooled: Tensor
     frames: Tensor
@@ -58,26 +60,29 @@ class Retriever(AdaptedModel):
         ValueError: The vision tower does not return all tokens with CLS first; matching with a text tower that has no
             cross-attention; or an option that only cross-attention uses without matching.
     """
+
     own_roles = dict(temporal_embedding='temporal')
 
-    def __init__(self,
-                 vision: dict,
-                 text: dict,
-                 itc_head: dict,
-                 itm_head: Optional[dict],
-                 vocabulary: str = 'bert-base-uncased',
-                 adapter: Union[None, dict, Sequence[dict]] = None,
-                 trainable: str = 'heads',
-                 momentum: Optional[dict] = None,
-                 frame_aware: bool = False,
-                 temporal_frames: Optional[int] = None,
-                 train_temporal: bool = True,
-                 negative_all_rank: bool = True,
-                 max_text_length: int = 35,
-                 train_norms: Sequence[str] = (),
-                 gradient_checkpointing: Sequence[str] = (),
-                 base_checkpoint: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        vision: dict,
+        text: dict,
+        itc_head: dict,
+        itm_head: dict | None,
+        vocabulary: str = 'bert-base-uncased',
+        adapter: None | dict | Sequence[dict] = None,
+        trainable: str = 'heads',
+        momentum: dict | None = None,
+        frame_aware: bool = False,
+        temporal_frames: int | None = None,
+        train_temporal: bool = True,
+        negative_all_rank: bool = True,
+        max_text_length: int = 35,
+        train_norms: Sequence[str] = (),
+        gradient_checkpointing: Sequence[str] = (),
+        base_checkpoint: dict | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
         self.vision = MODELS.build(vision)
         check_vision_tower(self.vision)
@@ -85,13 +90,23 @@ class Retriever(AdaptedModel):
         self.itc_head = MODELS.build(itc_head)
         self.itm_head = None if itm_head is None else MODELS.build(itm_head)
         self._check_matching(frame_aware=frame_aware, temporal_frames=temporal_frames)
-        self.temporal_embedding = (None if temporal_frames is None else
-                                   TemporalEmbedding(temporal_frames, self.vision.embed_dims, train_temporal))
+        self.temporal_embedding = (
+            None
+            if temporal_frames is None
+            else TemporalEmbedding(temporal_frames, self.vision.embed_dims, train_temporal)
+        )
         self.tokenizer = self.text.tokenizer_type(vocabulary, max_text_length, self.text.vocab_size)
         self.frame_aware, self.negative_all_rank = frame_aware, negative_all_rank
-        heads = ('itc_head', 'itm_head') if self.matches else ('itc_head', )
-        self.assemble(dict(vision='vision', text='text'), heads, adapter, trainable, base_checkpoint,
-                      gradient_checkpointing, train_norms)
+        heads = ('itc_head', 'itm_head') if self.matches else ('itc_head',)
+        self.assemble(
+            dict(vision='vision', text='text'),
+            heads,
+            adapter,
+            trainable,
+            base_checkpoint,
+            gradient_checkpointing,
+            train_norms,
+        )
         self.momentum = MomentumWeights(**(momentum or {}))
         self.momentum.copy_from(self)
         self.queue = self.itc_head.make_queue()
@@ -103,8 +118,10 @@ class Retriever(AdaptedModel):
 
     def _check_matching(self, **cross_attention_options) -> None:
         if self.matches and not hasattr(self.text, 'project_context'):
-            raise ValueError(f'Retriever: itm_head needs a text tower with cross-attention, which '
-                             f'{type(self.text).__name__} has not; set itm_head=None')
+            raise ValueError(
+                f'Retriever: itm_head needs a text tower with cross-attention, which '
+                f'{type(self.text).__name__} has not; set itm_head=None'
+            )
         idle = [name for name, value in cross_attention_options.items() if value]
         if idle and not self.matches:
             raise ValueError(f'Retriever: {", ".join(idle)} act on cross-attention, which itm_head=None leaves out')
@@ -135,8 +152,10 @@ class Retriever(AdaptedModel):
             return self.extract(inputs, data_samples)
         if mode == 'features':
             return Features(self.encode_vision(inputs).feature, self.encode_text(data_samples))
-        raise ValueError(f"Retriever has modes 'loss', 'tensor' and 'features', not {mode!r}; evaluate it with "
-                         'RetrievalValLoop or RetrievalTestLoop')
+        raise ValueError(
+            f"Retriever has modes 'loss', 'tensor' and 'features', not {mode!r}; evaluate it with "
+            'RetrievalValLoop or RetrievalTestLoop'
+        )
 
     def encode_vision(self, clips: Tensor) -> VisionStates:
         """Frames (B, T, 3, H, W) to states; the T frames pass the tower as one batch of B · T images."""
@@ -160,13 +179,13 @@ class Retriever(AdaptedModel):
         ids[:, 0] = self.tokenizer.encode_id
         return self.text(ids, tokens.mask, context)[:, 0]
 
-    def key_weights(self, text: Tensor, frames: Tensor, tokens_per_frame: int) -> Optional[Tensor]:
+    def key_weights(self, text: Tensor, frames: Tensor, tokens_per_frame: int) -> Tensor | None:
         """Frame-aware factors for P pairs, or None where the model does not use them or there is one frame."""
         if not self.frame_aware or frames.shape[1] == 1:
             return None
         return frame_key_weights(text.detach(), frames, tokens_per_frame)
 
-    def loss(self, clips: Tensor, data_samples: list) -> Dict[str, Tensor]:
+    def loss(self, clips: Tensor, data_samples: list) -> dict[str, Tensor]:
         """``loss_itc`` and, with matching, ``loss_itm`` of B pairs."""
         tokens = self.tokenizer([sample.text for sample in data_samples], clips.device)
         ids = torch.tensor([sample.clip_id for sample in data_samples]).to(clips.device, non_blocking=True)
@@ -193,7 +212,8 @@ class Retriever(AdaptedModel):
             text_feature=online.text.detach(),
             text_ids=tokens.ids,
             text_mask=tokens.mask,
-            ids=ids)
+            ids=ids,
+        )
         pool = self._gather(own) if gather else own
         temperature = self.itc_head.temperature.detach()
         to_clips = own['text_feature'] @ pool['clip_feature'].T / temperature
@@ -208,17 +228,18 @@ class Retriever(AdaptedModel):
         context = CrossContext(
             self.text.project_context(states),
             index=torch.cat([rows, rows + batch if gather else clip, rows]),
-            key_weights=self.key_weights(texts, frames, per_frame))
+            key_weights=self.key_weights(texts, frames, per_frame),
+        )
         paired = Tokens(*(torch.cat([own[key], own[key], pool[key][text]]) for key in ('text_ids', 'text_mask')))
         return self.itm_head.loss(self.match(paired, context), clip_valid, text_valid)
 
     @staticmethod
-    def _gather(own: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    def _gather(own: dict[str, Tensor]) -> dict[str, Tensor]:
         """Everyone's candidates for hard negatives; gradients of vision tokens flow back to their owners."""
         pool = {key: torch.cat(all_gather(value.contiguous())) for key, value in own.items() if key != 'states'}
         return dict(pool, states=torch.cat(all_gather_with_grad(own['states'].contiguous())))
 
-    def extract(self, clips: Tensor, data_samples: list) -> Dict[str, list]:
+    def extract(self, clips: Tensor, data_samples: list) -> dict[str, list]:
         """First stage of evaluation: per clip its tokens and features, per caption its ids and feature.
 
         Returns:
@@ -227,7 +248,7 @@ class Retriever(AdaptedModel):
         """
         vision = self.encode_vision(clips)
         # The caller keeps them for the whole set, so those that nothing will read are left out.
-        tokens = vision.tokens.flatten(1, 2)[:, :None if self.matches else 0]
+        tokens = vision.tokens.flatten(1, 2)[:, : None if self.matches else 0]
         texts = [text for sample in data_samples for text in sample.texts]
         rows = [torch.tensor(ids) for ids in self.tokenizer.ids(texts)]
         return dict(
@@ -237,4 +258,5 @@ class Retriever(AdaptedModel):
             frames=vision.frames,
             text_ids=[index for sample in data_samples for index in sample.text_ids],
             text_tokens=rows,
-            text_features=self.encode_text(pad(rows, clips.device)))
+            text_features=self.encode_text(pad(rows, clips.device)),
+        )

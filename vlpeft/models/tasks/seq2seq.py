@@ -8,7 +8,8 @@ Cho et al., "Unifying Vision-and-Language Tasks via Text Generation", ICML 2021 
 Notation: B samples, I images of N cells each, F width of their features, L text and S vision tokens, D width.
 """
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -26,12 +27,14 @@ from .seq2seq_task import Seq2SeqTask, only_task
 
 TOWERS = dict(
     bart=dict(encoder='lm.model.encoder', decoder='lm.model.decoder'),
-    t5=dict(encoder='lm.encoder', decoder='lm.decoder'))
+    t5=dict(encoder='lm.encoder', decoder='lm.decoder'),
+)
 IGNORED = -100
 
 
 class Encoded(NamedTuple):
     """Encoder states (B, L + S, D) and their mask (B, L + S)."""
+
     states: Tensor
     mask: Tensor
 
@@ -63,20 +66,22 @@ class VLSeq2Seq(AdaptedModel):
         ValueError: More cells than order tokens.
     """
 
-    def __init__(self,
-                 lm: Union[str, dict],
-                 vocab_size: int,
-                 vocabulary: str,
-                 tasks: Mapping[str, dict],
-                 feature_width: int,
-                 grid: int = 6,
-                 vision: Optional[dict] = None,
-                 adapter: Union[None, dict, Sequence[dict]] = None,
-                 trainable: str = 'heads',
-                 train_norms: Sequence[str] = (),
-                 gradient_checkpointing: Sequence[str] = (),
-                 base_checkpoint: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        lm: str | dict,
+        vocab_size: int,
+        vocabulary: str,
+        tasks: Mapping[str, dict],
+        feature_width: int,
+        grid: int = 6,
+        vision: dict | None = None,
+        adapter: None | dict | Sequence[dict] = None,
+        trainable: str = 'heads',
+        train_norms: Sequence[str] = (),
+        gradient_checkpointing: Sequence[str] = (),
+        base_checkpoint: dict | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         default = 'FeatureDataPreprocessor' if vision is None else 'ClipDataPreprocessor'
         super().__init__(data_preprocessor or dict(type=default))
         if grid**2 > ORDER_TOKENS:
@@ -85,14 +90,16 @@ class VLSeq2Seq(AdaptedModel):
         self.lm = build_seq2seq_lm(lm, vocab_size)
         geometry = self.lm.config
         self.visual_embedding = VisualEmbedding(
-            feature_width, geometry.d_model, geometry.model_type, getattr(geometry, 'layer_norm_epsilon', 1e-5), grid)
+            feature_width, geometry.d_model, geometry.model_type, getattr(geometry, 'layer_norm_epsilon', 1e-5), grid
+        )
         self.vision = None if vision is None else MODELS.build(vision)
         self.encode = AppendedVision(self.lm)
         self.tokenizer = Seq2SeqTokenizer(vocabulary, None, vocab_size, geometry.to_dict())
         towers = dict(TOWERS[geometry.model_type], **({} if vision is None else dict(vision='vision')))
-        self.no_grad_parts = () if vision is None else ('vision', )
-        self.assemble(towers, ('visual_embedding', ), adapter, trainable, base_checkpoint, gradient_checkpointing,
-                      train_norms)
+        self.no_grad_parts = () if vision is None else ('vision',)
+        self.assemble(
+            towers, ('visual_embedding',), adapter, trainable, base_checkpoint, gradient_checkpointing, train_norms
+        )
 
     def train(self, mode: bool = True) -> 'VLSeq2Seq':
         """Switches all but the vision tower, which is frozen: its statistics and features must not change."""
@@ -126,8 +133,10 @@ class VLSeq2Seq(AdaptedModel):
             NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
-        encoded = self.read(self.features(inputs), self.tokens([sample.text for sample in data_samples],
-                                                               self.tasks[task].max_text, inputs.device))
+        encoded = self.read(
+            self.features(inputs),
+            self.tokens([sample.text for sample in data_samples], self.tasks[task].max_text, inputs.device),
+        )
         if mode == 'tensor':
             return encoded
         if mode == 'loss':
@@ -140,7 +149,7 @@ class VLSeq2Seq(AdaptedModel):
             sample.set_field(text, self.tasks[task].output)
         return data_samples
 
-    def tokens(self, texts: Sequence[str], max_length: Optional[int], device: torch.device) -> Tokens:
+    def tokens(self, texts: Sequence[str], max_length: int | None, device: torch.device) -> Tokens:
         """Token ids and mask of texts, cut to ``max_length`` tokens."""
         self.tokenizer.max_length = max_length
         return self.tokenizer.pad(self.tokenizer.ids(texts), device)
@@ -158,8 +167,12 @@ class VLSeq2Seq(AdaptedModel):
 
     def logits(self, encoded: Encoded, decoder_ids: Tensor) -> Tensor:
         """Next-token logits (B, L, V) of decoder inputs (B, L)."""
-        return self.lm(encoder_outputs=(encoded.states, ), attention_mask=encoded.mask,
-                       decoder_input_ids=decoder_ids, use_cache=False).logits
+        return self.lm(
+            encoder_outputs=(encoded.states,),
+            attention_mask=encoded.mask,
+            decoder_input_ids=decoder_ids,
+            use_cache=False,
+        ).logits
 
     def loss(self, encoded: Encoded, data_samples: list, task: Seq2SeqTask) -> Tensor:
         """The task's loss, see the module's equations."""
@@ -179,14 +192,14 @@ class VLSeq2Seq(AdaptedModel):
         return (nll.sum(1) / mask.sum(1) * weights).mean()
 
     @torch.no_grad()
-    def answer(self, encoded: Encoded, task: Seq2SeqTask) -> List[str]:
+    def answer(self, encoded: Encoded, task: Seq2SeqTask) -> list[str]:
         """One text per sample."""
         if task.choices is not None:
             return [found[0].text for found in self._choose(encoded, task.choices)]
         return [text.strip() for text in self.tokenizer.texts(self._generate(encoded, task).sequences)]
 
     @torch.no_grad()
-    def candidates(self, encoded: Encoded, task: Seq2SeqTask) -> List[List[Candidate]]:
+    def candidates(self, encoded: Encoded, task: Seq2SeqTask) -> list[list[Candidate]]:
         """The texts found for each sample, best first, with their scores.
 
         Returns:
@@ -202,20 +215,29 @@ class VLSeq2Seq(AdaptedModel):
         else:
             found = self._generate(encoded, task, output_logits=True)
             scores = self._mean_log_probs(found, task)
-        kept = [Candidate(text.strip(), score)
-                for text, score in zip(self.tokenizer.texts(found.sequences), scores.tolist())]
-        return [kept[i:i + beams] for i in range(0, len(kept), beams)]
+        kept = [
+            Candidate(text.strip(), score)
+            for text, score in zip(self.tokenizer.texts(found.sequences), scores.tolist())
+        ]
+        return [kept[i : i + beams] for i in range(0, len(kept), beams)]
 
     def _generate(self, encoded: Encoded, task: Seq2SeqTask, **asked):
         """transformers' ``generate``; what a task leaves open is not taken from the language model's own settings."""
         from transformers import GenerationConfig
         from transformers.modeling_outputs import BaseModelOutput
-        return self.lm.generate(
-            encoder_outputs=BaseModelOutput(encoded.states), attention_mask=encoded.mask,
-            logits_processor=[_only_numbers(len(encoded.states))], generation_config=GenerationConfig(),
-            use_model_defaults=False, return_dict_in_generate=True, **self._settings(task), **asked)
 
-    def _settings(self, task: Seq2SeqTask) -> Dict[str, Any]:
+        return self.lm.generate(
+            encoder_outputs=BaseModelOutput(encoded.states),
+            attention_mask=encoded.mask,
+            logits_processor=[_only_numbers(len(encoded.states))],
+            generation_config=GenerationConfig(),
+            use_model_defaults=False,
+            return_dict_in_generate=True,
+            **self._settings(task),
+            **asked,
+        )
+
+    def _settings(self, task: Seq2SeqTask) -> dict[str, Any]:
         config = self.lm.generation_config
         names = ('decoder_start_token_id', 'bos_token_id', 'eos_token_id', 'pad_token_id')
         return {**{name: getattr(config, name) for name in names}, **task.decoding}
@@ -224,22 +246,24 @@ class VLSeq2Seq(AdaptedModel):
         """(B,) of sequences found by greedy search, their end tokens included."""
         log_probs = self.lm.compute_transition_scores(found.sequences, found.logits, normalize_logits=True)
         end = torch.tensor(self._settings(task)['eos_token_id'], device=log_probs.device)
-        ends = torch.isin(found.sequences[:, -log_probs.shape[1]:], end).long()
+        ends = torch.isin(found.sequences[:, -log_probs.shape[1] :], end).long()
         padding = ends.cumsum(1) > ends
         return log_probs.masked_fill(padding, 0).sum(1) / (~padding).sum(1)
 
-    def _choose(self, encoded: Encoded, choices: Sequence[str]) -> List[List[Candidate]]:
+    def _choose(self, encoded: Encoded, choices: Sequence[str]) -> list[list[Candidate]]:
         """Compares the first tokens of the choices, after the special tokens that start every target."""
         with_special = self.tokenizer.ids(choices)[0]
         firsts = [self.tokenizer.tokenizer(text, add_special_tokens=False)['input_ids'][0] for text in choices]
-        prefix = [self.lm.config.decoder_start_token_id, *with_special[:with_special.index(firsts[0])]]
+        prefix = [self.lm.config.decoder_start_token_id, *with_special[: with_special.index(firsts[0])]]
         ids = torch.tensor(prefix, device=encoded.states.device).expand(len(encoded.states), -1)
         logits = self.logits(encoded, ids)[:, -1]
         log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)[:, firsts]
         check_finite('logits of the choices', log_probs)
         scores, order = log_probs.sort(dim=1, descending=True, stable=True)
-        return [[Candidate(choices[index], score) for index, score in zip(*row)]
-                for row in zip(order.tolist(), scores.tolist())]
+        return [
+            [Candidate(choices[index], score) for index, score in zip(*row)]
+            for row in zip(order.tolist(), scores.tolist())
+        ]
 
 
 def _only_numbers(count: int) -> Callable[[Tensor, Tensor], Tensor]:

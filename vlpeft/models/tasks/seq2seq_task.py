@@ -1,24 +1,32 @@
 """What one task asks of a sequence-to-sequence model: lengths, loss, and how it answers."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 LOSSES = ('sample', 'token')
 OUTPUTS = ('pred_answer', 'pred_caption')
 #: Settings of generation that say what comes back, not how texts are found.
-NOT_OF_A_TASK = ('num_return_sequences', 'return_dict_in_generate', 'output_scores', 'output_logits',
-                 'output_attentions', 'output_hidden_states', 'transformers_version')
+NOT_OF_A_TASK = (
+    'num_return_sequences',
+    'return_dict_in_generate',
+    'output_scores',
+    'output_logits',
+    'output_attentions',
+    'output_hidden_states',
+    'transformers_version',
+)
 
 
-def check_settings(**options: Tuple[str, Sequence[str]]) -> None:
+def check_settings(**options: tuple[str, Sequence[str]]) -> None:
     """Raises ValueError for the first setting, ``name=(value, choices)``, whose value is not among its choices."""
     for option, (value, choices) in options.items():
         if value not in choices:
             raise ValueError(f'task setting {option}={value!r}; choose from {choices}')
 
 
-def check_counts(**options: Tuple[int, int]) -> None:
+def check_counts(**options: tuple[int, int]) -> None:
     """Raises ValueError for the first setting, ``name=(value, least)``, that is not an integer of at least that."""
     for option, (value, least) in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -33,8 +41,9 @@ def only_task(data_samples: Sequence, tasks: Mapping) -> str:
     """
     names = {sample.task for sample in data_samples}
     if len(names) > 1 or not names <= set(tasks):
-        raise ValueError(f'a batch holds samples of one of the tasks {", ".join(tasks)}; this one holds '
-                         f'{", ".join(sorted(names))}')
+        raise ValueError(
+            f'a batch holds samples of one of the tasks {", ".join(tasks)}; this one holds {", ".join(sorted(names))}'
+        )
     return names.pop()
 
 
@@ -57,11 +66,12 @@ class Seq2SeqTask:
         ValueError: Unknown ``loss``, ``output`` or setting of ``generation``, fewer than two choices, or a length that
             leaves no token to write.
     """
-    max_text: Optional[int] = None
-    max_target: Optional[int] = None
+
+    max_text: int | None = None
+    max_target: int | None = None
     loss: str = 'sample'
     output: str = 'pred_answer'
-    choices: Optional[Tuple[str, ...]] = None
+    choices: tuple[str, ...] | None = None
     generation: Mapping = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,7 +81,7 @@ class Seq2SeqTask:
         self._check_generation()
 
     @property
-    def decoding(self) -> Dict[str, Any]:
+    def decoding(self) -> dict[str, Any]:
         """All that :attr:`generation` says and what it leaves open: greedy, 20 tokens, the start token included.
 
         These are arguments of ``generate``: inside a ``GenerationConfig`` a value that equals the library's default,
@@ -84,12 +94,15 @@ class Seq2SeqTask:
         if not self.generation:
             return
         from transformers import GenerationConfig
+
         known = sorted(name for name in GenerationConfig().to_dict() if name not in NOT_OF_A_TASK)
         for name in self.generation:
             if name not in known:
                 near = get_close_matches(name, known, n=1)
-                raise ValueError(f'task setting generation has no {name!r}; '
-                                 + (f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}'))
+                raise ValueError(
+                    f'task setting generation has no {name!r}; '
+                    + (f'did you mean {near[0]!r}?' if near else f'choose from {", ".join(known)}')
+                )
         asked = self.decoding
         least = dict(max_length=2, max_new_tokens=1, num_beams=1)
         check_counts(**{name: (asked[name], least[name]) for name in least if name in asked})

@@ -5,7 +5,8 @@
 Notation: B clips, T frames each, S = T · N vision tokens, L question tokens, A answers, D width.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ INFERENCES = ('rank', 'generate')
 
 class QuestionContext(NamedTuple):
     """Encoded questions: cross-attention ``layers`` of the decoder for B questions, and their ``mask`` (B, L)."""
-    layers: List[KeyValue]
+
+    layers: list[KeyValue]
     mask: Tensor
 
     def take(self, index: Tensor) -> CrossContext:
@@ -77,59 +79,76 @@ class GenerativeVQA(AdaptedModel):
         ValueError: Unknown ``inference`` or ``beam_rule``; a number too small; the vision tower does not return all
             tokens with CLS first; or ``train_lm_head`` with a tied decoder, whose word embeddings would train too.
     """
+
     own_roles = dict(temporal_embedding='temporal')
 
-    def __init__(self,
-                 vision: dict,
-                 text: dict,
-                 decoder: dict,
-                 vocabulary: str = 'bert-base-uncased',
-                 adapter: Union[None, dict, Sequence[dict]] = None,
-                 trainable: str = 'heads',
-                 train_lm_head: bool = False,
-                 frame_head: Optional[dict] = None,
-                 temporal_frames: Optional[int] = None,
-                 label_smoothing: float = 0.1,
-                 loss_per_frame: bool = False,
-                 inference: str = 'rank',
-                 shortlist: int = 128,
-                 score_smoothing: float = 0.,
-                 pairs_per_batch: int = 512,
-                 beams: int = 3,
-                 beam_rule: str = 'default',
-                 max_answer_length: int = 10,
-                 generate_with_padding: bool = False,
-                 max_text_length: int = 35,
-                 train_norms: Sequence[str] = (),
-                 gradient_checkpointing: Sequence[str] = (),
-                 base_checkpoint: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None) -> None:
+    def __init__(
+        self,
+        vision: dict,
+        text: dict,
+        decoder: dict,
+        vocabulary: str = 'bert-base-uncased',
+        adapter: None | dict | Sequence[dict] = None,
+        trainable: str = 'heads',
+        train_lm_head: bool = False,
+        frame_head: dict | None = None,
+        temporal_frames: int | None = None,
+        label_smoothing: float = 0.1,
+        loss_per_frame: bool = False,
+        inference: str = 'rank',
+        shortlist: int = 128,
+        score_smoothing: float = 0.0,
+        pairs_per_batch: int = 512,
+        beams: int = 3,
+        beam_rule: str = 'default',
+        max_answer_length: int = 10,
+        generate_with_padding: bool = False,
+        max_text_length: int = 35,
+        train_norms: Sequence[str] = (),
+        gradient_checkpointing: Sequence[str] = (),
+        base_checkpoint: dict | None = None,
+        data_preprocessor: dict | None = None,
+    ) -> None:
         check_settings(inference=(inference, INFERENCES), beam_rule=(beam_rule, BEAM_RULES))
-        check_counts(beams=(beams, 1), max_answer_length=(max_answer_length, 2), shortlist=(shortlist, 1),
-                     pairs_per_batch=(pairs_per_batch, 1))
+        check_counts(
+            beams=(beams, 1),
+            max_answer_length=(max_answer_length, 2),
+            shortlist=(shortlist, 1),
+            pairs_per_batch=(pairs_per_batch, 1),
+        )
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
         self.vision = MODELS.build(vision)
         check_vision_tower(self.vision)
         self.text = MODELS.build(text)
         self.decoder = MODELS.build(decoder)
         if train_lm_head and self.decoder.tie_word_embeddings:
-            raise ValueError('GenerativeVQA: train_lm_head=True would also train the word embeddings, which are the '
-                             'same tensor; set decoder.tie_word_embeddings=False')
+            raise ValueError(
+                'GenerativeVQA: train_lm_head=True would also train the word embeddings, which are the '
+                'same tensor; set decoder.tie_word_embeddings=False'
+            )
         self.itc_head = None if frame_head is None else MODELS.build(frame_head)
-        self.temporal_embedding = (None if temporal_frames is None else
-                                   TemporalEmbedding(temporal_frames, self.vision.embed_dims))
+        self.temporal_embedding = (
+            None if temporal_frames is None else TemporalEmbedding(temporal_frames, self.vision.embed_dims)
+        )
         self.tokenizer = CaptionTokenizer(vocabulary, max_text_length, self.text.vocab_size)
         self.label_smoothing, self.score_smoothing = label_smoothing, score_smoothing
         self.loss_per_frame = loss_per_frame
         self.inference, self.shortlist, self.pairs_per_batch = inference, shortlist, pairs_per_batch
         self.beams, self.beam_rule, self.max_answer_length = beams, beam_rule, max_answer_length
         self.generate_with_padding = generate_with_padding
-        self.answers: Optional[AnswerBank] = None
-        self.trained_parts = ('decoder.cls', ) if train_lm_head else ()
-        heads = ('itc_head', ) if self.itc_head is not None else ()
+        self.answers: AnswerBank | None = None
+        self.trained_parts = ('decoder.cls',) if train_lm_head else ()
+        heads = ('itc_head',) if self.itc_head is not None else ()
         self.no_grad_parts = heads
-        self.assemble(dict(vision='vision', text='text', decoder='decoder'), heads, adapter, trainable, base_checkpoint,
-                      gradient_checkpointing, train_norms)
+        self.assemble(
+            dict(vision='vision', text='text', decoder='decoder'),
+            heads,
+            adapter,
+            trainable,
+            base_checkpoint,
+            gradient_checkpointing,
+            train_norms,
+        )
 
     def probe(self) -> None:
         param = next(self.vision.parameters())
@@ -180,19 +199,20 @@ class GenerativeVQA(AdaptedModel):
         return QuestionContext(self.decoder.bert.project_context(states), questions.mask)
 
     @torch.no_grad()
-    def _key_weights(self, tokens: Tensor, questions: Tokens) -> Optional[Tensor]:
+    def _key_weights(self, tokens: Tensor, questions: Tokens) -> Tensor | None:
         if self.itc_head is None or tokens.shape[1] == 1:
             return None
         text = self.itc_head.project_text(self.text(*questions)[:, 0])
         return frame_key_weights(text, self.itc_head.project_vision(tokens[:, :, 0]), tokens.shape[2])
 
-    def loss(self, clips: Tensor, data_samples: list) -> Dict[str, Tensor]:
+    def loss(self, clips: Tensor, data_samples: list) -> dict[str, Tensor]:
         """``loss_vqa`` of B questions with any number of weighted answers each."""
         questions = self.tokenizer([sample.question for sample in data_samples], clips.device)
         counts = torch.tensor([len(sample.answers) for sample in data_samples])
         owner = torch.repeat_interleave(torch.arange(len(counts)), counts).to(clips.device, non_blocking=True)
-        weights = torch.tensor([weight for sample in data_samples for weight in sample.weights],
-                               dtype=clips.dtype).to(clips.device, non_blocking=True)
+        weights = torch.tensor([weight for sample in data_samples for weight in sample.weights], dtype=clips.dtype).to(
+            clips.device, non_blocking=True
+        )
         tokens = self.tokenizer([answer for sample in data_samples for answer in sample.answers], clips.device)
         ids = tokens.ids.clone()
         ids[:, 0] = self.tokenizer.decode_id
@@ -201,8 +221,9 @@ class GenerativeVQA(AdaptedModel):
         # At least float32, also under autocast.
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         targets = ids[:, 1:].masked_fill(tokens.mask[:, 1:] == 0, -100)
-        nll = F.cross_entropy(logits.transpose(1, 2), targets, reduction='none', ignore_index=-100,
-                              label_smoothing=self.label_smoothing)
+        nll = F.cross_entropy(
+            logits.transpose(1, 2), targets, reduction='none', ignore_index=-100, label_smoothing=self.label_smoothing
+        )
         count = len(data_samples) * (clips.shape[1] if self.loss_per_frame else 1)
         return dict(loss_vqa=(nll.sum(1) * weights).sum() / count)
 
@@ -210,12 +231,12 @@ class GenerativeVQA(AdaptedModel):
         """The closed list that ``inference='rank'`` chooses from, tokenised once."""
         self.answers = AnswerBank(list(answers), self.tokenizer.ids(answers))
 
-    def answer(self, questions: QuestionContext) -> List[str]:
+    def answer(self, questions: QuestionContext) -> list[str]:
         """One answer per question. Raises as :meth:`candidates`."""
         return [found[0].text for found in self.candidates(questions)]
 
     @torch.no_grad()
-    def candidates(self, questions: QuestionContext) -> List[List[Candidate]]:
+    def candidates(self, questions: QuestionContext) -> list[list[Candidate]]:
         """The answers found for each question, best first, with their scores.
 
         Returns:
@@ -228,14 +249,25 @@ class GenerativeVQA(AdaptedModel):
         if self.inference == 'generate':
             return self._generate(questions)
         if self.answers is None:
-            raise ValueError("inference='rank' needs a closed answer list: the data set's answer_file or answers_from, "
-                             'or model.set_answer_list([…])')
-        ranking = rank_answers(self.decoder, questions, self.answers, self.tokenizer.decode_id, self.shortlist,
-                               self.score_smoothing, self.pairs_per_batch)
-        return [[Candidate(self.answers.texts[index], score) for index, score in zip(*row)]
-                for row in zip(ranking.answers.tolist(), ranking.scores.tolist())]
+            raise ValueError(
+                "inference='rank' needs a closed answer list: the data set's answer_file or answers_from, "
+                'or model.set_answer_list([…])'
+            )
+        ranking = rank_answers(
+            self.decoder,
+            questions,
+            self.answers,
+            self.tokenizer.decode_id,
+            self.shortlist,
+            self.score_smoothing,
+            self.pairs_per_batch,
+        )
+        return [
+            [Candidate(self.answers.texts[index], score) for index, score in zip(*row)]
+            for row in zip(ranking.answers.tolist(), ranking.scores.tolist())
+        ]
 
-    def _generate(self, questions: QuestionContext) -> List[List[Candidate]]:
+    def _generate(self, questions: QuestionContext) -> list[list[Candidate]]:
         if self.generate_with_padding:
             questions = questions._replace(mask=torch.ones_like(questions.mask))
         count, device = questions.mask.shape[0], questions.mask.device
@@ -243,13 +275,12 @@ class GenerativeVQA(AdaptedModel):
         context = questions.take(rows)
         cache = SelfCache()
 
-        def step(ids: Tensor, origin: Optional[Tensor]) -> Tensor:
+        def step(ids: Tensor, origin: Tensor | None) -> Tensor:
             if origin is not None:
                 cache.reorder(origin)
             mask = ids.new_ones(len(ids), cache.length + 1)
             return self.decoder(ids[:, -1:], mask, context, cache)[:, -1]
 
         start = torch.full((count, 1), self.tokenizer.decode_id, device=device)
-        found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length,
-                            self.beam_rule)
+        found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length, self.beam_rule)
         return [[Candidate(self.tokenizer.text(ids), score) for ids, score in kept] for kept in found]

@@ -1,6 +1,6 @@
 """Families: for each backbone class, a function that says where its sites live."""
 
-from typing import Callable, Dict
+from collections.abc import Callable
 
 from torch import nn
 
@@ -17,7 +17,7 @@ from .opt import opt
 from .t5 import t5
 from .timesformer import timesformer
 
-FAMILIES: Dict[str, Callable[[nn.Module, str], Tower]] = {
+FAMILIES: dict[str, Callable[[nn.Module, str], Tower]] = {
     'VisionTransformer': mmpretrain_vit,
     'BEiTViT': mmpretrain_beit,
     'ViTEVA02': mmpretrain_eva02,

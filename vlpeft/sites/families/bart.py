@@ -1,8 +1,6 @@
 """BART's encoder and decoder as transformers builds them: post-norm; the decoder adds a causal mask and a
 cross-attention to every block."""
 
-from typing import Tuple
-
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
@@ -19,10 +17,11 @@ def _attention(module: nn.Module, block: str, name: str, kind: str) -> SubLayer:
         h=Tap(f'{path}.out_proj', 'output'),
         y=Tap(f'{path}_layer_norm', 'output'),
         linears={role: linear(module, f'{path}.{projection}') for role, projection in linears.items()},
-        context=context)
+        context=context,
+    )
 
 
-def _block(module: nn.Module, depth: int, attentions: Tuple[Tuple[str, str], ...]) -> Block:
+def _block(module: nn.Module, depth: int, attentions: tuple[tuple[str, str], ...]) -> Block:
     path = f'layers.{depth}'
     sublayers = {kind: _attention(module, path, name, kind) for kind, name in attentions}
     sublayers['ffn'] = SubLayer(
@@ -30,16 +29,17 @@ def _block(module: nn.Module, depth: int, attentions: Tuple[Tuple[str, str], ...
         x=Tap(f'{path}.fc1', 'input'),
         h=Tap(f'{path}.fc2', 'output'),
         y=Tap(f'{path}.final_layer_norm', 'output'),
-        linears=dict(fc1=linear(module, f'{path}.fc1'), fc2=linear(module, f'{path}.fc2')))
+        linears=dict(fc1=linear(module, f'{path}.fc1'), fc2=linear(module, f'{path}.fc2')),
+    )
     mask = Tap(f'{path}.self_attn', 'input', 'attention_mask', argument=3)
     return Block(depth, sublayers['self_attn'].x, sublayers, mask)
 
 
 def bart(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``BartEncoder`` or ``BartDecoder``."""
-    attentions: Tuple[Tuple[str, str], ...] = (('self_attn', 'self_attn'), )
+    attentions: tuple[tuple[str, str], ...] = (('self_attn', 'self_attn'),)
     if hasattr(module.layers[0], 'encoder_attn'):
-        attentions += (('cross_attn', 'encoder_attn'), )
+        attentions += (('cross_attn', 'encoder_attn'),)
     blocks = tuple(_block(module, depth, attentions) for depth in range(len(module.layers)))
     norms = [sub.y.path for block in blocks for sub in block.sublayers.values()]
     return Tower(name, module.config.d_model, blocks, module, 'layers', ('layernorm_embedding', *norms))

@@ -1,7 +1,5 @@
 """BLIP's BERT: post-norm, each block self-attention, cross-attention, FFN."""
 
-from typing import Tuple
-
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
@@ -16,10 +14,11 @@ def _attention(module: nn.Module, path: str, kind: str) -> SubLayer:
         h=Tap(f'{path}.output.dense', 'output'),
         y=Tap(f'{path}.output', 'output'),
         linears={role: linear(module, f'{path}.{name}') for role, name in linears.items()},
-        context=Tap(f'{path}.self.key', 'input') if kind == 'cross_attn' else None)
+        context=Tap(f'{path}.self.key', 'input') if kind == 'cross_attn' else None,
+    )
 
 
-def _tower(module: nn.Module, name: str, width: int, root: str, head_norms: Tuple[str, ...]) -> Tower:
+def _tower(module: nn.Module, name: str, width: int, root: str, head_norms: tuple[str, ...]) -> Tower:
     blocks, block_path = [], f'{root}encoder.layer'
     for depth in range(len(module.get_submodule(block_path))):
         path = f'{block_path}.{depth}'
@@ -28,15 +27,14 @@ def _tower(module: nn.Module, name: str, width: int, root: str, head_norms: Tupl
             x=Tap(f'{path}.intermediate.dense', 'input'),
             h=Tap(f'{path}.output.dense', 'output'),
             y=Tap(f'{path}.output', 'output'),
-            linears=dict(
-                fc1=linear(module, f'{path}.intermediate.dense'), fc2=linear(module, f'{path}.output.dense')))
+            linears=dict(fc1=linear(module, f'{path}.intermediate.dense'), fc2=linear(module, f'{path}.output.dense')),
+        )
         self_attn = _attention(module, f'{path}.attention', 'self_attn')
         cross_attn = _attention(module, f'{path}.crossattention', 'cross_attn')
         sublayers = dict(self_attn=self_attn, cross_attn=cross_attn, ffn=ffn)
         blocks.append(Block(depth, self_attn.x, sublayers, Tap(f'{path}.attention', 'input', 'mask', argument=2)))
     norms = [f'{sub.y.path}.LayerNorm' for block in blocks for sub in block.sublayers.values()]
-    return Tower(name, width, tuple(blocks), module, block_path,
-                 (f'{root}embeddings.LayerNorm', *norms, *head_norms))
+    return Tower(name, width, tuple(blocks), module, block_path, (f'{root}embeddings.LayerNorm', *norms, *head_norms))
 
 
 def blip_text(module: nn.Module, name: str) -> Tower:
@@ -46,4 +44,4 @@ def blip_text(module: nn.Module, name: str) -> Tower:
 
 def blip_text_decoder(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.BlipTextDecoder`: the blocks of its ``bert``."""
-    return _tower(module, name, module.bert.width, 'bert.', ('cls.predictions.transform.LayerNorm', ))
+    return _tower(module, name, module.bert.width, 'bert.', ('cls.predictions.transform.LayerNorm',))

@@ -21,8 +21,9 @@ def clip_text(module: nn.Module, name: str) -> Tower:
                 branches=(f'{path}.self_attn.out_proj', f'{path}.mlp'),
                 end=path,
                 attention={
-                    role: linear(module, f'{path}.self_attn.{projection}')
-                    for role, projection in projections.items()
+                    role: linear(module, f'{path}.self_attn.{projection}') for role, projection in projections.items()
                 },
-                ffn=dict(fc1=linear(module, f'{path}.mlp.fc1'), fc2=linear(module, f'{path}.mlp.fc2'))))
+                ffn=dict(fc1=linear(module, f'{path}.mlp.fc1'), fc2=linear(module, f'{path}.mlp.fc2')),
+            )
+        )
     return Tower(name, module.width, tuple(blocks), module, BLOCKS)

@@ -23,8 +23,10 @@ def _block(module: nn.Module, depth: int) -> Block:
         branches=(f'{path}.attn.c_proj', f'{path}.mlp.c_proj'),
         end=path,
         attention=dict(
-            fused_qkv(f'{path}.attn.c_attn', module.config.hidden_size), o=_conv1d(module, f'{path}.attn.c_proj')),
-        ffn=dict(fc1=_conv1d(module, f'{path}.mlp.c_fc'), fc2=_conv1d(module, f'{path}.mlp.c_proj')))
+            fused_qkv(f'{path}.attn.c_attn', module.config.hidden_size), o=_conv1d(module, f'{path}.attn.c_proj')
+        ),
+        ffn=dict(fc1=_conv1d(module, f'{path}.mlp.c_fc'), fc2=_conv1d(module, f'{path}.mlp.c_proj')),
+    )
     mask = Tap(path, 'input', 'attention_mask', argument=3)
     return replace(block, input=Tap(path, 'input', 'hidden_states'), mask=mask)
 

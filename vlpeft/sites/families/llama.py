@@ -19,7 +19,8 @@ def _block(module: nn.Module, depth: int) -> Block:
         branches=(f'{path}.self_attn.o_proj', f'{path}.mlp'),
         end=path,
         attention={role: linear(module, f'{path}.self_attn.{projection}') for role, projection in projections.items()},
-        ffn=dict(fc2=linear(module, f'{path}.mlp.down_proj')))
+        ffn=dict(fc2=linear(module, f'{path}.mlp.down_proj')),
+    )
     mask = Tap(path, 'input', 'attention_mask', argument=1)
     return replace(block, input=Tap(path, 'input', 'hidden_states'), mask=mask)
 

@@ -25,6 +25,7 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
                 branches=(None, None) if scaled else (f'{path}.attn.proj', f'{path}.ffn.gamma2'),
                 end=path,
                 attention=dict(qkv, o=linear(module, f'{path}.attn.proj')),
-                ffn=dict(
-                    fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1'))))
+                ffn=dict(fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1')),
+            )
+        )
     return Tower(name, module.embed_dims, tuple(blocks), module, 'layers')

@@ -17,7 +17,8 @@ def mmpretrain_eva02(module: nn.Module, name: str) -> Tower:
                 norms=(f'{path}.norm1', f'{path}.norm2'),
                 branches=(f'{path}.attn.proj', f'{path}.mlp.gamma2'),
                 end=path,
-                attention=dict(
-                    fused_qkv(f'{path}.attn.qkv', module.embed_dims), o=linear(module, f'{path}.attn.proj')),
-                ffn=dict(fc1=linear(module, f'{path}.mlp.w12'), fc2=linear(module, f'{path}.mlp.w3'))))
+                attention=dict(fused_qkv(f'{path}.attn.qkv', module.embed_dims), o=linear(module, f'{path}.attn.proj')),
+                ffn=dict(fc1=linear(module, f'{path}.mlp.w12'), fc2=linear(module, f'{path}.mlp.w3')),
+            )
+        )
     return Tower(name, module.embed_dims, tuple(blocks), module, 'layers')

@@ -1,15 +1,13 @@
 """What families share: handles on linear maps, and the taps of a pre-norm block.
 
-    y = x + h(norm(x))     first for the attention, then for the FFN, whose x is the attention's y
+y = x + h(norm(x))     first for the attention, then for the FFN, whose x is the attention's y
 """
-
-from typing import Dict, Optional, Tuple
 
 from torch import nn
 
 from ..schema import Block, LinearSite, SubLayer, Tap
 
-Linears = Dict[str, LinearSite]
+Linears = dict[str, LinearSite]
 
 
 def linear(module: nn.Module, path: str) -> LinearSite:
@@ -23,8 +21,14 @@ def fused_qkv(path: str, width: int) -> Linears:
     return {role: LinearSite(path, width, width, span=(i * width, (i + 1) * width)) for i, role in enumerate('qkv')}
 
 
-def pre_norm_block(depth: int, norms: Tuple[str, str], branches: Tuple[Optional[str], Optional[str]], end: str,
-                   attention: Linears, ffn: Linears) -> Block:
+def pre_norm_block(
+    depth: int,
+    norms: tuple[str, str],
+    branches: tuple[str | None, str | None],
+    end: str,
+    attention: Linears,
+    ffn: Linears,
+) -> Block:
     """A block of self-attention and FFN.
 
     Args:
@@ -38,5 +42,6 @@ def pre_norm_block(depth: int, norms: Tuple[str, str], branches: Tuple[Optional[
     h_attention, h_ffn = (path and Tap(path, 'output') for path in branches)
     sublayers = dict(
         self_attn=SubLayer('self_attn', x=stream, h=h_attention, y=middle, linears=attention),
-        ffn=SubLayer('ffn', x=middle, h=h_ffn, y=Tap(end, 'output'), linears=ffn))
+        ffn=SubLayer('ffn', x=middle, h=h_ffn, y=Tap(end, 'output'), linears=ffn),
+    )
     return Block(depth, stream, sublayers)

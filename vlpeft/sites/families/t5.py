@@ -15,7 +15,8 @@ def _attention(module: nn.Module, path: str, name: str, kind: str) -> SubLayer:
         h=Tap(f'{path}.{name}.o', 'output'),
         y=Tap(path, 'output'),
         linears={role: linear(module, f'{path}.{name}.{role}') for role in 'qkvo'},
-        context=context)
+        context=context,
+    )
 
 
 def _ffn(module: nn.Module, path: str, gated: bool) -> SubLayer:
@@ -26,7 +27,8 @@ def _ffn(module: nn.Module, path: str, gated: bool) -> SubLayer:
         x=Tap(path, 'input', 'hidden_states'),
         h=Tap(f'{inner}.wo', 'output'),
         y=Tap(path, 'output'),
-        linears=dict(fc1, fc2=linear(module, f'{inner}.wo')))
+        linears=dict(fc1, fc2=linear(module, f'{inner}.wo')),
+    )
 
 
 def _block(module: nn.Module, depth: int) -> Block:

@@ -7,8 +7,6 @@ that Unicode got after 2008, and a caption that ends in "no." or another abbrevi
 program takes the next caption's first word for what follows).
 """
 
-from typing import List
-
 import regex
 
 # Stays out of the tokens. Brackets do not: coco-caption drops -LRB- and the like, but lower case makes them -lrb-.
@@ -29,36 +27,55 @@ WITH_APOSTROPHE = """
 
 # [w] stands for a letter or digit, [l] for a letter, [a] for an apostrophe. Of two rules that fit, the first counts.
 RULES = (
-    r'<!--.*?-->|</?[a-z][^<>]*>',                                              # tags
+    r'<!--.*?-->|</?[a-z][^<>]*>',  # tags
     r'&(?:amp|lt|gt|quot|nbsp);',
-    r'https?://[^\s<>"()]*[^\s<>"().,;:!?\']',                                  # links
+    r'https?://[^\s<>"()]*[^\s<>"().,;:!?\']',  # links
     r'(?:www\.|[a-z][a-z\d.-]*\.(?:com|edu|net|org)/)[^\s<>"()]*[^\s<>"().,;:!?\']',
-    r'[\p{L}\p{Nd}][\w.-]*@\w[\w-]*(?:\.\w+)*',                                 # mail
+    r'[\p{L}\p{Nd}][\w.-]*@\w[\w-]*(?:\.\w+)*',  # mail
     r'#[l]+|@[a-z_]\w*|c\+\+|[cf]#(?![w])',
     r"''|\.{3,}|-{2,4}(?!-)",
-    r"'t(?=is|was)|can(?=not(?![w]|[a]s))|(?:gon|wan)(?=na(?![w]|[a]s))",       # 't is, can not, gon na
+    r"'t(?=is|was)|can(?=not(?![w]|[a]s))|(?:gon|wan)(?=na(?![w]|[a]s))",  # 't is, can not, gon na
     r'got(?=ta(?![w]|[a]s))|(?:gim|lem)(?=me(?![w]|[a]s))',
-    r"[a](?:[2-9]0s|\d\d(?=\s|$))|[a]n[a]",                                     # '90s
+    r'[a](?:[2-9]0s|\d\d(?=\s|$))|[a]n[a]',  # '90s
     r'(?:WITH_APOSTROPHE)(?![w])|qu[a][l]+',
-    r'[dlno][a](?!(?:ll|re|ve)(?![w]))[l]{2,}(?:-[w]+)*',                       # o'neill
-    r'[djly][a](?=[w])(?!(?:ll|re|ve|s|m|d)(?![w]))',                           # y' all
-    r'n[a]t|[l]+?(?=n[a]t)',                                                    # do n't
-    r'[a](?:s|m|d|re|ve|ll)(?![l])',                                            # man 's
-    r'ph\.d\.|[l](?:\.[l])+\.(?![l])',                                          # u.s.
-    r'[l][w]*(?:\.[l][w]*)+(?:[-_][w]+)*',                                      # end.the: a missing blank
+    r'[dlno][a](?!(?:ll|re|ve)(?![w]))[l]{2,}(?:-[w]+)*',  # o'neill
+    r'[djly][a](?=[w])(?!(?:ll|re|ve|s|m|d)(?![w]))',  # y' all
+    r'n[a]t|[l]+?(?=n[a]t)',  # do n't
+    r'[a](?:s|m|d|re|ve|ll)(?![l])',  # man 's
+    r'ph\.d\.|[l](?:\.[l])+\.(?![l])',  # u.s.
+    r'[l][w]*(?:\.[l][w]*)+(?:[-_][w]+)*',  # end.the: a missing blank
     r'(?:ABBREVIATIONS|[a-z])\.|(?:BEFORE_NUMBERS)\.(?=\s?\d)|[w]+\.(?=[,;:])',
-    r'\d{1,4}\ \d{1,4}/\d{1,4}(?![\d/])',                                       # 1 1/2
-    r'[-+]?\d*(?:[.,:]\d+)+(?:-[w]+)*|[-+]\d+',                                 # -1,000.5
-    r'(?-i:[A-Z]+(?:[&+][A-Z]+)+|[A-Z]+\$)',                                    # AT&T, US$
-    r'[a-z\d]+(?:-[a-z\d]+)*(?:/[a-z\d]+(?:-[a-z\d]+)*){1,2}(?![w])',           # and/or
+    r'\d{1,4}\ \d{1,4}/\d{1,4}(?![\d/])',  # 1 1/2
+    r'[-+]?\d*(?:[.,:]\d+)+(?:-[w]+)*|[-+]\d+',  # -1,000.5
+    r'(?-i:[A-Z]+(?:[&+][A-Z]+)+|[A-Z]+\$)',  # AT&T, US$
+    r'[a-z\d]+(?:-[a-z\d]+)*(?:/[a-z\d]+(?:-[a-z\d]+)*){1,2}(?![w])',  # and/or
     r'[w]+(?:[-_][w]+)*',
-    r">?[:;=]'?-?[()]|[:;=]-?[dp](?![w])|[:=][]|\\]",                           # smileys
+    r">?[:;=]'?-?[()]|[:;=]-?[dp](?![w])|[:=][]|\\]",  # smileys
     r'[?!]+|-{5,}|_+|\*+|#+|<+|>+',
-    r'[^\s\w\p{C}\p{Sc}]|[$¢£¤¥€₤]|\p{No}',                                     # any other sign, alone
+    r'[^\s\w\p{C}\p{Sc}]|[$¢£¤¥€₤]|\p{No}',  # any other sign, alone
 )
-SPELLINGS = {'[': '-lsb-', ']': '-rsb-', '{': '-lcb-', '}': '-rcb-', '£': '#', '€': '$', '¤': '$', '¢': 'cents',
-             '½': '1/2', '¼': '1/4', '¾': '3/4', '⅓': '1/3', '⅔': '2/3', '&lt;': '<', '&gt;': '>', '&amp;': '&',
-             '&quot;': "''", '&nbsp;': "''", '---': '--', '----': '--'}
+SPELLINGS = {
+    '[': '-lsb-',
+    ']': '-rsb-',
+    '{': '-lcb-',
+    '}': '-rcb-',
+    '£': '#',
+    '€': '$',
+    '¤': '$',
+    '¢': 'cents',
+    '½': '1/2',
+    '¼': '1/4',
+    '¾': '3/4',
+    '⅓': '1/3',
+    '⅔': '2/3',
+    '&lt;': '<',
+    '&gt;': '>',
+    '&amp;': '&',
+    '&quot;': "''",
+    '&nbsp;': "''",
+    '---': '--',
+    '----': '--',
+}
 # PTBTokenizer puts no-break blanks into a token.
 IN_TOKENS = str.maketrans({'(': '-lrb-', ')': '-rrb-', ' ': '\u00a0'})
 CURLY_CLITIC = regex.compile('n?’(?:[tsmd]|re|ve|ll)', regex.IGNORECASE)
@@ -68,9 +85,13 @@ SOFT_HYPHEN = '\u00ad'
 
 
 def _compile_rules() -> regex.Pattern:
-    pieces = {'[w]': r'[\p{L}\p{M}\p{Nd}]', '[l]': r'[\p{L}\p{M}]',
-              'WITH_APOSTROPHE': '|'.join(WITH_APOSTROPHE).replace("'", '[a]'),
-              'BEFORE_NUMBERS': '|'.join(ABBREVIATIONS_BEFORE_NUMBERS), 'ABBREVIATIONS': '|'.join(ABBREVIATIONS)}
+    pieces = {
+        '[w]': r'[\p{L}\p{M}\p{Nd}]',
+        '[l]': r'[\p{L}\p{M}]',
+        'WITH_APOSTROPHE': '|'.join(WITH_APOSTROPHE).replace("'", '[a]'),
+        'BEFORE_NUMBERS': '|'.join(ABBREVIATIONS_BEFORE_NUMBERS),
+        'ABBREVIATIONS': '|'.join(ABBREVIATIONS),
+    }
     rules = '|'.join(RULES)
     for name, piece in pieces.items():
         rules = rules.replace(name, piece)
@@ -80,7 +101,7 @@ def _compile_rules() -> regex.Pattern:
 TOKEN = _compile_rules()
 
 
-def ptb_tokens(caption: str) -> List[str]:
+def ptb_tokens(caption: str) -> list[str]:
     """Tokens of one caption as coco-caption counts them.
 
     Args:

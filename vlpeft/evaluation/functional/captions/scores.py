@@ -4,7 +4,8 @@ The formulas are pycocoevalcap's own classes: its BLEU, ROUGE-L and CIDEr are pl
 programs. Only the tokens (:mod:`.tokenizer`) can come from elsewhere.
 """
 
-from typing import Dict, List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import track
@@ -21,14 +22,13 @@ class CaptionReport(NamedTuple):
         tokenizer (str): ``'java'`` or ``'python'``.
     """
 
-    scores: Dict[str, float]
+    scores: dict[str, float]
     tokenizer: str
 
 
-def caption_scores(predictions: Sequence[str],
-                   references: Sequence[Sequence[str]],
-                   tokenizer: str = 'auto',
-                   spice: bool = False) -> CaptionReport:
+def caption_scores(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], tokenizer: str = 'auto', spice: bool = False
+) -> CaptionReport:
     """Score captions against their references.
 
     BLEU and METEOR are of the whole set, ROUGE-L, CIDEr and SPICE means over captions. CIDEr weighs n-grams by how few
@@ -56,8 +56,10 @@ def caption_scores(predictions: Sequence[str],
     """
     tokenizer = check_caption_scorers(tokenizer, spice)
     if len(predictions) != len(references) or not predictions:
-        raise ValueError(f'as many predictions as sets of references are needed, at least one; got '
-                         f'{len(predictions)} and {len(references)}')
+        raise ValueError(
+            f'as many predictions as sets of references are needed, at least one; got '
+            f'{len(predictions)} and {len(references)}'
+        )
     bare = next((i for i, group in enumerate(references) if not group), None)
     if bare is not None:
         raise ValueError(f'item {bare} (prediction {predictions[bare]!r}) has no reference')
@@ -87,31 +89,36 @@ def check_caption_scorers(tokenizer: str = 'auto', spice: bool = False) -> str:
     return tokenizer
 
 
-def _measures(tokenizer: str, spice: bool) -> List:
+def _measures(tokenizer: str, spice: bool) -> list:
     return [_bleu, _rouge, _cider] + [_meteor] * (tokenizer == 'java') + [_spice] * spice
 
 
-def _bleu(references: dict, predictions: dict) -> Dict[str, float]:
+def _bleu(references: dict, predictions: dict) -> dict[str, float]:
     from pycocoevalcap.bleu.bleu import Bleu
+
     scores, _ = Bleu(4).compute_score(references, predictions, verbose=0)
     return {f'BLEU-{n}': score for n, score in enumerate(scores, start=1)}
 
 
-def _rouge(references: dict, predictions: dict) -> Dict[str, float]:
+def _rouge(references: dict, predictions: dict) -> dict[str, float]:
     from pycocoevalcap.rouge.rouge import Rouge
+
     return {'ROUGE-L': Rouge().compute_score(references, predictions)[0]}
 
 
-def _cider(references: dict, predictions: dict) -> Dict[str, float]:
+def _cider(references: dict, predictions: dict) -> dict[str, float]:
     from pycocoevalcap.cider.cider import Cider
+
     return {'CIDEr': Cider().compute_score(references, predictions)[0]}
 
 
-def _meteor(references: dict, predictions: dict) -> Dict[str, float]:
+def _meteor(references: dict, predictions: dict) -> dict[str, float]:
     from pycocoevalcap.meteor.meteor import Meteor
+
     return {'METEOR': Meteor().compute_score(references, predictions)[0]}
 
 
-def _spice(references: dict, predictions: dict) -> Dict[str, float]:
+def _spice(references: dict, predictions: dict) -> dict[str, float]:
     from pycocoevalcap.spice.spice import Spice
+
     return {'SPICE': Spice().compute_score(references, predictions)[0]}

@@ -2,8 +2,8 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 from .ptb import ptb_tokens
 
@@ -29,14 +29,16 @@ def choose_tokenizer(tokenizer: str = 'auto') -> str:
         raise ValueError(f'unknown tokenizer {tokenizer!r}, valid: {", ".join(TOKENIZERS)}')
     has_java = shutil.which('java') is not None
     if tokenizer == 'java' and not has_java:
-        raise RuntimeError("tokenizer='java' needs the command java on PATH (any Java runtime); "
-                           "tokenizer='python' does without, and leaves METEOR out")
+        raise RuntimeError(
+            "tokenizer='java' needs the command java on PATH (any Java runtime); "
+            "tokenizer='python' does without, and leaves METEOR out"
+        )
     if tokenizer == 'auto':
         return 'java' if has_java else 'python'
     return tokenizer
 
 
-def tokenize(captions: Sequence[str], tokenizer: str = 'auto') -> List[str]:
+def tokenize(captions: Sequence[str], tokenizer: str = 'auto') -> list[str]:
     """Lower-case captions in Penn Treebank tokens without punctuation, as coco-caption compares them.
 
     Args:
@@ -56,7 +58,7 @@ def tokenize(captions: Sequence[str], tokenizer: str = 'auto') -> List[str]:
     return [' '.join(ptb_tokens(caption)) for caption in captions]
 
 
-def _java(captions: Sequence[str]) -> List[str]:
+def _java(captions: Sequence[str]) -> list[str]:
     """Through PTBTokenizer of pycocoevalcap's jar.
 
     pycocoevalcap's wrapper of the program writes into the installed package, does not look at the exit code, and takes
@@ -69,7 +71,7 @@ def _java(captions: Sequence[str]) -> List[str]:
     jar = Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
     command = ['java', '-cp', str(jar), 'edu.stanford.nlp.process.PTBTokenizer', '-preserveLines', '-lowerCase']
     lines = ''.join(' '.join(caption.split()) + '\n' for caption in captions)
-    run = subprocess.run(command, input=lines.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = subprocess.run(command, input=lines.encode(), capture_output=True)
     if run.returncode:
         raise RuntimeError(f'the Java tokenizer ended with exit code {run.returncode}: {run.stderr.decode()[-2000:]}')
     tokenized = run.stdout.decode().split('\n')[:-1]
