@@ -34,7 +34,7 @@ class SlowVL:
         self.visual, self.config, self.tokenizer, self.grid = visual, config, tokenizer, grid
         self.bart = config.model_type == 'bart'
         self.table = lm['model.shared.weight' if self.bart else 'shared.weight']
-        self.slow = slow_model(lm, config, adapter, options, options.get('num_heads', 1))
+        self.slow = slow_model(lm, config, adapter, options, options.get('heads', 1))
 
     @classmethod
     def of(cls, model, options: dict) -> 'SlowVL':

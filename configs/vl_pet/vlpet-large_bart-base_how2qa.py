@@ -7,6 +7,6 @@ _base_ = [
 ]
 model = dict(
     train_norms=['encoder'],
-    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96),
+    adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )
 optim_wrapper = dict(optimizer=dict(lr=7e-4))

@@ -7,5 +7,5 @@ _base_ = [
 ]
 model = dict(
     train_norms=['encoder'],
-    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96),
+    adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )

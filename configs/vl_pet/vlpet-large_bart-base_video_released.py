@@ -8,7 +8,7 @@ _base_ = [
 ]
 model = dict(
     train_norms=['encoder'],
-    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96),
+    adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )
 train_dataloader = dict(sampler=dict(seed=0))
 optim_wrapper = dict(optimizer=dict(type='HFAdamW'))

@@ -8,7 +8,7 @@ _base_ = [
 ]
 model = dict(
     train_norms=['encoder'],
-    adapter=dict(type='VLPET', granularity='large', bottleneck=96, num_heads=4, value_bottleneck=96),
+    adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )
 train_dataloader = dict(batch_size=100, dataset={{_base_.vqa_train_set}})
 val_dataloader = dict(batch_size=100, dataset={{_base_.vqa_val_set}})

@@ -8,7 +8,7 @@ _base_ = [
 model = dict(
     train_norms=['encoder'],
     adapter=dict(
-        type='VLPET', granularity='large', bottleneck=192, num_heads=4, value_bottleneck=96, scale=0.3, init='zero_up'
+        type='VLPET', granularity='large', bottleneck=192, heads=4, value_bottleneck=96, scale=0.3, init='zero_up'
     ),
 )
 train_dataloader = dict(batch_size=300, batch_sampler=dict(batch_sizes=dict(vqa=300, gqa=500, nlvr2=100, caption=250)))

@@ -97,7 +97,7 @@ def test_vision_tokens_of_the_slow_model(backbone):
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_heads_of_the_down_projection_change_nothing(backbone):
     options = dict(BASE, granularity='large')
-    models = [build_adapted(backbone, dict(options, num_heads=heads)) for heads in (1, 8)]
+    models = [build_adapted(backbone, dict(options, heads=heads)) for heads in (1, 8)]
     batch = random_texts()
     with torch.no_grad(), KeepDouble():
         found = models[0](*batch)
@@ -237,7 +237,7 @@ def test_t5s_initialisation():
 @pytest.mark.parametrize(
     'options, error, message',
     [
-        (dict(num_heads=3), ValueError, 'VLPET: num_heads=3 does not divide bottleneck=8'),
+        (dict(heads=3), ValueError, 'VLPET: heads=3 does not divide bottleneck=8'),
         (
             dict(granularity='medium'),
             ValueError,

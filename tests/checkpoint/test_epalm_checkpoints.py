@@ -26,9 +26,9 @@ CLIPS = dict(
     num_frames=3,
     img_size=SIZE,
     patch_size=PATCH,
-    embed_dims=WIDTH,
-    num_layers=DEPTH,
-    num_heads=HEADS,
+    width=WIDTH,
+    depth=DEPTH,
+    heads=HEADS,
 )
 PLACES = (SIZE // PATCH) ** 2
 VOCAB, ADDED = 20, 3

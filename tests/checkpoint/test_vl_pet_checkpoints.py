@@ -38,7 +38,7 @@ def adapter_config(granularity):
         type='VLPET',
         granularity=granularity,
         bottleneck=BOTTLENECK,
-        num_heads=HEADS,
+        heads=HEADS,
         gate_bottleneck=GATE,
         value_bottleneck=VALUE,
         scale=0.7,
@@ -208,7 +208,7 @@ def test_disagreeing_tasks_missing_heads_and_odd_widths_are_errors():
     lost = next(key for key in state if '_multihead_down.1.weight' in key)
     with pytest.raises(CheckpointError, match=r'has parts \[0, 2, 3\]; some are missing'):
         get_dialect('vl_pet').to_vlpeft({name: value for name, value in state.items() if name != lost})
-    model = build_vl('bart', adapter=dict(adapter_config('large'), bottleneck=6, num_heads=2))
+    model = build_vl('bart', adapter=dict(adapter_config('large'), bottleneck=6, heads=2))
     with pytest.raises(CheckpointError, match='has 4 heads, which do not divide 6'):
         get_dialect('vl_pet').from_vlpeft(model.state_dict())
 

@@ -22,7 +22,7 @@ RECIPES = sorted(
 SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)
 ENCODERS = {
     'mmpretrain.VisionTransformer': dict(arch=dict(SMALL, feedforward_channels=24), img_size=16, patch_size=8),
-    'TimeSformer': dict(SMALL, img_size=16, patch_size=8),
+    'TimeSformer': dict(width=VISION, depth=6, heads=2, img_size=16, patch_size=8),
     'AST': dict(arch=dict(SMALL, feedforward_channels=24), num_frames=128),
 }
 

@@ -16,9 +16,7 @@ ENCODERS = dict(
     raw=dict(VIT, out_type='raw'),
     clip=dict(VIT, pre_norm=True),
     ast=dict(type='AST', num_frames=40, num_bins=24, patch_size=8, stride=5, arch=ARCH),
-    timesformer=dict(
-        type='TimeSformer', num_frames=2, img_size=SIZE, patch_size=8, embed_dims=WIDTH, num_layers=DEPTH, num_heads=2
-    ),
+    timesformer=dict(type='TimeSformer', num_frames=2, img_size=SIZE, patch_size=8, width=WIDTH, depth=DEPTH, heads=2),
 )
 SHAPES = dict(ast=(2, 40, 24), timesformer=(2, 3, 3, SIZE, SIZE))
 
@@ -67,7 +65,7 @@ def test_levels_are_those_of_a_plain_loop(name, levels):
     encoder, inputs = build(ENCODERS[name]), draw(name)
     found = cls_levels(encoder, inputs, levels)
     expected = torch.stack(plain_loop(name, encoder, inputs)[-levels:], dim=1)
-    assert found.shape == (2, levels, encoder.embed_dims)
+    assert found.shape == (2, levels, WIDTH)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     assert (found[:, 1:] - found[:, :-1]).abs().amin(-1).gt(0).all()
 

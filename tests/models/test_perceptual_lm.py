@@ -159,9 +159,7 @@ def test_other_encoders(vocabulary):
     """Clips and spectrograms reach the encoders that take them."""
     clip = build_perceptual(
         vocabulary=vocabulary,
-        encoder=dict(
-            type='TimeSformer', num_frames=2, img_size=16, patch_size=8, embed_dims=VISION, num_layers=3, num_heads=2
-        ),
+        encoder=dict(type='TimeSformer', num_frames=2, img_size=16, patch_size=8, width=VISION, depth=3, heads=2),
     )
     inputs = torch.randn(2, 2, 3, 16, 16).double()
     assert torch.equal(clip.perceive(inputs), cls_levels(clip.encoder, inputs, 3))

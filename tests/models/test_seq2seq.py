@@ -14,7 +14,7 @@ from vlpeft.models.tasks.seq2seq_task import Seq2SeqTask
 
 FAMILIES = ('bart', 't5')
 VARIANTS = {
-    granularity: dict(granularity=granularity, bottleneck=4, num_heads=2, value_bottleneck=3, scale=0.7)
+    granularity: dict(granularity=granularity, bottleneck=4, heads=2, value_bottleneck=3, scale=0.7)
     for granularity in ('large', 'middle_x', 'middle_y', 'small')
 }
 

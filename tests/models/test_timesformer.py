@@ -11,7 +11,7 @@ from vlpeft.models.backbones.timesformer import DividedBlock
 
 WIDTH, HEADS, DEPTH, SIZE, PATCH, FRAMES = 16, 2, 3, 16, 8, 4
 PLACES = (SIZE // PATCH) ** 2
-TINY = dict(num_frames=FRAMES, img_size=SIZE, patch_size=PATCH, embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS)
+TINY = dict(num_frames=FRAMES, img_size=SIZE, patch_size=PATCH, width=WIDTH, depth=DEPTH, heads=HEADS)
 
 
 def build(**options):

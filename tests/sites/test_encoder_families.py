@@ -13,9 +13,7 @@ from vlpeft.sites import AdapterSwitch, Attachment, checkpoint_blocks, describe
 
 WIDTH, DEPTH = 16, 2
 ENCODERS = dict(
-    timesformer=dict(
-        type='TimeSformer', num_frames=3, img_size=16, patch_size=8, embed_dims=WIDTH, num_layers=DEPTH, num_heads=2
-    ),
+    timesformer=dict(type='TimeSformer', num_frames=3, img_size=16, patch_size=8, width=WIDTH, depth=DEPTH, heads=2),
     ast=dict(
         type='AST',
         num_frames=40,

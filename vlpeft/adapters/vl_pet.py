@@ -58,7 +58,7 @@ class VLPET(Adapter):
         towers: The frozen backbones by name.
         granularity: ``'large'``, ``'middle_x'``, ``'middle_y'`` or ``'small'``. Defaults to ``'large'``.
         bottleneck: r. Defaults to 96.
-        num_heads: N_h; it must divide r and changes nothing else. Defaults to 4.
+        heads: N_h; it must divide r and changes nothing else. Defaults to 4.
         gate_bottleneck: r_g of large. Defaults to None, which means r.
         scale: s. Defaults to 1.
         init: ``'normal'``: weights and z from N(0, 0.02), biases zero; ``'zero_up'``: torch's default, then zero for
@@ -77,7 +77,7 @@ class VLPET(Adapter):
     Raises:
         SiteError: The targets name a tower, kind, depth or linear map that does not exist, or a masked mean finds no
             mask.
-        ValueError: ``num_heads`` does not divide ``bottleneck``, or an unknown choice.
+        ValueError: ``heads`` does not divide ``bottleneck``, or an unknown choice.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class VLPET(Adapter):
         towers: Mapping[str, Tower],
         granularity: str = 'large',
         bottleneck: int = 96,
-        num_heads: int = 4,
+        heads: int = 4,
         gate_bottleneck: int | None = None,
         scale: float = 1.0,
         init: str = 'normal',
@@ -98,8 +98,8 @@ class VLPET(Adapter):
     ) -> None:
         super().__init__(towers)
         check_choice('VLPET', 'gate_input', gate_input, GATE_INPUTS)
-        if bottleneck % num_heads:
-            raise ValueError(f'VLPET: num_heads={num_heads} does not divide bottleneck={bottleneck}')
+        if bottleneck % heads:
+            raise ValueError(f'VLPET: heads={heads} does not divide bottleneck={bottleneck}')
         self.options = GateOptions('VLPET', granularity, gate_bottleneck or bottleneck, scale, init, middle_y, mean)
         self.targets = TARGETS if targets is None else targets
         self.value_targets = VALUE_TARGETS if value_targets is None else value_targets

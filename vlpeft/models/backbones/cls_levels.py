@@ -45,5 +45,5 @@ def _check(encoder: nn.Module, levels: int) -> None:
     for name, wanted in WANTED.items():
         if isinstance(encoder, VisionTransformer) and getattr(encoder, name) != wanted:
             raise ValueError(f'the encoder {kind} has {name}={getattr(encoder, name)!r}; set encoder.{name}={wanted!r}')
-    if not 1 <= levels <= encoder.num_layers:
-        raise ValueError(f'levels={levels}; the encoder {kind} has {encoder.num_layers} blocks')
+    if not 1 <= levels <= len(encoder.layers):
+        raise ValueError(f'levels={levels}; the encoder {kind} has {len(encoder.layers)} blocks')

@@ -39,21 +39,21 @@ class DividedBlock(BaseModule):
     """One block of the equations above.
 
     Args:
-        embed_dims: D.
-        num_heads: Heads of both attentions.
+        width: D.
+        heads: Heads of both attentions.
         drop_path: Probability of dropping a branch: of a place's time, of a frame, of a clip's MLP.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int, drop_path: float) -> None:
+    def __init__(self, width: int, heads: int, drop_path: float) -> None:
         super().__init__()
         drop = dict(type='DropPath', drop_prob=drop_path)
-        self.temporal_ln = nn.LayerNorm(embed_dims, EPS)
-        self.temporal_attn = MultiheadAttention(embed_dims, num_heads, dropout_layer=drop)
-        self.temporal_fc = nn.Linear(embed_dims, embed_dims)
-        self.ln1 = nn.LayerNorm(embed_dims, EPS)
-        self.attn = SpatialAttention(embed_dims, num_heads, dropout_layer=drop)
-        self.ln2 = nn.LayerNorm(embed_dims, EPS)
-        self.ffn = FFN(embed_dims, 4 * embed_dims, act_cfg=dict(type='GELU'), dropout_layer=drop)
+        self.temporal_ln = nn.LayerNorm(width, EPS)
+        self.temporal_attn = MultiheadAttention(width, heads, dropout_layer=drop)
+        self.temporal_fc = nn.Linear(width, width)
+        self.ln1 = nn.LayerNorm(width, EPS)
+        self.attn = SpatialAttention(width, heads, dropout_layer=drop)
+        self.ln2 = nn.LayerNorm(width, EPS)
+        self.ffn = FFN(width, 4 * width, act_cfg=dict(type='GELU'), dropout_layer=drop)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """The stream (B, 1 + N T, D) after the block.
@@ -81,9 +81,9 @@ class TimeSformer(BaseModule):
             length, to which the time embedding is resized (nearest). Defaults to 8.
         img_size: Height and width of the frames in pixels. Defaults to 224.
         patch_size: Defaults to 16.
-        embed_dims: D. Defaults to 768.
-        num_layers: Defaults to 12.
-        num_heads: Defaults to 12.
+        width: D. Defaults to 768.
+        depth: Number of blocks. Defaults to 12.
+        heads: Defaults to 12.
         drop_path_rate: That of the last block, growing linearly from 0; in training mode only. Defaults to 0.1.
     """
 
@@ -92,30 +92,27 @@ class TimeSformer(BaseModule):
         num_frames: int = 8,
         img_size: int = 224,
         patch_size: int = 16,
-        embed_dims: int = 768,
-        num_layers: int = 12,
-        num_heads: int = 12,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 12,
         drop_path_rate: float = 0.1,
     ) -> None:
         super().__init__()
-        self.num_frames, self.embed_dims, self.num_layers = num_frames, embed_dims, num_layers
-        self.patch_embed = PatchEmbed(
-            embed_dims=embed_dims, kernel_size=patch_size, stride=patch_size, input_size=img_size
-        )
+        self.num_frames, self.width, self.depth = num_frames, width, depth
+        self.patch_embed = PatchEmbed(embed_dims=width, kernel_size=patch_size, stride=patch_size, input_size=img_size)
         rows, columns = self.patch_embed.init_out_size
-        self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dims))
-        self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, embed_dims))
-        self.time_embed = nn.Parameter(torch.empty(1, num_frames, embed_dims))
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + rows * columns, width))
+        self.time_embed = nn.Parameter(torch.empty(1, num_frames, width))
         for table in (self.cls_token, self.pos_embed, self.time_embed):
             nn.init.trunc_normal_(table, std=0.02)
         self.layers = nn.ModuleList(
-            DividedBlock(embed_dims, num_heads, drop_path_rate * depth / max(num_layers - 1, 1))
-            for depth in range(num_layers)
+            DividedBlock(width, heads, drop_path_rate * index / max(depth - 1, 1)) for index in range(depth)
         )
         for layer in self.layers[1:]:
             nn.init.zeros_(layer.temporal_fc.weight)
             nn.init.zeros_(layer.temporal_fc.bias)
-        self.ln1 = nn.LayerNorm(embed_dims, EPS)
+        self.ln1 = nn.LayerNorm(width, EPS)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Normalised tokens (B, 1 + N T, D), class token first.

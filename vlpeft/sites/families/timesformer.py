@@ -22,9 +22,9 @@ def timesformer(module: nn.Module, name: str) -> Tower:
                 norms=(f'{path}.ln1', f'{path}.ln2'),
                 branches=(f'{path}.attn', f'{path}.ffn.gamma2'),
                 end=f'{path}.ffn',
-                attention=dict(fused_qkv(f'{path}.attn.qkv', module.embed_dims), o=linear(module, f'{path}.attn.proj')),
+                attention=dict(fused_qkv(f'{path}.attn.qkv', module.width), o=linear(module, f'{path}.attn.proj')),
                 ffn=dict(fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1')),
             )
         )
     norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
-    return Tower(name, module.embed_dims, tuple(blocks), module, 'layers', (*norms, 'ln1'))
+    return Tower(name, module.width, tuple(blocks), module, 'layers', (*norms, 'ln1'))
