@@ -332,11 +332,11 @@ def test_a_tokenizer_or_geometry_with_a_program_of_its_own_is_not_run(tmp_path, 
     ],
 )
 def test_a_metafile_runs_nothing(tmp_path, monkeypatch, text, problem):
-    from vlpeft.apis import build, model_index
+    from vlpeft.apis import config_names, model_index
 
     zoo, canary = tmp_path / 'zoo', tmp_path / 'canary'
     (zoo / 'configs').mkdir(parents=True)
-    for module in (build, model_index):
+    for module in (config_names, model_index):
         monkeypatch.setattr(module, 'zoo_root', lambda: zoo)
     (tmp_path / 'evil.py').write_text(f'_base_ = []\n__import__("os").mkdir({str(canary)!r})\n')
     (zoo / 'model-index.yml').write_text(text.replace('{canary}', str(canary)))

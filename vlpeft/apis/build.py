@@ -1,7 +1,6 @@
 """A model by name: its config from the zoo, its weights from the cache or the network."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from vlpeft.checkpoint.trained import load_trained
 from vlpeft.engine.config_file import read_config
 from vlpeft.registry import MODELS, SCOPE
 
+from .config_names import find_config
 from .device import usable_device
-from .model_index import ZooError, ZooModel, read_bases, read_zoo, zoo_root
+from .model_index import ZooError, ZooModel, read_bases, read_zoo
 
 BASE_ONLY = 'base'
 
@@ -27,7 +27,7 @@ def get_model(name: str | Path, pretrained: bool | str | Path = False, device: s
     """Builds a model of the zoo, or of a config file, in eval mode.
 
     Args:
-        name (str | Path): Name in the zoo (``list_models``), or path of a config file.
+        name (str | Path): Name in the zoo (``list_models``), path of a config file, or path below the zoo's configs.
         pretrained (bool | str | Path): What to load. False: nothing, all weights are random. True: the base and the
             trained parts that the zoo publishes. A path or URL: the base and the trained parts in this file.
             'base': the base alone. Defaults to False.
@@ -53,7 +53,7 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     """The config behind a name, and its entry in the zoo.
 
     Args:
-        name (str | Path): Name in the zoo, or path of a config file (as seen from here, else from the zoo's folder).
+        name (str | Path): What :func:`~vlpeft.apis.config_names.find_config` understands.
         overrides (dict): Settings of ``model``.
 
     Returns:
@@ -62,17 +62,8 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     Raises:
         ZooError: Unknown name; the message lists similar ones.
     """
-    zoo = read_zoo()
-    if str(name).endswith('.py'):
-        path = next((path for path in (Path(name), zoo_root() / name) if path.is_file()), None)
-        if path is None:
-            raise ZooError(_unknown('config', str(name), [_relative(model.config) for model in zoo.values()]))
-        entry = next((model for model in zoo.values() if model.config.samefile(path)), None)
-    elif name in zoo:
-        entry = zoo[name]
-        path = entry.config
-    else:
-        raise ZooError(_unknown('model', str(name), list(zoo)))
+    path = find_config(name)
+    entry = next((model for model in read_zoo().values() if model.config.samefile(path)), None)
     cfg = read_config(path)
     cfg.merge_from_dict({f'model.{key}': value for key, value in overrides.items()})
     _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
@@ -143,13 +134,3 @@ def empty_model(config: str | Path, options: Mapping[str, Any] | None = None) ->
     cfg.model.base_checkpoint = None
     with DefaultScope.overwrite_default_scope(SCOPE), torch.device('meta'):
         return MODELS.build(cfg.model)
-
-
-def _relative(config: Path) -> str:
-    return config.relative_to(zoo_root()).as_posix()
-
-
-def _unknown(kind: str, name: str, known: list) -> str:
-    near = get_close_matches(name, known, n=4, cutoff=0.5)
-    hint = f'did you mean {" or ".join(near)}?' if near else f'the zoo has {", ".join(sorted(known))}'
-    return f'there is no {kind} {name!r}; {hint}'

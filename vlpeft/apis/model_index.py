@@ -8,13 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vlpeft.engine.config_file import ConfigFileError, read_plain
+from vlpeft.zoo_folder import INDEX, ZooError, zoo_root
 
-INDEX = 'model-index.yml'
 BASES = 'configs/base_checkpoints.yml'
-
-
-class ZooError(ValueError):
-    """A model that the zoo does not have, weights that are not published, or a faulty metafile."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +47,6 @@ class ZooModel:
     weights: Weights | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     results: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-def zoo_root() -> Path:
-    """The folder that holds ``model-index.yml`` and ``configs``: inside an installed package, else the checkout.
-
-    Raises:
-        ZooError: There is none.
-    """
-    package = Path(__file__).parents[1]
-    for folder in (package / '.mim', package.parent):
-        if (folder / INDEX).is_file():
-            return folder
-    raise ZooError(f'no {INDEX} in {package / ".mim"} or {package.parent}: vlpeft is not installed completely')
 
 
 def list_models(pattern: str | None = None) -> list[str]:

@@ -15,6 +15,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.fileio import BaseFileHandler, register_handler
 
+from vlpeft.nearest import suggestion
+from vlpeft.zoo_folder import PREFIX, config_below, config_paths, zoo_root
+
 YAML, JSON = ('.yaml', '.yml'), '.json'
 #: Keys whose values registries look up, and MMEngine imports from anywhere if they have dots.
 LOOKED_UP = ('type', 'constructor', 'runner_type')
@@ -51,6 +54,25 @@ class SafeYamlHandler(BaseFileHandler):
         return yaml.safe_dump(obj, **kwargs)
 
 
+_mmengine_base_path = Config._get_cfg_path
+
+
+def _base_path(base: str, inheritor: str) -> tuple[str, str | None]:
+    """In place of MMEngine's, which knows the packages of OpenMMLab alone: ``vlpeft::`` begins a path below the zoo's
+    configs. Their types need no scope, since each of them has vlpeft as its default scope."""
+    if not base.startswith(PREFIX):
+        return _mmengine_base_path(base, inheritor)
+    name = base.removeprefix(PREFIX)
+    found = config_below(zoo_root(), name)
+    if found is None:
+        hint = suggestion(name, config_paths(zoo_root()))
+        raise ConfigFileError(f'{inheritor}: the zoo has no config {name!r}, which _base_ names{hint}')
+    return str(found), None
+
+
+Config._get_cfg_path = staticmethod(_base_path)
+
+
 def read_config(path: str | Path) -> Config:
     """Reads a config file.
 
@@ -59,7 +81,8 @@ def read_config(path: str | Path) -> Config:
 
     Raises:
         ConfigFileError: A YAML or JSON config, or one that it inherits, is damaged or asks for what only a Python
-            config may: a Python base, ``custom_imports``, environment variables, objects of any module.
+            config may: a Python base, ``custom_imports``, environment variables, objects of any module. Of any
+            config: the zoo has no config of the name in a ``vlpeft::`` base.
         FileNotFoundError: There is no such file. Of Python configs also the other errors of ``Config.fromfile``.
     """
     path = Path(path).expanduser()

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import gc
 import os
 from collections.abc import Iterator
@@ -19,30 +18,28 @@ from mmengine.logging import print_log
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
+from vlpeft.apis.config_names import find_config
 from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.zoo_folder import ZooError
 
 from .preflight import ConfigError, check_run, finished_run, merge_overrides
 from .run_config import RunConfig
 
+CONFIG_HELP = 'config: a file, a name of the zoo (see vlpeft list), or a path below its configs'
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
-def existing_config(path: str) -> str:
-    """Argparse type: a config file that exists.
+def existing_config(name: str) -> str:
+    """Argparse type: path of the config file that a name stands for (:func:`~vlpeft.apis.config_names.find_config`).
 
     Raises:
-        argparse.ArgumentTypeError: If there is no such file; the message lists configs with a similar path.
+        argparse.ArgumentTypeError: There is none; the message lists similar names.
     """
-    if Path(path).is_file():
-        return path
-    folder = Path(path).parent
-    candidates = {p.as_posix() for p in Path('configs').rglob('*.py')}
-    if folder.is_dir():
-        candidates |= {p.as_posix() for p in folder.glob('*.py')}
-    near = difflib.get_close_matches(Path(path).as_posix(), sorted(candidates), n=4, cutoff=0.6)
-    hint = f'; did you mean {" or ".join(near)}?' if near else ''
-    raise argparse.ArgumentTypeError(f'config file {path} does not exist (seen from {Path.cwd()}){hint}')
+    try:
+        return str(find_config(name))
+    except ZooError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def existing_checkpoint(path: str) -> str:
@@ -60,7 +57,7 @@ def existing_checkpoint(path: str) -> str:
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``config`` and ``--cfg-options``."""
-    parser.add_argument('config', type=existing_config, help='config file')
+    parser.add_argument('config', type=existing_config, help=CONFIG_HELP)
     parser.add_argument(
         '--cfg-options',
         nargs='+',

@@ -1,0 +1,47 @@
+"""What must happen once another library is imported, without importing that library now."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from types import ModuleType
+
+
+class _Watch(MetaPathFinder):
+    """Finds ``library`` as the other finders do, and lets its loader import ``module`` at the end."""
+
+    def __init__(self, library: str, module: str) -> None:
+        self.library, self.module = library, module
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.library:
+            return None
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
+        # A library may also be looked for without being imported.
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = self._followed(spec.loader.exec_module)
+        return spec
+
+    def _followed(self, execute: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+        def execute_and_follow(library: ModuleType) -> None:
+            execute(library)
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
+            import_module(self.module)
+
+        return execute_and_follow
+
+
+def import_with(library: str, module: str) -> None:
+    """Imports a module as soon as a library has been imported; now, if it already is.
+
+    Args:
+        library (str): Name of a top-level library, such as ``'torch'``.
+        module (str): Full name of the module that needs it.
+    """
+    if library in sys.modules:
+        import_module(module)
+    else:
+        sys.meta_path.insert(0, _Watch(library, module))
