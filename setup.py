@@ -50,6 +50,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['vlpeft', 'vlpeft.*']),
     include_package_data=True,
+    entry_points=dict(console_scripts=['vlpeft = vlpeft.cli:main']),
     cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={

@@ -20,9 +20,9 @@ from vlpeft.engine.launch import (
 )
 
 EPILOG = """examples:
-  python tools/test.py configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
-  python tools/test.py configs/baselines/blip_msrvtt_heads.py none      # the base model, nothing trained
-  bash tools/dist_test.sh configs/uniadapter/blip_msrvtt.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth 8"""
+  %(prog)s uniadapter/blip_msrvtt work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
+  %(prog)s baselines/blip_msrvtt_heads none      # the base model, nothing trained
+several GPUs: vlpeft dist-test uniadapter/blip_msrvtt CHECKPOINT 8 (bash tools/dist_test.sh)"""
 
 
 def json_path(path: str) -> str:

@@ -20,10 +20,10 @@ from vlpeft.engine.stopping import leaving_when_stopped
 from vlpeft.engine.work_folder import enter, resumed_from
 
 EPILOG = """examples:
-  python tools/train.py configs/uniadapter/blip_msrvtt.py
-  python tools/train.py configs/uniadapter/blip_msrvtt.py --amp --cfg-options model.adapter.bottleneck=512
-  python tools/train.py configs/uniadapter/blip_msrvtt.py --resume
-  bash tools/dist_train.sh configs/uniadapter/blip_msrvtt.py 8
+  %(prog)s uniadapter/blip_msrvtt
+  %(prog)s uniadapter/blip_msrvtt --amp --cfg-options model.adapter.bottleneck=512
+  %(prog)s mine.py --resume
+several GPUs: vlpeft dist-train uniadapter/blip_msrvtt 8 (bash tools/dist_train.sh)
 
 exit code 75: a signal (SIGTERM, SIGINT, SIGUSR1) stopped the run, all steps are saved, and --resume goes on from \
 there"""

@@ -40,6 +40,55 @@ def test_bases_are_those_of_the_config(name):
     assert {weights.url for weights in ZOO[name].bases} == public
 
 
+#: By class of a training set: task, and name of the set by a word in its paths.
+SETS = dict(
+    MSRVTTRetrieval=('Text-Video Retrieval', {'msrvtt': 'MSR-VTT'}),
+    MSVDRetrieval=('Text-Video Retrieval', {'msvd': 'MSVD'}),
+    DiDeMoRetrieval=('Text-Video Retrieval', {'didemo': 'DiDeMo'}),
+    KarpathyRetrieval=('Text-Image Retrieval', {'coco': 'COCO', 'flickr30k': 'Flickr30K'}),
+    VideoQA=('Video Question Answering', {'msrvtt': 'MSRVTT-QA', 'msvd': 'MSVD-QA'}),
+    VALUEQuestions=('Video Question Answering', {'tvqa': 'TVQA', 'how2qa': 'How2QA'}),
+    VQAv2=('Visual Question Answering', {'vg_qa': 'Visual Genome', 'vqa': 'VQA v2'}),
+    GQA=('Visual Question Answering', {'gqa': 'GQA'}),
+    NLVR2=('Visual Reasoning', {'nlvr': 'NLVR2'}),
+    KarpathyCaption=('Image Captioning', {'coco': 'COCO'}),
+    VideoCaption=('Video Captioning', {'msrvtt': 'MSR-VTT'}),
+    VALUECaptions=('Video Captioning', {'tvc': 'TVC', 'yc2c': 'YC2C'}),
+    AudioCaps=('Audio Captioning', {'audiocaps': 'AudioCaps'}),
+    JSONLRetrieval=('Retrieval', {'own': 'your own'}),
+    JSONLCaption=('Captioning', {'own': 'your own'}),
+    JSONLQA=('Question Answering', {'own': 'your own'}),
+)
+
+
+def training_sets(value):
+    """Class and paths of each set of annotations in a loader."""
+    if isinstance(value, dict):
+        if 'ann_file' in value:
+            yield value['type'], f'{value["ann_file"]} {value.get("data_root")}'.lower()
+        for key in value.keys() - {'pipeline'}:
+            yield from training_sets(value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from training_sets(item)
+
+
+@pytest.mark.parametrize('name', sorted(name for name in ZOO if not name.startswith('quickstart')))
+def test_task_and_data_are_those_of_the_config(name):
+    model = ZOO[name]
+    tasks, data = set(), set()
+    for kind, paths in training_sets(Config.fromfile(model.config).train_dataloader.dataset):
+        task, names = SETS[kind]
+        tasks.add(task)
+        data.add(next(label for word, label in names.items() if word in paths))
+    assert set(model.data.split(', ')) == data
+    if len(tasks) > 1:
+        assert model.task == ('Several (video)' if 'Video Captioning' in tasks else 'Several (image)')
+    else:
+        assert model.task.endswith(tasks.pop())
+    assert model.method
+
+
 @pytest.mark.parametrize('name', sorted(ZOO))
 def test_results_say_whose_numbers_they_are(name):
     for result in ZOO[name].results:

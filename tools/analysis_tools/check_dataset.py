@@ -21,8 +21,8 @@ from vlpeft.visualization.check_page import write_check_page
 EPILOG = """exit code: 0 nothing found, 1 something found, 2 wrong arguments or config
 
 examples:
-  python tools/analysis_tools/check_dataset.py configs/uniadapter/blip_msrvtt.py --workers 8
-  python tools/analysis_tools/check_dataset.py configs/uniadapter/blip_msrvtt.py --fast --splits test"""
+  %(prog)s uniadapter/blip_msrvtt --workers 8
+  %(prog)s uniadapter/blip_msrvtt --fast --splits test"""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -4,33 +4,24 @@ import argparse
 import json
 
 import torch
-from mmengine.config import DictAction
 from mmengine.registry import init_default_scope
 
+from vlpeft.engine.launch import add_config_arguments, load_config
 
-def parse_args() -> argparse.Namespace:
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, such as configs/uniadapter/blip_msrvtt.py')
+    add_config_arguments(parser)
     parser.add_argument('--json', action='store_true', help='print one JSON object instead of a table')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        default={},
-        metavar='KEY=VALUE',
-        help='override config entries, such as model.adapter.bottleneck=512',
-    )
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def count(config: str, options: dict) -> dict:
+def count(config: str, options: dict | None = None) -> dict:
     """Counts of :func:`vlpeft.models.count_parameters` for a config file."""
-    from vlpeft.engine.config_file import read_config
     from vlpeft.models import count_parameters
     from vlpeft.registry import MODELS
 
-    cfg = read_config(config)
-    cfg.merge_from_dict(options)
+    cfg = load_config(config, options)
     cfg.model.base_checkpoint = None
     init_default_scope('vlpeft')
     with torch.device('meta'):
@@ -52,8 +43,8 @@ def show(counts: dict) -> None:
     console.print(f'by tower: {towers}\nadapter checkpoint: {counts["adapter_bytes"] / 2**20:.1f} MiB')
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     counts = count(args.config, args.cfg_options)
     if args.json:
         print(json.dumps(counts))

@@ -12,9 +12,9 @@ from rich.table import Table
 from vlpeft.checkpoint import CheckpointError
 
 EPILOG = """examples:
-  python tools/demo/search.py configs/quickstart/uniadapter.py work_dirs/quickstart/uniadapter/epoch_5.pth \\
+  %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_5.pth \\
       data/quickstart/clips/videos 'a red circle moves horizontally' --index work_dirs/quickstart/clips.safetensors
-  python tools/demo/search.py heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
+  %(prog)s heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
 FRAMES = 8
 Results = dict[str, list[tuple[str, float]]]
 
@@ -24,7 +24,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('config', help='config file of a retrieval model, or its name in the zoo')
+    parser.add_argument(
+        'config', help='config of a retrieval model: a file, a name of the zoo, or a path below its configs'
+    )
     parser.add_argument(
         'checkpoint',
         help='checkpoint file or URL; "zoo" takes the published one, "none" loads nothing on top of the base',

@@ -1,16 +1,36 @@
-"""Print a config as the runner sees it: bases merged, overrides applied."""
+"""Print a config: as the runner sees it, with bases merged and overrides applied, or the recipe that it is written as.
+
+Either is a config by itself, which can be changed and run anywhere.
+"""
 
 import argparse
 
+from vlpeft.engine.config_source import portable_source
 from vlpeft.engine.launch import add_config_arguments, load_config
+
+EPILOG = """examples:
+  %(prog)s uniadapter/blip_msrvtt > mine.py
+  %(prog)s uniadapter/blip_msrvtt --recipe > mine.py    # a few lines that inherit the zoo's"""
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Print the resolved config."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print the config."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     add_config_arguments(parser)
+    parser.add_argument(
+        '--recipe',
+        action='store_true',
+        help='print the file as it is written, with comments, its _base_ lines as vlpeft:: names or full paths',
+    )
     args = parser.parse_args(argv)
-    print(load_config(args.config, args.cfg_options).pretty_text)
+    if not args.recipe:
+        print(load_config(args.config, args.cfg_options).pretty_text)
+    elif args.cfg_options:
+        parser.error('--recipe prints the file as it is written, without --cfg-options')
+    else:
+        print(portable_source(args.config), end='')
 
 
 if __name__ == '__main__':

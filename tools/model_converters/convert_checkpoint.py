@@ -25,6 +25,7 @@ from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.tied import tied_names, unique_state
 from vlpeft.checkpoint.unread import check_read
+from vlpeft.engine.launch import existing_config
 
 SAFETENSORS = 'safetensors'
 OURS = ('vlpeft', SAFETENSORS)
@@ -35,9 +36,9 @@ EPILOG = """layouts:
 
 examples:
   # the official base, for mmpretrain
-  convert_checkpoint.py model_base.pth blip_mmpretrain.pth --config configs/uniadapter/blip_msrvtt.py --to mmpretrain
+  %(prog)s model_base.pth blip_mmpretrain.pth --config uniadapter/blip_msrvtt --to mmpretrain
   # trained adapters together with their base, for the released UniAdapter code
-  convert_checkpoint.py work_dirs/run/epoch_5.pth released.pth --config CFG --base model_base.pth --to uniadapter
+  %(prog)s work_dirs/run/epoch_5.pth released.pth --config CFG --base model_base.pth --to uniadapter
 """
 
 
@@ -56,7 +57,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         help=f'file to write: *{SAFETENSORS_SUFFIX} for safetensors, else '
         + ', '.join(f'*{suffix}' for suffix in TORCH_SUFFIXES),
     )
-    parser.add_argument('--config', required=True, help='config of the model, which decides keys and geometry')
+    parser.add_argument(
+        '--config', type=existing_config, required=True, help='config of the model, which decides keys and geometry'
+    )
     parser.add_argument(
         '--to', choices=formats, help='layout to write (default: safetensors if DST is named so, else vlpeft)'
     )

@@ -22,6 +22,7 @@ from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_che
 from vlpeft.checkpoint.load import TRAINING_ONLY, fit
 from vlpeft.checkpoint.manifest import remove_with_manifest, write_manifest
 from vlpeft.checkpoint.tied import tied_names, unique_state
+from vlpeft.engine.launch import existing_config
 
 KEPT_META = ('base', 'epoch', 'iter')
 EPILOG = """example:
@@ -41,7 +42,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         type=Path,
         help='STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put between stem and suffix',
     )
-    parser.add_argument('--config', required=True, help='config that the checkpoint must fit wholly')
+    parser.add_argument(
+        '--config', type=existing_config, required=True, help='config that the checkpoint must fit wholly'
+    )
     parser.add_argument(
         '--cfg-options',
         nargs='+',

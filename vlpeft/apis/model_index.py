@@ -37,7 +37,9 @@ class ZooModel:
         config (Path): Its config file.
         bases (list[Weights]): The public base checkpoints that the config starts from.
         weights (Weights, optional): The published trained parts.
-        metadata (dict): ``Parameters`` and ``Trainable Parameters``.
+        metadata (dict): ``Parameters``, ``Trainable Parameters``, ``Task``, ``Training Data`` and, where it is not the
+            collection, ``Method``.
+        method (str): Of adaptation.
         results (list[dict]): ``Task``, ``Dataset``, ``Metrics``, ``Source`` (whose numbers: 'paper' or 'ours').
     """
 
@@ -47,6 +49,17 @@ class ZooModel:
     weights: Weights | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     results: list[Mapping[str, Any]] = field(default_factory=list)
+    method: str = ''
+
+    @property
+    def task(self) -> str:
+        """What it is trained for; '' where the metafile does not say."""
+        return self.metadata.get('Task', '')
+
+    @property
+    def data(self) -> str:
+        """The sets it is trained on; '' where the metafile does not say."""
+        return self.metadata.get('Training Data', '')
 
 
 def list_models(pattern: str | None = None) -> list[str]:
@@ -118,4 +131,5 @@ def _read_model(record: Mapping[str, Any], where: str, root: Path, bases: Mappin
         weights=_read_weights(record) if 'Weights' in record else None,
         metadata=record['Metadata'],
         results=record.get('Results', []),
+        method=record['Metadata'].get('Method', record.get('In Collection', '')),
     )
