@@ -54,7 +54,7 @@ setup(
     cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={
-        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions', 'audio')},
+        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions', 'audio', 'style')},
         # The tests need what they test.
         'tests': requirements('tests', 'features', 'captions', 'audio'),
         'all': requirements('tests', 'docs', 'optional', 'features', 'captions', 'audio'),

@@ -38,6 +38,7 @@ def run(monkeypatch, capsys, script, *arguments):
             'analysis_tools/replay_batch.py',
             ['checkpoint', 'batch', '--device', '--cfg-options', 'exit code', 'example'],
         ),
+        ('misc/check_metafiles.py', ['metafiles', 'fault']),
         ('misc/print_config.py', ['--cfg-options', 'config']),
         ('misc/list_registry.py', ['--registry', '--json', 'METRICS']),
     ],

@@ -1,5 +1,6 @@
-"""Check the zoo's metafiles: python tools/misc/check_metafiles.py. Prints one line for each fault."""
+"""Check the zoo's metafiles: names, configs, bases, figures and their sources. One line for each fault."""
 
+import argparse
 import sys
 
 from vlpeft.apis.metafiles import metafile_faults
@@ -8,6 +9,7 @@ from vlpeft.apis.model_index import read_zoo
 
 def main() -> int:
     """1 if there are faults."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     if faults := metafile_faults():
         print('\n'.join(faults))
         return 1
