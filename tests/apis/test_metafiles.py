@@ -40,6 +40,7 @@ def test_the_zoo_has_no_faults():
     assert (done.returncode, done.stderr) == (0, '') and done.stdout.endswith(' models, no faults\n'), done.stdout
 
 
+COUNTED = {'Parameters': 5, 'Trainable Parameters': 2, 'Task': 'Retrieval', 'Training Data': 'drawn'}
 FIGURES = dict(Task='Retrieval', Dataset='own', Metrics={'R@1': 30.0}, Source='ours')
 
 
@@ -57,7 +58,8 @@ def first(**changes):
         (first(Config='configs/quickstart/none.py'), 'there is no config'),
         (first(Base='blip'), "unknown Base 'blip'"),
         (first(Result=[]), "unknown key 'Result'"),
-        (first(Metadata={'Parameters': 5}), "'Trainable Parameters' is no whole number"),
+        (first(Metadata=dict(COUNTED, Parameters='many')), "'Parameters' is no whole number"),
+        (first(Metadata=dict(COUNTED, Task=['Retrieval'])), "'Task' is no text"),
         (first(**{'In Collection': 'Other'}), "In Collection is 'Other'"),
         (first(Weights='https://example.org/a.pth', Size=3), 'need SHA256'),
         (first(Weights='https://example.org/a.pth', SHA256='0' * 64), 'need SHA256'),

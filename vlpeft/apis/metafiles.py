@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from vlpeft.engine.config_file import read_plain
+from vlpeft.zoo_folder import INDEX, ZooError, zoo_root
 
-from .model_index import INDEX, ZooError, ZooModel, read_bases, read_zoo, zoo_root
+from .model_index import ZooModel, read_bases, read_zoo
 
 MODEL_KEYS = {'Name', 'In Collection', 'Config', 'Base', 'Metadata', 'Weights', 'SHA256', 'Size', 'Results'}
 COUNTS = ('Parameters', 'Trainable Parameters')
+TEXTS = ('Task', 'Training Data')
 RESULT_KEYS = ('Task', 'Dataset', 'Metrics', 'Source')
 SOURCES = ('paper', 'ours')
 
@@ -43,6 +45,9 @@ def _model_faults(name: str, model: ZooModel) -> Iterator[str]:
     for key in COUNTS:
         if not isinstance(model.metadata.get(key), int):
             yield f'{name}: Metadata: {key!r} is no whole number'
+    for key in TEXTS:
+        if not isinstance(model.metadata.get(key), str):
+            yield f'{name}: Metadata: {key!r} is no text'
     if model.weights is not None and (len(model.weights.sha256 or '') != 64 or not model.weights.size):
         yield f'{name}: Weights need SHA256 (64 digits) and Size (bytes)'
     for number, result in enumerate(model.results, start=1):
