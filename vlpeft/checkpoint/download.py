@@ -49,7 +49,7 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
     sha256 = sha256 and sha256.lower()
     scheme = urlsplit(str(source)).scheme if '://' in str(source) else ''
     if scheme in ('http', 'https'):
-        folder = _folder_of(str(source), _cache_root(cache_dir))
+        folder = _folder_of(str(source), cache_root(cache_dir))
         path = _fetch_url(str(source), sha256, folder)
         for name in shard_names(path) if is_index(path) else ():
             _fetch_url(urljoin(str(source), name), None, folder)
@@ -64,7 +64,8 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
     return path
 
 
-def _cache_root(cache_dir: str | Path | None) -> Path:
+def cache_root(cache_dir: str | Path | None = None) -> Path:
+    """The folder of downloads: ``cache_dir``, else ``$VLPEFT_CACHE``, else ``~/.cache/vlpeft``."""
     return Path(cache_dir or os.environ.get(CACHE_VARIABLE) or '~/.cache/vlpeft').expanduser()
 
 
@@ -77,10 +78,20 @@ def _folder_of(url: str, root: Path) -> Path:
     return root / hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
+def cached_file(url: str) -> Path | None:
+    """Where the cache holds a finished download; None if it does not."""
+    path = _target_of(url, _folder_of(url, cache_root()))
+    return path if path.is_file() else None
+
+
+def _target_of(url: str, folder: Path) -> Path:
+    return folder / (PurePosixPath(unquote(urlsplit(url).path)).name or 'download')
+
+
 def _fetch_url(url: str, sha256: str | None, folder: Path) -> Path:
     from filelock import FileLock
 
-    target = folder / (PurePosixPath(unquote(urlsplit(url).path)).name or 'download')
+    target = _target_of(url, folder)
     part = target.with_name(f'{target.name}.part')
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f'{target}.lock'):

@@ -73,12 +73,15 @@ def _arguments(place: Place) -> dict:
 
 
 def _base_problems(cfg: Config) -> Iterator[tuple]:
-    sources = dict(_sources('model.base_checkpoint', cfg.model.get('base_checkpoint')))
-    if cfg.get('load_from'):
-        sources['load_from'] = cfg.load_from
-    for path, source in sources.items():
+    for path, source in base_sources(cfg):
         if '://' not in source and not Path(source).expanduser().is_file():
             yield path, f'there is no file {source}{nearest_beside(Path(source).expanduser())}'
+
+
+def base_sources(cfg: Config) -> list[tuple[str, str]]:
+    """Place and path or URL of each file that a run starts from."""
+    sources = list(_sources('model.base_checkpoint', cfg.model.get('base_checkpoint')))
+    return [*sources, ('load_from', cfg.load_from)] if cfg.get('load_from') else sources
 
 
 def _sources(path: str, value: Any) -> Iterator[tuple]:
