@@ -46,7 +46,7 @@ def _model_faults(name: str, model: ZooModel) -> Iterator[str]:
         if not isinstance(model.metadata.get(key), int):
             yield f'{name}: Metadata: {key!r} is no whole number'
     for key in TEXTS:
-        if not isinstance(model.metadata.get(key), str):
+        if not isinstance(model.metadata.get(key, ''), str):
             yield f'{name}: Metadata: {key!r} is no text'
     if model.weights is not None and (len(model.weights.sha256 or '') != 64 or not model.weights.size):
         yield f'{name}: Weights need SHA256 (64 digits) and Size (bytes)'
