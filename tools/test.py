@@ -1,6 +1,7 @@
 """Evaluate a checkpoint, or the base model without one, on the test set of a config."""
 
 import argparse
+from collections.abc import Callable
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import dump
@@ -18,6 +19,7 @@ from vlpeft.engine.launch import (
     existing_checkpoint,
     load_config,
 )
+from vlpeft.engine.run_console import console_of
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
@@ -63,6 +65,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Build the runner, test, and write the results."""
     args = parse_args(argv)
+    with console_of(args.verbose) as show:
+        test(args, show)
+
+
+def test(args: argparse.Namespace, show: Callable) -> None:
+    """Check the run, build it, and test; ``show`` is of :func:`console_of`."""
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
     cfg.resume = False
@@ -74,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
         hook.allow_random = args.allow_random
     check_config(cfg, 'test')
     runner = build_runner(cfg)
-    with naming_dead_workers():
+    with naming_dead_workers(), show(runner):
         metrics = runner.test()
     if args.out and is_main_process():
         predictions = {

@@ -1,6 +1,7 @@
 """Train a model from a config."""
 
 import argparse
+from collections.abc import Callable
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.datasets.in_progress import naming_dead_workers
@@ -16,6 +17,7 @@ from vlpeft.engine.launch import (
     existing_checkpoint,
     load_config,
 )
+from vlpeft.engine.run_console import console_of
 from vlpeft.engine.stopping import leaving_when_stopped
 from vlpeft.engine.work_folder import enter, resumed_from
 
@@ -62,6 +64,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Build the runner and train."""
     args = parse_args(argv)
+    with console_of(args.verbose) as show:
+        train(args, show)
+
+
+def train(args: argparse.Namespace, show: Callable) -> None:
+    """Check the run, build it, and train; ``show`` is of :func:`console_of`."""
     cfg = load_config(args.config, args.cfg_options)
     apply_run_arguments(cfg, args)
     if args.amp:
@@ -79,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     check_config(cfg, 'train')
     runner = build_runner(cfg)
     check_batches(runner)
-    with naming_dead_workers(), leaving_when_stopped(runner):
+    with naming_dead_workers(), leaving_when_stopped(runner), show(runner):
         runner.train()
     if held is not None:
         held.release()

@@ -38,6 +38,10 @@ def start(command, cwd):
     return result.stdout
 
 
+def log_of(work_dir: Path) -> str:
+    return '\n'.join(path.read_text() for path in sorted(work_dir.glob('*/*.log')))
+
+
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
     """One epoch with --amp in two processes, logged to TensorBoard: (folder, output)."""
@@ -62,7 +66,11 @@ def test_two_processes_train_with_amp_and_log_to_tensorboard(trained):
     folder, output = trained
     work_dir = folder / 'work_dirs/toy_config'
     assert (work_dir / 'epoch_1.pth').is_file()
-    assert 'Epoch(train) [1][3/3]' in output
+    log = log_of(work_dir)
+    assert 'Epoch(train) [1][3/3]' in log and 'Epoch(train)' not in output
+    assert len([line for line in output.splitlines() if line.startswith('epoch 1/1')]) == 1, output
+    assert len([line for line in output.splitlines() if line.startswith('device ')]) == 1
+    assert 'cpu, 2 processes' in output and 'Warning' not in output
     assert 'predicts in torch.bfloat16' in output
     assert 'retrieval/mean_R@1' in output
     assert "type='MixedPrecisionOptimWrapper'" in (work_dir / 'toy_config.py').read_text()
@@ -73,7 +81,7 @@ def test_without_a_gpu_gloo_is_in_the_config_and_in_the_log(trained):
     folder, output = trained
     saved = (folder / 'work_dirs/toy_config/toy_config.py').read_text()
     assert "dist_cfg=dict(backend='gloo')" in saved
-    assert 'No GPU: set env_cfg.dist_cfg.backend=gloo' in output
+    assert 'No GPU: set env_cfg.dist_cfg.backend=gloo' in log_of(folder / 'work_dirs/toy_config')
 
 
 def test_resume_goes_on_in_one_process_with_scaled_rate(trained):
@@ -93,9 +101,11 @@ def test_resume_goes_on_in_one_process_with_scaled_rate(trained):
         ],
         folder,
     )
-    assert 'Epoch(train) [1]' not in output
-    assert 'Epoch(train) [2][5/5]' in output
-    assert 'Scaling the original LR by 0.03125' in output
+    log = log_of(folder / 'resumed')
+    assert 'Epoch(train) [1]' not in log and 'epoch 1/2' not in output
+    assert 'Epoch(train) [2][5/5]' in log
+    assert 'Scaling the original LR by 0.03125' in log
+    assert 'goes on after epoch 1, iteration ' in output and '\nepoch 2/2  ' in output
     assert (folder / 'resumed/epoch_2.pth').is_file()
 
 

@@ -36,14 +36,20 @@ def random_parts(model: nn.Module) -> list[str]:
     return [name for name in weight_names(model) if name not in model.filled]
 
 
-def warn_of_random_parts(model: nn.Module) -> None:
-    """Names, in a warning, what no file has filled; silent if there is nothing."""
+def warn_of_random_parts(model: nn.Module, begins: bool = False) -> None:
+    """Names, in a warning, what no file has filled; silent if there is nothing.
+
+    Args:
+        model (nn.Module): An :class:`AdaptedModel`.
+        begins (bool): Whether a training begins for which no file was given: that the method's own weights have their
+            initial values then is for the log file, and no warning. Defaults to False.
+    """
     if names := random_parts(model):
         print_log(
             f'{len(names)} parameters of {model.method} come from no file and have their initial values: '
             + by_part(names),
             'current',
-            logging.WARNING,
+            logging.INFO if begins and all(name.startswith(f'{METHOD_PART}.') for name in names) else logging.WARNING,
         )
 
 

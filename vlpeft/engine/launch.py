@@ -14,7 +14,6 @@ import torch.distributed
 import torch.distributed.nn.functional
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
-from mmengine.logging import print_log
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
@@ -23,6 +22,7 @@ from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.zoo_folder import ZooError
 
 from .preflight import ConfigError, check_run, finished_run, merge_overrides
+from .ranks import first_process
 from .run_config import RunConfig
 
 CONFIG_HELP = 'config: a file, a name of the zoo (see vlpeft list), or a path below its configs'
@@ -69,11 +69,17 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--work-dir``, ``--launcher`` and ``--local_rank``."""
+    """Add ``--work-dir``, ``--verbose``, ``--launcher`` and ``--local_rank``."""
     parser.add_argument(
         '--work-dir',
         help='folder for logs, checkpoints and results; default: work_dir of the config, '
         'else ./work_dirs/<path of the config below configs/>',
+    )
+    parser.add_argument(
+        '--verbose',
+        action='store_true',
+        help='write the whole log to the console too: environment, config, order of the hooks, every interval '
+        '(default: what a person wants to see; the log file has all)',
     )
     parser.add_argument(
         '--launcher',
@@ -115,7 +121,7 @@ def check_config(cfg: Config, phase: str) -> None:
         check_run(cfg, phase)
         finished = finished_run(cfg) if phase == 'train' and cfg.get('resume') else None
     if finished:
-        if _speaks():
+        if first_process():
             print(finished)
         raise SystemExit(0)
 
@@ -126,11 +132,7 @@ def _one_message() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise SystemExit(str(error) if _speaks() else 1) from None
-
-
-def _speaks() -> bool:
-    return os.environ.get('RANK', '0') == '0'
+        raise SystemExit(str(error) if first_process() else 1) from None
 
 
 def apply_run_arguments(cfg: Config, args: argparse.Namespace) -> None:
@@ -173,18 +175,24 @@ def build_runner(cfg: Config) -> Runner:
         cfg.setdefault('runner_type', 'FlexibleRunner')
         # It looks its strategy up before it sets the scope.
         init_default_scope(cfg.default_scope)
-    if cfg.launcher != 'none' and get_device() == 'cpu':
-        _use_gloo(cfg)
+    chosen = _use_gloo(cfg) if cfg.launcher != 'none' and get_device() == 'cpu' else None
     if cfg.get('load_from'):
         cfg.load_from = SCHEME + cfg.load_from
     for name in [name for name, hook in cfg.get('default_hooks', {}).items() if hook is None]:
         if name not in MMENGINE_HOOKS:  # of its own ones MMEngine knows that None is off
             cfg.default_hooks.pop(name)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    if chosen:
+        runner.logger.info(f'No GPU: set {chosen}')
+    return runner
 
 
-def _use_gloo(cfg: Config) -> None:
-    """Start the process group here: MMEngine's ``init_dist`` selects a CUDA device, and so does its DDP wrapper."""
+def _use_gloo(cfg: Config) -> str:
+    """Start the process group here: MMEngine's ``init_dist`` selects a CUDA device, and so does its DDP wrapper.
+
+    Returns:
+        What was set, for the log, which does not exist yet.
+    """
     if cfg.launcher != 'pytorch':
         raise ValueError(f'--launcher {cfg.launcher} needs a GPU; on CPUs use --launcher pytorch (tools/dist_*.sh)')
     cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
@@ -202,7 +210,7 @@ def _use_gloo(cfg: Config) -> None:
         chosen += ' and model_wrapper_cfg.device_ids=None'
     timeout = timedelta(seconds=cfg.env_cfg.dist_cfg.get('timeout', 1800))
     torch.distributed.init_process_group('gloo', timeout=timeout)
-    print_log(f'No GPU: set {chosen}', logger='current')
+    return chosen
 
 
 def check_batches(runner: Runner) -> None:

@@ -1,7 +1,6 @@
 """A run's work folder: one run at a time, its newest checkpoint that is whole, no leftovers."""
 
 import logging
-import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.manifest import WRITING, check_manifest
 
 from .position import require_resumable
+from .ranks import first_process
 
 LOCK = '.lock'
 #: The name of the newest checkpoint, for people and scripts.
@@ -20,8 +20,6 @@ POINTER = 'last_checkpoint'
 #: When a checkpoint was written, in its ``meta``: seconds since 1970.
 SAVED_AT = 'saved_at'
 RESUMABLE = ('epoch_*.pth', 'iter_*.pth')
-# The number of a process, by what started it.
-_RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
 def enter(folder: str | Path) -> FileLock | None:
@@ -33,7 +31,7 @@ def enter(folder: str | Path) -> FileLock | None:
     Raises:
         SystemExit: Another run is in it.
     """
-    if any(os.environ.get(name, '0') != '0' for name in _RANKS):
+    if not first_process():
         return None
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

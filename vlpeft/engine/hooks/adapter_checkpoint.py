@@ -61,7 +61,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
     def before_train(self, runner) -> None:
         """Says what starts from its initial values."""
         super().before_train(runner)
-        warn_of_random_parts(self._model(runner))
+        warn_of_random_parts(self._model(runner), begins=not runner._load_from)
         self.has_trained = True
 
     def before_val(self, runner) -> None:

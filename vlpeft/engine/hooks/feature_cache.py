@@ -8,12 +8,12 @@ import torch
 from mmengine.dist import all_gather_object, barrier, get_dist_info, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from vlpeft.datasets.feature_cache import CachedVectors, Sources, clip_sets, describe
 from vlpeft.datasets.vector_store import VectorStore
+from vlpeft.engine.progress import Steps
 from vlpeft.registry import HOOKS, MODELS
 
 
@@ -122,15 +122,14 @@ class FeatureCacheHook(Hook):
         ]
         loader = DataLoader(Subset(sources, chosen), self.batch_size, num_workers=workers, collate_fn=list)
         reasons = {}
-        with closing(store.writer(names, rank)) as writer, _progress(rank) as progress:
-            bar = progress.add_task('feature cache', total=len(names))
+        with closing(store.writer(names, rank)) as writer, Steps('feature cache', len(names)) as steps:
             for batch in loader:
                 reasons.update({name: value for name, value in batch if isinstance(value, str)})
                 good = {name: value for name, value in batch if isinstance(value, Tensor)}
                 if good:
                     inputs = self.preprocess(dict(inputs=torch.stack(list(good.values()))))['inputs']
                     writer.write(list(good), model.perceive(inputs).float().cpu().numpy())
-                progress.advance(bar, len(batch))
+                steps.step(len(batch))
         return reasons
 
     @staticmethod
@@ -150,16 +149,3 @@ class FeatureCacheHook(Hook):
         if todo:
             for folder, keys in store.others().items():
                 runner.logger.info(f'feature cache {folder} is not used, it was made with other: {", ".join(keys)}')
-
-
-def _progress(rank: int) -> Progress:
-    """A bar with count, elapsed time and ETA, in the first process."""
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-        disable=rank > 0,
-    )

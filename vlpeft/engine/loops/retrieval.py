@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from vlpeft.engine.progress import Steps
 from vlpeft.evaluation.functional import best_positive_ranks, best_positive_ranks_in_folds
 from vlpeft.models.finite import NonFiniteError, check_finite, label
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
@@ -41,18 +41,6 @@ class Gallery(NamedTuple):
     clip_labels: list[str]
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-        disable=not is_main_process(),
-    )
-
-
 class TwoStageRetrieval:
     """What the validation and test loops share.
 
@@ -71,6 +59,9 @@ class TwoStageRetrieval:
         ValueError: A number is out of range; ``k_test`` is not 0, but the model has no matching head; or it is 0 and
             ``beta`` is not.
     """
+
+    #: Stages have bars of their own.
+    shows_progress = True
 
     def __init__(
         self,
@@ -143,9 +134,10 @@ class TwoStageRetrieval:
         """
         self.runner.model.eval()
         device = next(self.model.parameters()).device
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp), _progress() as progress:
-            gallery, own_tokens, left_out = self._encode(progress)
-            chosen, scores = self._rerank(gallery, own_tokens, device, progress)
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp):
+            with Steps('encode', len(self.dataloader)) as steps:
+                gallery, own_tokens, left_out = self._encode(steps)
+            chosen, scores = self._rerank(gallery, own_tokens, device)
         self._rank(gallery, chosen, scores)
         size = len(gallery.texts) + len(gallery.text_to_clip.unique())
         metrics = self.evaluator.evaluate(size)
@@ -155,10 +147,9 @@ class TwoStageRetrieval:
             self.runner.logger.warning(f'{len(left_out)} unreadable clips are left out of the metrics: {listed}')
         return metrics
 
-    def _encode(self, progress: Progress):
+    def _encode(self, steps: Steps):
         """First stage. Returns the gallery, the tokens of this process's clips by row, and {name: reason} left out."""
         clips, texts, left_out, faults = {}, {}, {}, {}
-        bar = progress.add_task('encode', total=len(self.dataloader))
         for index, batch in enumerate(self.dataloader):
             self.runner.call_hook(f'before_{self.phase}_iter', batch_idx=index, data_batch=batch)
             data = self.model.data_preprocessor(batch)
@@ -181,7 +172,7 @@ class TwoStageRetrieval:
                 for i, text in enumerate(out['text_ids']):
                     texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i])
             self.runner.call_hook(f'after_{self.phase}_iter', batch_idx=index, data_batch=batch, outputs=[])
-            progress.advance(bar)
+            steps.step()
         parts = all_gather_object(({clip: value[:3] for clip, value in clips.items()}, texts, left_out, faults))
         faults = {clip: fault for part in parts for clip, fault in part[3].items()}
         if faults:  # on every process, so that none waits for another
@@ -213,7 +204,7 @@ class TwoStageRetrieval:
             self.runner.logger.info(f'k_test={self.k_test} is clamped to the {gallery_size} candidates of {direction}')
         return min(self.k_test, gallery_size)
 
-    def _rerank(self, gallery: Gallery, own_tokens: dict[int, Tensor], device: torch.device, progress: Progress):
+    def _rerank(self, gallery: Gallery, own_tokens: dict[int, Tensor], device: torch.device):
         """Second stage. Returns the candidates of each direction (n, k) and the scores {clip: {text: logit}}."""
         similarity = gallery.texts @ gallery.clips.T
         chosen = dict(
@@ -224,17 +215,17 @@ class TwoStageRetrieval:
         wanted.scatter_(1, chosen['v2t'], True)
         wanted.T.scatter_(1, chosen['t2v'], True)
         pairs = {clip: wanted[clip].nonzero().flatten().tolist() for clip in own_tokens if wanted[clip].any()}
-        bar = progress.add_task('re-rank', total=sum(map(len, pairs.values())))
-        scores = score_pairs(
-            self.model,
-            ClipBank(own_tokens, gallery.frames.to(device)),
-            TextBank(gallery.tokens, gallery.texts.to(device)),
-            pairs,
-            self.clips_per_chunk,
-            self.texts_per_batch,
-            device,
-            lambda count: progress.advance(bar, count),
-        )
+        with Steps('re-rank', sum(map(len, pairs.values()))) as steps:
+            scores = score_pairs(
+                self.model,
+                ClipBank(own_tokens, gallery.frames.to(device)),
+                TextBank(gallery.tokens, gallery.texts.to(device)),
+                pairs,
+                self.clips_per_chunk,
+                self.texts_per_batch,
+                device,
+                steps.step,
+            )
         parts = all_gather_object({clip: (pairs[clip], scores[clip]) for clip in pairs})
         matrix = torch.full(similarity.T.shape, UNSCORED)
         for part in parts:  # the same on every process

@@ -1,0 +1,72 @@
+"""A console for people: MMEngine's loggers write all to the log file, and to the console what needs attention.
+
+What they do not know, the head of a run, a bar and a line for each epoch, is :mod:`vlpeft.engine.run_console`'s.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mmengine.logging import MMLogger
+from mmengine.logging.logger import FilterDuplicateWarning
+
+from .progress import say
+from .ranks import first_process
+
+#: Warnings about MMEngine's own insides, and about what it sets for the user: for the log file.
+INSIDES = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias', '_NUM_THREADS environment variable')
+#: What libraries will change some day is for those who write programs with them.
+FOR_PROGRAMMERS = (DeprecationWarning, FutureWarning, PendingDeprecationWarning)
+COLOURS = {logging.WARNING: 'yellow', logging.ERROR: 'red', logging.CRITICAL: 'red'}
+
+
+class ConsoleHandler(logging.Handler):
+    """Writes warnings and errors as ``warning: text``; of the other processes of a run, errors only."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING if first_process() else logging.ERROR)
+        self.addFilter(FilterDuplicateWarning())
+        self.addFilter(lambda record: not any(text in record.getMessage() for text in INSIDES))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f'{record.levelname.lower()}: {self.format(record)}', COLOURS.get(record.levelno))
+
+
+@contextmanager
+def quiet_console() -> Iterator[None]:
+    """In the block, loggers and Python's warnings write to the console only what needs attention; files get all."""
+    make = MMLogger.__init__
+
+    def make_quiet(logger: MMLogger, *args, **kwargs) -> None:
+        make(logger, *args, **kwargs)
+        _quieten(logger)
+
+    logger = MMLogger.get_current_instance()
+    loud = list(logger.handlers)
+    # A runner writes environment and config from its constructor, before anyone else sees its logger.
+    MMLogger.__init__ = make_quiet
+    _quieten(logger)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _log_warning
+            yield
+    finally:
+        MMLogger.__init__ = make
+        logger.handlers[:] = loud
+
+
+def _quieten(logger: MMLogger) -> None:
+    files = [handler for handler in logger.handlers if not _is_console(handler)]
+    logger.handlers[:] = [ConsoleHandler(), *files]
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
+
+
+def _log_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """In place of :func:`warnings.showwarning`."""
+    level = logging.INFO if issubclass(category, FOR_PROGRAMMERS) else logging.WARNING
+    text = ' '.join(str(message).split())
+    MMLogger.get_current_instance().log(level, f'{text} ({category.__name__} of {filename}:{lineno})')
