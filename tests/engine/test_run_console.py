@@ -113,7 +113,7 @@ def test_a_terminal_gets_a_bar(config, tmp_path):
     ours, theirs = pty.openpty()
     options = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=2']
     command = [sys.executable, 'tools/train.py', config, '--work-dir', str(tmp_path), '--cfg-options', *options]
-    env = dict(os.environ, TERM='xterm', COLUMNS='150')
+    env = dict(os.environ, TERM='xterm', COLUMNS='150', LINES='40')
     with subprocess.Popen(command, cwd=ROOT, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
         parts = []
