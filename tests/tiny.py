@@ -64,6 +64,29 @@ def vqa_config(vocabulary: str = '', **overrides) -> dict:
     return {**config, **overrides}
 
 
+def write_blip_bases(root: Path) -> None:
+    """Vocabulary of the tiny BLIPs, and a base of each task model: ``Retriever.pth`` and ``GenerativeVQA.pth``."""
+    write_vocabulary(root / 'vocabulary')
+    for name, model in (('Retriever', build_retriever(torch.float32)), ('GenerativeVQA', build_vqa(torch.float32))):
+        torch.save(dict(state_dict=dict(model.named_parameters(remove_duplicate=False))), root / f'{name}.pth')
+
+
+def shrink_blip_model(model: dict, root: Path) -> None:
+    """Gives a recipe's model the tiny geometry, and the files of :func:`write_blip_bases`; the rest stays."""
+    tiny = dict(Retriever=retriever_config, GenerativeVQA=vqa_config)[model.type]()
+    tied = model.get('decoder', {}).get('tie_word_embeddings')
+    towers = ('vision', 'text', 'decoder', 'itc_head', 'itm_head')
+    model.update({name: tiny[name] for name in towers if name in model})
+    if tied is not None:
+        model.decoder.tie_word_embeddings = tied
+    model.update(vocabulary=str(root / 'vocabulary'), base_checkpoint=dict(source=str(root / f'{model.type}.pth')))
+    if 'max_text_length' in model:
+        model.max_text_length = 35
+    if model.get('adapter'):
+        small = dict(bottleneck=4, kv_bottleneck=3, rank=2)
+        model.adapter.update({key: small[key] for key in small if model.adapter.get(key)})
+
+
 def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
     """Fills every parameter with N(0, std), norm gains with N(1, std)."""
     generator = torch.Generator().manual_seed(seed)

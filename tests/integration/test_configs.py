@@ -3,19 +3,9 @@
 import json
 
 import pytest
-import torch
 from mmengine.runner import Runner
 
-from tests.tiny import (
-    DEPTH,
-    SIZE,
-    VOCAB_SIZE,
-    build_retriever,
-    build_vqa,
-    retriever_config,
-    vqa_config,
-    write_vocabulary,
-)
+from tests.tiny import DEPTH, SIZE, VOCAB_SIZE, shrink_blip_model, write_blip_bases
 from tests.workspace import ROOT, write_clips
 from vlpeft.engine.run_config import RunConfig
 
@@ -29,7 +19,6 @@ RECIPES = sorted(
     )
     for path in (ROOT / 'configs' / folder).glob(pattern)
 )
-TOWERS = ('vision', 'text', 'decoder', 'itc_head', 'itm_head')
 
 
 @pytest.fixture(scope='module')
@@ -40,25 +29,8 @@ def workspace(tmp_path_factory):
     lines = [dict(video=f'clip{i}.mp4', question='which square moves', answer=answers[i % 3]) for i in range(8)]
     (root / 'qa.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
     (root / 'answers.json').write_text(json.dumps(answers))
-    write_vocabulary(root / 'vocabulary')
-    for name, model in (('Retriever', build_retriever(torch.float32)), ('GenerativeVQA', build_vqa(torch.float32))):
-        state = dict(model.named_parameters(remove_duplicate=False))
-        torch.save(dict(state_dict=state), root / f'{name}.pth')
+    write_blip_bases(root)
     return root
-
-
-def shrink_model(model, root):
-    tiny = dict(Retriever=retriever_config, GenerativeVQA=vqa_config)[model.type]()
-    tied = model.get('decoder', {}).get('tie_word_embeddings')
-    model.update({name: tiny[name] for name in TOWERS if name in model})
-    if tied is not None:
-        model.decoder.tie_word_embeddings = tied
-    model.update(vocabulary=str(root / 'vocabulary'), base_checkpoint=dict(source=str(root / f'{model.type}.pth')))
-    if 'max_text_length' in model:
-        model.max_text_length = 35
-    if model.get('adapter'):
-        small = dict(bottleneck=4, kv_bottleneck=3, rank=2)
-        model.adapter.update({key: small[key] for key in small if model.adapter.get(key)})
 
 
 def shrink_data(loader, root, is_answering, is_test):
@@ -84,7 +56,7 @@ def shrink_data(loader, root, is_answering, is_test):
 def small_config(workspace, work_dir, recipe):
     cfg = RunConfig.read(ROOT / 'configs' / recipe)
     is_answering = cfg.model.type == 'GenerativeVQA'
-    shrink_model(cfg.model, workspace)
+    shrink_blip_model(cfg.model, workspace)
     for name in ('train', 'val', 'test'):
         if cfg[f'{name}_dataloader'] is not None:
             shrink_data(cfg[f'{name}_dataloader'], workspace, is_answering, name != 'train')

@@ -1,4 +1,4 @@
-"""The recipes for own data at tiny geometry, on the two files that docs/data.md asks for: train, validate, test."""
+"""The recipes for own data at tiny geometry, on the two files that docs/own_data.md asks for: train, validate, test."""
 
 import json
 import math
@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from tests import tiny_epalm
 from tests.media import write_image
+from tests.tiny import shrink_blip_model, write_blip_bases
 from tests.vl_workspace import shrink_vl_model, write_vl_workspace
 from tests.workspace import ROOT
 from vlpeft.engine.run_config import RunConfig
@@ -29,6 +30,7 @@ def workspace(tmp_path_factory):
         write_image(folder / f'{i}.png', seed=i)
     (folder / 'train.jsonl').write_text(''.join(json.dumps(line) + '\n' for line in lines))
     (folder / 'test.jsonl').write_text(json.dumps(lines, indent=2))
+    write_blip_bases(root)
     tiny_epalm.write_vocabulary(root / 'opt')
     model = tiny_epalm.build_perceptual(torch.float32)
     for part in ('lm', 'encoder'):
@@ -39,6 +41,8 @@ def workspace(tmp_path_factory):
 
 
 def shrink_model(model, root):
+    if model.type in ('Retriever', 'GenerativeVQA'):
+        return shrink_blip_model(model, root)
     if model.type == 'VLSeq2Seq':
         return shrink_vl_model(model, root)
     tiny = tiny_epalm.perceptual_config('opt', str(root / 'opt'))
@@ -60,18 +64,27 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
         for step in loader.dataset.pipeline:
             if 'size' in step:
                 step.size = size
+            if 'num_frames' in step:
+                step.num_frames = min(step.num_frames, 2)
     if cfg.test_evaluator.type == 'CaptionMetric':
         cfg.val_evaluator.tokenizer = cfg.test_evaluator.tokenizer = 'python'
     cfg.train_cfg.max_epochs = 1
     cfg.work_dir, cfg.experiment_name = str(tmp_path), f'own_{recipe}'.removesuffix('.py')
     runner = Runner.from_cfg(cfg)
     runner.train()
-    assert runner.iter == (4 if 'captions' in recipe else 2)
+    # Four images with two captions each, or one question each, in batches of two.
+    assert runner.iter == (2 if 'questions' in recipe else 4)
     assert list(tmp_path.glob('best_*.pth'))
     metrics = runner.test()
     figures = [value for value in metrics.values() if not isinstance(value, str)]
     assert figures and all(math.isfinite(value) for value in figures)
     found = runner.test_evaluator.metrics[0].predictions
-    assert [row.get('question_id', row.get('sample_id')) for row in found] == (
-        [f'{i}.png' for i in range(4)] if 'captions' in recipe else [0, 1, 2, 3]
-    )
+    if recipe.startswith('retrieval'):
+        assert [(row['direction'], row['query_id']) for row in found] == [
+            *(('t2v', i) for i in range(8)),
+            *(('v2t', i) for i in range(4)),
+        ]
+    else:
+        assert [row.get('question_id', row.get('sample_id')) for row in found] == (
+            [f'{i}.png' for i in range(4)] if 'captions' in recipe else [0, 1, 2, 3]
+        )

@@ -1,4 +1,4 @@
-# Own images with captions for VLSeq2Seq with a vision tower (docs/data.md): JSON lines or a list, paths relative to
+# Own images with captions for VLSeq2Seq with a vision tower (docs/own_data.md): JSON lines or a list, paths relative to
 # data_root.
 #   data/own/{train.jsonl, test.jsonl, …}    {"image": "stills/car.jpg", "caption": ["a red car", "a car in the rain"]}
 _base_ = './seq2seq_loaders.py'

@@ -1,4 +1,4 @@
-# Own clips or images with questions (docs/data.md): one JSON object a line, paths relative to data_root.
+# Own clips or images with questions (docs/own_data.md): one JSON object a line, paths relative to data_root.
 #   data/own/{train.jsonl, test.jsonl, …}    {"video": "clips/cat.mp4", "question": "what sleeps?", "answer": "cat"}
 _base_ = './jsonl_retrieval.py'
 data_root = 'data/own/'

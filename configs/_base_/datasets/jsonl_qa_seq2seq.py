@@ -1,5 +1,5 @@
-# Own images with questions for VLSeq2Seq with a vision tower (docs/data.md): JSON lines or a list, paths relative to
-# data_root; a question may be about several images of one number. Answers are generated, so there is no closed list.
+# Own images with questions for VLSeq2Seq with a vision tower (docs/own_data.md): JSON lines or a list, paths relative
+# to data_root; a question may be about several images of one number. Answers are generated, so there is no closed list.
 #   data/own/{train.jsonl, test.jsonl, …}    {"image": "stills/car.jpg", "question": "which colour?", "answer": "red"}
 _base_ = './jsonl_caption.py'
 question_text = dict(type='ComposeText', template='vqa: {question}')

@@ -1,4 +1,4 @@
-# Own clips or images with captions (docs/data.md): one JSON object a line, paths relative to data_root.
+# Own clips or images with captions (docs/own_data.md): one JSON object a line, paths relative to data_root.
 #   data/own/{train.jsonl, test.jsonl, …}    {"video": "clips/cat.mp4", "caption": "a cat sleeps"}
 data_root = 'data/own/'
 num_frames = 8
