@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 CONVERTERS = Path(__file__).parents[1] / 'tools/dataset_converters'
-sys.path.append(str(CONVERTERS))
 
 
 def convert(script: str, *arguments) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 """The command ``vlpeft``: from any folder, with any name of a config, and light where nothing heavy is needed."""
 
+import ast
 import json
 import resource
 import subprocess
@@ -76,6 +77,14 @@ def test_module_help_and_version(tmp_path):
     described = {line.split()[0] for line in done.stdout.splitlines() if line.startswith('  ')}
     assert set(COMMANDS) <= described
     assert start(tmp_path, '--version').stdout == f'vlpeft {__version__}\n'
+
+
+def test_tools_are_commands():
+    for tool in set(ROOT.glob('tools/**/*.py')) - set(ROOT.glob('tools/quickstart/*.py')):
+        functions = [node for node in ast.parse(tool.read_text()).body if isinstance(node, ast.FunctionDef)]
+        (main,) = [function for function in functions if function.name == 'main'] or [None]
+        assert main is not None and ast.unparse(main.args) == 'argv: list[str] | None=None', tool
+    assert all((ROOT / 'tools' / command.tool).is_file() for command in COMMANDS.values())
 
 
 @pytest.mark.parametrize('command', list(COMMANDS))

@@ -10,14 +10,15 @@ import argparse
 import json
 
 import torch
-from flop_timing import timed
 from mmengine.registry import init_default_scope
 from torch import Tensor
+
+from vlpeft.engine.flop_timing import timed
 
 VOCAB, START, END = 30524, 30522, 102
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--questions', type=int, default=2, help='default: 2')
     parser.add_argument('--question-length', type=int, default=10, help='tokens of a question (default: 10)')
@@ -27,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--plain-batch', type=int, default=64, help='answers per pass of the plain way (default: 64)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--json', action='store_true', help='print one JSON object')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def draw_answers(count: int, longest: int):
@@ -66,8 +67,8 @@ def plain(decoder, states: Tensor, mask: Tensor, answers, k: int, batch: int) ->
     return likely.gather(1, scores.argmax(1)[:, None])[:, 0]
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     init_default_scope('vlpeft')

@@ -22,7 +22,7 @@ SIZES = {'125m': (12, 768, 12, 768), '350m': (24, 1024, 16, 512), '1.3b': (24, 2
 ENCODER = dict(embed_dims=768, num_layers=6, num_heads=12, feedforward_channels=3072)
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--size', choices=list(SIZES), default='125m', help='geometry of OPT (default: 125m)')
     parser.add_argument('--visual-row', choices=('causal', 'full', 'both'), default='both', help='default: both')
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--json', action='store_true', help='print one JSON object per line')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def build(size: str, visual_row: str, device: str):
@@ -117,8 +117,8 @@ def compare(model, visual_row: str, beams: int, args: argparse.Namespace) -> dic
     )
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     init_default_scope('vlpeft')

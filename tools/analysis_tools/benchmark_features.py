@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 LAYOUTS = dict(files='one file per image', packed='one packed file')
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--items', type=int, default=10000, help='images (default: 10000)')
     parser.add_argument('--cells', type=int, default=49, help='cells of an image (default: 49)')
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
         'cells x dims x 2 bytes, by default 4 GB',
     )
     parser.add_argument('--json', action='store_true', help='print one JSON object')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 class NamesOnly(BaseDataset):
@@ -148,8 +148,8 @@ def measure(args: argparse.Namespace) -> dict:
     )
 
 
-def main() -> int:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
     init_default_scope('vlpeft')
     result = measure(args)
     if args.json:

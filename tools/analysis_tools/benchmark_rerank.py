@@ -10,15 +10,16 @@ import argparse
 import json
 
 import torch
-from flop_timing import timed
 from mmengine.registry import init_default_scope
 from torch import Tensor
+
+from vlpeft.engine.flop_timing import timed
 
 CASES = {'8x197': (8, 197, 128), '577': (1, 577, 256)}
 PADDED, VOCAB = 35, 30524
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--queries', type=int, default=2, help='clips whose k texts are scored (default: 2)')
     parser.add_argument('--k', type=int, help='texts per clip (default: 128 for 8x197 tokens, 256 for 577)')
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--naive-batch', type=int, default=16, help='pairs per pass of the plain loop (default: 16)')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--json', action='store_true', help='print one JSON object per case')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def build_model() -> torch.nn.Module:
@@ -112,8 +113,8 @@ def run_case(model, name: str, args: argparse.Namespace) -> dict:
     )
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     torch.set_num_threads(args.threads)
     init_default_scope('vlpeft')
     model = build_model()

@@ -4,9 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from conversion import Size, convert, parse_args
-
 from vlpeft.datasets.annotations import read_csv
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 
 # Of the first release; the second has more training clips.
 SIZES = dict(train=Size(49838, 49838), val=Size(495, 2475), test=Size(975, 4875))
@@ -25,9 +24,15 @@ with all its captions each, for AudioCaps; paths are relative to the folder of t
 """
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(
-        __doc__, SOURCES, list(SIZES), list(SIZES), 'audios', 'audiocaps.py data/audiocaps data/audiocaps/annotation'
+        __doc__,
+        SOURCES,
+        list(SIZES),
+        list(SIZES),
+        'audios',
+        'audiocaps.py data/audiocaps data/audiocaps/annotation',
+        argv,
     )
 
     def load(split: str) -> list[dict]:

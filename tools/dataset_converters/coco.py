@@ -2,8 +2,8 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-from karpathy import load_images
+from vlpeft.datasets.conversion.karpathy import load_images
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 
 SIZES = dict(train=Size(113287, 566747), val=Size(5000, 25010), test=Size(5000, 25010))
 SOURCES = """
@@ -15,8 +15,8 @@ JSONLRetrieval; paths are relative to the folder that holds train2014/ and val20
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'coco.py data/coco data/coco')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'coco.py data/coco data/coco', argv)
     return convert(
         args, SIZES, lambda split: load_images(args.src, 'dataset_coco.json', f'coco_karpathy_{split}.json', split)
     )

@@ -2,8 +2,7 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.didemo import SECONDS, read_paragraphs
 from vlpeft.datasets.video_folder import VideoFolder
 
@@ -17,8 +16,8 @@ for JSONLRetrieval; paths are relative to the videos' folder.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'didemo.py data/didemo data/didemo')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'didemo.py data/didemo data/didemo', argv)
     files = VideoFolder(args.media)
 
     def load(split: str) -> list[dict]:

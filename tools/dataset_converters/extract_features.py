@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from feature_tools import EXIT_CODES, progress_bar, report
 from mmengine.config import DictAction
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -15,10 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.hashing import file_sha256
+from vlpeft.datasets.conversion.feature_report import EXIT_CODES, progress_bar, report
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures
 from vlpeft.datasets.readers import ClipError
 from vlpeft.datasets.transforms import LoadImages
 from vlpeft.engine import config_file
+from vlpeft.engine.launch import existing_config
 from vlpeft.models.backbones.grid_tower import GridTower
 from vlpeft.models.data_preprocessor import ClipDataPreprocessor
 
@@ -40,13 +41,13 @@ Example: python tools/dataset_converters/extract_features.py data/coco/train2014
 """
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('src', type=Path, nargs='+', metavar='SRC', help='folders of images')
     parser.add_argument('dst', type=Path, metavar='DST', help='folder or file to write')
-    parser.add_argument('--config', required=True, help='config with model and data_preprocessor')
+    parser.add_argument('--config', type=existing_config, required=True, help='config with model and data_preprocessor')
     parser.add_argument('--checkpoint', required=True, help='weights of the backbone: a path or URL')
     parser.add_argument(
         '--cfg-options',
@@ -68,7 +69,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=int, default=64, help='images per pass (default: 64)')
     parser.add_argument('--workers', type=int, default=4, help='processes that read images (default: 4)')
     parser.add_argument('--device', default='cuda' if torch.cuda.is_available() else 'cpu', help='default: %(default)s')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 class Images(Dataset):
@@ -179,8 +180,8 @@ def run(args: argparse.Namespace) -> int:
     )
 
 
-def main() -> int:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
     try:
         return run(args)
     except (ValueError, OSError, CheckpointError) as error:

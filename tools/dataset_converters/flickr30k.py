@@ -2,8 +2,8 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-from karpathy import load_images
+from vlpeft.datasets.conversion.karpathy import load_images
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 
 SIZES = dict(train=Size(29000, 145000), val=Size(1014, 5070), test=Size(1000, 5000))
 SOURCES = """
@@ -15,8 +15,10 @@ JSONLRetrieval; paths are relative to the folder that holds flickr30k-images/.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'flickr30k.py data/flickr30k data/flickr30k')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(
+        __doc__, SOURCES, list(SIZES), list(SIZES), '.', 'flickr30k.py data/flickr30k data/flickr30k', argv
+    )
     return convert(
         args, SIZES, lambda split: load_images(args.src, 'dataset_flickr30k.json', f'flickr30k_{split}.json', split)
     )

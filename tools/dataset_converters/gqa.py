@@ -2,9 +2,8 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
 from vlpeft.datasets.annotations import AnnotationError, read_json
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.records import field
 
 FILES = dict(train='train_balanced', valid='val_balanced', testdev='testdev_balanced', submit='submission_all')
@@ -18,7 +17,7 @@ than the known ones are reported. The images, {img_id}.jpg, lie in one folder (-
 """
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(
         __doc__,
         SOURCES,
@@ -26,6 +25,7 @@ def main() -> int:
         ['train', 'valid', 'testdev'],
         'images',
         'gqa.py downloads/gqa data/vlpet/GQA --media data/vlpet/GQA/images',
+        argv,
     )
 
     def load(split: str) -> list[dict]:

@@ -2,8 +2,7 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.msrvtt import SPLITS, read_split
 
 SOURCES = """
@@ -17,7 +16,7 @@ DST/{split}.jsonl gets one {"clip_name": "video7020", "caption": "..."} a line, 
 """
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(
         __doc__,
         SOURCES,
@@ -25,6 +24,7 @@ def main() -> int:
         ['train_9k', 'test_1ka'],
         'videos',
         'msrvtt.py data/msrvtt data/msrvtt --splits train_9k test_1ka',
+        argv,
     )
 
     def load(split: str) -> list[dict]:

@@ -2,8 +2,7 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.msrvtt import SPLITS, read_split
 from vlpeft.datasets.video_folder import VideoFolder
 
@@ -17,7 +16,7 @@ for VideoCaption: the official 6,513, 497 and 2,990 videos; train7k, which eP-AL
 """
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(
         __doc__,
         SOURCES,
@@ -25,6 +24,7 @@ def main() -> int:
         ['train', 'val', 'test'],
         'videos',
         'msrvtt_caption.py data/msrvtt data/msrvtt/annotation --media data/msrvtt/videos/all',
+        argv,
     )
     files = VideoFolder(str(args.media))
 

@@ -2,8 +2,8 @@
 
 import sys
 
-from conversion import Size, parse_args
-from video_qa import convert_video_qa
+from vlpeft.datasets.conversion.splits import Size, parse_args
+from vlpeft.datasets.conversion.video_qa import convert_video_qa
 
 SIZES = dict(train=Size(6513, 158581), val=Size(497, 12278), test=Size(2990, 72821))
 SOURCES = """
@@ -16,8 +16,10 @@ the first to appear.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'msrvtt_qa.py data/msrvtt data/msrvtt')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(
+        __doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'msrvtt_qa.py data/msrvtt data/msrvtt', argv
+    )
     return convert_video_qa(args, SIZES)
 
 

@@ -2,8 +2,7 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.msvd import read_split
 from vlpeft.datasets.video_folder import VideoFolder
 
@@ -18,8 +17,8 @@ are relative to the clips' folder.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'msvd.py data/msvd data/msvd')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'msvd.py data/msvd data/msvd', argv)
     files = VideoFolder(args.media)
 
     def load(split: str) -> list[dict]:

@@ -2,8 +2,8 @@
 
 import sys
 
-from conversion import Size, parse_args
-from video_qa import convert_video_qa
+from vlpeft.datasets.conversion.splits import Size, parse_args
+from vlpeft.datasets.conversion.video_qa import convert_video_qa
 
 # Some clips of MSVD have no question; how many is not published.
 SIZES = dict(train=Size(None, 30933), val=Size(None, 6415), test=Size(None, 13157))
@@ -17,8 +17,8 @@ the first to appear.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'msvd_qa.py data/msvd data/msvd')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'videos', 'msvd_qa.py data/msvd data/msvd', argv)
     return convert_video_qa(args, SIZES, str(args.src / 'youtube_mapping.txt'))
 
 

@@ -2,9 +2,8 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
 from vlpeft.datasets.annotations import AnnotationError, read_jsonl
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.nlvr2 import images
 from vlpeft.datasets.records import field
 
@@ -21,7 +20,7 @@ train/34/train-10171-0-img0.png, dev/dev-850-0-img0.png and test1/test1-0-0-img0
 """
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(
         __doc__,
         SOURCES,
@@ -29,6 +28,7 @@ def main() -> int:
         list(FILES),
         'images',
         'nlvr2.py downloads/nlvr/nlvr2/data data/vlpet/nlvr --media data/vlpet/nlvr/images',
+        argv,
     )
     if args.src.resolve() == args.dst.resolve():
         print(f'{args.src}: SRC and DST must differ, because {FILES["train"]} has the same name in both')

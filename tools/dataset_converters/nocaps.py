@@ -3,10 +3,9 @@
 import sys
 from functools import cache
 
-from conversion import Size, convert, parse_args
-
 from vlpeft.datasets.annotations import AnnotationError
 from vlpeft.datasets.coco_caption import read_coco_captions
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.records import field
 
 SIZES = {
@@ -26,8 +25,8 @@ name, so that each can be scored by itself. Other numbers than the known ones ar
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'val', 'nocaps.py data/nocaps data/nocaps')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), 'val', 'nocaps.py data/nocaps data/nocaps', argv)
 
     @cache
     def images() -> list[tuple[str, dict, list[str]]]:

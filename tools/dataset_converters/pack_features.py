@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from feature_tools import EXIT_CODES, progress_bar, report
 
+from vlpeft.datasets.conversion.feature_report import EXIT_CODES, progress_bar, report
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures, file_origin, folder_origin, stored_names
 from vlpeft.datasets.readers import ClipError, FeatureReader, HDF5Reader, PackedHDF5Reader
 
@@ -23,14 +23,14 @@ Example: python tools/dataset_converters/pack_features.py data/COCO/clip_feature
 """
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('src', type=Path, metavar='SRC', help='folder to pack, or packed file to unpack')
     parser.add_argument('dst', type=Path, metavar='DST', help='file to write, or folder')
     parser.add_argument('--no-verify', action='store_true', help='do not read everything back')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def copy(reader: FeatureReader, names: Sequence[str], writer) -> dict[str, str]:
@@ -92,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
     return report(stored, before, args.dst, failures)
 
 
-def main() -> int:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
     try:
         return run(args)
     except (ClipError, ValueError, OSError) as error:

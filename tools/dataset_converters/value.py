@@ -43,7 +43,7 @@ TASKS = dict(
 )
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,7 +56,7 @@ def main() -> int:
         metavar='TASK',
         help=f'tasks to check: {", ".join(TASKS)} (default: all)',
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     return int(sum(_check(args.src, name, TASKS[name]) for name in args.tasks) > 0)
 
 

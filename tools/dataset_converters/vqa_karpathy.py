@@ -5,9 +5,8 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from conversion import Size, convert, parse_args
-
 from vlpeft.datasets.annotations import AnnotationError, read_json
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.karpathy import read_images
 from vlpeft.datasets.records import entries, field
 from vlpeft.datasets.vqav2 import read_annotations, read_questions
@@ -33,8 +32,8 @@ Other numbers of questions than the known ones are reported.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'vqa_karpathy.py data/coco data/vlpet/vqa')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(__doc__, SOURCES, list(SIZES), list(SIZES), '.', 'vqa_karpathy.py data/coco data/vlpet/vqa', argv)
 
     @cache
     def by_split() -> dict[str, list[dict]]:

@@ -2,8 +2,7 @@
 
 import sys
 
-from conversion import Size, convert, parse_args
-
+from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.vqav2 import read_annotations, read_questions
 
 SUBSETS = {'train': 'train2014', 'val': 'val2014', 'test': 'test2015', 'test-dev': 'test-dev2015'}
@@ -28,8 +27,10 @@ they come with BLIP's; the converter says whether they are in DST.
 """
 
 
-def main() -> int:
-    args = parse_args(__doc__, SOURCES, list(SIZES), ['train', 'val', 'test'], '.', 'vqav2.py data/coco data/coco')
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(
+        __doc__, SOURCES, list(SIZES), ['train', 'val', 'test'], '.', 'vqav2.py data/coco data/coco', argv
+    )
 
     def load(split: str) -> list[dict]:
         known = {}

@@ -7,9 +7,9 @@ from vlpeft.apis.metafiles import metafile_faults
 from vlpeft.apis.model_index import read_zoo
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """1 if there are faults."""
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args(argv)
     if faults := metafile_faults():
         print('\n'.join(faults))
         return 1

@@ -42,7 +42,7 @@ examples:
 """
 
 
-def parse_args(argv=None) -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     layouts = '\n'.join(
         f'  {name:11}  {(type(get_dialect(name)).__doc__ or "").splitlines()[0]}' for name in dialect_names()
     )
@@ -147,7 +147,7 @@ def write(state: dict[str, Tensor], dst: Path, to: str, meta: dict, model: nn.Mo
         print(f'not written, {reason}: {shorten(keys)}')
 
 
-def main(argv=None) -> int:
+def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         if args.dst.exists() and not args.force:

@@ -3,9 +3,8 @@
 import argparse
 from collections.abc import Mapping
 
-from conversion import Size, convert, write
-
 from vlpeft.datasets.base_qa import most_frequent_answers
+from vlpeft.datasets.conversion.splits import Size, convert, write
 from vlpeft.datasets.video_folder import VideoFolder
 from vlpeft.datasets.video_qa import read_questions
 
@@ -16,7 +15,7 @@ def convert_video_qa(args: argparse.Namespace, sizes: Mapping[str, Size], mappin
     """Convert the splits of the command line and, with 'train', write the list of answers.
 
     Args:
-        args (argparse.Namespace): From ``conversion.parse_args``.
+        args (argparse.Namespace): From :func:`~vlpeft.datasets.conversion.splits.parse_args`.
         sizes (Mapping[str, Size]): Size of every split.
         mapping (str, optional): MSVD's ``youtube_mapping.txt``. Defaults to None.
 

@@ -33,7 +33,13 @@ class Size(NamedTuple):
 
 
 def parse_args(
-    description: str, sources: str, splits: Sequence[str], default: Sequence[str], media: str, example: str
+    description: str,
+    sources: str,
+    splits: Sequence[str],
+    default: Sequence[str],
+    media: str,
+    example: str,
+    argv: Sequence[str] | None = None,
 ) -> argparse.Namespace:
     """Command line of a converter: SRC, DST, ``--splits`` and ``--media``.
 
@@ -44,6 +50,7 @@ def parse_args(
         default (Sequence[str]): Splits that are converted unless told otherwise.
         media (str): Media folder below SRC, '.' for SRC.
         example (str): Arguments of an example.
+        argv (Sequence[str], optional): What is parsed. Defaults to None, the arguments of the process.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -67,7 +74,7 @@ def parse_args(
         metavar='DIR',
         help=f'folder of the videos or images to check (default: {"SRC" if media == "." else f"SRC/{media}"})',
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     args.media = args.media or args.src / media
     return args
 

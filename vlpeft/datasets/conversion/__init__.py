@@ -1,0 +1,1 @@
+"""What the tools that convert data sets and store features share."""
