@@ -1,10 +1,11 @@
-"""The quality gates: the same before a commit as in CI, and with pinned versions."""
+"""The quality gates: the same before a commit as in CI, and with pinned versions; the repository's own forms."""
 
 import re
 import subprocess
 
 import yaml
 
+import vlpeft
 from tests.workspace import ROOT
 
 SCRIPT = (ROOT / 'tools/check_style.sh').read_text()
@@ -37,3 +38,21 @@ def test_every_gate_runs_and_one_that_fails_decides(tmp_path):
     assert [match.groups() for match in verdicts] == [
         (name, 'FAILED' if name == 'spelling' else 'passed') for name in GATES
     ]
+
+
+def test_the_citation_names_this_version():
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert {'cff-version', 'message', 'title', 'authors'} <= set(citation)
+    assert str(citation['version']) == vlpeft.__version__ and citation['license'] == 'Apache-2.0'
+
+
+def test_issue_forms_are_what_github_takes():
+    forms = [path for path in (ROOT / '.github/ISSUE_TEMPLATE').glob('*.yml') if path.name != 'config.yml']
+    assert len(forms) >= 3
+    for path in forms:
+        form = yaml.safe_load(path.read_text())
+        assert {'name', 'description', 'body'} <= set(form)
+        ids = [field['id'] for field in form['body']]
+        assert len(set(ids)) == len(ids) and all(re.fullmatch(r'[\w-]+', name) for name in ids)
+        for field in form['body']:
+            assert field['type'] in ('input', 'textarea', 'checkboxes', 'dropdown') and field['attributes']['label']
