@@ -1,4 +1,4 @@
-# A BLIP small enough for two CPU cores, on the generated clips: 64 px, 4 frames, 3 blocks of width 64.
+# A BLIP small enough for two CPU cores, on the generated clips: 64 px, 4 frames, 3 blocks of width 96.
 _base_ = [
     '../_base_/datasets/jsonl_retrieval.py',
     '../_base_/schedules/adamw_cosine_5e.py',
@@ -20,7 +20,7 @@ model = dict(
     type='Retriever',
     vision=dict(
         type='mmpretrain.VisionTransformer',
-        arch=dict(embed_dims=64, num_layers=3, num_heads=2, feedforward_channels=256),
+        arch=dict(embed_dims=96, num_layers=3, num_heads=4, feedforward_channels=384),
         img_size=64,
         patch_size=16,
         out_type='raw',
@@ -29,17 +29,17 @@ model = dict(
     text=dict(
         type='BlipTextEncoder',
         vocab_size=256,
-        width=64,
+        width=96,
         depth=3,
-        heads=2,
-        hidden=256,
-        context_width=64,
+        heads=4,
+        hidden=384,
+        context_width=96,
         max_positions=64,
         dropout=0.0,
     ),
-    vocabulary='data/quickstart/vocab',
-    itc_head=dict(type='ITCHead', vision_width=64, text_width=64, embed_width=64, queue_size=0, alpha=0.4),
-    itm_head=dict(type='ITMHead', width=64),
+    vocabulary='blip_tiny',
+    itc_head=dict(type='ITCHead', vision_width=96, text_width=96, embed_width=64, queue_size=0, alpha=0.4),
+    itm_head=dict(type='ITMHead', width=96),
     # Short runs at high rates: momentum weights that keep up, and no queue of features that have since turned away.
     momentum=dict(decay=0.9),
 )

@@ -11,6 +11,7 @@ from vlpeft import zoo_folder
 from vlpeft.apis import ZooError, model_index
 from vlpeft.apis.build import load_model_config
 from vlpeft.apis.model_index import read_bases, read_zoo
+from vlpeft.checkpoint import bases
 
 ZOO = read_zoo()
 
@@ -26,7 +27,9 @@ def test_parameter_counts(name):
 def test_bases_are_those_of_the_config(name):
     base = Config.fromfile(ZOO[name].config).model.get('base_checkpoint') or {}
     parts = [base] if 'source' in base else list(base.values())
-    public = {part['source'] for part in parts if '://' in part['source']}
+    named = {name: weights.url for name, weights in read_bases().items()}
+    public = {named.get(part['source'], part['source']) for part in parts}
+    public = {source for source in public if '://' in source or source in named.values()}
     assert {weights.url for weights in ZOO[name].bases} == public
 
 
@@ -122,7 +125,8 @@ def test_faulty_metafiles(tmp_path, monkeypatch, models, message):
     (tmp_path / 'configs/x/metafile.yml').write_text(f'Models:\n{models}\n')
     for name in ('model-index.yml', 'configs/base_checkpoints.yml'):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    monkeypatch.setattr(model_index, 'zoo_root', lambda: tmp_path)
+    for module in (model_index, bases):
+        monkeypatch.setattr(module, 'zoo_root', lambda: tmp_path)
     with pytest.raises(ZooError, match=message):
         vlpeft.list_models()
 

@@ -333,10 +333,11 @@ def test_a_tokenizer_or_geometry_with_a_program_of_its_own_is_not_run(tmp_path, 
 )
 def test_a_metafile_runs_nothing(tmp_path, monkeypatch, text, problem):
     from vlpeft.apis import config_names, model_index
+    from vlpeft.checkpoint import bases
 
     zoo, canary = tmp_path / 'zoo', tmp_path / 'canary'
     (zoo / 'configs').mkdir(parents=True)
-    for module in (config_names, model_index):
+    for module in (config_names, model_index, bases):
         monkeypatch.setattr(module, 'zoo_root', lambda: zoo)
     (tmp_path / 'evil.py').write_text(f'_base_ = []\n__import__("os").mkdir({str(canary)!r})\n')
     (zoo / 'model-index.yml').write_text(text.replace('{canary}', str(canary)))

@@ -1,4 +1,4 @@
-"""The quickstart's scripts for its tests: importable, runnable, and the data of one run."""
+"""Running the quickstart's scripts in its tests."""
 
 import subprocess
 import sys
@@ -6,7 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / 'tools/quickstart'
-sys.path.append(str(TOOLS))
 
 
 def run_tool(name: str, *args) -> subprocess.CompletedProcess:

@@ -7,16 +7,16 @@ import av
 import cv2
 import numpy as np
 import pytest
-from captions import EVENT_PHRASES, JOINT_PHRASES, LONE, SYNONYMS
 from PIL import Image
-from quickstart_tools import TOOLS  # noqa: F401  puts the scripts on the path
-from render import RGB
-from scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES
+
+from vlpeft.datasets.drawn.captions import EVENT_PHRASES, JOINT_PHRASES, LONE, SYNONYMS
+from vlpeft.datasets.drawn.render import RGB
+from vlpeft.datasets.drawn.scenes import BACKGROUNDS, CELLS, COLOURS, SHAPES
 
 PLAIN = {word: plain for plain, synonym in SYNONYMS.items() for word in (plain, synonym)}
 
 # Pixels of a thing between small (radius 6) and large (radius 9).
-BETWEEN_SIZES = {'square': 165, 'circle': 165, 'triangle': 90, 'cross': 120}
+BETWEEN_SIZES = {'square': 165, 'circle': 165, 'triangle': 90, 'cross': 120, 'ring': 124, 'diamond': 140}
 
 
 def named(text, kinds):
@@ -53,6 +53,9 @@ def shape_seen(mask):
     ideal['square'][:] = 1
     cv2.circle(ideal['circle'], (32, 32), 32, 1, -1)
     cv2.fillPoly(ideal['triangle'], [np.array([(0, 63), (63, 63), (32, 0)])], 1)
+    cv2.fillPoly(ideal['diamond'], [np.array([(0, 32), (32, 0), (63, 32), (32, 63)])], 1)
+    ideal['ring'] = ideal['circle'].copy()
+    cv2.circle(ideal['ring'], (32, 32), 16, 0, -1)
     ideal['cross'][21:43] = ideal['cross'][:, 21:43] = 1
 
     def overlap(picture):

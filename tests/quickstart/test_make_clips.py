@@ -9,9 +9,10 @@ from random import Random
 
 import av
 import pytest
-from make_clips import draw_clip_sets, draw_still_sets
 from quickstart_tools import run_tool
-from scenes import FRAMES, Scene, Thing, could_be_confused, draw_clip, things_touch
+
+from vlpeft.datasets.drawn import draw_clip_sets, draw_still_sets
+from vlpeft.datasets.drawn.scenes import FRAMES, Scene, Thing, could_be_confused, draw_clip, things_touch
 
 SMALL = ('--stills', 12, '--still-tests', 4, '--train', 12, '--val', 4, '--test', 8, '--captions', 2)
 

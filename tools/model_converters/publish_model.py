@@ -53,17 +53,21 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='override config entries, such as model.adapter.bottleneck=512',
     )
+    parser.add_argument(
+        '--half', action='store_true', help='write half precision (float16), half as many bytes, rounded to 3 digits'
+    )
     args = parser.parse_args(argv)
     if args.dst.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
         parser.error(f'{args.dst}: the name must end in {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
     return args
 
 
-def strip(path: Path, model: nn.Module) -> dict[str, Any]:
-    """State dict and meta of a checkpoint as they are published.
+def strip(path: Path, model: nn.Module, half: bool = False) -> dict[str, Any]:
+    """State dict and meta of a checkpoint as they are published, ``half`` in half precision.
 
     Raises:
-        CheckpointError: It is not a checkpoint of ours, holds nothing but training state, or does not fit the model.
+        CheckpointError: It is not a checkpoint of ours, holds nothing but training state, or does not fit the model;
+            or a weight is too large for half precision.
     """
     checkpoint = read_checkpoint(path)
     layout = detect(checkpoint, str(path)).name
@@ -77,6 +81,10 @@ def strip(path: Path, model: nn.Module) -> dict[str, Any]:
     _, report = fit(checkpoint, unique_state(model), origin=str(path), tied=tied_names(model))
     check_load(model, report, checkpoint, set(weight_names(model)) - model.declared if 'base' in meta else ())
     meta['method'] = model.method
+    if half:
+        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
+        if wide := [key for key, value in weights.items() if not value.isfinite().all()]:
+            raise CheckpointError(f'{path}: {wide[0]} has values that half precision cannot hold')
     return dict(state_dict=weights, meta=dict(meta, vlpeft_version=vlpeft.__version__))
 
 
@@ -97,13 +105,14 @@ def to_bytes(checkpoint: dict[str, Any], draft: Path) -> bytes:
     return len(header).to_bytes(8, 'little') + header + data[8 + size :]
 
 
-def publish(src: Path, dst: Path, model: nn.Module) -> Path:
-    """Writes the published file; does nothing if it is there. ``model`` is what it must fit, on any device.
+def publish(src: Path, dst: Path, model: nn.Module, half: bool = False) -> Path:
+    """Writes the published file; does nothing if it is there. ``model`` is what it must fit, on any device; ``half``
+    writes half precision.
 
     Raises:
         CheckpointError: As :func:`strip`, or a file of that name holds something else.
     """
-    checkpoint = strip(src, model)
+    checkpoint = strip(src, model, half)
     dst.parent.mkdir(parents=True, exist_ok=True)
     draft = dst.with_name(f'.{dst.stem}.{os.getpid()}{dst.suffix}')
     try:
@@ -132,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     """Publish, or say why not."""
     args = parse_args(argv)
     try:
-        publish(args.src, args.dst, empty_model(args.config, args.cfg_options))
+        publish(args.src, args.dst, empty_model(args.config, args.cfg_options), args.half)
     except (CheckpointError, FileNotFoundError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from vlpeft.checkpoint.bases import read_bases
 from vlpeft.checkpoint.coverage import warn_of_random_parts
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint
@@ -18,7 +19,7 @@ from vlpeft.registry import MODELS, SCOPE
 
 from .config_names import find_config
 from .device import usable_device
-from .model_index import ZooError, ZooModel, read_bases, read_zoo
+from .model_index import ZooError, ZooModel, read_zoo
 
 BASE_ONLY = 'base'
 

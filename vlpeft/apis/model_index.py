@@ -7,25 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vlpeft.engine.config_file import ConfigFileError, read_plain
+from vlpeft.checkpoint.bases import BASES, Weights, read_bases, read_weights, read_yaml
 from vlpeft.zoo_folder import INDEX, ZooError, zoo_root
-
-BASES = 'configs/base_checkpoints.yml'
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A published file.
-
-    Attributes:
-        url (str): Path or URL.
-        sha256 (str, optional): Its hash; None where it is not known.
-        size (int, optional): Its bytes; None where they are not known.
-    """
-
-    url: str
-    sha256: str | None = None
-    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,32 +64,16 @@ def read_zoo() -> dict[str, ZooModel]:
         ZooError: A metafile is faulty; the message names the file, the entry and the key.
     """
     root = zoo_root()
-    bases = read_bases()
+    bases = read_bases(root)
     models: dict[str, ZooModel] = {}
-    for pattern in _read(root / INDEX)['Import']:
+    for pattern in read_yaml(root / INDEX)['Import']:
         for metafile in sorted(root.glob(pattern)):
-            for number, record in enumerate(_read(metafile)['Models'], start=1):
+            for number, record in enumerate(read_yaml(metafile)['Models'], start=1):
                 model = _read_model(record, f'{metafile}: model {number}', root, bases)
                 if model.name in models:
                     raise ZooError(f'{metafile}: model {number}: the zoo has another {model.name!r}')
                 models[model.name] = model
     return models
-
-
-def read_bases() -> dict[str, Weights]:
-    """The public base checkpoints by name."""
-    return {name: _read_weights(record) for name, record in _read(zoo_root() / BASES).items()}
-
-
-def _read(path: Path) -> Any:
-    try:
-        return read_plain(path)
-    except ConfigFileError as error:
-        raise ZooError(str(error)) from error
-
-
-def _read_weights(record: Mapping[str, Any]) -> Weights:
-    return Weights(record['Weights'], record.get('SHA256'), record.get('Size'))
 
 
 def _read_model(record: Mapping[str, Any], where: str, root: Path, bases: Mapping[str, Weights]) -> ZooModel:
@@ -128,7 +95,7 @@ def _read_model(record: Mapping[str, Any], where: str, root: Path, bases: Mappin
         name=record['Name'],
         config=config,
         bases=[bases[name] for name in names],
-        weights=_read_weights(record) if 'Weights' in record else None,
+        weights=read_weights(record, root) if 'Weights' in record else None,
         metadata=record['Metadata'],
         results=record.get('Results', []),
         method=record['Metadata'].get('Method', record.get('In Collection', '')),

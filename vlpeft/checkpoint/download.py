@@ -9,6 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname
 
+from .bases import find_base, read_bases
 from .errors import CheckpointError
 from .hashing import file_sha256
 from .manifest import manifest_of, recorded_sha256, write_manifest
@@ -23,7 +24,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path | None = None) -> Path:
-    """The local file behind a path or URL, downloaded if need be.
+    """The local file behind a path, a URL or the name of a base, downloaded if need be.
 
     A download goes to ``<name>.part`` under a file lock, so any number of processes may ask at once and one transfers.
     A broken transfer resumes by HTTP Range, also in a later process; the finished file appears by an atomic rename.
@@ -31,7 +32,8 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
     kept in a manifest beside the file: without ``sha256``, a file that is fetched again later must have that one.
 
     Args:
-        source (str | Path): A local path, ``file://``, ``http://`` or ``https://``.
+        source (str | Path): A local path, ``file://``, ``http://`` or ``https://``, or a name of
+            ``configs/base_checkpoints.yml``, which says the hash too.
         sha256 (str, optional): Expected hash of the file. Defaults to None: of a download, the hash that the
             first one had.
         cache_dir (str | Path, optional): Where downloads are kept. Defaults to None: ``$VLPEFT_CACHE``, else
@@ -41,11 +43,13 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
         Path: The local file.
 
     Raises:
-        FileNotFoundError: The local file does not exist.
+        FileNotFoundError: The local file does not exist, and no base has that name.
         CheckpointError: The download failed, is a web page or too short for any checkpoint, or its hash is another one;
             it is then deleted.
         ValueError: The URL's scheme is not supported.
     """
+    if (base := find_base(source)) is not None:
+        source, sha256 = base.url, sha256 or base.sha256
     sha256 = sha256 and sha256.lower()
     scheme = urlsplit(str(source)).scheme if '://' in str(source) else ''
     if scheme in ('http', 'https'):
@@ -58,10 +62,17 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
         raise ValueError(f'cannot fetch {source}: scheme {scheme!r} is not one of file, http, https')
     path = Path(url2pathname(urlsplit(str(source)).path) if scheme else source).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint file not found: {source}')
+        raise FileNotFoundError(f'checkpoint file not found: {source}{_bases_like(str(source))}')
     if sha256 and file_sha256(path) != sha256:
         raise CheckpointError(_mismatch(str(source), sha256, file_sha256(path)))
     return path
+
+
+def _bases_like(name: str) -> str:
+    """Which bases there are, where a name of one was meant."""
+    if Path(name).name != name or Path(name).suffix:
+        return ''
+    return f'; bases known by name are {", ".join(read_bases())}'
 
 
 def cache_root(cache_dir: str | Path | None = None) -> Path:

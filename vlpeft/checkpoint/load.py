@@ -84,7 +84,8 @@ def fit(
     ``tied`` are further names of the target's tensors (:func:`~vlpeft.checkpoint.tied.tied_names`). Defaults to none.
 
     Returns:
-        tuple: State dict in our keys, a subset of ``target``'s in its shapes; and the report.
+        tuple: State dict in our keys, a subset of ``target``'s in its shapes and number formats (a file of half
+            precision fills float32 weights with the same numbers); and the report.
     """
     if isinstance(checkpoint, (str, Path)):
         origin = origin or str(checkpoint)
@@ -121,6 +122,9 @@ def fit(
                 misfits.append(f'{key}: {shapes}')
                 continue
             part.resized[key] = shapes
+        if tensor.dtype != wanted.dtype and tensor.is_floating_point() and wanted.is_floating_point():
+            report.converted[f'{tensor.dtype} -> {wanted.dtype}'.replace('torch.', '')] += 1
+            tensor = tensor.to(wanted.dtype)
         part.loaded.append(key)
         fitted[key] = tensor
     for key in source:

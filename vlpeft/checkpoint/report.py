@@ -1,5 +1,6 @@
 """What loading a checkpoint did, part by part."""
 
+from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class LoadReport:
         ignored (dict[str, list[str]]): Reason -> keys of the file that the dialect leaves out on purpose.
         grown (dict[str, int]): Tables of which the file holds the first rows only -> how many; the others are as they
             were in the model.
+        converted (Counter[str]): Old and new number format -> how many tensors, such as ``'float16 -> float32'``.
         new (list[str]): Keys that no file of this layout has; the model keeps its random values.
     """
 
@@ -42,6 +44,7 @@ class LoadReport:
     parts: dict[str, PartReport] = field(default_factory=dict)
     ignored: dict[str, list[str]] = field(default_factory=dict)
     grown: dict[str, int] = field(default_factory=dict)
+    converted: Counter[str] = field(default_factory=Counter)
     new: list[str] = field(default_factory=list)
 
     def part(self, key: str) -> PartReport:
@@ -85,6 +88,7 @@ class LoadReport:
                 f'{len(part.unexpected):10}  {len(part.resized):7}'
             )
         lines += [f'  resized: {key} {note}' for key, note in self.resized.items()]
+        lines += [f'  converted: {count} tensors {formats}' for formats, count in self.converted.items()]
         for kind in ('missing', 'unexpected'):
             for name, part in self.parts.items():
                 if keys := getattr(part, kind):

@@ -9,6 +9,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from vlpeft.checkpoint.bases import base_folder
+
 from .hub import TOKENIZER_FILES, source_options
 
 ORDER_TOKENS = 100
@@ -26,7 +28,7 @@ class TextTokenizer:
     """What the tokenizers share; a subclass loads one of transformers'.
 
     Args:
-        vocabulary: Hub name or local directory of the tokenizer.
+        vocabulary: Hub name or local directory of the tokenizer, or the name of a base that vlpeft brings.
         max_length: Longest text in tokens, the rest is cut; None cuts nothing.
         vocab_size: Rows of the model's word embeddings, checked on first use.
         trained: ``bos_token_id`` and ``eos_token_id`` of the base, as transformers' configs hold them; on first use
@@ -63,10 +65,12 @@ class TextTokenizer:
 
     def from_pretrained(self, kind):
         """``kind``, a tokenizer class of transformers, of the vocabulary."""
-        options = source_options(self.vocabulary, 'vocabulary', TOKENIZER_FILES)
+        # A base that vlpeft brings has its vocabulary beside it.
+        name = str(base_folder(self.vocabulary) or self.vocabulary)
+        options = source_options(name, 'vocabulary', TOKENIZER_FILES)
         try:
             # A folder or hub may name programs of its own, which transformers would ask about and run.
-            return kind.from_pretrained(self.vocabulary, trust_remote_code=False, **options)
+            return kind.from_pretrained(name, trust_remote_code=False, **options)
         except (KeyError, OSError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(

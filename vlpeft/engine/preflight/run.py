@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from vlpeft.checkpoint.bases import find_base
 from vlpeft.models.hub import nearest_beside
 from vlpeft.models.tokenizer import TextTokenizer
 from vlpeft.quiet import counted_logs
@@ -74,7 +75,7 @@ def _arguments(place: Place) -> dict:
 
 def _base_problems(cfg: Config) -> Iterator[tuple]:
     for path, source in base_sources(cfg):
-        if '://' not in source and not Path(source).expanduser().is_file():
+        if '://' not in source and not find_base(source) and not Path(source).expanduser().is_file():
             yield path, f'there is no file {source}{nearest_beside(Path(source).expanduser())}'
 
 

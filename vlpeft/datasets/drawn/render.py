@@ -6,7 +6,8 @@ from random import Random
 import av
 import numpy as np
 from PIL import Image
-from scenes import FRAMES, SIDE, Scene, Thing
+
+from .scenes import FRAMES, SIDE, Scene, Thing
 
 RGB = {
     'red': (220, 40, 40),
@@ -20,6 +21,7 @@ RGB = {
     'white': (236, 236, 232),
 }
 BRIGHTNESS_JITTER = 14
+GRADIENT = 12
 FRAMES_PER_SECOND = 8
 
 
@@ -31,6 +33,11 @@ def coverage(shape: str, centre, radius: float) -> np.ndarray:
         inside = radius - np.hypot(x, y)
     elif shape == 'square':
         inside = 0.88 * radius - np.maximum(abs(x), abs(y))
+    elif shape == 'diamond':
+        inside = (1.15 * radius - abs(x) - abs(y)) / np.sqrt(2)
+    elif shape == 'ring':
+        distance = np.hypot(x, y)
+        inside = np.minimum(radius - distance, distance - 0.5 * radius)
     elif shape == 'triangle':
         # Equilateral, tip up: distances to its base and to its two slanted sides.
         inside = 0.56 * radius - np.maximum(y, abs(x) * np.sqrt(3) / 2 - y / 2)
@@ -60,7 +67,9 @@ def render(scene: Scene, frames: int, rng: Random) -> np.ndarray:
         # One offset for the three channels: gray stays gray.
         return np.array(RGB[name]) + rng.uniform(-BRIGHTNESS_JITTER, BRIGHTNESS_JITTER)
 
-    background = shade(scene.background)
+    # Lighter at the top: one offset for each row.
+    slope = rng.uniform(0, GRADIENT) * np.linspace(1, -1, SIDE)[:, None, None]
+    background = shade(scene.background) + slope
     colours = [(shade(t.colour), shade(t.second_colour or t.colour)) for t in scene.things]
     out = np.empty((frames, SIDE, SIDE, 3))
     for frame in range(frames):

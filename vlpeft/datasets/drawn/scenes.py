@@ -1,4 +1,4 @@
-"""What a picture or clip of the quickstart shows: things of one shape and colour, and what happens to them.
+"""What a drawn picture or clip shows: things of one shape and colour, and what happens to them.
 
 No event depends on the order of the frames: a model that pools frames without a temporal embedding is blind to order,
 so "moves along the horizontal axis" is fair and "moves to the left" is not.
@@ -11,14 +11,15 @@ from random import Random
 SIDE = 64
 FRAMES = 16
 COLOURS = ('red', 'green', 'blue', 'yellow', 'purple', 'cyan')
-SHAPES = ('circle', 'square', 'triangle', 'cross')
+SHAPES = ('circle', 'square', 'triangle', 'cross', 'ring', 'diamond')
 SIZES = ('small', 'large')
 RADII = {'small': 6.0, 'large': 9.0}
 BACKGROUNDS = ('black', 'gray', 'white')
 EVENTS = ('still', 'horizontal', 'vertical', 'diagonal', 'blink', 'resize', 'recolour')
 JOINT_EVENTS = ('turns', 'together')
-# Positions of stills: a 3 x 3 grid named row by row.
+# Places of stills: nine cells named row by row.
 CELLS = ('top left', 'top', 'top right', 'left', 'center', 'right', 'bottom left', 'bottom', 'bottom right')
+EMPTY_SHARE = 1 / 40
 
 Look = tuple[str, str]
 Point = tuple[float, float]
@@ -35,6 +36,7 @@ class Thing:
         second_colour: The other colour of a ``recolour`` event.
         phase: Shift of the on/off pattern in frames.
         cell: Index into ``CELLS``; only for stills.
+        scale: Factor of the radius; only for stills.
     """
 
     colour: str
@@ -46,6 +48,7 @@ class Thing:
     second_colour: str | None = None
     phase: int = 0
     cell: int = -1
+    scale: float = 1.0
 
     @property
     def key(self) -> tuple:
@@ -62,7 +65,7 @@ class Thing:
     def radius(self, frame: int) -> float:
         """Radius in pixels in one frame; ``resize`` goes evenly from half to the whole (or back, by ``phase``)."""
         if self.event != 'resize':
-            return RADII[self.size]
+            return RADII[self.size] * self.scale
         share = frame / (FRAMES - 1)
         return RADII['large'] * (0.4 + 0.8 * (share if self.phase % 2 else 1 - share))
 
@@ -77,7 +80,7 @@ class Scene:
 
     Attributes:
         background: Word of ``BACKGROUNDS``.
-        things: One or two things; for a still also two to four equal ones.
+        things: One or two things; for a still also none, or two to four equal ones.
         joint: Word of ``JOINT_EVENTS``, or None when each thing has an event of its own.
     """
 
@@ -93,6 +96,8 @@ class Scene:
     @property
     def claims(self) -> frozenset:
         """What a full caption states for certain (sizes of a clip and backgrounds are told only sometimes)."""
+        if not self.things:
+            return frozenset({('nothing', self.background)})
         if self.is_group:
             return frozenset({self._count(len(self.things))})
         told = {thing.key for thing in self.things} | ({self.joint} - {None})
@@ -140,13 +145,12 @@ def place(event: str, size: str, rng: Random) -> tuple[Point, Point]:
     return (x, y), (x, y)
 
 
-def things_touch(things: list[Thing]) -> bool:
-    """Whether two of the things come closer than two pixels in any frame."""
+def things_touch(things: list[Thing], frames: int = FRAMES, corners: float = 1.2) -> bool:
+    """Whether two things come closer than two pixels in any frame; corners reach beyond the radius by a factor."""
     for i, one in enumerate(things):
         for two in things[i + 1 :]:
-            for frame in range(FRAMES):
-                # A square's or triangle's corner reaches beyond the radius, hence the 1.2.
-                reach = 1.2 * (one.radius(frame) + two.radius(frame)) + 2
+            for frame in range(frames):
+                reach = corners * (one.radius(frame) + two.radius(frame)) + 2
                 if math.dist(one.centre(frame), two.centre(frame)) < reach:
                     return True
     return False
@@ -190,14 +194,25 @@ def draw_clip(looks: list[Look], rng: Random) -> Scene:
 
 
 def draw_still(rng: Random) -> Scene:
-    """Draw a still: one thing, two different things, or two to four equal ones, each in its own grid cell."""
+    """Draw a still: one thing, two different things, or two to four equal ones, each in its own grid cell; one still in
+    forty shows nothing."""
+    if rng.random() < EMPTY_SHARE:
+        return Scene(rng.choice(BACKGROUNDS), ())
     kind = rng.choice(('one', 'two', 'group'))
     count = {'one': 1, 'two': 2, 'group': rng.randint(2, 4)}[kind]
     looks = rng.sample([(c, s) for c in COLOURS for s in SHAPES], 2 if kind == 'two' else 1)
     sizes = [rng.choice(SIZES) for _ in looks]
-    things = []
-    for i, cell in enumerate(rng.sample(range(9), count)):
-        column, row = cell % 3, cell // 3
-        centre = tuple(11.5 + 20.5 * at + rng.uniform(-0.5, 0.5) for at in (column, row))
-        things.append(Thing(*looks[i % len(looks)], sizes[i % len(looks)], centre, centre, cell=cell))
-    return Scene(rng.choice(BACKGROUNDS), tuple(things))
+    while True:
+        cells = rng.sample(range(len(CELLS)), count)
+        things = [_place_still(looks[i % len(looks)], sizes[i % len(looks)], cell, rng) for i, cell in enumerate(cells)]
+        if not things_touch(things, frames=1, corners=1.1):
+            return Scene(rng.choice(BACKGROUNDS), tuple(things))
+
+
+def _place_still(look: Look, size: str, cell: int, rng: Random) -> Thing:
+    """A thing whose centre lies clearly within its cell."""
+    scale = rng.uniform(0.87, 1.13)
+    margin, third = RADII[size] * scale + 1, SIDE / 3
+    ends = [(max(margin, third * at + 2), min(SIDE - margin, third * (at + 1) - 2)) for at in (cell % 3, cell // 3)]
+    centre = tuple(rng.uniform(*end) for end in ends)
+    return Thing(*look, size, centre, centre, cell=cell, scale=scale)

@@ -1,4 +1,4 @@
-"""Words and templates of the quickstart's captions.
+"""Words and templates of the captions of drawn stills and clips.
 
 Stills use one plain word for each fact. Clips tell the same facts in another style: half of the words are synonyms
 that no still has, and events have no word in the stills at all. So a model that was pre-trained on the stills must be
@@ -7,7 +7,7 @@ adapted.
 
 from random import Random
 
-from scenes import CELLS, Scene, Thing
+from .scenes import CELLS, Scene, Thing
 
 SYNONYMS = {
     'red': 'crimson',
@@ -20,6 +20,8 @@ SYNONYMS = {
     'square': 'box',
     'triangle': 'wedge',
     'cross': 'plus',
+    'ring': 'hoop',
+    'diamond': 'rhombus',
     'small': 'tiny',
     'large': 'big',
     'black': 'dark',
@@ -47,7 +49,14 @@ JOINT_PHRASES = {
 LONE = ('single', 'lone')
 LINKS = (' while ', ' and ')
 COUNTS = {2: 'two', 3: 'three', 4: 'four'}
-PLURALS = {'circle': 'circles', 'square': 'squares', 'triangle': 'triangles', 'cross': 'crosses'}
+PLURALS = {
+    'circle': 'circles',
+    'square': 'squares',
+    'triangle': 'triangles',
+    'cross': 'crosses',
+    'ring': 'rings',
+    'diamond': 'diamonds',
+}
 
 
 def with_article(phrase: str) -> str:
@@ -114,6 +123,10 @@ def describe_still(scene: Scene, rng: Random, is_full: bool = False) -> str:
     Returns:
         A lower-case caption of at most 30 words.
     """
+    if not scene.things:
+        return rng.choice(('nothing on a {} background', 'an empty picture on a {} background')).format(
+            scene.background
+        )
     things = list(scene.things)
     rng.shuffle(things)
     opening = rng.choice(('', '', 'a picture of ', 'there are ' if scene.is_group else 'there is '))
@@ -138,8 +151,8 @@ def _still_relation(things: list[Thing], with_size: bool, rng: Random) -> str:
     one, two = things
     relations = []
     for axis, before, after in ((0, 'left of', 'right of'), (1, 'above', 'below')):
-        # Cells of the same row or column differ by jitter only, which is no relation.
-        if abs(one.start[axis] - two.start[axis]) > 10:
+        # Things apart by more than a little; two that do not touch are so along one axis at least.
+        if abs(one.start[axis] - two.start[axis]) > 9:
             relations.append(before if one.start[axis] < two.start[axis] else after)
     subjects = [with_article(_still_thing(t, with_size)) for t in things]
     return f'{subjects[0]} {rng.choice(relations)} {subjects[1]}'
