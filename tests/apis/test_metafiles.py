@@ -10,6 +10,7 @@ import yaml
 from tests.workspace import ROOT
 from vlpeft.apis import metafiles, model_index
 from vlpeft.apis.metafiles import metafile_faults
+from vlpeft.checkpoint import bases
 
 META = 'configs/quickstart/metafile.yml'
 
@@ -21,7 +22,7 @@ def zoo(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     shutil.copytree(ROOT / 'configs/quickstart', tmp_path / 'configs/quickstart')
-    for module in (metafiles, model_index):
+    for module in (metafiles, model_index, bases):
         monkeypatch.setattr(module, 'zoo_root', lambda: tmp_path)
     content = yaml.safe_load((tmp_path / META).read_text())
 
