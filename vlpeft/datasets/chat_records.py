@@ -1,4 +1,4 @@
-"""Conversations as records: LLaVA's and ShareGPT's ``conversations``, and ``messages`` with ``images``.
+r"""Conversations as records: LLaVA's and ShareGPT's ``conversations``, and ``messages`` with ``images``.
 
     {"id": 7, "image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat is it?"},
                                                   {"from": "gpt", "value": "A cat."}]}
@@ -38,8 +38,8 @@ def read_chat(where: str, record: dict) -> tuple[dict, Chat | None]:
     """A record under the keys of other records, and its conversation, if there is one.
 
     Args:
-        where (str): 'file:line' for messages.
-        record (dict): See above; 'images', 'videos' and 'audios' become 'image', 'video' and 'audio'.
+        where: 'file:line' for messages.
+        record: See above; 'images', 'videos' and 'audios' become 'image', 'video' and 'audio'.
 
     Raises:
         AnnotationError: The turns are malformed, none is the assistant's, or the record says the same twice.

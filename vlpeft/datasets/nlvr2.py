@@ -1,4 +1,4 @@
-"""NLVR2: is a statement about two images true? (Suhr et al., ACL 2019)"""
+"""NLVR2: is a statement about two images true? Suhr et al., ACL 2019."""
 
 from collections.abc import Iterator
 
