@@ -38,8 +38,8 @@ def import_with(library: str, module: str) -> None:
     """Imports a module as soon as a library has been imported; now, if it already is.
 
     Args:
-        library (str): Name of a top-level library, such as ``'torch'``.
-        module (str): Full name of the module that needs it.
+        library: Name of a top-level library, such as ``'torch'``.
+        module: Full name of the module that needs it.
     """
     if library in sys.modules:
         import_module(module)

@@ -53,10 +53,10 @@ def main(argv: list[str] | None = None) -> int | None:
     """Runs a subcommand.
 
     Args:
-        argv (list[str], optional): Arguments, the subcommand first. Defaults to None, those of the process.
+        argv: Arguments, the subcommand first. Defaults to None, those of the process.
 
     Returns:
-        int: Exit code of the tool; None is 0. 2 for a command that there is not.
+        Exit code of the tool; None is 0. 2 for a command that there is not.
 
     Raises:
         SystemExit: Of the tool.

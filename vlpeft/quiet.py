@@ -40,7 +40,7 @@ def counted_logs(*phrases: str) -> Iterator[Counter]:
     """Counts the lines of MMEngine's current log that hold one of ``phrases`` instead of writing them.
 
     Yields:
-        Counter: Lines by phrase, complete when the context ends.
+        Lines by phrase, complete when the context ends.
     """
     counts: Counter = Counter()
 

@@ -29,11 +29,11 @@ def config_below(root: Path, name: str) -> Path | None:
     """The config file that a path below ``configs`` names, with or without ``configs/`` before it and suffix after it.
 
     Args:
-        root (Path): The folder that holds ``configs``.
-        name (str): Such as ``'uniadapter/blip_msrvtt'``.
+        root: The folder that holds ``configs``.
+        name: Such as ``'uniadapter/blip_msrvtt'``.
 
     Returns:
-        Path: None if there is none, or if the path leads out of ``configs``.
+        None if there is none, or if the path leads out of ``configs``.
     """
     configs = root / 'configs'
     path = configs / name.removeprefix('configs/')

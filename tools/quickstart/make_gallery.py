@@ -15,8 +15,8 @@ def read_records(source: str) -> list[dict]:
     """Clips of a test set as the set itself numbers them, with ``name``, ``texts``, ``clip_id`` and ``text_ids``.
 
     Args:
-        source (str): A config (``.py``), whose ``test_dataloader`` says which set it is, or a file of own data, media
-            beside it.
+        source: A config (``.py``), whose ``test_dataloader`` says which set it is, or a file of own data, media beside
+            it.
     """
     import vlpeft  # noqa: F401
     from vlpeft.engine.config_file import read_config
@@ -40,9 +40,9 @@ def read_queries(result: dict, records: list[dict], count: int) -> tuple[list[Te
     """Queries of a result.
 
     Args:
-        result (dict): What ``tools/test.py --out`` wrote.
-        records (list[dict]): See :func:`read_records`.
-        count (int): Queries of each direction to keep.
+        result: What ``tools/test.py --out`` wrote.
+        records: See :func:`read_records`.
+        count: Queries of each direction to keep.
 
     Raises:
         ValueError: The result is of a set with other clips.
@@ -80,7 +80,8 @@ def read_queries(result: dict, records: list[dict], count: int) -> tuple[list[Te
 
 def frame_loader(records: list[dict]):
     """A function from the name of a clip to its frames, uint8 (T, H, W, 3); an image twice, because a page plays at
-    least two."""
+    least two.
+    """
     from vlpeft.datasets.transforms import LoadClip
 
     load, by_name = LoadClip(FRAMES, reader=dict(type='PyAVReader')), {record['name']: record for record in records}

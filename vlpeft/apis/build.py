@@ -28,16 +28,16 @@ def get_model(name: str | Path, pretrained: bool | str | Path = False, device: s
     """Builds a model of the zoo, or of a config file, in eval mode.
 
     Args:
-        name (str | Path): Name in the zoo (``list_models``), path of a config file, or path below the zoo's configs.
-        pretrained (bool | str | Path): What to load. False: nothing, all weights are random. True: the base and the
-            trained parts that the zoo publishes. A path or URL: the base and the trained parts in this file.
-            'base': the base alone. Defaults to False.
-        device (str): Where the model goes. Defaults to 'cpu'.
+        name: Name in the zoo (``list_models``), path of a config file, or path below the zoo's configs.
+        pretrained: What to load. False: nothing, all weights are random. True: the base and the trained parts that the
+            zoo publishes. A path or URL: the base and the trained parts in this file. 'base': the base alone. Defaults
+            to False.
+        device: Where the model goes. Defaults to 'cpu'.
         **overrides: Settings of the config's ``model``, merged into it: ``adapter=dict(bottleneck=64)``,
             ``base_checkpoint=dict(source='model_base.pth')``.
 
     Returns:
-        nn.Module: The model.
+        The model.
 
     Raises:
         ValueError: There is no such device.
@@ -54,11 +54,11 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     """The config behind a name, and its entry in the zoo.
 
     Args:
-        name (str | Path): What :func:`~vlpeft.apis.config_names.find_config` understands.
-        overrides (dict): Settings of ``model``.
+        name: What :func:`~vlpeft.apis.config_names.find_config` understands.
+        overrides: Settings of ``model``.
 
     Returns:
-        tuple: The whole config, with the known hashes of its bases; the entry, or None for a config of one's own.
+        The whole config, with the known hashes of its bases; the entry, or None for a config of one's own.
 
     Raises:
         ZooError: Unknown name; the message lists similar ones.
@@ -81,7 +81,7 @@ def find_trained(name: str | Path, entry: ZooModel | None, pretrained: bool | st
     """The local file of the trained parts, downloaded if need be. Arguments and errors: :func:`get_model`.
 
     Returns:
-        Path: None if no trained parts are asked for.
+        None if no trained parts are asked for.
     """
     if pretrained is False or pretrained == BASE_ONLY:
         return None
@@ -99,10 +99,10 @@ def build_model(cfg: Config, trained: Path | None, with_base: bool, device: str)
     """Builds ``cfg.model`` in eval mode.
 
     Args:
-        cfg (Config): Whole config.
-        trained (Path, optional): Checkpoint of the trained parts.
-        with_base (bool): Whether the base is loaded.
-        device (str): Where the model goes.
+        cfg: Whole config.
+        trained: Checkpoint of the trained parts.
+        with_base: Whether the base is loaded.
+        device: Where the model goes.
 
     Raises:
         ZooError: The base alone is asked for, and the config names none.
@@ -127,8 +127,8 @@ def empty_model(config: str | Path, options: Mapping[str, Any] | None = None) ->
     """The model of a config file on the meta device: keys, shapes and what trains, but no weights and no memory.
 
     Args:
-        config (str | Path): Config file.
-        options (dict, optional): Dotted keys of the config and their values. Defaults to None.
+        config: Config file.
+        options: Dotted keys of the config and their values. Defaults to None.
     """
     cfg = read_config(config)
     cfg.merge_from_dict(dict(options or {}))

@@ -15,7 +15,7 @@ def find_config(name: str | Path) -> Path:
     """The config file behind a name.
 
     Args:
-        name (str | Path): The first that fits counts: path of a file, as seen from here; name of a model of the zoo
+        name: The first that fits counts: path of a file, as seen from here; name of a model of the zoo
             (``'uniadapter_blip_msrvtt'``); path below the zoo's ``configs``, with or without ``vlpeft::`` or
             ``configs/`` before it and ``.py`` after it (``'uniadapter/blip_msrvtt'``).
 

@@ -14,7 +14,8 @@ PathLike = str | Path
 
 class MediaFile(NamedTuple):
     """A file: absolute ``path``, ``media`` ('video' or 'image'), and what tells a changed file (``mtime_ns``,
-    ``size``)."""
+    ``size``).
+    """
 
     path: str
     media: str
@@ -26,10 +27,10 @@ def find_media(files: PathLike | Iterable[PathLike]) -> dict[str, MediaFile]:
     """Videos and images, told by their suffix.
 
     Args:
-        files (str | Path | Iterable): A folder, searched with all folders below it; a file; or a list of files.
+        files: A folder, searched with all folders below it; a file; or a list of files.
 
     Returns:
-        dict[str, MediaFile]: By absolute path, in its order.
+        By absolute path, in its order.
 
     Raises:
         FileNotFoundError: A path that does not exist.

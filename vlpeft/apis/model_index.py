@@ -16,14 +16,14 @@ class ZooModel:
     """An entry of a metafile.
 
     Attributes:
-        name (str): Unique in the zoo.
-        config (Path): Its config file.
-        bases (list[Weights]): The public base checkpoints that the config starts from.
-        weights (Weights, optional): The published trained parts.
-        metadata (dict): ``Parameters``, ``Trainable Parameters``, ``Task``, ``Training Data`` and, where it is not the
+        name: Unique in the zoo.
+        config: Its config file.
+        bases: The public base checkpoints that the config starts from.
+        weights: The published trained parts.
+        metadata: ``Parameters``, ``Trainable Parameters``, ``Task``, ``Training Data`` and, where it is not the
             collection, ``Method``.
-        method (str): Of adaptation.
-        results (list[dict]): ``Task``, ``Dataset``, ``Metrics``, ``Source`` (whose numbers: 'paper' or 'ours').
+        method: Of adaptation.
+        results: ``Task``, ``Dataset``, ``Metrics``, ``Source`` (whose numbers: 'paper' or 'ours').
     """
 
     name: str
@@ -49,10 +49,10 @@ def list_models(pattern: str | None = None) -> list[str]:
     """Names of the zoo's models, sorted.
 
     Args:
-        pattern (str, optional): Part of the name, with ``*`` and ``?`` as in a shell. Defaults to None, all models.
+        pattern: Part of the name, with ``*`` and ``?`` as in a shell. Defaults to None, all models.
 
     Returns:
-        list[str]: Empty if none matches.
+        Empty if none matches.
     """
     return sorted(name for name in read_zoo() if pattern is None or fnmatchcase(name, f'*{pattern}*'))
 

@@ -16,7 +16,8 @@ HASHED = ('config', 'checkpoint', 'base')
 
 class EncodedFile(NamedTuple):
     """A file and what the model made of it, float32 on the CPU: ``feature`` (E,) of unit length, ``frames`` (T, E),
-    and ``tokens`` (S, D) or None."""
+    and ``tokens`` (S, D) or None.
+    """
 
     file: MediaFile
     feature: Tensor
@@ -32,8 +33,8 @@ class RetrievalIndex:
     """Encoded files by absolute path.
 
     Args:
-        identity (dict): ``config``, ``checkpoint`` and ``base``: each ``dict(name=…, sha256=…)``, or None where the
-            model has none.
+        identity: ``config``, ``checkpoint`` and ``base``: each ``dict(name=…, sha256=…)``, or None where the model has
+            none.
     """
 
     def __init__(self, identity: Mapping[str, dict[str, str] | None]) -> None:
@@ -42,7 +43,8 @@ class RetrievalIndex:
 
     def drop_changed(self, media: Mapping[str, MediaFile], folders: set[Path]) -> None:
         """Drops files that are not what they were: of those found now (``media``, by path) the ones with another time
-        stamp or size, of those below ``folders`` the ones no longer found."""
+        stamp or size, of those below ``folders`` the ones no longer found.
+        """
         for path, entry in list(self.entries.items()):
             gone = path not in media and not folders.isdisjoint(Path(path).parents)
             if gone or (path in media and entry.file != media[path]):
@@ -60,7 +62,7 @@ class RetrievalIndex:
         """Writes the index atomically.
 
         Args:
-            path (str | Path): Ends in ``.safetensors``.
+            path: Ends in ``.safetensors``.
 
         Raises:
             ValueError: Another suffix.

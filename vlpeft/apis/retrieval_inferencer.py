@@ -49,14 +49,14 @@ class RetrievalInferencer:
     Frames are picked and resized as the config's test pipeline does, texts are cleaned as it does.
 
     Args:
-        model (str | Path): A retrieval model: name in the zoo, or path of a config file.
-        checkpoint (str | Path, optional): Path or URL of the trained parts; 'base' for the base alone. Defaults to
-            None, what the zoo publishes for the model.
-        device (str, optional): Defaults to None, the GPU if there is one, else the CPU.
+        model: A retrieval model: name in the zoo, or path of a config file.
+        checkpoint: Path or URL of the trained parts; 'base' for the base alone. Defaults to None, what the zoo
+            publishes for the model.
+        device: Defaults to None, the GPU if there is one, else the CPU.
         **overrides: Settings of the config's ``model``, as for :func:`vlpeft.get_model`.
 
     Attributes:
-        skipped (dict[str, str]): Path and reason of each file that the last call could not read.
+        skipped: Path and reason of each file that the last call could not read.
 
     Raises:
         ValueError: The config's model does not retrieve, or there is no such device.
@@ -97,14 +97,14 @@ class RetrievalInferencer:
         Unreadable files are left out, logged, and listed in ``skipped``.
 
         Args:
-            files (str | Path | list): A folder, searched with the folders below it; a file; or a list of files.
-            save_to (str | Path, optional): Index file (``.safetensors``): read first if it exists, and written at the
-                end, also when the call is interrupted. Defaults to None.
-            keep_tokens (bool): Keep the vision tokens too, so that re-ranking need not read and encode its candidates
-                again: T · N · D floats a file, 4.8 MB for BLIP-base on 8 frames of 224 px. Defaults to False.
+            files: A folder, searched with the folders below it; a file; or a list of files.
+            save_to: Index file (``.safetensors``): read first if it exists, and written at the end, also when the call
+                is interrupted. Defaults to None.
+            keep_tokens: Keep the vision tokens too, so that re-ranking need not read and encode its candidates again: T
+                · N · D floats a file, 4.8 MB for BLIP-base on 8 frames of 224 px. Defaults to False.
 
         Returns:
-            RetrievalInferencer: Itself.
+            Itself.
 
         Raises:
             FileNotFoundError: A path does not exist.
@@ -133,14 +133,13 @@ class RetrievalInferencer:
         """The files that fit a text best.
 
         Args:
-            text (str): What to look for.
-            top (int): Results. Defaults to 5.
-            rerank (bool | int): How many candidates, found by their features, are matched with the text and ordered by
-                the match; True for 32, False for none. A model without matching head uses features alone. Defaults to
-                True.
+            text: What to look for.
+            top: Results. Defaults to 5.
+            rerank: How many candidates, found by their features, are matched with the text and ordered by the match;
+                True for 32, False for none. A model without matching head uses features alone. Defaults to True.
 
         Returns:
-            list[Found]: Best first, at most ``top``.
+            Best first, at most ``top``.
 
         Raises:
             ValueError: Nothing is indexed, ``text`` is blank, ``top`` is less than 1, or ``rerank`` is negative.
@@ -182,7 +181,7 @@ class RetrievalInferencer:
         """Reads an index; files indexed before stay.
 
         Returns:
-            RetrievalInferencer: Itself.
+            Itself.
 
         Raises:
             IndexMismatchError: Another model made it.

@@ -13,9 +13,9 @@ def export_safetensors(state: dict[str, Tensor], path: str | Path, meta: dict[st
     """Write trained tensors (keys of our models) as one safetensors file.
 
     Args:
-        state (dict[str, Tensor]): The trained tensors.
-        path (str | Path): Ends in ``.safetensors``.
-        meta (dict): Anything JSON can hold; ``base`` holds the identity of the base (``base_identity``).
+        state: The trained tensors.
+        path: Ends in ``.safetensors``.
+        meta: Anything JSON can hold; ``base`` holds the identity of the base (``base_identity``).
 
     Raises:
         CheckpointError: ``state`` is empty, or the name does not end in ``.safetensors``.
@@ -31,10 +31,10 @@ def import_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, A
     """Read what ``export_safetensors`` wrote.
 
     Args:
-        path (str | Path): A ``.safetensors`` file.
+        path: A ``.safetensors`` file.
 
     Returns:
-        tuple: The state dict and the meta dict.
+        The state dict and the meta dict.
     """
     checkpoint = read_checkpoint(path)
     return checkpoint['state_dict'], checkpoint['meta']

@@ -22,7 +22,8 @@ from .unread import check_read
 
 class Base(NamedTuple):
     """A loaded base: its ``name`` and ``sha256``, which checkpoints record, the ``keys`` that it filled, and those of
-    them of which it has the first rows only (``grown``: key -> rows)."""
+    them of which it has the first rows only (``grown``: key -> rows).
+    """
 
     identity: dict[str, str]
     keys: frozenset[str]

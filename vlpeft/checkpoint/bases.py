@@ -16,9 +16,9 @@ class Weights:
     """A published file.
 
     Attributes:
-        url (str): URL, or path of a file that vlpeft brings.
-        sha256 (str, optional): Its hash; None where it is not known.
-        size (int, optional): Its bytes; None where they are not known.
+        url: URL, or path of a file that vlpeft brings.
+        sha256: Its hash; None where it is not known.
+        size: Its bytes; None where they are not known.
     """
 
     url: str
@@ -48,7 +48,7 @@ def read_bases(root: Path | None = None) -> dict[str, Weights]:
     """The base checkpoints by name.
 
     Args:
-        root (Path, optional): Folder of the zoo. Defaults to None: the folder of vlpeft itself.
+        root: Folder of the zoo. Defaults to None: the folder of vlpeft itself.
     """
     root = root or zoo_root()
     return {name: read_weights(record, root) for name, record in read_yaml(root / BASES).items()}

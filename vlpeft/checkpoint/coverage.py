@@ -40,9 +40,9 @@ def warn_of_random_parts(model: nn.Module, begins: bool = False) -> None:
     """Names, in a warning, what no file has filled; silent if there is nothing.
 
     Args:
-        model (nn.Module): An :class:`AdaptedModel`.
-        begins (bool): Whether a training begins for which no file was given: that the method's own weights have their
-            initial values then is for the log file, and no warning. Defaults to False.
+        model: An :class:`AdaptedModel`.
+        begins: Whether a training begins for which no file was given: that the method's own weights have their initial
+            values then is for the log file, and no warning. Defaults to False.
     """
     if names := random_parts(model):
         print_log(
@@ -77,7 +77,8 @@ def is_base(checkpoint: Mapping[str, Any], report: LoadReport) -> bool:
 
 def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, Any]) -> list[str]:
     """Keys of the file, in our names, that the model has no place for. Those that a foreign layout does not know
-    either keep their names; they are warned of, and are not among them."""
+    either keep their names; they are warned of, and are not among them.
+    """
     source = weights_of(checkpoint)
     there = {*model.state_dict(), *stored_rows(source)}
     unknown = [key for key in report.unexpected if key not in there]
@@ -103,12 +104,12 @@ def check_load(
     """Holds a load to the rule, before anything of it is in the model.
 
     Args:
-        model (nn.Module): An :class:`AdaptedModel`.
-        report (LoadReport): Of ``fit``.
-        checkpoint (dict): What ``read_checkpoint`` returned.
-        given (Collection[str]): Keys that the base gives.
-        start (bool): Whether training starts from it. Defaults to False.
-        allow_random (bool): Whether parameters may be left unfilled. Defaults to False.
+        model: An :class:`AdaptedModel`.
+        report: Of ``fit``.
+        checkpoint: What ``read_checkpoint`` returned.
+        given: Keys that the base gives.
+        start: Whether training starts from it. Defaults to False.
+        allow_random: Whether parameters may be left unfilled. Defaults to False.
 
     Raises:
         CheckpointError: Parameters would stay unfilled or keys unread; names the file's method and the model's.

@@ -32,15 +32,13 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
     kept in a manifest beside the file: without ``sha256``, a file that is fetched again later must have that one.
 
     Args:
-        source (str | Path): A local path, ``file://``, ``http://`` or ``https://``, or a name of
-            ``configs/base_checkpoints.yml``, which says the hash too.
-        sha256 (str, optional): Expected hash of the file. Defaults to None: of a download, the hash that the
-            first one had.
-        cache_dir (str | Path, optional): Where downloads are kept. Defaults to None: ``$VLPEFT_CACHE``, else
-            ``~/.cache/vlpeft``.
+        source: A local path, ``file://``, ``http://`` or ``https://``, or a name of ``configs/base_checkpoints.yml``,
+            which says the hash too.
+        sha256: Expected hash of the file. Defaults to None: of a download, the hash that the first one had.
+        cache_dir: Where downloads are kept. Defaults to None: ``$VLPEFT_CACHE``, else ``~/.cache/vlpeft``.
 
     Returns:
-        Path: The local file.
+        The local file.
 
     Raises:
         FileNotFoundError: The local file does not exist, and no base has that name.

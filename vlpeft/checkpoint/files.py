@@ -31,13 +31,12 @@ def read_checkpoint(path: str | Path, checked: bool = True) -> dict[str, Any]:
     Torch files are read with ``weights_only=True`` and memory-mapped where the format allows it.
 
     Args:
-        path (str | Path): A ``.pth``, ``.pt``, ``.bin``, ``.pyth``, ``.safetensors`` or ``.npz`` file, or an
-            ``….index.json`` beside the files that it lists.
-        checked (bool): Compares the file with its manifest, if it has one, which takes reading it once more. Defaults
-            to True.
+        path: A ``.pth``, ``.pt``, ``.bin``, ``.pyth``, ``.safetensors`` or ``.npz`` file, or an ``….index.json`` beside
+            the files that it lists.
+        checked: Compares the file with its manifest, if it has one, which takes reading it once more. Defaults to True.
 
     Returns:
-        dict: What a torch file holds; of a safetensors file ``state_dict`` and ``meta`` (dict); the arrays of a numpy
+        What a torch file holds; of a safetensors file ``state_dict`` and ``meta`` (dict); the arrays of a numpy
             file as tensors.
 
     Raises:
@@ -77,9 +76,9 @@ def write_safetensors(state: dict[str, Tensor], path: str | Path, metadata: dict
     Tied tensors are written once per key, so any reader finds every key.
 
     Args:
-        state (dict[str, Tensor]): The tensors.
-        path (str | Path): Ends in ``.safetensors``.
-        metadata (dict, optional): Anything JSON can hold. Defaults to None.
+        state: The tensors.
+        path: Ends in ``.safetensors``.
+        metadata: Anything JSON can hold. Defaults to None.
     """
     from safetensors.torch import save_file
 
@@ -99,8 +98,8 @@ def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:
     """``torch.save`` with a manifest, by way of a temporary file and a rename: a reader never sees half a file.
 
     Args:
-        checkpoint (dict): What to save.
-        path (str | Path): Ends in ``.pth``, ``.pt`` or ``.bin``.
+        checkpoint: What to save.
+        path: Ends in ``.pth``, ``.pt`` or ``.bin``.
     """
     write_with_manifest(path, lambda part: torch.save(checkpoint, part))
 

@@ -12,10 +12,10 @@ def file_sha256(path: str | Path) -> str:
     """sha256 of a file's bytes; remembered within the process as long as path, mtime and size stay the same.
 
     Args:
-        path (str | Path): A local file.
+        path: A local file.
 
     Returns:
-        str: 64 lower-case hexadecimal digits.
+        64 lower-case hexadecimal digits.
 
     Raises:
         FileNotFoundError: There is no such file.

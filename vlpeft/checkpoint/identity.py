@@ -13,10 +13,10 @@ def base_identity(source: str | Path) -> dict[str, str]:
     """Name and hash of a base checkpoint file.
 
     Args:
-        source (str | Path): Anything ``fetch`` takes: path, ``file://``, ``http(s)://``.
+        source: Anything ``fetch`` takes: path, ``file://``, ``http(s)://``.
 
     Returns:
-        dict: ``name`` (file name without folders) and ``sha256``; of a checkpoint in several files the hash of their
+        ``name`` (file name without folders) and ``sha256``; of a checkpoint in several files the hash of their
             hashes.
     """
     path = fetch(source)
@@ -30,9 +30,9 @@ def check_base(recorded: dict[str, str], actual: dict[str, str] | None, origin: 
     """Refuse an adapter on another base than the one it was trained on. Names may differ, bytes may not.
 
     Args:
-        recorded (dict): The identity that the adapter checkpoint holds.
-        actual (dict, optional): The identity of the base in use; None when there is none.
-        origin (str): The adapter checkpoint, for the message.
+        recorded: The identity that the adapter checkpoint holds.
+        actual: The identity of the base in use; None when there is none.
+        origin: The adapter checkpoint, for the message.
 
     Raises:
         CheckpointError: No base, or one with another hash.

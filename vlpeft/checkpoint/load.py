@@ -35,15 +35,15 @@ def load_into(
     """Fill a model from a checkpoint of any dialect. Momentum copies that it lacks are made from the loaded weights.
 
     Args:
-        model (nn.Module): Its state dict decides what is wanted.
-        checkpoint (str | Path | dict): A local file, what ``read_checkpoint`` returned, or a bare state dict.
-        dialect (str, optional): The layout. Defaults to None: told from the keys.
-        strict_parts (Sequence[str]): Parts of the model (first key segment) that must be filled completely, as
-            ``('vision', 'text')`` for a base. What is missing elsewhere is reported. Defaults to ().
-        origin (str, optional): Name of the checkpoint in messages. Defaults to None: the file, or "checkpoint".
+        model: Its state dict decides what is wanted.
+        checkpoint: A local file, what ``read_checkpoint`` returned, or a bare state dict.
+        dialect: The layout. Defaults to None: told from the keys.
+        strict_parts: Parts of the model (first key segment) that must be filled completely, as ``('vision', 'text')``
+            for a base. What is missing elsewhere is reported. Defaults to ().
+        origin: Name of the checkpoint in messages. Defaults to None: the file, or "checkpoint".
 
     Returns:
-        LoadReport: What was loaded, missing, unexpected, resized and ignored.
+        What was loaded, missing, unexpected, resized and ignored.
 
     Raises:
         CheckpointError: Unknown layout, nothing to fill, another geometry, or a strict part left incomplete. The
@@ -84,7 +84,7 @@ def fit(
     ``tied`` are further names of the target's tensors (:func:`~vlpeft.checkpoint.tied.tied_names`). Defaults to none.
 
     Returns:
-        tuple: State dict in our keys, a subset of ``target``'s in its shapes and number formats (a file of half
+        State dict in our keys, a subset of ``target``'s in its shapes and number formats (a file of half
             precision fills float32 weights with the same numbers); and the report.
     """
     if isinstance(checkpoint, (str, Path)):

@@ -85,7 +85,8 @@ def write_with_manifest(path: str | Path, write: Callable[[str], None], data: by
 
 def write_manifest(path: str | Path, source: str | Path) -> None:
     """Writes the manifest of a download, when the complete file ``source`` is to take the place ``path``: its sha256,
-    too, with which a later download of the same URL is compared."""
+    too, with which a later download of the same URL is compared.
+    """
     entry = dict(size=os.path.getsize(source), crc32=checksum(source), sha256=file_sha256(source))
     _write_versions(Path(path), [entry])
 

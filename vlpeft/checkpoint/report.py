@@ -12,10 +12,10 @@ class PartReport:
     """Keys of one part of the model (first segment of the key).
 
     Attributes:
-        loaded (list[str]): Filled from the file, resized ones included.
-        missing (list[str]): In the model, not in the file; the model keeps what it had.
-        unexpected (list[str]): In the file, not in the model, and not declared as ignored.
-        resized (dict[str, str]): Key -> old and new shape.
+        loaded: Filled from the file, resized ones included.
+        missing: In the model, not in the file; the model keeps what it had.
+        unexpected: In the file, not in the model, and not declared as ignored.
+        resized: Key -> old and new shape.
     """
 
     loaded: list[str] = field(default_factory=list)
@@ -29,14 +29,13 @@ class LoadReport:
     """What ``load_into`` did; printed, it is a table.
 
     Attributes:
-        origin (str): The file.
-        dialect (str): Its layout.
-        parts (dict[str, PartReport]): By part, in the model's order.
-        ignored (dict[str, list[str]]): Reason -> keys of the file that the dialect leaves out on purpose.
-        grown (dict[str, int]): Tables of which the file holds the first rows only -> how many; the others are as they
-            were in the model.
-        converted (Counter[str]): Old and new number format -> how many tensors, such as ``'float16 -> float32'``.
-        new (list[str]): Keys that no file of this layout has; the model keeps its random values.
+        origin: The file.
+        dialect: Its layout.
+        parts: By part, in the model's order.
+        ignored: Reason -> keys of the file that the dialect leaves out on purpose.
+        grown: Tables of which the file holds the first rows only -> how many; the others are as they were in the model.
+        converted: Old and new number format -> how many tensors, such as ``'float16 -> float32'``.
+        new: Keys that no file of this layout has; the model keeps its random values.
     """
 
     origin: str

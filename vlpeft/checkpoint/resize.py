@@ -13,13 +13,13 @@ def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Tens
     """Word embeddings (V, D) of a vocabulary that was added to: the file's rows, then the model's own.
 
     Args:
-        key (str): Our key.
-        source (Tensor): The table of the checkpoint.
-        target (Tensor): The model's.
-        added (int): Rows that a table of another kind may have more than the checkpoint's. Defaults to 0.
+        key: Our key.
+        source: The table of the checkpoint.
+        target: The model's.
+        added: Rows that a table of another kind may have more than the checkpoint's. Defaults to 0.
 
     Returns:
-        Tensor | None: In the shape of ``target``; None if this key is no such table or it would shrink.
+        In the shape of ``target``; None if this key is no such table or it would shrink.
     """
     more = len(target) - len(source)
     grows = more >= 0 if key.startswith('lm.') and key.endswith(WORDS) else 0 < more == added
@@ -38,12 +38,12 @@ def resize_embedding(key: str, source: Tensor, target: Tensor) -> Tensor | None:
     ``encoder.time_embed`` (1, T, D) by taking the nearest.
 
     Args:
-        key (str): Our key.
-        source (Tensor): The embedding of the checkpoint.
-        target (Tensor): The model's; only its shape is used.
+        key: Our key.
+        source: The embedding of the checkpoint.
+        target: The model's; only its shape is used.
 
     Returns:
-        Tensor | None: In the shape of ``target``; None if this key is no such embedding or cannot be resized.
+        In the shape of ``target``; None if this key is no such embedding or cannot be resized.
     """
     if source.ndim != 3 or source.shape[::2] != target.shape[::2]:
         return None

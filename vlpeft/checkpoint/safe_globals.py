@@ -19,8 +19,8 @@ def history_statistic(owner: type, name: str):
     """Stand-in for ``getattr`` while unpickling: one of ``HistoryBuffer``'s own statistics.
 
     Args:
-        owner (type): Must be ``HistoryBuffer``.
-        name (str): ``'min'``, ``'max'``, ``'current'`` or ``'mean'``.
+        owner: Must be ``HistoryBuffer``.
+        name: ``'min'``, ``'max'``, ``'current'`` or ``'mean'``.
 
     Returns:
         Callable: The method.

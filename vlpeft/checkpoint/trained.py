@@ -23,14 +23,14 @@ def load_trained(
     """Loads a task checkpoint into a model whose base is already there, and logs what it did.
 
     Args:
-        model (nn.Module): An :class:`AdaptedModel`.
-        checkpoint (dict): What ``read_checkpoint`` returned.
-        origin (str): Name of the checkpoint in messages.
-        start (bool): Whether training starts from it, which may fill less (:mod:`.coverage`). Defaults to False.
-        allow_random (bool): Whether parameters may be left unfilled. Defaults to False.
+        model: An :class:`AdaptedModel`.
+        checkpoint: What ``read_checkpoint`` returned.
+        origin: Name of the checkpoint in messages.
+        start: Whether training starts from it, which may fill less (:mod:`.coverage`). Defaults to False.
+        allow_random: Whether parameters may be left unfilled. Defaults to False.
 
     Returns:
-        LoadReport: What was loaded; missing is what neither the file nor the base gives.
+        What was loaded; missing is what neither the file nor the base gives.
 
     Raises:
         CheckpointError: The file was trained on another base, or this model has none; it does not fit; or it breaks

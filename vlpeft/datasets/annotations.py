@@ -20,10 +20,10 @@ def read_jsonl(path: str) -> Iterator[tuple[str, dict]]:
     """Objects of a JSON-lines file; blank lines are skipped.
 
     Args:
-        path (str): The file, see :func:`read_text`.
+        path: The file, see :func:`read_text`.
 
     Yields:
-        tuple[str, dict]: 'file:line' for messages, and the object.
+        'file:line' for messages, and the object.
 
     Raises:
         AnnotationError: The file is missing or no text, or a line is not a JSON object.
@@ -42,11 +42,11 @@ def read_csv(path: str, *columns: str) -> Iterator[tuple[str, dict]]:
     """Rows of a CSV file with a header.
 
     Args:
-        path (str): The file, see :func:`read_text`.
-        *columns (str): Columns that must be there and filled.
+        path: The file, see :func:`read_text`.
+        *columns: Columns that must be there and filled.
 
     Yields:
-        tuple[str, dict]: 'file:line' for messages, and the row.
+        'file:line' for messages, and the row.
 
     Raises:
         AnnotationError: The file is missing or no text, or a column or a value is.
@@ -71,10 +71,10 @@ def read_list(path: str) -> Iterator[tuple[str, str]]:
     """Lines of a text file, stripped; blank lines are skipped.
 
     Args:
-        path (str): The file, see :func:`read_text`.
+        path: The file, see :func:`read_text`.
 
     Yields:
-        tuple[str, str]: 'file:line' for messages, and the line.
+        'file:line' for messages, and the line.
 
     Raises:
         AnnotationError: The file is missing or no text.
@@ -109,13 +109,13 @@ def locate(path: str, folder: str, roots: tuple[str, ...], where: str) -> str:
     whoever set up the folder put them there.
 
     Args:
-        path (str): As written in the annotation, relative to ``folder`` or absolute.
-        folder (str): Media folder.
-        roots (tuple[str, ...]): Folders, one of which must hold the file.
-        where (str): 'file:line' for the message.
+        path: As written in the annotation, relative to ``folder`` or absolute.
+        folder: Media folder.
+        roots: Folders, one of which must hold the file.
+        where: 'file:line' for the message.
 
     Returns:
-        str: Normalised path.
+        Normalised path.
 
     Raises:
         AnnotationError: The path leads outside every root, is a URL, or is written as Windows does.

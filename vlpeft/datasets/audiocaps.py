@@ -18,8 +18,8 @@ class AudioCaps(BaseCaption):
     path as the file has it; ``name`` is the file's name without its suffix.
 
     Args:
-        ann_file (str): The list, or the same objects as JSON lines (``.jsonl``).
-        data_prefix (dict): ``media``: folder that the paths are relative to. Defaults to dict(media='audios').
+        ann_file: The list, or the same objects as JSON lines (``.jsonl``).
+        data_prefix: ``media``: folder that the paths are relative to. Defaults to dict(media='audios').
         **kwargs: Other arguments of :class:`BaseCaption`.
     """
 

@@ -22,19 +22,19 @@ class BaseClips(BaseDataset):
     """Samples that each show a clip. A subclass says what they are (:meth:`load_samples`); this class fetches them.
 
     Args:
-        ann_file (str): Annotation file, relative to ``data_root`` or absolute.
-        data_root (str): Folder of the set. Defaults to '' (the folder of ``ann_file``).
-        data_prefix (dict): ``media``: folder of the videos, images or sounds, relative to ``data_root``. Defaults to
+        ann_file: Annotation file, relative to ``data_root`` or absolute.
+        data_root: Folder of the set. Defaults to '' (the folder of ``ann_file``).
+        data_prefix: ``media``: folder of the videos, images or sounds, relative to ``data_root``. Defaults to
             dict(media='').
-        pipeline (list[dict | Callable]): Transforms. Defaults to ().
-        max_unreadable (float): Training: share of the samples fetched so far, in each process, that may be replaced
-            because their clip cannot be read; 4 samples more are tolerated, and 0 tolerates none. Defaults to 0.01.
-        skip_unreadable (bool): Test: mark an unreadable clip (``data_samples.unreadable`` = reason) instead of
-            failing; its ``inputs`` are another clip's and must be dropped. Defaults to False.
-        fraction (float, optional): Share of the samples that is kept, in (0, 1], see :func:`take_fraction`; the log
-            says how many. Defaults to None, all.
-        seed (int | str, optional): How they are chosen, which must be said: an integer draws them, 'first' takes the
-            first ones. Defaults to None, without ``fraction``.
+        pipeline: Transforms. Defaults to ().
+        max_unreadable: Training: share of the samples fetched so far, in each process, that may be replaced because
+            their clip cannot be read; 4 samples more are tolerated, and 0 tolerates none. Defaults to 0.01.
+        skip_unreadable: Test: mark an unreadable clip (``data_samples.unreadable`` = reason) instead of failing; its
+            ``inputs`` are another clip's and must be dropped. Defaults to False.
+        fraction: Share of the samples that is kept, in (0, 1], see :func:`take_fraction`; the log says how many.
+            Defaults to None, all.
+        seed: How they are chosen, which must be said: an integer draws them, 'first' takes the first ones. Defaults to
+            None, without ``fraction``.
         **kwargs: Arguments of ``mmengine.dataset.BaseDataset``: ``test_mode``, ``indices``, ``lazy_init``, …
 
     Raises:
@@ -70,7 +70,8 @@ class BaseClips(BaseDataset):
 
     def load_samples(self) -> list[dict]:
         """Samples of the set: dicts with ``name``, ``path`` (or ``names`` and ``paths`` of several images), ``media``
-        ('video', 'image' or 'audio'), optionally ``start`` and ``end`` in seconds, and the annotation."""
+        ('video', 'image' or 'audio'), optionally ``start`` and ``end`` in seconds, and the annotation.
+        """
         raise NotImplementedError
 
     def check_files(self) -> None:
@@ -156,5 +157,6 @@ class BaseClips(BaseDataset):
 
     def _another(self, idx: int, attempt: int) -> int:
         """A sample derived from ``idx`` and ``attempt`` alone, so that runs repeat; spread over the set, because the
-        neighbours of a sample are captions of the same clip."""
+        neighbours of a sample are captions of the same clip.
+        """
         return int(np.random.default_rng([idx % len(self), attempt]).integers(len(self)))

@@ -25,12 +25,12 @@ class BaseQA(BaseClips):
     ``label`` (scores of answers), ``question_type`` and ``answer_type``.
 
     Args:
-        ann_file (str): Annotation file, relative to ``data_root`` or absolute.
-        answer_file (str, optional): JSON list of the answers that a model may choose from, relative to ``data_root``
-            or absolute. Defaults to None.
-        answers_from (str, optional): Instead: an annotation file, in a layout that the set reads, whose most frequent
-            answers are these; of equally frequent ones the first to appear. Defaults to None.
-        answers_top (int): How many of them. Defaults to 1500.
+        ann_file: Annotation file, relative to ``data_root`` or absolute.
+        answer_file: JSON list of the answers that a model may choose from, relative to ``data_root`` or absolute.
+            Defaults to None.
+        answers_from: Instead: an annotation file, in a layout that the set reads, whose most frequent answers are
+            these; of equally frequent ones the first to appear. Defaults to None.
+        answers_top: How many of them. Defaults to 1500.
         **kwargs: Arguments of :class:`BaseClips`.
 
     Raises:
@@ -136,8 +136,8 @@ def most_frequent_answers(questions: Iterator[tuple[str, dict]], count: int) -> 
     """The ``count`` answers given most often, by frequency; of equally frequent ones the first to appear comes first.
 
     Args:
-        questions (Iterator[tuple[str, dict]]): As :meth:`BaseQA.load_questions` yields them.
-        count (int): Answers kept.
+        questions: As :meth:`BaseQA.load_questions` yields them.
+        count: Answers kept.
     """
     given = Counter(answer for _, question in questions for answer in question.get('gold', ()))
     return [answer for answer, _ in given.most_common(count)]
@@ -145,7 +145,8 @@ def most_frequent_answers(questions: Iterator[tuple[str, dict]], count: int) -> 
 
 def question_type(question: str) -> str:
     """Class of a VideoQA question, as the literature reports it: its first word if that is 'what', 'who', 'how',
-    'when' or 'where', else 'other'."""
+    'when' or 'where', else 'other'.
+    """
     first = re.search(r'[a-z]+|$', question.lower()).group()
     return first if first in QUESTION_TYPES else 'other'
 

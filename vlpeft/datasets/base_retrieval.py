@@ -18,7 +18,8 @@ class BaseRetrieval(BaseClips):
 
     def load_pairs(self) -> Iterator[tuple[dict, str]]:
         """Yield (clip, caption); a clip is a dict of ``name``, ``path``, ``media`` ('video' or 'image') and optionally
-        ``start`` and ``end`` in seconds. Equal names are the same clip."""
+        ``start`` and ``end`` in seconds. Equal names are the same clip.
+        """
         raise NotImplementedError
 
     def load_samples(self) -> list[dict]:

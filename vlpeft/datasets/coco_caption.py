@@ -30,10 +30,10 @@ def read_coco_captions(path: str) -> Iterator[tuple[str, dict, list[str]]]:
     """Images in the order of the file, each with its captions.
 
     Args:
-        path (str): The file.
+        path: The file.
 
     Yields:
-        tuple[str, dict, list[str]]: Place for messages, the image's record, captions; none if there are no annotations.
+        Place for messages, the image's record, captions; none if there are no annotations.
 
     Raises:
         AnnotationError: The file is missing or malformed, two images have one id, or a caption is of no image.

@@ -20,9 +20,9 @@ class DiDeMoRetrieval(BaseRetrieval):
     annotation, see :class:`VideoFolder`.
 
     Args:
-        ann_file (str): ``train_data.json``, ``val_data.json`` or ``test_data.json``: a list of
-            ``{"video": "…", "description": "…"}``; other keys are not used.
-        data_prefix (dict): ``media``: folder of the videos. Defaults to dict(media='videos').
+        ann_file: ``train_data.json``, ``val_data.json`` or ``test_data.json``: a list of ``{"video": "…",
+            "description": "…"}``; other keys are not used.
+        data_prefix: ``media``: folder of the videos. Defaults to dict(media='videos').
         **kwargs: Other arguments of :class:`BaseRetrieval`.
     """
 
@@ -41,7 +41,7 @@ def read_paragraphs(ann_file: str) -> Iterator[tuple[str, str, str]]:
     """Videos of a file in the order in which they first occur.
 
     Yields:
-        tuple[str, str, str]: Place of the first description for messages, video name, paragraph.
+        Place of the first description for messages, video name, paragraph.
 
     Raises:
         AnnotationError: The file is missing or malformed.

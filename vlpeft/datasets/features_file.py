@@ -47,7 +47,7 @@ def dataset_of(file, name: str):
 
     Args:
         file (h5py.File): Open.
-        name (str): Groups and name, joined by ``/``.
+        name: Groups and name, joined by ``/``.
 
     Returns:
         h5py.Dataset: None if there is no dataset of that name.
@@ -75,9 +75,9 @@ class FeatureFolder:
     """Writes one HDF5 file per image; each appears whole or not at all.
 
     Args:
-        root (str | Path): The folder, made if absent. Files that are there count as done.
-        made_by (Mapping[str, object]): How the features are made, JSON values; kept in ``extraction.json``. Empty for
-            features that came from elsewhere.
+        root: The folder, made if absent. Files that are there count as done.
+        made_by: How the features are made, JSON values; kept in ``extraction.json``. Empty for features that came from
+            elsewhere.
 
     Raises:
         ValueError: The folder holds features made in another way.
@@ -113,11 +113,11 @@ class PackedFeatures:
     reached the disk: whenever a run ends, the file is valid and says which rows it holds.
 
     Args:
-        path (str | Path): The file.
-        names (Sequence[str]): Names of the images, each once.
-        shape (tuple[int, int]): Cells N and dims F.
-        made_by (Mapping[str, object]): How the features are made, JSON values; kept as attribute ``made_by``.
-        dtype (str): Stored type. Defaults to 'float16'.
+        path: The file.
+        names: Names of the images, each once.
+        shape: Cells N and dims F.
+        made_by: How the features are made, JSON values; kept as attribute ``made_by``.
+        dtype: Stored type. Defaults to 'float16'.
 
     Raises:
         ValueError: The file holds features of another shape or type, or made in another way, or another process is

@@ -33,13 +33,13 @@ def take_fraction(samples: list, fraction: float, seed: int | str) -> list:
     never exchange them.
 
     Args:
-        samples (list): All N samples.
-        fraction (float): Share kept, in (0, 1].
-        seed (int | str): An integer draws the samples without replacement, whatever the run's own seed; 'first' takes
-            the first ones.
+        samples: All N samples.
+        fraction: Share kept, in (0, 1].
+        seed: An integer draws the samples without replacement, whatever the run's own seed; 'first' takes the first
+            ones.
 
     Returns:
-        list: The part.
+        The part.
     """
     # The margin keeps a fraction written as n / N at n.
     kept = max(1, int(fraction * len(samples) + 1e-9))

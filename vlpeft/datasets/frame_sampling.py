@@ -20,13 +20,13 @@ def timed_range(
     if it is shown at some moment in it.
 
     Args:
-        times (Sequence[float]): Second at which each frame appears, ascending from 0.
-        duration (float): Seconds to the end of the last frame.
-        start (float, optional): First second. Defaults to None (the beginning).
-        end (float, optional): Last second, cut to the clip's end. Defaults to None (the clip's end).
+        times: Second at which each frame appears, ascending from 0.
+        duration: Seconds to the end of the last frame.
+        start: First second. Defaults to None (the beginning).
+        end: Last second, cut to the clip's end. Defaults to None (the clip's end).
 
     Returns:
-        tuple[int, int]: First frame and the frame after the last; never empty.
+        First frame and the frame after the last; never empty.
 
     Raises:
         ValueError: The range is empty or lies outside the clip.
@@ -45,13 +45,13 @@ def frame_range(num_frames: int, fps: float, start: float | None = None, end: fl
     """Frames (or samples of a sound) in a range of seconds, at a constant rate.
 
     Args:
-        num_frames (int): Frames of the clip.
-        fps (float): Frames per second of the clip.
-        start (float, optional): First second. Defaults to None (the beginning).
-        end (float, optional): Last second, cut to the clip's end. Defaults to None (the clip's end).
+        num_frames: Frames of the clip.
+        fps: Frames per second of the clip.
+        start: First second. Defaults to None (the beginning).
+        end: Last second, cut to the clip's end. Defaults to None (the clip's end).
 
     Returns:
-        tuple[int, int]: First frame and the frame after the last; never empty.
+        First frame and the frame after the last; never empty.
 
     Raises:
         ValueError: The range is empty, lies outside the clip, or the file does not tell its frame rate.
@@ -77,12 +77,12 @@ def middle_indices(start: int, end: int, num_frames: int) -> np.ndarray:
     Frame k covers [k, k + 1) of the time axis: index_i = start + floor((i + 1/2) (end - start) / T).
 
     Args:
-        start (int): First frame.
-        end (int): Frame after the last.
-        num_frames (int): Segments T. A range shorter than T repeats frames.
+        start: First frame.
+        end: Frame after the last.
+        num_frames: Segments T. A range shorter than T repeats frames.
 
     Returns:
-        np.ndarray: int64 (T,), ascending.
+        int64 (T,), ascending.
 
     Raises:
         ValueError: T < 1 or an empty range.

@@ -1,5 +1,6 @@
 """Which clip each loader worker is reading, so that the death of a worker (a decoder that crashes, memory that runs
-out) names the clip. What kills a process leaves it no time to say so itself."""
+out) names the clip. What kills a process leaves it no time to say so itself.
+"""
 
 import mmap
 import os

@@ -17,8 +17,8 @@ class JSONError(ValueError):
     """A text that is not JSON.
 
     Args:
-        line (int): Where, from 1.
-        reason (str): What is wrong, in a few words.
+        line: Where, from 1.
+        reason: What is wrong, in a few words.
     """
 
     def __init__(self, line: int, reason: str) -> None:

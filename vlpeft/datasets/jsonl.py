@@ -33,14 +33,14 @@ def read_captioned(
     """Clips with captions, record by record.
 
     Args:
-        path (str): File as in :class:`JSONLRetrieval`.
-        folder (str): Media folder.
-        root (str): Data root, which a clip must not leave.
-        keys (Sequence[str]): All keys that are read. Defaults to those of :class:`JSONLRetrieval`.
-        several (bool): Whether a record may show several images. Defaults to False.
+        path: File as in :class:`JSONLRetrieval`.
+        folder: Media folder.
+        root: Data root, which a clip must not leave.
+        keys: All keys that are read. Defaults to those of :class:`JSONLRetrieval`.
+        several: Whether a record may show several images. Defaults to False.
 
     Yields:
-        tuple[str, dict, list[str]]: 'file:line' for messages, clip (see :func:`read_clip`), captions.
+        'file:line' for messages, clip (see :func:`read_clip`), captions.
 
     Raises:
         AnnotationError: The file is missing or a line is malformed.

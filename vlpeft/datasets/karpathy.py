@@ -21,10 +21,10 @@ class KarpathyRetrieval(BaseRetrieval):
     ``flickr30k-images/…`` (Flickr30K).
 
     Args:
-        ann_file (str): A list of ``{"image": path, "caption": str or list of str}`` (``coco_karpathy_train.json``,
+        ann_file: A list of ``{"image": path, "caption": str or list of str}`` (``coco_karpathy_train.json``,
             ``flickr30k_test.json``, …), which is its own split; or ``dataset_coco.json``, ``dataset_flickr30k.json``.
-        split (str, optional): Split of Karpathy's single file: 'train' (with COCO's 'restval'), 'val' or 'test'.
-            Defaults to None, for BLIP's files.
+        split: Split of Karpathy's single file: 'train' (with COCO's 'restval'), 'val' or 'test'. Defaults to None, for
+            BLIP's files.
         **kwargs: Other arguments of :class:`BaseRetrieval`.
 
     Raises:
@@ -61,11 +61,11 @@ def read_images(ann_file: str, split: str | None = None) -> Iterator[tuple[str, 
     """Images with captions from either layout; BLIP's training files give an image once for each caption.
 
     Args:
-        ann_file (str): The file.
-        split (str, optional): Key of ``SPLITS`` for Karpathy's single file. Defaults to None, for BLIP's files.
+        ann_file: The file.
+        split: Key of ``SPLITS`` for Karpathy's single file. Defaults to None, for BLIP's files.
 
     Yields:
-        tuple[str, str, list[str]]: Place for messages, image path, captions.
+        Place for messages, image path, captions.
 
     Raises:
         AnnotationError: The file is missing or malformed, or ``split`` does not fit its layout.

@@ -16,9 +16,9 @@ class KarpathyCaption(BaseCaption):
     ``name`` and ``sample_id`` are the image's file name without its suffix (``COCO_val2014_000000391895``).
 
     Args:
-        ann_file (str): As in :class:`KarpathyRetrieval`.
-        split (str, optional): Split of Karpathy's single file: 'train' (with COCO's 'restval'), 'val' or 'test'.
-            Defaults to None, for BLIP's files.
+        ann_file: As in :class:`KarpathyRetrieval`.
+        split: Split of Karpathy's single file: 'train' (with COCO's 'restval'), 'val' or 'test'. Defaults to None, for
+            BLIP's files.
         **kwargs: Other arguments of :class:`BaseCaption`.
 
     Raises:

@@ -24,11 +24,11 @@ class MSRVTTRetrieval(BaseRetrieval):
     """MSR-VTT retrieval, from the CLIP4Clip layout or from JSON lines (ALPRO, BLIP); videos are ``{id}.mp4``.
 
     Args:
-        ann_file (str): ``MSRVTT_data.json`` (CLIP4Clip layout, its CSV files beside it), or a file of lines
-            ``{"clip_name": "video7020", "caption": "…"}``, which is its own split.
-        split (str, optional): Split of the CLIP4Clip layout: 'train_9k', 'train_7k', 'test_1ka' (1k-A), 'train_full',
-            'val_full' or 'test_full'. Defaults to None, for JSON lines.
-        data_prefix (dict): ``media``: folder of the videos. Defaults to dict(media='videos').
+        ann_file: ``MSRVTT_data.json`` (CLIP4Clip layout, its CSV files beside it), or a file of lines ``{"clip_name":
+            "video7020", "caption": "…"}``, which is its own split.
+        split: Split of the CLIP4Clip layout: 'train_9k', 'train_7k', 'test_1ka' (1k-A), 'train_full', 'val_full' or
+            'test_full'. Defaults to None, for JSON lines.
+        data_prefix: ``media``: folder of the videos. Defaults to dict(media='videos').
         **kwargs: Other arguments of :class:`BaseRetrieval`.
 
     Raises:
@@ -69,11 +69,11 @@ def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, str]]:
     not used.
 
     Args:
-        ann_file (str): ``MSRVTT_data.json``.
-        split (str): Key of ``SPLITS``.
+        ann_file: ``MSRVTT_data.json``.
+        split: Key of ``SPLITS``.
 
     Yields:
-        tuple[str, str, str]: Place for messages, clip name, caption.
+        Place for messages, clip name, caption.
 
     Raises:
         AnnotationError: A file is missing or malformed, or a clip of the split has no caption.

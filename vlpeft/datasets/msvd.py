@@ -19,10 +19,10 @@ class MSVDRetrieval(BaseRetrieval):
     A clip is ``{name}.avi``, or has another suffix, see :class:`VideoFolder`.
 
     Args:
-        ann_file (str): ``raw-captions.pkl``, a dict of lists of captions by clip name, each caption a list of tokens;
+        ann_file: ``raw-captions.pkl``, a dict of lists of captions by clip name, each caption a list of tokens;
             ``train_list.txt``, ``val_list.txt`` and ``test_list.txt`` with one clip name a line are beside it.
-        split (str): 'train', 'val' or 'test'.
-        data_prefix (dict): ``media``: folder of the clips. Defaults to dict(media='videos').
+        split: 'train', 'val' or 'test'.
+        data_prefix: ``media``: folder of the clips. Defaults to dict(media='videos').
         **kwargs: Other arguments of :class:`BaseRetrieval`.
 
     Raises:
@@ -49,11 +49,11 @@ def read_split(ann_file: str, split: str) -> Iterator[tuple[str, str, list[str]]
     """Clips of a split in the order of its list.
 
     Args:
-        ann_file (str): ``raw-captions.pkl``.
-        split (str): One of ``SPLITS``.
+        ann_file: ``raw-captions.pkl``.
+        split: One of ``SPLITS``.
 
     Yields:
-        tuple[str, str, list[str]]: 'file:line' for messages, clip name, captions (tokens joined by blanks).
+        'file:line' for messages, clip name, captions (tokens joined by blanks).
 
     Raises:
         AnnotationError: A file is missing or malformed, or a clip of the split has no caption.

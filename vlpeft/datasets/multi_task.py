@@ -15,7 +15,7 @@ class MultiTaskDataset(ConcatDataset):
     (:class:`TaskMixingBatchSampler`) reads it.
 
     Args:
-        tasks (dict[str, dict | Dataset]): Set of each task by the task's name.
+        tasks: Set of each task by the task's name.
 
     Raises:
         ValueError: There is no task, or the set of one is empty.

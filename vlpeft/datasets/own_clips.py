@@ -30,12 +30,11 @@ def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bo
     """Records of a file of own data; the log says in a line which keys are not read. A key that is null is absent.
 
     Args:
-        path (str): JSON lines or one JSON list of objects with the keys below, or of conversations
-            (:mod:`.chat_records`).
-        folder (str): Media folder.
-        root (str): Data root, which a clip must not leave.
-        keys (Sequence[str]): All keys that are read, kinds of media included, in the order messages list them.
-        several (bool): Whether a record may show several images. Defaults to False.
+        path: JSON lines or one JSON list of objects with the keys below, or of conversations (:mod:`.chat_records`).
+        folder: Media folder.
+        root: Data root, which a clip must not leave.
+        keys: All keys that are read, kinds of media included, in the order messages list them.
+        several: Whether a record may show several images. Defaults to False.
 
     Raises:
         AnnotationError: The file is missing or a record is malformed.
@@ -64,17 +63,17 @@ def read_clip(
     """The clip of a record.
 
     Args:
-        where (str): 'file:line' for messages.
-        record (dict): With 'video', 'image' or 'audio', a path or a list of paths, and optionally 'start' and 'end',
-            seconds of a video or a sound.
-        folder (str): Media folder that the path is relative to.
-        roots (tuple[str, ...]): Folders, one of which must hold the file.
-        keys (Sequence[str]): Keys of the set; the kinds of media among them are those that it may show.
-        several (bool): Whether 'image' may list several. Defaults to False.
+        where: 'file:line' for messages.
+        record: With 'video', 'image' or 'audio', a path or a list of paths, and optionally 'start' and 'end', seconds
+            of a video or a sound.
+        folder: Media folder that the path is relative to.
+        roots: Folders, one of which must hold the file.
+        keys: Keys of the set; the kinds of media among them are those that it may show.
+        several: Whether 'image' may list several. Defaults to False.
 
     Returns:
-        dict: ``name`` (the path, with the range as a media fragment if there is one), ``path``, ``media`` and, where
-        given, ``start`` and ``end``; of several images ``names`` and ``paths`` in place of ``path``.
+        ``name`` (the path, with the range as a media fragment if there is one), ``path``, ``media`` and, where given,
+        ``start`` and ``end``; of several images ``names`` and ``paths`` in place of ``path``.
 
     Raises:
         AnnotationError: No path, or media of two kinds, or too many; an impossible range; or a path that

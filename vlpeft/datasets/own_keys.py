@@ -16,8 +16,8 @@ class OwnKeys:
     places, or by upper case, is a mistake. Any other unknown key is what someone needs for something else.
 
     Args:
-        path (str): The file, for messages.
-        known (Sequence[str]): Keys that are read, in the order messages list them.
+        path: The file, for messages.
+        known: Keys that are read, in the order messages list them.
     """
 
     def __init__(self, path: str, known: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ def read_records(path: str) -> Iterator[tuple[str, dict]]:
     """Objects of a file of JSON lines or of one JSON list; what the file holds decides, not its name.
 
     Yields:
-        tuple[str, dict]: Place for messages, and the object.
+        Place for messages, and the object.
 
     Raises:
         AnnotationError: The file is missing, neither of both, or an entry is not an object.
@@ -29,12 +29,12 @@ def entries(path: str, content: object, key: str | None = None) -> Iterator[tupl
     """Objects of a list in a JSON file.
 
     Args:
-        path (str): The file, or the place of ``content`` in it, for messages.
-        content (object): What the file, or the place, holds.
-        key (str, optional): Key of the list in ``content``. Defaults to None, ``content`` is the list.
+        path: The file, or the place of ``content`` in it, for messages.
+        content: What the file, or the place, holds.
+        key: Key of the list in ``content``. Defaults to None, ``content`` is the list.
 
     Yields:
-        tuple[str, dict]: Place for messages, and the object.
+        Place for messages, and the object.
 
     Raises:
         AnnotationError: There is no such list, or an entry is not an object.

@@ -14,12 +14,12 @@ def released_middle_indices(start: int, end: int, num_frames: int) -> np.ndarray
     """Of each segment the frame ⌊(first + last) / 2⌋.
 
     Args:
-        start (int): First frame.
-        end (int): Frame after the last.
-        num_frames (int): T.
+        start: First frame.
+        end: Frame after the last.
+        num_frames: T.
 
     Returns:
-        np.ndarray: int64 (T,), ascending.
+        int64 (T,), ascending.
 
     Raises:
         ValueError: T < 1 or an empty range.

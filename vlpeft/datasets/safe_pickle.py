@@ -15,7 +15,7 @@ def read_pickle(path: str) -> object:
     """Content of a pickle of containers, texts and numbers, from Python 2 or 3.
 
     Args:
-        path (str): The file; texts of Python 2 are taken as UTF-8.
+        path: The file; texts of Python 2 are taken as UTF-8.
 
     Raises:
         AnnotationError: The file is missing, damaged, or names anything else, such as a function to call.

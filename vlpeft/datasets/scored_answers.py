@@ -9,13 +9,13 @@ def read_scored_question(where: str, record: dict, *id_types: type, name: str = 
     """The question of a record ``{img_id, question_id, question or sent, label: {answer: score}}``.
 
     Args:
-        where (str): Place for messages.
-        record (dict): See above; without ``label`` the answers are not public.
-        *id_types (type): Types that ``question_id`` may have.
-        name (str): Key of the file that is asked about. Defaults to 'img_id'.
+        where: Place for messages.
+        record: See above; without ``label`` the answers are not public.
+        *id_types: Types that ``question_id`` may have.
+        name: Key of the file that is asked about. Defaults to 'img_id'.
 
     Returns:
-        dict: ``name`` (what stands under the key), ``question``, ``question_id`` and, with a label, ``label`` for the
+        ``name`` (what stands under the key), ``question``, ``question_id`` and, with a label, ``label`` for the
         evaluation and the same as ``weights`` for training.
 
     Raises:

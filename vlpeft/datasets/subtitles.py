@@ -15,8 +15,8 @@ class WithSubtitles:
     A video of the set without subtitles has an empty text; the log says how many there are.
 
     Args:
-        ann_file (str): See the set.
-        subtitles (str): Subtitle file, see :func:`read_subtitles`, relative to ``data_root`` or absolute.
+        ann_file: See the set.
+        subtitles: Subtitle file, see :func:`read_subtitles`, relative to ``data_root`` or absolute.
         **kwargs: Arguments of the set.
 
     Raises:
@@ -53,7 +53,7 @@ def read_subtitles(path: str) -> dict[str, str]:
     """Subtitles by video, all texts joined by single blanks and their times left out.
 
     Args:
-        path (str): JSON lines ``{"vid_name": str, "sub": [{"text": str, …}, …]}``.
+        path: JSON lines ``{"vid_name": str, "sub": [{"text": str, …}, …]}``.
 
     Raises:
         AnnotationError: The file is missing or a line is malformed.

@@ -32,7 +32,7 @@ def read_text(path: str) -> str:
     r"""Text of a file without its byte order mark; all line breaks are ``\n``.
 
     Args:
-        path (str): The file: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
+        path: The file: UTF-8, or UTF-16 or UTF-32 with a byte order mark.
 
     Raises:
         AnnotationError: The file is missing, or is no such text (names the line).

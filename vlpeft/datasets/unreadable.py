@@ -19,11 +19,10 @@ class UnreadableClips:
     """Counts replaced samples of one process (each loader worker counts its own from its start) and lists the clips.
 
     Args:
-        max_rate (float): Share of the fetched samples that may be replaced, above an allowance of 4 samples; 0
-            allows none.
+        max_rate: Share of the fetched samples that may be replaced, above an allowance of 4 samples; 0 allows none.
 
     Attributes:
-        reasons (dict[str, str]): Reason by path.
+        reasons: Reason by path.
         fetched (int): Samples asked for.
         replaced (int): Samples that had to be replaced.
     """

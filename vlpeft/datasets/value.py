@@ -22,9 +22,9 @@ class VALUEQuestions(WithSubtitles, BaseQA):
     is the ``vid_name``; the video, if pixels are read, is ``{vid_name}.mp4`` or of another suffix.
 
     Args:
-        ann_file (str): See above.
-        subtitles (str): See :class:`WithSubtitles`.
-        num_choices (int): Answers to choose from: 5 in TVQA, 4 in How2QA.
+        ann_file: See above.
+        subtitles: See :class:`WithSubtitles`.
+        num_choices: Answers to choose from: 5 in TVQA, 4 in How2QA.
         **kwargs: Other arguments of :class:`BaseQA`.
 
     Raises:

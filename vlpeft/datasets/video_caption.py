@@ -19,8 +19,8 @@ class VideoCaption(BaseCaption):
     :class:`VideoFolder`. ``tools/dataset_converters/msrvtt_caption.py`` makes the lists from MSR-VTT's own file.
 
     Args:
-        ann_file (str): ``annotation/msrvtt_caption_train7k.json``, …
-        data_prefix (dict): ``media``: folder of the videos. Defaults to dict(media='videos').
+        ann_file: ``annotation/msrvtt_caption_train7k.json``, …
+        data_prefix: ``media``: folder of the videos. Defaults to dict(media='videos').
         **kwargs: Other arguments of :class:`BaseCaption`.
     """
 

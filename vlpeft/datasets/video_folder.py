@@ -7,7 +7,8 @@ SUFFIXES = frozenset('.3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .
 
 def clip_name(file: str) -> str:
     """A file's name without the suffixes of videos at its end: 'a' of ``a.mov.mp4``, 'talk.part1' of
-    ``talk.part1.mp4``."""
+    ``talk.part1.mp4``.
+    """
     while True:
         stem, suffix = os.path.splitext(file)
         if suffix.lower() not in SUFFIXES:
@@ -22,7 +23,7 @@ class VideoFolder:
     ``a.mov.mp4``. Files that are no videos by their suffix (sound tracks, half downloads) are passed over.
 
     Args:
-        folder (str): Folder of the clips; subfolders are not searched, and a folder that is not there is empty.
+        folder: Folder of the clips; subfolders are not searched, and a folder that is not there is empty.
     """
 
     def __init__(self, folder: str) -> None:
@@ -36,10 +37,10 @@ class VideoFolder:
         """File name of a clip.
 
         Args:
-            name (str): As the annotation has it.
+            name: As the annotation has it.
 
         Returns:
-            str: ``name`` itself if there is such a file; else the first in alphabetical order that differs in its
-            suffixes alone; else ``name``, for the reader to report.
+            ``name`` itself if there is such a file; else the first in alphabetical order that differs in its suffixes
+            alone; else ``name``, for the reader to report.
         """
         return name if name in self._names else self._by_name.get(clip_name(name), name)

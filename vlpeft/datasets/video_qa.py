@@ -21,11 +21,11 @@ class VideoQA(BaseQA):
     the first word (what, who, how, when, where, other).
 
     Args:
-        ann_file (str): ``train_qa.json``, ``val_qa.json`` or ``test_qa.json``, or a ``.jsonl``.
-        mapping (str, optional): ``youtube_mapping.txt`` of MSVD, relative to ``data_root``: lines of a clip's name and
-            its number. ``video_id`` 12 is then the clip whose line ends with vid12, an ``.avi``. Defaults to None:
-            ``video12.mp4``, as in MSR-VTT.
-        data_prefix (dict): ``media``: folder of the videos. Defaults to dict(media='videos').
+        ann_file: ``train_qa.json``, ``val_qa.json`` or ``test_qa.json``, or a ``.jsonl``.
+        mapping: ``youtube_mapping.txt`` of MSVD, relative to ``data_root``: lines of a clip's name and its number.
+            ``video_id`` 12 is then the clip whose line ends with vid12, an ``.avi``. Defaults to None: ``video12.mp4``,
+            as in MSR-VTT.
+        data_prefix: ``media``: folder of the videos. Defaults to dict(media='videos').
         **kwargs: Other arguments of :class:`BaseQA`.
     """
 
@@ -56,12 +56,12 @@ def read_questions(path: str, mapping: str | None = None) -> Iterator[tuple[str,
     """Questions of a file.
 
     Args:
-        path (str): The file, in one of the layouts of :class:`VideoQA`.
-        mapping (str, optional): MSVD's ``youtube_mapping.txt``. Defaults to None.
+        path: The file, in one of the layouts of :class:`VideoQA`.
+        mapping: MSVD's ``youtube_mapping.txt``. Defaults to None.
 
     Yields:
-        tuple[str, str, dict]: Place for messages, video file, and ``question``, ``question_id``, ``gold``, ``label``
-        and, where the file has scores, ``weights``.
+        Place for messages, video file, and ``question``, ``question_id``, ``gold``, ``label`` and, where the file has
+        scores, ``weights``.
 
     Raises:
         AnnotationError: A file is missing or malformed, or the mapping lacks a clip.

@@ -32,11 +32,11 @@ class VQAv2(BaseQA):
       ``annotations``.
 
     Args:
-        ann_file (str): See above.
-        keep_unanswered (bool): Keep training questions without any score, with no ``answers``. They are no signal, but
-            VL-T5's code and its descendants average the loss over them too. Defaults to False.
-        annotations (str | Sequence[str]): visualqa.org's ``v2_mscoco_*_annotations.json``, relative to ``data_root``,
-            one or several: ten answers, question type and answer type by ``question_id``. Defaults to ().
+        ann_file: See above.
+        keep_unanswered: Keep training questions without any score, with no ``answers``. They are no signal, but VL-T5's
+            code and its descendants average the loss over them too. Defaults to False.
+        annotations: visualqa.org's ``v2_mscoco_*_annotations.json``, relative to ``data_root``, one or several: ten
+            answers, question type and answer type by ``question_id``. Defaults to ().
         **kwargs: Other arguments of :class:`BaseQA`. Images are named relative to the media folder: BLIP's as they
             stand, the others ``val2014/COCO_val2014_000000262148.jpg``.
     """
@@ -77,8 +77,8 @@ def read_questions(path: str) -> Iterator[tuple[str, str, dict]]:
     """Questions of a file in any of the three layouts.
 
     Yields:
-        tuple[str, str, dict]: Place for messages, image file, and ``question``, ``question_id`` and what else the file
-        tells: ``gold``, ``weights``, ``label``, ``question_type``, ``answer_type``, and ``name``.
+        Place for messages, image file, and ``question``, ``question_id`` and what else the file tells: ``gold``,
+        ``weights``, ``label``, ``question_type``, ``answer_type``, and ``name``.
 
     Raises:
         AnnotationError: The file is missing or in none of the layouts.

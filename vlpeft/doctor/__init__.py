@@ -15,7 +15,7 @@ def examine(configs: Sequence[str] = ()) -> Iterator[Finding]:
     """Looks at one thing after the other. Nothing is imported before, so that a broken library is found like the rest.
 
     Args:
-        configs (Sequence[str]): Configs whose data, base and tokenizer must be there, too. Defaults to ().
+        configs: Configs whose data, base and tokenizer must be there, too. Defaults to ().
 
     Raises:
         ZooError: There is no such config.

@@ -9,9 +9,9 @@ class Finding(NamedTuple):
     """One line of the report.
 
     Attributes:
-        topic (str): What was looked at.
-        level (str): 'ok'; 'note', for what only some need; 'missing', for what a config needs; 'broken'.
-        text (str): What was found, and what to do.
+        topic: What was looked at.
+        level: 'ok'; 'note', for what only some need; 'missing', for what a config needs; 'broken'.
+        text: What was found, and what to do.
     """
 
     topic: str

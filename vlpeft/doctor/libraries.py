@@ -84,8 +84,8 @@ def check_pair(torch: str, torchvision: str) -> Iterator[Finding]:
     """Whether torchvision was built for this torch: the same release, and the same kind of device.
 
     Args:
-        torch (str): Version, such as ``'2.6.0+cu124'``.
-        torchvision (str): Likewise.
+        torch: Version, such as ``'2.6.0+cu124'``.
+        torchvision: Likewise.
     """
     wanted = f'{Version(torch).major - 2}.{Version(torch).minor + TORCHVISION_BEHIND}'
     if not torchvision.startswith(f'{wanted}.'):

@@ -14,7 +14,7 @@ def check_recipe(name: str) -> Iterator[Finding]:
     """All that a training run and a test of a config would miss; nothing is downloaded.
 
     Args:
-        name (str): What :func:`~vlpeft.apis.config_names.find_config` understands.
+        name: What :func:`~vlpeft.apis.config_names.find_config` understands.
 
     Raises:
         ZooError: There is no such config.

@@ -59,7 +59,8 @@ _mmengine_base_path = Config._get_cfg_path
 
 def _base_path(base: str, inheritor: str) -> tuple[str, str | None]:
     """In place of MMEngine's, which knows the packages of OpenMMLab alone: ``vlpeft::`` begins a path below the zoo's
-    configs. Their types need no scope, since each of them has vlpeft as its default scope."""
+    configs. Their types need no scope, since each of them has vlpeft as its default scope.
+    """
     if not base.startswith(PREFIX):
         return _mmengine_base_path(base, inheritor)
     name = base.removeprefix(PREFIX)
@@ -77,7 +78,7 @@ def read_config(path: str | Path) -> Config:
     """Reads a config file.
 
     Args:
-        path (str | Path): Of a Python config, which is run as a program; or a YAML or JSON file, which is not.
+        path: Of a Python config, which is run as a program; or a YAML or JSON file, which is not.
 
     Raises:
         ConfigFileError: A YAML or JSON config, or one that it inherits, is damaged or asks for what only a Python

@@ -11,7 +11,7 @@ def portable_source(path: str | Path) -> str:
     name for a config of the zoo, else the full path.
 
     Args:
-        path (str | Path): Config file.
+        path: Config file.
 
     Raises:
         SystemExit: It is no Python config.

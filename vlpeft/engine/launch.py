@@ -94,8 +94,8 @@ def load_config(path: str, options: dict | None = None) -> Config:
     """Read a config and merge ``--cfg-options`` into it.
 
     Args:
-        path (str): Config file.
-        options (dict, optional): Dotted keys and their values. Defaults to None.
+        path: Config file.
+        options: Dotted keys and their values. Defaults to None.
 
     Raises:
         SystemExit: An override would change nothing or does not fit (:func:`merge_overrides`).
@@ -111,8 +111,8 @@ def check_config(cfg: Config, phase: str) -> None:
     """Refuses what cannot run before anything heavy is done, see :func:`check_run`.
 
     Args:
-        cfg (Config): Full config; ``work_dir`` set.
-        phase (str): ``'train'`` or ``'test'``.
+        cfg: Full config; ``work_dir`` set.
+        phase: ``'train'`` or ``'test'``.
 
     Raises:
         SystemExit: Its message lists all problems. Or, with status 0: a run that is to be resumed is finished.
@@ -149,7 +149,8 @@ def default_work_dir(cfg: Config, config: str) -> str:
 
 def _path_below_configs(config: str) -> Path:
     """``uniadapter/blip_msrvtt`` of ``configs/uniadapter/blip_msrvtt.py``: methods name their configs alike, and must
-    not share a folder. The name alone for a config elsewhere."""
+    not share a folder. The name alone for a config elsewhere.
+    """
     path = Path(config).resolve().with_suffix('')
     above = [i for i, name in enumerate(path.parts[:-1]) if name == 'configs']
     return Path(*path.parts[above[-1] + 1 :]) if above else Path(path.name)
@@ -166,7 +167,7 @@ def build_runner(cfg: Config) -> Runner:
     has a ``strategy``. Without a GPU several processes talk over gloo. A default hook that is None is off.
 
     Args:
-        cfg (Config): Full config; ``launcher`` and ``work_dir`` set.
+        cfg: Full config; ``launcher`` and ``work_dir`` set.
 
     Raises:
         ValueError: If a launcher other than ``pytorch`` is used on a machine without a GPU.

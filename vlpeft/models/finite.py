@@ -17,8 +17,8 @@ class NonFiniteError(ValueError):
     """Scores that are not finite.
 
     Args:
-        what (str): What they are.
-        sample (int | str): Whose they are: the row of a batch, until :func:`naming` says which sample it is.
+        what: What they are.
+        sample: Whose they are: the row of a batch, until :func:`naming` says which sample it is.
     """
 
     def __init__(self, what: str, sample: int | str) -> None:
@@ -37,9 +37,9 @@ def check_finite(what: str, scores: Tensor, rows_per_sample: int = 1) -> None:
     """Refuse scores that are not finite.
 
     Args:
-        what (str): What they are, for the message.
-        scores (Tensor): (B * rows_per_sample, …), of B samples.
-        rows_per_sample (int): Neighbouring rows that belong to one sample, such as beams. Defaults to 1.
+        what: What they are, for the message.
+        scores: (B * rows_per_sample, …), of B samples.
+        rows_per_sample: Neighbouring rows that belong to one sample, such as beams. Defaults to 1.
 
     Raises:
         NonFiniteError: One is NaN or infinite; names the row of the first such sample.
@@ -63,7 +63,7 @@ def naming(data_samples: Sequence) -> Iterator[None]:
     """Puts the sample into a complaint about a row of its batch.
 
     Args:
-        data_samples (Sequence[BaseDataElement | str]): The batch, with what there is of ``IDS``, or names.
+        data_samples: The batch, with what there is of ``IDS``, or names.
 
     Raises:
         NonFiniteError: The block raises one.

@@ -167,7 +167,8 @@ class ClipTokenizer(TextTokenizer):
 
 class Seq2SeqTokenizer(TextTokenizer):
     """BART's or T5's, with T5's 100 ``<extra_id_i>`` and 100 ``<vis_extra_id_i>``, the order tokens of image cells,
-    appended in falling order: the last token of the vocabulary is ``<vis_extra_id_0>``."""
+    appended in falling order: the last token of the vocabulary is ``<vis_extra_id_0>``.
+    """
 
     extra = ' with <extra_id_0…99> and <vis_extra_id_0…99>'
 
@@ -233,7 +234,8 @@ def _ids(trained: object, rows: int) -> Sequence[int]:
 
 def pad(ids: Sequence[Tensor], device: torch.device, length: int = 0, value: int = 0, left: bool = False) -> Tokens:
     """Pads id vectors with ``value`` on the right, or on the ``left``, to the longest of them, or to ``length`` if that
-    is more."""
+    is more.
+    """
     length = max(length, max(len(row) for row in ids))
     lengths = torch.tensor([len(row) for row in ids])
     mask = (torch.arange(length)[None] < lengths[:, None]).long()

@@ -14,7 +14,8 @@ KINDS = ('self_attn', 'cross_attn', 'ffn')
 
 class SiteError(ValueError):
     """A method asked for a site that the backbones do not publish, a site was never reached, or what a method returned
-    cannot stand at its site."""
+    cannot stand at its site.
+    """
 
 
 @dataclass(frozen=True)

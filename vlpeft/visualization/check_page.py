@@ -21,10 +21,10 @@ def write_check_page(path: str | Path, title: str, report: Mapping, kinds: Mappi
     """Write the page.
 
     Args:
-        path (str | Path): HTML file to write.
-        title (str): Heading of the page.
-        report (Mapping): ``Report.as_json`` of ``vlpeft.datasets.checking``.
-        kinds (Mapping[str, str]): What each kind of finding means.
+        path: HTML file to write.
+        title: Heading of the page.
+        report: ``Report.as_json`` of ``vlpeft.datasets.checking``.
+        kinds: What each kind of finding means.
     """
     counts = report['counts']
     read = 'existence, size and first bytes only' if report['fast'] else 'every file was decoded'

@@ -20,10 +20,10 @@ class TextQuery:
     """A text and the clips found for it.
 
     Args:
-        text (str): The query.
-        true_clip (str, optional): Name of its clip; None where nobody knows, as in a search.
-        rank (int, optional): 1-based rank of that clip in the whole gallery; None with it.
-        ranked (Sequence[tuple[str, float]]): Clips and scores, best first; the first 5 are shown.
+        text: The query.
+        true_clip: Name of its clip; None where nobody knows, as in a search.
+        rank: 1-based rank of that clip in the whole gallery; None with it.
+        ranked: Clips and scores, best first; the first 5 are shown.
     """
 
     text: str
@@ -37,10 +37,10 @@ class ClipQuery:
     """A clip and the texts found for it.
 
     Args:
-        clip (str): Name of the query.
-        true_texts (Sequence[str]): Its captions.
-        rank (int): 1-based rank of the best of them among all texts.
-        ranked (Sequence[tuple[str, float]]): Texts and scores, best first; the first 5 are shown.
+        clip: Name of the query.
+        true_texts: Its captions.
+        rank: 1-based rank of the best of them among all texts.
+        ranked: Texts and scores, best first; the first 5 are shown.
     """
 
     clip: str
@@ -61,14 +61,14 @@ def write_gallery(
     """Write a self-contained page (frames as embedded JPEG, no script, no external resource; light and dark).
 
     Args:
-        path (str): HTML file to write; its folder is made.
-        title (str): Heading of the page.
-        text_queries (Sequence[TextQuery]): Text-to-clip results; may be empty.
-        clip_queries (Sequence[ClipQuery]): Clip-to-text results; may be empty.
-        load_frames (Callable): Clip name to its frames, uint8 RGB (T, H, W, 3) with T >= 2; called once for each
-            clip on the page. T frames play in two seconds and are shown side by side.
-        captions (Mapping[str, str]): Caption to show below each clip, by clip name.
-        note (str): Text below the heading. Defaults to ''.
+        path: HTML file to write; its folder is made.
+        title: Heading of the page.
+        text_queries: Text-to-clip results; may be empty.
+        clip_queries: Clip-to-text results; may be empty.
+        load_frames: Clip name to its frames, uint8 RGB (T, H, W, 3) with T >= 2; called once for each clip on the page.
+            T frames play in two seconds and are shown side by side.
+        captions: Caption to show below each clip, by clip name.
+        note: Text below the heading. Defaults to ''.
     """
     clips = _Clips(load_frames, captions)
     sections = []

@@ -17,7 +17,7 @@ def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     """The state dict inside a checkpoint: under ``state_dict``, ``model`` or ``model_state``, or the checkpoint itself.
 
     Returns:
-        dict[str, Tensor]: Empty when there is none.
+        Empty when there is none.
     """
     for key in ('state_dict', 'model', 'model_state'):
         if isinstance(checkpoint.get(key), Mapping):

@@ -29,11 +29,11 @@ def detect(checkpoint: Mapping[str, Any], origin: str = 'checkpoint') -> Dialect
     """The dialect of a checkpoint, told from its keys.
 
     Args:
-        checkpoint (dict): What ``read_checkpoint`` returned, or a bare state dict.
-        origin (str): The file, for the message.
+        checkpoint: What ``read_checkpoint`` returned, or a bare state dict.
+        origin: The file, for the message.
 
     Returns:
-        Dialect: The one that matches.
+        The one that matches.
 
     Raises:
         CheckpointError: None matches, or several do.

@@ -16,8 +16,8 @@ class Rename:
     """One pair of patterns with the same placeholders, compiled both ways.
 
     Args:
-        ours (str): Pattern of our key.
-        theirs (str): Pattern of the foreign key.
+        ours: Pattern of our key.
+        theirs: Pattern of the foreign key.
     """
 
     def __init__(self, ours: str, theirs: str) -> None:
@@ -39,7 +39,7 @@ class KeyMap:
     """A table of renames; of several that match a key the first counts.
 
     Args:
-        names (Iterable[tuple[str, str]]): Pairs (our pattern, their pattern).
+        names: Pairs (our pattern, their pattern).
     """
 
     def __init__(self, names: Iterable[tuple[str, str]]) -> None:

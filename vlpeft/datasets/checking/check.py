@@ -22,11 +22,11 @@ class Report:
     """What a check has found.
 
     Args:
-        sets (list[dict]): Of each set ``name``, ``labels``, ``type``, ``ann_file`` and ``samples``.
-        files (int): Distinct files, or features.
-        resumed (int): How many of them an earlier check with the same folder had read.
-        fast (bool): Whether their content was not read.
-        findings (list[Finding]): Sorted by kind.
+        sets: Of each set ``name``, ``labels``, ``type``, ``ann_file`` and ``samples``.
+        files: Distinct files, or features.
+        resumed: How many of them an earlier check with the same folder had read.
+        fast: Whether their content was not read.
+        findings: Sorted by kind.
     """
 
     sets: list[dict]
@@ -57,14 +57,13 @@ def check(
     """Check the sets of a config.
 
     Args:
-        cfg (Mapping): Config of a run.
-        out (str | Path): Folder of the journal, made if absent. With the journal of a check that was killed, files
-            that were read and have not changed since are not read again.
-        splits (tuple[str, ...]): 'train', 'val', 'test'. Defaults to all.
-        workers (int): Processes that read files. Defaults to 2.
-        fast (bool): Look only at existence, size and first bytes of files; their content is not compared. Defaults to
-            False.
-        progress (Callable): Called with files done, all files and findings so far. Defaults to nothing.
+        cfg: Config of a run.
+        out: Folder of the journal, made if absent. With the journal of a check that was killed, files that were read
+            and have not changed since are not read again.
+        splits: 'train', 'val', 'test'. Defaults to all.
+        workers: Processes that read files. Defaults to 2.
+        fast: Look only at existence, size and first bytes of files; their content is not compared. Defaults to False.
+        progress: Called with files done, all files and findings so far. Defaults to nothing.
 
     Raises:
         ValueError: As :func:`read_sets`, or a pipeline that loads no files.

@@ -22,13 +22,13 @@ def check_source(loader: Loader, source: Source, fast: bool) -> dict:
     """Read a file.
 
     Args:
-        loader (Loader): What decodes it.
-        source (Source): The file.
-        fast (bool): Whether only existence, size and first bytes are looked at.
+        loader: What decodes it.
+        source: The file.
+        fast: Whether only existence, size and first bytes are looked at.
 
     Returns:
-        dict: ``problems``, a list of (kind, reason), and ``digest`` of its content, None with ``fast`` or where it
-        cannot be read.
+        ``problems``, a list of (kind, reason), and ``digest`` of its content, None with ``fast`` or where it cannot be
+        read.
     """
     problems, digest = [], None
     try:

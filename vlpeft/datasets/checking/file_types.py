@@ -64,8 +64,8 @@ def wrong_type(path: str, media: str) -> str | None:
     """What is wrong with the type of a file that is there; None if nothing is known to be.
 
     Args:
-        path (str): The file.
-        media (str): What it must be: 'image', 'video', 'audio' or 'feature'.
+        path: The file.
+        media: What it must be: 'image', 'video', 'audio' or 'feature'.
     """
     content = type_of_content(path)
     suffix = os.path.splitext(path)[1].lower()

@@ -27,12 +27,12 @@ class Finding:
     """One finding.
 
     Args:
-        kind (str): One of :data:`KINDS`.
-        subject (str): The file, text or annotation file.
-        detail (str): What is wrong with it.
-        sets (list[str]): Sets that it concerns.
-        samples (int): Samples that it concerns. Defaults to 0, unknown.
-        first_sample (int, optional): Number of the first of them in the first of the sets. Defaults to None.
+        kind: One of :data:`KINDS`.
+        subject: The file, text or annotation file.
+        detail: What is wrong with it.
+        sets: Sets that it concerns.
+        samples: Samples that it concerns. Defaults to 0, unknown.
+        first_sample: Number of the first of them in the first of the sets. Defaults to None.
     """
 
     kind: str

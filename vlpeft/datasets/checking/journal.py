@@ -9,8 +9,7 @@ class Journal:
     """Results by key; each holds for a file of one size and time of change.
 
     Args:
-        path (str | Path): The file of JSON lines; those of an earlier check are taken over. A last line that was cut
-            off is dropped.
+        path: The file of JSON lines; those of an earlier check are taken over. A last line that was cut off is dropped.
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -20,13 +20,13 @@ def work_through(work: Callable[[Any], Any], tasks: Iterable[Any], workers: int)
     """Do tasks in processes, each process one at a time; a dead one is replaced.
 
     Args:
-        work (Callable): What is done with a task. It runs in processes that are forked where the system can.
-        tasks (Iterable): The tasks.
-        workers (int): Processes, at least 1.
+        work: What is done with a task. It runs in processes that are forked where the system can.
+        tasks: The tasks.
+        workers: Processes, at least 1.
 
     Yields:
-        tuple: Task and result, as they come. The result is :class:`Died` if the process has died at it, or another
-        exception that ``work`` has raised.
+        Task and result, as they come. The result is :class:`Died` if the process has died at it, or another exception
+        that ``work`` has raised.
     """
     tasks = iter(tasks)
     busy: dict[Any, tuple[Any, Any]] = {}  # pipe: process, task

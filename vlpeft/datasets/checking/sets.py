@@ -16,10 +16,10 @@ class CheckedSet:
     """A set of a config.
 
     Args:
-        labels (list[str]): Loaders that show it: 'train', 'test', with several tasks 'train/vqa'.
-        config (dict): Its config.
-        dataset (BaseClips, optional): The set; None if it could not be read. Defaults to None.
-        error (str): Why not. Defaults to ''.
+        labels: Loaders that show it: 'train', 'test', with several tasks 'train/vqa'.
+        config: Its config.
+        dataset: The set; None if it could not be read. Defaults to None.
+        error: Why not. Defaults to ''.
     """
 
     labels: list[str]
@@ -43,9 +43,9 @@ def read_sets(cfg: dict, splits: tuple[str, ...] = SPLITS) -> list[CheckedSet]:
     ``dataset``) are taken apart; equal ones are built once.
 
     Args:
-        cfg (dict): Config of a run: ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each a loader or
-            loaders by task.
-        splits (tuple[str, ...]): Which of them. Defaults to all.
+        cfg: Config of a run: ``train_dataloader``, ``val_dataloader``, ``test_dataloader``, each a loader or loaders by
+            task.
+        splits: Which of them. Defaults to all.
 
     Raises:
         ValueError: None of these loaders is there, one has no set, or a set is not made of files.

@@ -35,12 +35,12 @@ class Source:
     """A file, or the features of a name.
 
     Args:
-        media (str): 'video', 'image', 'audio' or 'feature'.
-        path (str): The file; of features their place for messages.
-        name (str): Name of features; '' for files.
-        loader (int): Number of its :class:`Loader`.
-        needs (set[Need]): What samples take of it.
-        samples (dict[int, list[int]]): Numbers of the samples that show it, by the number of the set.
+        media: 'video', 'image', 'audio' or 'feature'.
+        path: The file; of features their place for messages.
+        name: Name of features; '' for files.
+        loader: Number of its :class:`Loader`.
+        needs: What samples take of it.
+        samples: Numbers of the samples that show it, by the number of the set.
     """
 
     media: str
@@ -60,11 +60,11 @@ class Sources:
     """All of them.
 
     Args:
-        sets (list[CheckedSet]): The sets; those that could not be read are passed over.
+        sets: The sets; those that could not be read are passed over.
 
     Attributes:
-        loaders (list[Loader]): What decodes them.
-        by_key (dict[str, Source]): The sources; a key holds path, media and loader.
+        loaders: What decodes them.
+        by_key: The sources; a key holds path, media and loader.
 
     Raises:
         ValueError: The pipeline of a set has no step that loads files.

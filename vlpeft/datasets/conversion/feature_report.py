@@ -24,13 +24,13 @@ def report(stored: int, before: int, where: object, failures: Mapping[str, str])
     """Print the outcome.
 
     Args:
-        stored (int): Images that were stored now.
-        before (int): Images that had been stored before.
-        where (object): What they are stored in.
-        failures (Mapping[str, str]): Reasons by path or name.
+        stored: Images that were stored now.
+        before: Images that had been stored before.
+        where: What they are stored in.
+        failures: Reasons by path or name.
 
     Returns:
-        int: Exit code.
+        Exit code.
     """
     print(f'{where}: {stored:,} stored, {before:,} were there already, {len(failures):,} failed')
     for name, reason in list(failures.items())[:SHOWN]:

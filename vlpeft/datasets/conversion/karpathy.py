@@ -9,10 +9,10 @@ def load_images(src: Path, single: str, per_split: str, split: str) -> list[dict
     """Lines of a split, an image with all its captions each.
 
     Args:
-        src (Path): Folder of the annotation files.
-        single (str): Name of Karpathy's file, which is read if it is there.
-        per_split (str): Name of BLIP's file of the split.
-        split (str): 'train', 'val' or 'test'.
+        src: Folder of the annotation files.
+        single: Name of Karpathy's file, which is read if it is there.
+        per_split: Name of BLIP's file of the split.
+        split: 'train', 'val' or 'test'.
 
     Raises:
         AnnotationError: The file is missing or malformed.

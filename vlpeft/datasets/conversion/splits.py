@@ -44,13 +44,13 @@ def parse_args(
     """Command line of a converter: SRC, DST, ``--splits`` and ``--media``.
 
     Args:
-        description (str): One line on what is converted.
-        sources (str): What SRC holds and what is written.
-        splits (Sequence[str]): Names of all splits.
-        default (Sequence[str]): Splits that are converted unless told otherwise.
-        media (str): Media folder below SRC, '.' for SRC.
-        example (str): Arguments of an example.
-        argv (Sequence[str], optional): What is parsed. Defaults to None, the arguments of the process.
+        description: One line on what is converted.
+        sources: What SRC holds and what is written.
+        splits: Names of all splits.
+        default: Splits that are converted unless told otherwise.
+        media: Media folder below SRC, '.' for SRC.
+        example: Arguments of an example.
+        argv: What is parsed. Defaults to None, the arguments of the process.
     """
     parser = argparse.ArgumentParser(
         description=description,
@@ -96,18 +96,17 @@ def convert(
     """Convert the splits of the command line and report on each.
 
     Args:
-        args (argparse.Namespace): From :func:`parse_args`.
-        sizes (Mapping[str, Size]): Size of every split.
-        load (Callable[[str], list[dict]]): Lines of a split; raises AnnotationError.
-        file_of (Callable[[dict], str | Sequence[str]]): Media file or files of a line, relative to the media folder.
-            Defaults to :func:`own_file`.
-        noun (str): What the texts of a line are. Defaults to 'captions'.
-        name (str): Name of a split's file in DST; a name that ends with ``.json`` gets one list in place of lines.
-            Defaults to '{}.jsonl'.
-        strict (bool): Refuse a split of another size; otherwise the difference is said. Defaults to True.
+        args: From :func:`parse_args`.
+        sizes: Size of every split.
+        load: Lines of a split; raises AnnotationError.
+        file_of: Media file or files of a line, relative to the media folder. Defaults to :func:`own_file`.
+        noun: What the texts of a line are. Defaults to 'captions'.
+        name: Name of a split's file in DST; a name that ends with ``.json`` gets one list in place of lines. Defaults
+            to '{}.jsonl'.
+        strict: Refuse a split of another size; otherwise the difference is said. Defaults to True.
 
     Returns:
-        int: Exit code.
+        Exit code.
     """
     files: dict[str, None] = {}
     failed = 0
@@ -151,7 +150,8 @@ def _difference(found: Size, size: Size, noun: str) -> str:
 
 def write(path: Path, entries: list) -> str:
     """Write JSON lines, or one list if the name ends with ``.json``, atomically; unless the file already has this
-    content. Returns which, 'written' or 'unchanged'."""
+    content. Returns which, 'written' or 'unchanged'.
+    """
     texts = [json.dumps(entry, ensure_ascii=False) for entry in entries]
     content = '[' + ',\n'.join(texts) + ']\n' if path.suffix == '.json' else ''.join(f'{text}\n' for text in texts)
     if path.is_file() and path.read_bytes() == content.encode():

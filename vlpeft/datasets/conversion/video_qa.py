@@ -15,12 +15,12 @@ def convert_video_qa(args: argparse.Namespace, sizes: Mapping[str, Size], mappin
     """Convert the splits of the command line and, with 'train', write the list of answers.
 
     Args:
-        args (argparse.Namespace): From :func:`~vlpeft.datasets.conversion.splits.parse_args`.
-        sizes (Mapping[str, Size]): Size of every split.
-        mapping (str, optional): MSVD's ``youtube_mapping.txt``. Defaults to None.
+        args: From :func:`~vlpeft.datasets.conversion.splits.parse_args`.
+        sizes: Size of every split.
+        mapping: MSVD's ``youtube_mapping.txt``. Defaults to None.
 
     Returns:
-        int: Exit code.
+        Exit code.
     """
     files = VideoFolder(str(args.media))
 

@@ -195,7 +195,8 @@ def draw_clip(looks: list[Look], rng: Random) -> Scene:
 
 def draw_still(rng: Random) -> Scene:
     """Draw a still: one thing, two different things, or two to four equal ones, each in its own grid cell; one still in
-    forty shows nothing."""
+    forty shows nothing.
+    """
     if rng.random() < EMPTY_SHARE:
         return Scene(rng.choice(BACKGROUNDS), ())
     kind = rng.choice(('one', 'two', 'group'))

@@ -25,8 +25,8 @@ class AudioReader:
     long they are.
 
     Args:
-        sample_rate (int, optional): Samples per second wanted; other files are resampled (libswresample). None keeps
-            each file's own rate. Defaults to 16000.
+        sample_rate: Samples per second wanted; other files are resampled (libswresample). None keeps each file's own
+            rate. Defaults to 16000.
     """
 
     def __init__(self, sample_rate: int | None = 16000) -> None:
@@ -36,12 +36,12 @@ class AudioReader:
         """Read a file or a part of it.
 
         Args:
-            path (str): The file.
-            start (float, optional): First second. Defaults to None (the beginning).
-            end (float, optional): Last second, cut to the file's end. Defaults to None (the file's end).
+            path: The file.
+            start: First second. Defaults to None (the beginning).
+            end: Last second, cut to the file's end. Defaults to None (the file's end).
 
         Returns:
-            tuple[np.ndarray, int]: Waveform, float32 (N,) in [-1, 1], and its samples per second.
+            Waveform, float32 (N,) in [-1, 1], and its samples per second.
 
         Raises:
             ClipError: The file is missing, no sound file, damaged or empty, it ends before ``start``, or samples are
@@ -65,12 +65,12 @@ def resample(samples: np.ndarray, rate: int, wanted: int) -> np.ndarray:
     """Another sample rate, by libswresample: a windowed sinc, without delay.
 
     Args:
-        samples (np.ndarray): Waveform, float32 (N,), N > 0.
-        rate (int): Its samples per second.
-        wanted (int): Samples per second of the result.
+        samples: Waveform, float32 (N,), N > 0.
+        rate: Its samples per second.
+        wanted: Samples per second of the result.
 
     Returns:
-        np.ndarray: float32, N · wanted / rate samples to the nearest integer.
+        float32, N · wanted / rate samples to the nearest integer.
     """
     import av
 
@@ -107,7 +107,8 @@ def _read(path: str, start: float | None, end: float | None) -> tuple[np.ndarray
 
 def _is_cut_wav(path: str) -> bool:
     """Whether a WAV file is shorter than its samples, ends within the head of what follows them, or has a head that
-    contradicts itself. Recorders that write into a pipe declare about 2 or 4 GiB, or nothing."""
+    contradicts itself. Recorders that write into a pipe declare about 2 or 4 GiB, or nothing.
+    """
     with open(path, 'rb') as file:
         size, place, block = os.fstat(file.fileno()).st_size, 12, 1
         while place + 8 <= size:

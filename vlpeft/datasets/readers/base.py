@@ -13,10 +13,10 @@ class ClipError(Exception):
     """A media file that cannot be used: missing, truncated, not a video, without frames or without a video track.
 
     Args:
-        path (str): The file. (Or the whole message alone: a DataLoader re-raises worker errors with one argument.)
-        reason (str): Why it cannot be used. Defaults to ''.
-        kind (str): 'missing', 'too_short' (nothing where the annotation looks), 'wrong_type' (sound where pictures are
-            asked for, or the reverse) or anything else: 'unreadable'. Defaults to 'unreadable'.
+        path: The file. (Or the whole message alone: a DataLoader re-raises worker errors with one argument.)
+        reason: Why it cannot be used. Defaults to ''.
+        kind: 'missing', 'too_short' (nothing where the annotation looks), 'wrong_type' (sound where pictures are asked
+            for, or the reverse) or anything else: 'unreadable'. Defaults to 'unreadable'.
     """
 
     def __init__(self, path: str, reason: str = '', kind: str = 'unreadable') -> None:
@@ -34,11 +34,11 @@ class ClipInfo:
     """Length of a media file.
 
     Args:
-        num_frames (int): Frames, at least 1.
-        fps (float): Average frames per second; 0 for an image.
-        times (tuple[float, ...], optional): Second at which each frame appears, from the first frame on; the rate may
-            vary. Defaults to None, an image or a file without time stamps.
-        duration (float): Seconds from the first frame to the end of the last one. Defaults to 0.
+        num_frames: Frames, at least 1.
+        fps: Average frames per second; 0 for an image.
+        times: Second at which each frame appears, from the first frame on; the rate may vary. Defaults to None, an
+            image or a file without time stamps.
+        duration: Seconds from the first frame to the end of the last one. Defaults to 0.
     """
 
     num_frames: int
@@ -63,12 +63,11 @@ class BaseReader(ABC):
         """Decode frames.
 
         Args:
-            path (str): The file.
-            indices (Sequence[int]): T frame numbers in presentation order, 0 <= index < ``num_frames``; any order,
-                repeats allowed.
+            path: The file.
+            indices: T frame numbers in presentation order, 0 <= index < ``num_frames``; any order, repeats allowed.
 
         Returns:
-            np.ndarray: RGB frames, uint8 (T, H, W, 3).
+            RGB frames, uint8 (T, H, W, 3).
 
         Raises:
             ClipError: As ``probe``, or a wanted frame cannot be decoded.
@@ -85,8 +84,8 @@ def decoding(path: str, problem: str) -> Iterator[None]:
     library.
 
     Args:
-        path (str): The file that is being decoded.
-        problem (str): What is then said of it.
+        path: The file that is being decoded.
+        problem: What is then said of it.
     """
     try:
         yield

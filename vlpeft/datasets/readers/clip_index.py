@@ -26,13 +26,13 @@ class ClipIndex:
     """Frames of a video file in presentation order.
 
     Args:
-        track (int): Number of the video track among all tracks.
-        times (tuple[int | None, ...]): Presentation time of each frame in units of the track's time base, ascending;
-            None in files without time stamps, which can only be decoded from their start. Frames may share a time.
-        keys (tuple[int, ...]): Ascending numbers of the frames where decoding can start.
-        info (ClipInfo): The same in seconds.
-        size (tuple[int, int]): Coded height and width.
-        decord_exact (bool): decord is safe and exact for this file.
+        track: Number of the video track among all tracks.
+        times: Presentation time of each frame in units of the track's time base, ascending; None in files without time
+            stamps, which can only be decoded from their start. Frames may share a time.
+        keys: Ascending numbers of the frames where decoding can start.
+        info: The same in seconds.
+        size: Coded height and width.
+        decord_exact: decord is safe and exact for this file.
     """
 
     track: int
@@ -47,10 +47,10 @@ def index_clip(path: str) -> ClipIndex:
     """Index the video track of a file.
 
     Args:
-        path (str): The file.
+        path: The file.
 
     Returns:
-        ClipIndex: Its frames, at least one.
+        Its frames, at least one.
 
     Raises:
         ClipError: The file is missing, empty, damaged, truncated, audio-only, or its video track has no frame.

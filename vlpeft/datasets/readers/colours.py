@@ -39,13 +39,13 @@ def to_rgb(path: str, image, stored: StoredType, background: Sequence[int] | Non
     round(255 x).
 
     Args:
-        path (str): Its file, for errors.
+        path: Its file, for errors.
         image (PIL.Image.Image): The image.
-        stored (StoredType): What the file stores.
-        background (Sequence[int], optional): Colour behind transparent pixels (R, G, B); None drops the transparency.
+        stored: What the file stores.
+        background: Colour behind transparent pixels (R, G, B); None drops the transparency.
 
     Returns:
-        np.ndarray: uint8 (H, W, 3).
+        uint8 (H, W, 3).
 
     Raises:
         ClipError: Numbers without an agreed scale: signed integers, floats outside of [0, 1], NaN.

@@ -15,8 +15,8 @@ def open_media(path: str, problem: str) -> Iterator:
     """Open a file with PyAV; everything that goes wrong in the block is a :class:`ClipError`.
 
     Args:
-        path (str): The file.
-        problem (str): What is said of a file that FFmpeg cannot read.
+        path: The file.
+        problem: What is said of a file that FFmpeg cannot read.
 
     Yields:
         av.container.InputContainer: The container.
@@ -68,10 +68,10 @@ def check_length(path: str, container, ends: Iterable[Fraction | None], slack: F
     """Raise :class:`ClipError` if a file ends before what its head declares.
 
     Args:
-        path (str): The file.
+        path: The file.
         container (av.container.InputContainer): Its container.
-        ends (Iterable[Fraction | None]): :func:`packet_end` of the packets of all tracks.
-        slack (Fraction): Seconds that may be missing, on top of the 0.1 s by which writers round.
+        ends: :func:`packet_end` of the packets of all tracks.
+        slack: Seconds that may be missing, on top of the 0.1 s by which writers round.
     """
     if container.format.name not in DECLARING or not container.duration:
         return

@@ -12,7 +12,8 @@ from .pyav_reader import PyAVReader
 @READERS.register_module()
 class DecordReader(PyAVReader):
     """Default frame reader on decord; files whose frames decord would mix up, or on which it may end the process, are
-    decoded by PyAV."""
+    decoded by PyAV.
+    """
 
     def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
         index = self.index(path)

@@ -10,11 +10,11 @@ def upright(pixels: np.ndarray, matrix: np.ndarray | None) -> np.ndarray:
     and shift change nothing in the picture; an angle between quarter turns is brought to the nearest one.
 
     Args:
-        pixels (np.ndarray): (H, W, 3).
-        matrix (np.ndarray, optional): int32 (9,), row by row. None leaves the picture as it is.
+        pixels: (H, W, 3).
+        matrix: int32 (9,), row by row. None leaves the picture as it is.
 
     Returns:
-        np.ndarray: (H, W, 3), or (W, H, 3) after a quarter turn.
+        (H, W, 3), or (W, H, 3) after a quarter turn.
     """
     if matrix is None:
         return pixels

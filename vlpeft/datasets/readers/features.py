@@ -15,7 +15,7 @@ class FeatureReader(ABC):
     """Reads stored features by the name of their image or video.
 
     Args:
-        shape (tuple[int | None, int | None]): Expected cells N and dims F; None allows any. Defaults to (None, None).
+        shape: Expected cells N and dims F; None allows any. Defaults to (None, None).
     """
 
     def __init__(self, shape: tuple[int | None, int | None] = (None, None)) -> None:
@@ -34,10 +34,10 @@ class FeatureReader(ABC):
         """Features of an image or video.
 
         Args:
-            name (str): Its name (id).
+            name: Its name (id).
 
         Returns:
-            np.ndarray: (N, F) in the stored float type, in the byte order of this machine.
+            (N, F) in the stored float type, in the byte order of this machine.
 
         Raises:
             ClipError: There are none, they cannot be read, they have another shape, or hold NaN or Inf.
@@ -69,8 +69,8 @@ class FeatureFolderReader(FeatureReader):
     """Features with one file per image or video, ``{root}/{name}{suffix}``. A subclass reads a file (:meth:`load`).
 
     Args:
-        root (str): The folder.
-        shape (tuple[int | None, int | None]): As :class:`FeatureReader`. Defaults to (None, None).
+        root: The folder.
+        shape: As :class:`FeatureReader`. Defaults to (None, None).
     """
 
     suffix = ''

@@ -17,9 +17,9 @@ class ImageReader(BaseReader):
     16 and 32 bits and floats are scaled by their type (see :func:`~vlpeft.datasets.readers.colours.to_rgb`).
 
     Args:
-        background (Sequence[int], optional): Colour behind transparent pixels, (R, G, B) from 0 to 255. None drops the
-            transparency, as PIL's ``convert('RGB')`` and the releases do: what then appears is whatever colour the file
-            keeps there. Defaults to (255, 255, 255), white, as browsers show pictures.
+        background: Colour behind transparent pixels, (R, G, B) from 0 to 255. None drops the transparency, as PIL's
+            ``convert('RGB')`` and the releases do: what then appears is whatever colour the file keeps there. Defaults
+            to (255, 255, 255), white, as browsers show pictures.
 
     Raises:
         ValueError: ``background`` is no colour.

@@ -15,7 +15,8 @@ DATASETS = ('features', 'names', 'done')
 
 class Opened(NamedTuple):
     """The file of a reader: ``rows`` by name, which of them are ``done`` (n,) bool, their ``crc`` (n,) or None, and
-    where the features lie."""
+    where the features lie.
+    """
 
     file: BinaryIO
     rows: dict[str, int]
@@ -35,8 +36,8 @@ class PackedHDF5Reader(FeatureReader):
     workers.
 
     Args:
-        file (str): The file.
-        shape (tuple[int | None, int | None]): Expected cells N and dims F; None allows any. Defaults to (None, None).
+        file: The file.
+        shape: Expected cells N and dims F; None allows any. Defaults to (None, None).
     """
 
     def __init__(self, file: str, shape: tuple[int | None, int | None] = (None, None)) -> None:

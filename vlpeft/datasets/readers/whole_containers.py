@@ -29,8 +29,8 @@ def damage_in(path: str, format_name: str) -> str | None:
     """What is damaged in the structure of a container; None if nothing is, or nothing could tell.
 
     Args:
-        path (str): The file.
-        format_name (str): FFmpeg's name of the container.
+        path: The file.
+        format_name: FFmpeg's name of the container.
     """
     walk = dict(mpegts=_transport_stream, flv=_flv).get(format_name)
     if format_name.startswith('matroska'):
@@ -71,7 +71,8 @@ def _flv(path: str) -> str | None:
 
 def _matroska(path: str) -> str | None:
     """Elements lie in each other, and blocks belong to tracks that there are. Elements of unknown size are passed over:
-    a live recording is checked as far as they begin."""
+    a live recording is checked as far as they begin.
+    """
     with open(path, 'rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         name, place, length = _element(data, 0)
         if name != b'\x1a\x45\xdf\xa3':

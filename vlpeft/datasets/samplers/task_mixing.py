@@ -35,15 +35,15 @@ class TaskMixingBatchSampler(Sampler):
     Batches are a pure function of (seed, epoch, rank, number of processes).
 
     Args:
-        sampler (DefaultSampler): Seed, epoch, ``shuffle`` (of the samples within a task) and process; the runner builds
-            it from ``sampler=dict(type='DefaultSampler', shuffle=True)`` with the run's seed unless ``seed`` is given.
-        batch_size (int): Batch size, per process, of the tasks that ``batch_sizes`` does not name.
-        batch_sizes (dict[str, int], optional): Batch size of a task, per process. Defaults to None.
-        mixing (str): 'proportional', 'balanced' or 'temperature'. Defaults to 'proportional'.
-        temperature (float, optional): T ≥ 1, of mixing 'temperature' only. Defaults to None.
-        order (Sequence[str], optional): All tasks in the order in which they enter the shuffle, which decides what
-            schedule a seed gives. Defaults to the alphabet, not to the set's own order: MMEngine sorts dicts when it
-            writes a config, and the copy in a work folder must give the same run.
+        sampler: Seed, epoch, ``shuffle`` (of the samples within a task) and process; the runner builds it from
+            ``sampler=dict(type='DefaultSampler', shuffle=True)`` with the run's seed unless ``seed`` is given.
+        batch_size: Batch size, per process, of the tasks that ``batch_sizes`` does not name.
+        batch_sizes: Batch size of a task, per process. Defaults to None.
+        mixing: 'proportional', 'balanced' or 'temperature'. Defaults to 'proportional'.
+        temperature: T ≥ 1, of mixing 'temperature' only. Defaults to None.
+        order: All tasks in the order in which they enter the shuffle, which decides what schedule a seed gives.
+            Defaults to the alphabet, not to the set's own order: MMEngine sorts dicts when it writes a config, and the
+            copy in a work folder must give the same run.
 
     Raises:
         TypeError: Not a ``DefaultSampler`` of a ``MultiTaskDataset``.

@@ -24,13 +24,13 @@ def fbank(waveform: Tensor, sample_rate: int, bins: int = 128, max_frames: int |
     the number of filters and no dither.
 
     Args:
-        waveform (Tensor): Float (N,).
-        sample_rate (int): Samples per second.
-        bins (int): Mel filters. Defaults to 128.
-        max_frames (int, optional): Leave out later frames. Defaults to None, all.
+        waveform: Float (N,).
+        sample_rate: Samples per second.
+        bins: Mel filters. Defaults to 128.
+        max_frames: Leave out later frames. Defaults to None, all.
 
     Returns:
-        Tensor: (frames, bins), frames = 1 + (N - 25 ms) // 10 ms.
+        (frames, bins), frames = 1 + (N - 25 ms) // 10 ms.
 
     Raises:
         ValueError: The waveform is shorter than a frame.
@@ -52,12 +52,12 @@ def mel_filters(sample_rate: int, size: int, bins: int) -> Tensor:
     """Triangles in mel, each from the centre of the one before to the centre of the one after.
 
     Args:
-        sample_rate (int): Samples per second.
-        size (int): Points of the Fourier transform.
-        bins (int): Filters.
+        sample_rate: Samples per second.
+        size: Points of the Fourier transform.
+        bins: Filters.
 
     Returns:
-        Tensor: Weights, float32 (size / 2 + 1, bins).
+        Weights, float32 (size / 2 + 1, bins).
     """
     points = _mel(torch.arange(size // 2 + 1, dtype=torch.float64) * sample_rate / size)[:, None]
     lowest, highest = _mel(torch.tensor([LOWEST, sample_rate / 2], dtype=torch.float64)).tolist()
@@ -79,8 +79,8 @@ class Fbank(BaseTransform):
     :func:`fbank`.
 
     Args:
-        length (int): Frames of 10 ms. Defaults to 1024.
-        bins (int): Mel filters. Defaults to 128.
+        length: Frames of 10 ms. Defaults to 1024.
+        bins: Mel filters. Defaults to 128.
 
     Raises:
         ClipError: On use, when the sound is shorter than 25 ms, or so loud that its energies overflow.
@@ -108,8 +108,8 @@ class NormaliseFbank(BaseTransform):
     """Normalise ``features`` as AST does, to mean 0 and standard deviation 1/2: (x - mean) / (2 std).
 
     Args:
-        mean (float): Defaults to -4.2677393, AudioSet's.
-        std (float): Defaults to 4.5689974, AudioSet's.
+        mean: Defaults to -4.2677393, AudioSet's.
+        std: Defaults to 4.5689974, AudioSet's.
     """
 
     def __init__(self, mean: float = -4.2677393, std: float = 4.5689974) -> None:

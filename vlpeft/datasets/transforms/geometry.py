@@ -17,8 +17,8 @@ class ClipRandomResizedCrop(BaseTransform):
     """Crop a random part, the same of every frame, and resize it to a square with bicubic interpolation.
 
     Args:
-        size (int): Side of the square in pixels. Defaults to 224.
-        scale (tuple[float, float]): Smallest and largest share of the area. Defaults to (0.5, 1.0).
+        size: Side of the square in pixels. Defaults to 224.
+        scale: Smallest and largest share of the area. Defaults to (0.5, 1.0).
     """
 
     def __init__(self, size: int = 224, scale: tuple[float, float] = (0.5, 1.0)) -> None:
@@ -34,9 +34,9 @@ class ClipRandomFlip(BaseTransform):
     """Mirror the whole clip left to right with a given probability.
 
     Args:
-        prob (float): Probability. Defaults to 0.5.
-        keep_sides (bool): Never mirror a clip whose texts (``question``, ``answers``, ``caption``, ``text``) have the
-            word left, right, leftmost or rightmost: the picture would no longer agree with them. Defaults to False.
+        prob: Probability. Defaults to 0.5.
+        keep_sides: Never mirror a clip whose texts (``question``, ``answers``, ``caption``, ``text``) have the word
+            left, right, leftmost or rightmost: the picture would no longer agree with them. Defaults to False.
     """
 
     def __init__(self, prob: float = 0.5, keep_sides: bool = False) -> None:
@@ -59,7 +59,7 @@ class ClipResize(BaseTransform):
     """Resize every frame to a square with bicubic interpolation, whatever its shape.
 
     Args:
-        size (int): Side of the square in pixels. Defaults to 224.
+        size: Side of the square in pixels. Defaults to 224.
     """
 
     def __init__(self, size: int = 224) -> None:

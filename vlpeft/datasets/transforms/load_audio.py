@@ -14,8 +14,8 @@ class LoadAudio(BaseTransform):
     in [-1, 1], the first channel, and ``sample_rate``, its samples per second.
 
     Args:
-        sample_rate (int, optional): Samples per second; other files are resampled. None keeps each file's own rate, as
-            eP-ALM's release does. Defaults to 16000, what audio towers are trained on.
+        sample_rate: Samples per second; other files are resampled. None keeps each file's own rate, as eP-ALM's release
+            does. Defaults to 16000, what audio towers are trained on.
 
     Raises:
         ClipError: On use, when the file cannot be read or has no sound between ``start`` and ``end``.

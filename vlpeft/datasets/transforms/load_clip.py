@@ -24,12 +24,11 @@ class LoadClip(BaseTransform):
     adds ``clip``, a uint8 tensor (T, 3, H, W), and ``frame_indices``, its frame numbers.
 
     Args:
-        num_frames (int): Frames T of a video; an image always has one. Defaults to 8.
-        sampling (str): 'random' draws one frame per segment (training), 'middle' takes segment middles (test);
+        num_frames: Frames T of a video; an image always has one. Defaults to 8.
+        sampling: 'random' draws one frame per segment (training), 'middle' takes segment middles (test);
             'released_random' and 'released_middle' do so as eP-ALM's release. Defaults to 'middle'.
-        reader (dict): Config of the video reader. Defaults to dict(type='DecordReader').
-        image_reader (dict): Config of the image reader. Defaults to dict(type='ImageReader'): transparent pixels are
-            white.
+        reader: Config of the video reader. Defaults to dict(type='DecordReader').
+        image_reader: Config of the image reader. Defaults to dict(type='ImageReader'): transparent pixels are white.
 
     Raises:
         ValueError: Unknown ``sampling`` or ``num_frames`` < 1.

@@ -17,9 +17,9 @@ class LoadFeatures(BaseTransform):
     with N cells of F dims, in the stored type.
 
     Args:
-        reader (dict): Config of a feature reader: ``HDF5Reader``, ``PackedHDF5Reader`` or ``NPZReader``.
-        length (int, optional): Cells of a video, whose features (T, F) have a row a frame: more are max-pooled over
-            time, fewer filled up with zeros. Defaults to None, as stored.
+        reader: Config of a feature reader: ``HDF5Reader``, ``PackedHDF5Reader`` or ``NPZReader``.
+        length: Cells of a video, whose features (T, F) have a row a frame: more are max-pooled over time, fewer filled
+            up with zeros. Defaults to None, as stored.
 
     Raises:
         ClipError: On use, when features are missing or unreadable, or the images of a sample differ in shape.
@@ -49,12 +49,12 @@ def fit_length(frames: Tensor, length: int) -> Tensor:
     """Bring features of a video to a fixed number of rows (VL-Adapter's length normalisation).
 
     Args:
-        frames (Tensor): (T, F).
-        length (int): Rows wanted, L.
+        frames: (T, F).
+        length: Rows wanted, L.
 
     Returns:
-        Tensor: (L, F) in the same type. For T > L, adaptive max-pooling over time: row i holds the maximum of the
-        frames floor(i T / L) to ceil((i + 1) T / L) - 1. For T < L the last L - T rows are zero.
+        (L, F) in the same type. For T > L, adaptive max-pooling over time: row i holds the maximum of the frames
+        floor(i T / L) to ceil((i + 1) T / L) - 1. For T < L the last L - T rows are zero.
     """
     if len(frames) > length:
         return F.adaptive_max_pool1d(frames.t().float(), length).t().to(frames.dtype)

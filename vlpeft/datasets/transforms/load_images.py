@@ -15,8 +15,8 @@ class LoadImages(BaseTransform):
     Needs ``paths``, or ``path`` of a single image; adds ``features``, a uint8 tensor (I, 3, size, size).
 
     Args:
-        size (int): Side of the square in pixels. Defaults to 224.
-        reader (dict): Config of the image reader. Defaults to dict(type='ImageReader'): transparent pixels are white.
+        size: Side of the square in pixels. Defaults to 224.
+        reader: Config of the image reader. Defaults to dict(type='ImageReader'): transparent pixels are white.
 
     Raises:
         ClipError: On use, when a file cannot be read.

@@ -52,9 +52,9 @@ class ClipRandAugment(BaseTransform):
     Operations: identity, auto-contrast, equalize, brightness, sharpness, shear, shift (both axes), turn.
 
     Args:
-        num_ops (int): Operations applied one after the other, drawn with replacement. Defaults to 2.
-        magnitude (int): Strength, 0 to 10. Defaults to 5.
-        prob (float): Probability with which each operation drawn is applied. Defaults to 1.
+        num_ops: Operations applied one after the other, drawn with replacement. Defaults to 2.
+        magnitude: Strength, 0 to 10. Defaults to 5.
+        prob: Probability with which each operation drawn is applied. Defaults to 1.
 
     Raises:
         ValueError: ``magnitude`` outside [0, 10].
@@ -86,8 +86,8 @@ class ClipTorchvisionRandAugment(BaseTransform):
     become black. Histograms are measured frame by frame.
 
     Args:
-        num_ops (int): Operations applied one after the other, drawn with replacement. Defaults to 2.
-        magnitude (int): Strength, 0 to 30. Defaults to 9.
+        num_ops: Operations applied one after the other, drawn with replacement. Defaults to 2.
+        magnitude: Strength, 0 to 30. Defaults to 9.
     """
 
     def __init__(self, num_ops: int = 2, magnitude: int = 9) -> None:

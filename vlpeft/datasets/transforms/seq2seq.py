@@ -52,8 +52,8 @@ class ComposeText(BaseTransform):
     """Compose ``text``, all that the encoder reads, task prompt included.
 
     Args:
-        template (str): ``str.format`` template over the fields of the sample, such as ``'vqa: {question}'``.
-        rstrip (str): Characters that are first removed from the end of the fields that are texts. Defaults to ''.
+        template: ``str.format`` template over the fields of the sample, such as ``'vqa: {question}'``.
+        rstrip: Characters that are first removed from the end of the fields that are texts. Defaults to ''.
 
     Raises:
         ValueError: The template is malformed or has a field without a name; on use: the sample lacks a field.
@@ -97,7 +97,7 @@ class PackText(BaseTransform):
       VALUE's sets.
 
     Args:
-        task (str): Task of the sample, by which the model knows how to train and to answer.
+        task: Task of the sample, by which the model knows how to train and to answer.
     """
 
     def __init__(self, task: str) -> None:

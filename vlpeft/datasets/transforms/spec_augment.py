@@ -14,8 +14,8 @@ class SpecAugment(BaseTransform):
     generator. 0 is also what :class:`Fbank` pads with: put it before :class:`NormaliseFbank`, as AST and eP-ALM do.
 
     Args:
-        bins (int): Limit of the band. Defaults to 24.
-        frames (int): Limit of the stretch. Defaults to 96.
+        bins: Limit of the band. Defaults to 24.
+        frames: Limit of the stretch. Defaults to 96.
 
     Raises:
         ValueError: On use: a limit does not fit into the spectrogram.

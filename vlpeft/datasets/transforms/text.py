@@ -17,11 +17,11 @@ def clean_caption(text: str, max_words: int = 50) -> str:
     A tab or line break that stands alone stays inside its word.
 
     Args:
-        text (str): Caption.
-        max_words (int): Words kept; words are what stands between blanks. Defaults to 50.
+        text: Caption.
+        max_words: Words kept; words are what stands between blanks. Defaults to 50.
 
     Returns:
-        str: Cleaned caption.
+        Cleaned caption.
     """
     text = WIDE_SPACE.sub(' ', PUNCTUATION.sub(' ', text.lower())).rstrip('\n').strip(' ')
     return ' '.join(text.split(' ')[:max_words])
@@ -32,7 +32,7 @@ class CleanText(BaseTransform):
     """Clean the caption (``text``) or captions (``texts``) of a sample, see :func:`clean_caption`.
 
     Args:
-        max_words (int): Words kept of each caption. Defaults to 30, as in BLIP's retrieval sets.
+        max_words: Words kept of each caption. Defaults to 30, as in BLIP's retrieval sets.
     """
 
     def __init__(self, max_words: int = 30) -> None:
@@ -53,12 +53,12 @@ def clean_question(text: str, max_words: int = 50, trim: bool = False) -> str:
     at the end: released models were trained on such strings.
 
     Args:
-        text (str): Question.
-        max_words (int): Words kept; words are what stands between single blanks. Defaults to 50.
-        trim (bool): Squeeze white space and remove it from both ends first. Defaults to False.
+        text: Question.
+        max_words: Words kept; words are what stands between single blanks. Defaults to 50.
+        trim: Squeeze white space and remove it from both ends first. Defaults to False.
 
     Returns:
-        str: Cleaned question.
+        Cleaned question.
     """
     text = PUNCTUATION.sub('', text.lower())
     text = ' '.join(text.split()) if trim else text.rstrip(' ')
@@ -70,8 +70,8 @@ class CleanQuestion(BaseTransform):
     """Clean the ``question`` of a sample, see :func:`clean_question`.
 
     Args:
-        max_words (int): Words kept. Defaults to 50.
-        trim (bool): Also squeeze white space and remove it from both ends. Defaults to False, as released.
+        max_words: Words kept. Defaults to 50.
+        trim: Also squeeze white space and remove it from both ends. Defaults to False, as released.
     """
 
     def __init__(self, max_words: int = 50, trim: bool = False) -> None:

@@ -33,11 +33,11 @@ class MultiTaskLoop(BaseLoop):
     set (``dataset.indices``, …) are the task's own, and each sample of the limited set counts once.
 
     Args:
-        dataloader (dict[str, dict]): Loader of each task by the task's name.
-        evaluator (dict[str, dict | list]): Metric, or metrics, of each task.
-        main (dict[str, str], optional): Main metric of tasks; their mean is the metric ``multi_task/mean``, by which
-            ``save_best='auto'`` goes. Tasks that are not listed do not count. Defaults to None, no mean.
-        amp (bool): Whether to compute under bfloat16 autocast. Defaults to False.
+        dataloader: Loader of each task by the task's name.
+        evaluator: Metric, or metrics, of each task.
+        main: Main metric of tasks; their mean is the metric ``multi_task/mean``, by which ``save_best='auto'`` goes.
+            Tasks that are not listed do not count. Defaults to None, no mean.
+        amp: Whether to compute under bfloat16 autocast. Defaults to False.
 
     Raises:
         ValueError: Loaders and evaluators have different tasks, or ``main`` names another task or a metric of another;
@@ -69,7 +69,7 @@ class MultiTaskLoop(BaseLoop):
         """Evaluate all tasks.
 
         Returns:
-            dict: ``{'<task>/<name>': value}``, and ``'multi_task/mean'`` if ``main`` is given.
+            ``{'<task>/<name>': value}``, and ``'multi_task/mean'`` if ``main`` is given.
         """
         self.runner.call_hook(f'before_{self.phase}')
         self.runner.call_hook(f'before_{self.phase}_epoch')

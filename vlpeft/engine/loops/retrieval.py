@@ -29,7 +29,8 @@ SHOWN = 10
 class Gallery(NamedTuple):
     """Features of the whole set in the order of ``clip_ids`` and ``text_ids``: ``clips`` (C, E), ``frames`` (C, T, E),
     ``texts`` (n, E), unpadded ``tokens``, and ``text_to_clip`` (n,), the row of each text's clip; ``clip_labels`` for
-    messages."""
+    messages.
+    """
 
     clip_ids: list[int]
     text_ids: list[int]

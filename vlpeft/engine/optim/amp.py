@@ -17,8 +17,8 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
     A bfloat16 checkpoint looks like that of a full-precision run, so either can resume the other.
 
     Args:
-        dtype (str): 'bfloat16' or 'float16'. Defaults to 'bfloat16'.
-        loss_scale (str or float): 'dynamic', or a fixed scale; only used for float16. Defaults to 'dynamic'.
+        dtype: 'bfloat16' or 'float16'. Defaults to 'bfloat16'.
+        loss_scale: 'dynamic', or a fixed scale; only used for float16. Defaults to 'dynamic'.
         **kwargs: ``optimizer``, ``accumulative_counts``, ``clip_grad`` of MMEngine's ``OptimWrapper``.
 
     Raises:

@@ -28,7 +28,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """Build the wrapper.
 
         Args:
-            model (nn.Module): The model, wrapped for distributed training or not.
+            model: The model, wrapped for distributed training or not.
 
         Raises:
             ValueError: If no parameter of the model requires a gradient.

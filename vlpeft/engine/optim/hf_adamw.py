@@ -22,11 +22,11 @@ class HFAdamW(Optimizer):
     """The module's law.
 
     Args:
-        params (Iterable): Parameters, or groups of them as dicts.
-        lr (float): r. Defaults to 1e-3.
-        betas (tuple[float, float]): b1 and b2. Defaults to (0.9, 0.999).
-        eps (float): Defaults to 1e-6.
-        weight_decay (float): w. Defaults to 0.
+        params: Parameters, or groups of them as dicts.
+        lr: r. Defaults to 1e-3.
+        betas: b1 and b2. Defaults to (0.9, 0.999).
+        eps: Defaults to 1e-6.
+        weight_decay: w. Defaults to 0.
 
     Raises:
         ValueError: A negative rate, eps or decay, or a beta outside of [0, 1).

@@ -28,15 +28,15 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
     ``dict(type='WarmupCosineLR', warmup_lr=1e-5, min_lr=1e-6, end=8, by_epoch=True, convert_to_iter_based=True)``.
 
     Args:
-        optimizer (BaseOptimWrapper): The optimiser's wrapper.
-        warmup_lr (float): Rate w at the start, of every group.
-        min_lr (float): Rate m that the cosine goes to.
-        end (int): Epochs E.
-        epoch_length (int): Iterations of an epoch.
-        warmup_steps (int): Steps S of the warm-up. Defaults to 4.
-        warmup_interval (int): Iterations I between them. Defaults to 100.
-        last_step (int): Last iteration before a run is resumed without state. Defaults to -1.
-        verbose (bool): Print every value. Defaults to False.
+        optimizer: The optimiser's wrapper.
+        warmup_lr: Rate w at the start, of every group.
+        min_lr: Rate m that the cosine goes to.
+        end: Epochs E.
+        epoch_length: Iterations of an epoch.
+        warmup_steps: Steps S of the warm-up. Defaults to 4.
+        warmup_interval: Iterations I between them. Defaults to 100.
+        last_step: Last iteration before a run is resumed without state. Defaults to -1.
+        verbose: Print every value. Defaults to False.
     """
 
     def __init__(

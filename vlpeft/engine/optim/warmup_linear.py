@@ -25,15 +25,14 @@ class WarmupLinear(LRSchedulerMixin, _ParamScheduler):
     with the run.
 
     Args:
-        optimizer (BaseOptimWrapper): The optimiser's wrapper.
-        end (int): Iterations T; epochs where the config counts those.
-        warmup_iters (int, optional): Iterations W. Defaults to None.
-        warmup_epochs (float, optional): W in epochs, rounded to iterations. Only where the config counts epochs.
-            Defaults to None.
-        warmup_ratio (float, optional): W = ⌊warmup_ratio · T⌋. Defaults to None.
-        last_step (int): Last iteration before a run is resumed without state. Defaults to -1.
-        by_epoch (bool): Must be False here: the law counts iterations. Defaults to True, as in MMEngine's schedulers.
-        verbose (bool): Print every value. Defaults to False.
+        optimizer: The optimiser's wrapper.
+        end: Iterations T; epochs where the config counts those.
+        warmup_iters: Iterations W. Defaults to None.
+        warmup_epochs: W in epochs, rounded to iterations. Only where the config counts epochs. Defaults to None.
+        warmup_ratio: W = ⌊warmup_ratio · T⌋. Defaults to None.
+        last_step: Last iteration before a run is resumed without state. Defaults to -1.
+        by_epoch: Must be False here: the law counts iterations. Defaults to True, as in MMEngine's schedulers.
+        verbose: Print every value. Defaults to False.
 
     Raises:
         ValueError: Not exactly one length of the warm-up, a negative or broken number of iterations, a ratio above 1,

@@ -14,7 +14,7 @@ def accepted(kind: Callable) -> dict[str, Any] | None:
     """Arguments by name with their annotations; ``**kwargs`` stand for those of the base classes.
 
     Returns:
-        dict: None if any name is taken, or if the signature cannot be read.
+        None if any name is taken, or if the signature cannot be read.
     """
     if inspect.isclass(kind):
         functions = [base.__dict__['__init__'] for base in kind.__mro__[:-1] if '__init__' in base.__dict__]
@@ -56,7 +56,8 @@ def _hints(function: Callable) -> dict[str, Any]:
 
 def fits(value: Any, annotation: Any, exact: bool = True) -> bool:
     """Whether a number, text or truth value is what an annotation says; True where that cannot be told. Unless
-    ``exact``, any number will do for another."""
+    ``exact``, any number will do for another.
+    """
     if not isinstance(value, (bool, int, float, str)):
         return True
     kinds = list(_plain(annotation))

@@ -7,11 +7,11 @@ class ConfigError(ValueError):
     """A config that cannot be run.
 
     Args:
-        where (str): The config, for the first line.
-        problems (Sequence[str]): One line each, beginning with the dotted key; equal ones are told once.
+        where: The config, for the first line.
+        problems: One line each, beginning with the dotted key; equal ones are told once.
 
     Attributes:
-        problems (list[str]): The lines.
+        problems: The lines.
     """
 
     def __init__(self, where: str, problems: Sequence[str]) -> None:

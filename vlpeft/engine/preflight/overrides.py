@@ -45,8 +45,8 @@ def merge_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
     """Merges overrides into a config.
 
     Args:
-        cfg (Config): Changed in place.
-        options (Mapping[str, Any]): Dotted keys and their values.
+        cfg: Changed in place.
+        options: Dotted keys and their values.
 
     Raises:
         ConfigError: Some of them would change nothing, or do not fit; all of them are named. The config is then

@@ -12,10 +12,10 @@ def finished_run(cfg: Config) -> str | None:
     """What to say of a run with ``resume`` whose checkpoint has done all of its training and the last validation.
 
     Args:
-        cfg (Config): Full config; ``load_from`` is the checkpoint to go on from.
+        cfg: Full config; ``load_from`` is the checkpoint to go on from.
 
     Returns:
-        str: None if there is something to do, or no checkpoint file.
+        None if there is something to do, or no checkpoint file.
 
     Raises:
         CheckpointError: The checkpoint cannot be read.

@@ -35,8 +35,8 @@ def check_run(cfg: Config, phase: str) -> None:
     the meta device, without memory and weights, and its tokenizer is loaded.
 
     Args:
-        cfg (Config): The whole config.
-        phase (str): ``'train'`` (and validation) or ``'test'``: whose data must be there.
+        cfg: The whole config.
+        phase: ``'train'`` (and validation) or ``'test'``: whose data must be there.
 
     Raises:
         ConfigError: It lists all problems.

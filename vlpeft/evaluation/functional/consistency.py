@@ -7,7 +7,7 @@ def nlvr2_group(identifier: str) -> str:
     """The statement that an item is about: the identifier without its third field, the pair of images.
 
     Args:
-        identifier (str): ``{split}-{set of pairs}-{pair}-{statement}``, like 'dev-850-1-0'.
+        identifier: ``{split}-{set of pairs}-{pair}-{statement}``, like 'dev-850-1-0'.
 
     Raises:
         ValueError: There are not four fields.
@@ -22,8 +22,8 @@ def consistency(groups: Sequence[str], right: Sequence[bool]) -> float:
     """Share of the groups all of whose items are right.
 
     Args:
-        groups (Sequence[str]): Group of each item.
-        right (Sequence[bool]): Whether the item is judged right, in the same order.
+        groups: Group of each item.
+        right: Whether the item is judged right, in the same order.
 
     Raises:
         ValueError: There is no item.

@@ -11,9 +11,9 @@ def label_score(prediction: str, label: Mapping[str, float], normalise: str = 'n
     """Score of the answer; 0 if it is not listed.
 
     Args:
-        prediction (str): Predicted answer.
-        label (Mapping[str, float]): Score, from 0 to 1, by answer; may be empty.
-        normalise (str): ``'none'``: texts are compared as they stand, upper case and blanks included. ``'vqa'``: the
+        prediction: Predicted answer.
+        label: Score, from 0 to 1, by answer; may be empty.
+        normalise: ``'none'``: texts are compared as they stand, upper case and blanks included. ``'vqa'``: the
             prediction and the listed answers are brought to one spelling (:func:`normalise_answer`), as eP-ALM does for
             GQA, MSRVTT-QA and MSVD-QA; of listed answers that become the same, the highest score counts. Defaults to
             ``'none'``.

@@ -7,8 +7,8 @@ def exact_match(prediction: str, gold: Sequence[str]) -> float:
     """1 if the prediction is one of the gold answers, else 0; upper case and blanks at both ends do not count.
 
     Args:
-        prediction (str): Predicted answer.
-        gold (Sequence[str]): Right answers; one in VideoQA.
+        prediction: Predicted answer.
+        gold: Right answers; one in VideoQA.
     """
     return float(_plain(prediction) in {_plain(answer) for answer in gold})
 

@@ -24,13 +24,13 @@ def best_positive_ranks(
     """Rank of the best-scored positive of every query, ties pessimistic.
 
     Args:
-        scores (Tensor or np.ndarray): (Q, G), higher is better; on any device, or a memory-mapped array.
-        positives (Sequence[Sequence[int]]): For every query the gallery indices of its ground truths, at least one.
-        chunk_elements (int): Upper bound of score entries looked at together: queries are taken in groups of
-            ``chunk_elements // G`` (at least one). Defaults to 2**24 (some 100 MB of temporaries).
+        scores: (Q, G), higher is better; on any device, or a memory-mapped array.
+        positives: For every query the gallery indices of its ground truths, at least one.
+        chunk_elements: Upper bound of score entries looked at together: queries are taken in groups of ``chunk_elements
+            // G`` (at least one). Defaults to 2**24 (some 100 MB of temporaries).
 
     Returns:
-        Tensor: (Q,) int64 on the CPU, from 1 to G.
+        (Q,) int64 on the CPU, from 1 to G.
 
     Raises:
         ValueError: If ``scores`` is not 2-D, the number of queries differs, a query has no positive, a positive lies
@@ -65,14 +65,13 @@ def best_positive_ranks_in_folds(
     COCO's 1k figures are the mean over five folds of its 5,000 test images, ranked by the scores of the whole set.
 
     Args:
-        scores (Tensor or np.ndarray): (Q, G) as for :func:`best_positive_ranks`.
-        positives (Sequence[Sequence[int]]): For every query the indices into the whole gallery of its ground truths,
-            all in its fold.
-        query_folds (Sequence[int]): (Q,) fold of every query.
-        item_folds (Sequence[int]): (G,) fold of every gallery item.
+        scores: (Q, G) as for :func:`best_positive_ranks`.
+        positives: For every query the indices into the whole gallery of its ground truths, all in its fold.
+        query_folds: (Q,) fold of every query.
+        item_folds: (G,) fold of every gallery item.
 
     Returns:
-        Tensor: (Q,) int64 on the CPU, from 1 to the size of the query's fold.
+        (Q,) int64 on the CPU, from 1 to the size of the query's fold.
 
     Raises:
         ValueError: As for :func:`best_positive_ranks`; a positive in another fold has index -1 in the message.
@@ -121,8 +120,8 @@ def recall_at_k(ranks: Tensor | np.ndarray | Sequence[int], k: int) -> float:
     """Share of queries whose best positive is among the first ``k``, in per cent.
 
     Args:
-        ranks (Tensor, np.ndarray or Sequence[int]): (Q,) 1-based ranks.
-        k (int): Length of the list that is looked at.
+        ranks: (Q,) 1-based ranks.
+        k: Length of the list that is looked at.
     """
     return float(100.0 * (_as_array(ranks) <= k).mean())
 
@@ -141,8 +140,8 @@ def rank_statistics(ranks: Tensor | np.ndarray | Sequence[int], ks: Sequence[int
     """All figures of one direction: ``R@k`` (per cent) for every k, ``MdR`` and ``MnR``.
 
     Args:
-        ranks (Tensor, np.ndarray or Sequence[int]): (Q,) 1-based ranks.
-        ks (Sequence[int]): List lengths. Defaults to (1, 5, 10).
+        ranks: (Q,) 1-based ranks.
+        ks: List lengths. Defaults to (1, 5, 10).
 
     Raises:
         ValueError: If there is no rank.

@@ -71,10 +71,10 @@ def normalise_answer(answer: str) -> str:
     * contractions get the apostrophe that they lack (dont becomes don't), see ``CONTRACTIONS``.
 
     Args:
-        answer (str): Any text.
+        answer: Any text.
 
     Returns:
-        str: Words with single blanks between them; '' if only articles and punctuation were there.
+        Words with single blanks between them; '' if only articles and punctuation were there.
     """
     return _normalise_words(_normalise_punctuation(_strip(answer)))
 
@@ -83,13 +83,13 @@ def vqa_accuracy(prediction: str, gold: Sequence[str], rule: str = 'official') -
     """Accuracy of one answer, see the module's equation.
 
     Args:
-        prediction (str): Predicted answer.
-        gold (Sequence[str]): Answers of all annotators, repetitions included; ten in VQA.
-        rule (str): Which answers are brought to one spelling before: ``'official'`` as the challenge does it, or
-            ``'vlt5'``, to compare with figures of codes that use the older rule. Defaults to ``'official'``.
+        prediction: Predicted answer.
+        gold: Answers of all annotators, repetitions included; ten in VQA.
+        rule: Which answers are brought to one spelling before: ``'official'`` as the challenge does it, or ``'vlt5'``,
+            to compare with figures of codes that use the older rule. Defaults to ``'official'``.
 
     Returns:
-        float: From 0 to 1. With ten annotators 0, 0.3, 0.6, 0.9 and 1 for 0, 1, 2, 3 and more of them.
+        From 0 to 1. With ten annotators 0, 0.3, 0.6, 0.9 and 1 for 0, 1, 2, 3 and more of them.
 
     Raises:
         ValueError: There are so few annotators (three or less) that no answer can reach 1, or no such rule.

@@ -22,7 +22,7 @@ class ExactlyOnceMetric(BaseMetric):
     by key, on every rank.
 
     Args:
-        prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
+        prefix: First part of the metric names. Defaults to ``default_prefix`` of the class.
     """
 
     key_fields: tuple[str, ...] = ('id',)
@@ -35,10 +35,10 @@ class ExactlyOnceMetric(BaseMetric):
         """Gather the results of all ranks, check that each sample is there once, and compute the metrics.
 
         Args:
-            size (int): Number of different samples of the whole set.
+            size: Number of different samples of the whole set.
 
         Returns:
-            dict: ``{'<prefix>/<name>': value}``, the same on every rank.
+            ``{'<prefix>/<name>': value}``, the same on every rank.
 
         Raises:
             ValueError: If two results of one sample differ, or the number of samples is not ``size``, on every rank; or

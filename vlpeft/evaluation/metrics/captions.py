@@ -25,13 +25,13 @@ class CaptionMetric(ExactlyOnceMetric):
     (``unreadable``) are left out, and ``left_out`` says how many.
 
     Args:
-        references (str): ``'joint'``: a caption is compared with all its references together, as for COCO.
-            ``'separate'``: each reference is an item of its own with the same caption, as the VALUE benchmark has it
-            for TVC and YC2C. Defaults to ``'joint'``.
-        tokenizer (str): ``'java'`` (coco-caption's), ``'python'`` or ``'auto'`` (Java where there is one). Defaults
-            to ``'auto'``.
-        spice (bool): Whether to compute SPICE; it needs Java. Defaults to False.
-        prefix (str, optional): First part of the metric names. Defaults to 'caption'.
+        references: ``'joint'``: a caption is compared with all its references together, as for COCO. ``'separate'``:
+            each reference is an item of its own with the same caption, as the VALUE benchmark has it for TVC and YC2C.
+            Defaults to ``'joint'``.
+        tokenizer: ``'java'`` (coco-caption's), ``'python'`` or ``'auto'`` (Java where there is one). Defaults to
+            ``'auto'``.
+        spice: Whether to compute SPICE; it needs Java. Defaults to False.
+        prefix: First part of the metric names. Defaults to 'caption'.
 
     Raises:
         ValueError: An option has another value.
@@ -59,7 +59,7 @@ class CaptionMetric(ExactlyOnceMetric):
 
         Args:
             data_batch: Not used.
-            data_samples (Sequence[dict]): Results as in the class docstring; further keys are ignored.
+            data_samples: Results as in the class docstring; further keys are ignored.
 
         Raises:
             ValueError: A caption has no references.
@@ -81,7 +81,7 @@ class CaptionMetric(ExactlyOnceMetric):
         """Scores of all captions.
 
         Args:
-            results (list[dict]): One result per sample.
+            results: One result per sample.
 
         Raises:
             ValueError: No caption is left.

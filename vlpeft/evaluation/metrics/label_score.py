@@ -17,9 +17,9 @@ class LabelScoreMetric(QuestionMetric):
     (answer to score) instead of ``gold``; everything else is as in :class:`QuestionMetric`.
 
     Args:
-        normalise (str): ``'none'``, or ``'vqa'`` to bring the text and the keys to one spelling before, see
+        normalise: ``'none'``, or ``'vqa'`` to bring the text and the keys to one spelling before, see
             :func:`vlpeft.evaluation.functional.label_score`. Defaults to ``'none'``.
-        prefix (str, optional): First part of the metric names. Defaults to 'label_score'.
+        prefix: First part of the metric names. Defaults to 'label_score'.
 
     Raises:
         ValueError: There is no such normalisation.

@@ -27,7 +27,7 @@ class NLVR2Metric(QuestionMetric):
         """Accuracy and consistency.
 
         Args:
-            results (list[dict]): One result per item.
+            results: One result per item.
 
         Raises:
             ValueError: No item is left, or an identifier has not four fields.

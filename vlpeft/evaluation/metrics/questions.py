@@ -37,7 +37,7 @@ class QuestionMetric(ExactlyOnceMetric):
 
         Args:
             data_batch: Not used.
-            data_samples (Sequence[dict]): Results as in the class docstring; further keys are ignored.
+            data_samples: Results as in the class docstring; further keys are ignored.
 
         Raises:
             ValueError: A question lacks ``truth_field``, or its score is not finite.
@@ -66,7 +66,7 @@ class QuestionMetric(ExactlyOnceMetric):
         """Means over all questions and over each type.
 
         Args:
-            results (list[dict]): One result per question.
+            results: One result per question.
 
         Raises:
             ValueError: No question is left.

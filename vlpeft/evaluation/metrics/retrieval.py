@@ -36,8 +36,8 @@ class RetrievalMetric(ExactlyOnceMetric):
 
         Args:
             data_batch: Not used.
-            data_samples (Sequence[dict]): Results as in the class docstring; ``fold`` and ``fold_rank``, and
-                ``top``, the best gallery items with their scores, are kept if there, further keys are ignored.
+            data_samples: Results as in the class docstring; ``fold`` and ``fold_rank``, and ``top``, the best gallery
+                items with their scores, are kept if there, further keys are ignored.
 
         Raises:
             ValueError: If a direction is unknown, a rank is smaller than 1, or a score under ``top`` is not finite.
@@ -59,7 +59,7 @@ class RetrievalMetric(ExactlyOnceMetric):
         """Metrics of both directions.
 
         Args:
-            results (list[dict]): One result per query.
+            results: One result per query.
 
         Raises:
             ValueError: If a direction has no query.

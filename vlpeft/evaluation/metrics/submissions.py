@@ -19,8 +19,8 @@ class Submission(ExactlyOnceMetric):
     (:meth:`entry`) and what the file looks like (:meth:`content`).
 
     Args:
-        out_file (str): File to write; its folder is made.
-        prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
+        out_file: File to write; its folder is made.
+        prefix: First part of the metric names. Defaults to ``default_prefix`` of the class.
 
     Raises:
         ValueError: ``out_file`` has not the ending that the server wants.
@@ -42,8 +42,8 @@ class Submission(ExactlyOnceMetric):
         """What the file needs to know of a sample, beside its id, in plain Python values.
 
         Args:
-            sample (dict): A result.
-            prediction (str): Its prediction, or ``blank``.
+            sample: A result.
+            prediction: Its prediction, or ``blank``.
         """
         raise NotImplementedError
 
@@ -51,7 +51,7 @@ class Submission(ExactlyOnceMetric):
         """Text of the file.
 
         Args:
-            results (list[dict]): For every sample its id and the items of :meth:`entry`, ordered by id.
+            results: For every sample its id and the items of :meth:`entry`, ordered by id.
         """
         raise NotImplementedError
 
@@ -60,7 +60,7 @@ class Submission(ExactlyOnceMetric):
 
         Args:
             data_batch: Not used.
-            data_samples (Sequence[dict]): Each with its id, ``prediction_field`` and what :meth:`entry` asks for.
+            data_samples: Each with its id, ``prediction_field`` and what :meth:`entry` asks for.
         """
         for sample in data_samples:
             unreadable = 'unreadable' in sample
@@ -72,7 +72,7 @@ class Submission(ExactlyOnceMetric):
         """Write the file.
 
         Args:
-            results (list[dict]): One result per sample.
+            results: One result per sample.
         """
         content = self.content(results)
         self.out_file.parent.mkdir(parents=True, exist_ok=True)

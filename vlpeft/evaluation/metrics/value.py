@@ -23,10 +23,9 @@ class VALUESubmission(Submission):
       ``ts`` for YC2C. Results have ``sample_id``, ``pred_caption`` and these fields.
 
     Args:
-        task (str): ``'tvqa'``, ``'how2qa'``, ``'tvc'`` or ``'yc2c'``.
-        out_file (str): File to write, ends with '.json' for questions and with '.jsonl' for captions; its folder is
-            made.
-        prefix (str, optional): First part of the metric names. Defaults to 'value_submission'.
+        task: ``'tvqa'``, ``'how2qa'``, ``'tvc'`` or ``'yc2c'``.
+        out_file: File to write, ends with '.json' for questions and with '.jsonl' for captions; its folder is made.
+        prefix: First part of the metric names. Defaults to 'value_submission'.
 
     Raises:
         ValueError: There is no such task, or ``out_file`` has another ending.
@@ -65,8 +64,8 @@ def parse_choice(answer: str, choices: int) -> int | None:
     """Index of a choice from 'a0', 'a1', …; None if the answer is no such text. Blanks at both ends do not count.
 
     Args:
-        answer (str): Generated answer.
-        choices (int): Number of choices.
+        answer: Generated answer.
+        choices: Number of choices.
     """
     found = CHOICE.fullmatch(answer.strip())
     return int(found[1]) if found and int(found[1]) < choices else None

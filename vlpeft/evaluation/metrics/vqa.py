@@ -20,9 +20,9 @@ class VQAMetric(QuestionMetric):
     is 'vqa'.
 
     Args:
-        rule (str): Spelling rule, ``'official'`` or ``'vlt5'``: the older one that VL-PET and eP-ALM report. Defaults
-            to ``'official'``.
-        prefix (str, optional): First part of the metric names. Defaults to 'vqa'.
+        rule: Spelling rule, ``'official'`` or ``'vlt5'``: the older one that VL-PET and eP-ALM report. Defaults to
+            ``'official'``.
+        prefix: First part of the metric names. Defaults to 'vqa'.
 
     Raises:
         ValueError: There is no such rule.

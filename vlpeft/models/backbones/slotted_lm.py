@@ -29,7 +29,8 @@ PAD_POSITION = dict(opt=-1)
 
 class Lead(NamedTuple):
     """What stands before the texts: ``perception`` (B, K, Dv) for the slot, None for no slot; P rows of prompt; and
-    ``late`` (B, D), the perceptual token of layer e - 1."""
+    ``late`` (B, D), the perceptual token of layer e - 1.
+    """
 
     perception: Tensor | None
     prompt_rows: int

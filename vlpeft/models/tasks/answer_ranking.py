@@ -26,7 +26,8 @@ class AnswerBank(NamedTuple):
 
 class Ranking(NamedTuple):
     """Of each question the shortlisted ``answers``, indices into the list, best first, and their ``scores``; (B, k),
-    on the CPU. Of equal scores the answer that was shortlisted first comes first."""
+    on the CPU. Of equal scores the answer that was shortlisted first comes first.
+    """
 
     answers: Tensor
     scores: Tensor

@@ -161,7 +161,8 @@ class AdaptedModel(BaseModel):
 
     def frozen_keys(self) -> set[str]:
         """State-dict keys of the parameters that never change and that the base brings back, which checkpoints leave
-        out."""
+        out.
+        """
         names: dict[int, set[str]] = {}
         for name, param in self.named_parameters(remove_duplicate=False):
             names.setdefault(id(param), set()).add(name)

@@ -25,7 +25,8 @@ class TextBank(NamedTuple):
 
 class ClipBank(NamedTuple):
     """Clips of this process: ``tokens`` {clip: (S, D)}, where convenient off the device, and ``frames`` (n, T, E) of
-    all clips."""
+    all clips.
+    """
 
     tokens: Mapping[int, Tensor]
     frames: Tensor

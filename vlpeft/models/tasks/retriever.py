@@ -24,7 +24,8 @@ from .frames import TemporalEmbedding, frame_key_weights
 
 class VisionStates(NamedTuple):
     """Output of the vision tower: ``tokens`` (B, T, N, D), ``pooled`` (B, D) mean of the frames' CLS, ``frames``
-    (B, T, E) unit-length features of each frame, ``feature`` (B, E) of the clip."""
+    (B, T, E) unit-length features of each frame, ``feature`` (B, E) of the clip.
+    """
 
     tokens: Tensor
     pooled: Tensor

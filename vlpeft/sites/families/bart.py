@@ -1,5 +1,6 @@
 """BART's encoder and decoder as transformers builds them: post-norm; the decoder adds a causal mask and a
-cross-attention to every block."""
+cross-attention to every block.
+"""
 
 from torch import nn
 

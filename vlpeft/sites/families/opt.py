@@ -1,5 +1,6 @@
 """OPT as transformers builds it: pre-norm, but for OPT-350m, which is post-norm and whose word embeddings are narrower
-than its stream. From the end of the attention to the end of the block the stream is flattened to (B · L, D)."""
+than its stream. From the end of the attention to the end of the block the stream is flattened to (B · L, D).
+"""
 
 from torch import nn
 

@@ -1,5 +1,6 @@
 """T5's encoder and decoder stacks as transformers builds them: pre-norm, so x is the stream that no norm has touched;
-the decoder adds a causal mask and a cross-attention to every block."""
+the decoder adds a causal mask and a cross-attention to every block.
+"""
 
 from torch import nn
 

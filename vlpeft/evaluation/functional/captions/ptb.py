@@ -105,10 +105,10 @@ def ptb_tokens(caption: str) -> list[str]:
     """Tokens of one caption as coco-caption counts them.
 
     Args:
-        caption (str): Any text; line breaks count as blanks.
+        caption: Any text; line breaks count as blanks.
 
     Returns:
-        list[str]: Lower-case tokens without punctuation; none if the text is empty or only punctuation.
+        Lower-case tokens without punctuation; none if the text is empty or only punctuation.
     """
     tokens = TOKEN.findall(UNKNOWN.sub(' ', caption.replace(SOFT_HYPHEN, '')))
     tokens = [token.replace('’', "'") if CURLY_CLITIC.fullmatch(token) else token for token in tokens]

@@ -17,9 +17,9 @@ class CaptionReport(NamedTuple):
     """Scores of a set of captions.
 
     Attributes:
-        scores (dict[str, float]): ``BLEU-1`` … ``BLEU-4``, ``METEOR`` (only with Java), ``ROUGE-L``, ``CIDEr`` and
-            ``SPICE`` (only if asked for), all times 100; CIDEr, unlike the others, can exceed 100.
-        tokenizer (str): ``'java'`` or ``'python'``.
+        scores: ``BLEU-1`` … ``BLEU-4``, ``METEOR`` (only with Java), ``ROUGE-L``, ``CIDEr`` and ``SPICE`` (only if
+            asked for), all times 100; CIDEr, unlike the others, can exceed 100.
+        tokenizer: ``'java'`` or ``'python'``.
     """
 
     scores: dict[str, float]
@@ -38,15 +38,15 @@ def caption_scores(
     tokens is 1, and METEOR of the set, which pools counts, can rise when a poor caption is replaced by an empty one.
 
     Args:
-        predictions (Sequence[str]): One caption for each item.
-        references (Sequence[Sequence[str]]): The right captions of each item, at least one.
-        tokenizer (str): ``'java'``, ``'python'`` or ``'auto'``, see :func:`choose_tokenizer`. METEOR comes with
-            ``'java'``. Defaults to ``'auto'``.
-        spice (bool): Whether to compute SPICE, which downloads Stanford CoreNLP on first use and runs on Java 8 or 11
-            but not on 17. Defaults to False.
+        predictions: One caption for each item.
+        references: The right captions of each item, at least one.
+        tokenizer: ``'java'``, ``'python'`` or ``'auto'``, see :func:`choose_tokenizer`. METEOR comes with ``'java'``.
+            Defaults to ``'auto'``.
+        spice: Whether to compute SPICE, which downloads Stanford CoreNLP on first use and runs on Java 8 or 11 but not
+            on 17. Defaults to False.
 
     Returns:
-        CaptionReport: Scores and the tokenizer that was used.
+        Scores and the tokenizer that was used.
 
     Raises:
         ValueError: The two differ in length, there is no item, or an item has no reference; or see
@@ -77,7 +77,7 @@ def check_caption_scorers(tokenizer: str = 'auto', spice: bool = False) -> str:
     """Find out, before a long run, whether captions can be scored; arguments and errors of :func:`caption_scores`.
 
     Returns:
-        str: The tokenizer that will be used.
+        The tokenizer that will be used.
     """
     try:
         import pycocoevalcap  # noqa: F401

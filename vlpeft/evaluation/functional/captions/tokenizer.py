@@ -15,11 +15,11 @@ def choose_tokenizer(tokenizer: str = 'auto') -> str:
     """The tokenizer that will be used.
 
     Args:
-        tokenizer (str): ``'java'``, ``'python'`` or ``'auto'``: ``'java'`` where the command ``java`` is found, else
+        tokenizer: ``'java'``, ``'python'`` or ``'auto'``: ``'java'`` where the command ``java`` is found, else
             ``'python'``. Defaults to ``'auto'``.
 
     Returns:
-        str: ``'java'`` or ``'python'``.
+        ``'java'`` or ``'python'``.
 
     Raises:
         ValueError: There is no such tokenizer.
@@ -42,11 +42,11 @@ def tokenize(captions: Sequence[str], tokenizer: str = 'auto') -> list[str]:
     """Lower-case captions in Penn Treebank tokens without punctuation, as coco-caption compares them.
 
     Args:
-        captions (Sequence[str]): Any texts, empty ones included.
-        tokenizer (str): See :func:`choose_tokenizer`. Defaults to ``'auto'``.
+        captions: Any texts, empty ones included.
+        tokenizer: See :func:`choose_tokenizer`. Defaults to ``'auto'``.
 
     Returns:
-        list[str]: For every caption its tokens with single blanks between them; '' if it has none.
+        For every caption its tokens with single blanks between them; '' if it has none.
 
     Raises:
         ValueError: See :func:`choose_tokenizer`.
