@@ -13,7 +13,9 @@ ROOT = Path(__file__).parent
 class BuildWithConfigs(build_py):
     """Puts configs, tools and the zoo's index into the package as ``vlpeft/.mim``, as OpenMMLab's packages do.
 
-    A checkout and an editable installation use those of the repository.
+    The command ``vlpeft`` and ``mim`` find them there. What comes with a config, such as the weights and vocabulary of
+    a small base, is taken along; in a source distribution it must be in MANIFEST.in, too. A checkout and an editable
+    installation use the folders of the repository.
     """
 
     def run(self) -> None:
