@@ -91,7 +91,24 @@ def run_tool(name: str, tool: Path, arguments: list[str]) -> int | None:
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.main(arguments)
+    try:
+        code = module.main(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        return 1
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads the output any more, as after ``vlpeft list | head``; the rest of it is dropped then."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def start_processes(name: str, script: Path, arguments: list[str]) -> None:

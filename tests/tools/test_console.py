@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -92,6 +93,16 @@ def test_help_names_the_command(elsewhere, capsys, command):
     code, out, _ = call(capsys, command, '--help')
     assert code == 0 and out.startswith(f'usage: vlpeft {command} ')
     assert 'tools/' not in out.partition('examples:')[2].partition('several GPUs')[0]
+
+
+def test_output_that_nobody_reads_to_its_end(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, '-m', 'vlpeft', 'list']
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, '')
 
 
 def test_unknown_command_names_the_nearest(elsewhere, capsys):

@@ -21,6 +21,7 @@ SOURCES = (
     'tools',
     'requirements',
     'requirements.txt',
+    'pyproject.toml',
     'setup.py',
     'setup.cfg',
     'MANIFEST.in',

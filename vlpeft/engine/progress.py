@@ -2,7 +2,6 @@
 
 import time
 from datetime import timedelta
-from typing import Self
 
 from mmengine.dist import is_main_process
 from rich import get_console
@@ -60,7 +59,7 @@ class Steps:
             transient=True,
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> 'Steps':
         if self.bar is not None:
             self.task = self.bar.add_task(self.label, total=self.total, completed=self.done, note='')
             self.bar.start()
