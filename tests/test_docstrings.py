@@ -1,8 +1,12 @@
 """One dialect of docstrings: Google style, a type only where the signature has none. Ruff checks the rest."""
 
 import ast
+import importlib
+import inspect
+import pkgutil
 import re
 
+import vlpeft
 from tests.workspace import ROOT
 
 SECTION = re.compile(r'(Args|Attributes|Returns|Yields|Raises|Note|Example):$')
@@ -75,3 +79,20 @@ class A:
         """
 '''
     assert list(said_twice(source)) == ['width', 'first', 'last', 'sizes -> tuple[int, int]']
+
+
+def test_public_methods_have_a_docstring_or_override_one():
+    silent = []
+    for module in pkgutil.walk_packages(vlpeft.__path__, 'vlpeft.'):
+        if module.name.endswith('__main__'):
+            continue
+        for cls in vars(importlib.import_module(module.name)).values():
+            if not inspect.isclass(cls) or cls.__module__ != module.name or cls.__name__.startswith('_'):
+                continue
+            for name, member in vars(cls).items():
+                function = getattr(member, '__func__', getattr(member, 'fget', member))
+                if name.startswith('_') or not inspect.isfunction(function) or function.__module__ != module.name:
+                    continue
+                if not function.__doc__ and not any(name in vars(base) for base in cls.__mro__[1:]):
+                    silent.append(f'{module.name}.{cls.__name__}.{name}')
+    assert not silent, 'no docstring: ' + ', '.join(silent)

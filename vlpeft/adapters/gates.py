@@ -198,4 +198,5 @@ class GateLayer(nn.Module):
         return self.product(self.gate(x, u, mask), u)
 
     def product(self, gate: Tensor, u: Tensor) -> Tensor:
+        """s · G ⊙ u of ``u`` (B, L, D) and a gate that broadcasts to it."""
         return (gate if self.scale == 1 else self.scale * gate) * u

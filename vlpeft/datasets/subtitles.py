@@ -28,6 +28,7 @@ class WithSubtitles:
         super().__init__(ann_file, **kwargs)
 
     def load_samples(self) -> list[dict]:
+        """Samples of the set that this is mixed into; reads the subtitles of their videos, warns of missing ones."""
         samples = super().load_samples()
         videos = {sample['name'] for sample in samples}
         path = os.path.join(self.data_root, self.subtitles)
@@ -45,6 +46,7 @@ class WithSubtitles:
         return samples
 
     def get_data_info(self, idx: int) -> dict:
+        """The sample with its ``subtitles``, '' where the video has none."""
         info = super().get_data_info(idx)
         return dict(info, subtitles=self._subtitles.get(info['name'], ''))
 

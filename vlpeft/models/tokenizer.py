@@ -79,6 +79,7 @@ class TextTokenizer:
 
     @property
     def tokenizer(self):
+        """The library's tokenizer, loaded and checked at first use."""
         if self._tokenizer is None:
             tokenizer = self.load()
             if len(tokenizer) > self.vocab_size or not self.spare_rows and len(tokenizer) != self.vocab_size:

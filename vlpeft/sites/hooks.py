@@ -49,6 +49,7 @@ class Binding:
 
     @property
     def site(self) -> str:
+        """Tower, depth, module written and method, for messages."""
         return f'{self.tower}.{self.depth}:{self.write.path} ({self.method})'
 
 

@@ -61,10 +61,12 @@ class LinearSite:
 
     @property
     def input(self) -> Tap:
+        """The map's input."""
         return Tap(self.path, 'input')
 
     @property
     def output(self) -> Tap:
+        """The map's output; of a fused projection its own part."""
         return Tap(self.path, 'output', span=self.span)
 
 
@@ -166,6 +168,7 @@ class Tower:
 
     @property
     def block_modules(self) -> nn.ModuleList:
+        """The modules of all blocks, in order of depth."""
         return self.module.get_submodule(self.block_path)
 
     def sublayer(self, depth: int, kind: str, wanted_by: str) -> SubLayer:

@@ -115,6 +115,7 @@ class TwoStageRetrieval:
 
     @property
     def model(self):
+        """The model without the wrapper of a run of several processes."""
         return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
 
     def run(self) -> dict[str, float]:

@@ -28,6 +28,7 @@ class SelfCache:
 
     @property
     def length(self) -> int:
+        """Tokens held; 0 before the first step."""
         return self.layers[0].key.shape[2] if self.layers else 0
 
     def extend(self, depth: int, new: KeyValue) -> KeyValue:

@@ -38,10 +38,12 @@ class Lead(NamedTuple):
 
     @property
     def slots(self) -> int:
+        """Rows that perception takes: 1 if there is one, else 0."""
         return int(self.perception is not None)
 
     @property
     def rows(self) -> int:
+        """All rows before the text."""
         return self.slots + self.prompt_rows
 
     def repeat(self, times: int) -> 'Lead':

@@ -102,6 +102,7 @@ class ITCHead(BaseModule):
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:
+        """Keeps τ in [0.001, 0.5], in place."""
         self.temperature.clamp_(0.001, 0.5)
 
     def loss(self, online: Features, momentum: Features, ids: Tensor, queue: FeatureQueue | None) -> Tensor:
