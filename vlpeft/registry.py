@@ -60,7 +60,7 @@ FUNCTIONS = _child('function', parent.FUNCTIONS, 'vlpeft.engine.functions')
 
 ADAPTERS = SuggestingRegistry('adapter', scope=SCOPE, locations=['vlpeft.adapters'])
 READERS = SuggestingRegistry('reader', scope=SCOPE, locations=['vlpeft.datasets.readers'])
-DIALECTS = SuggestingRegistry('dialect', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
+DIALECTS = SuggestingRegistry('layout', scope=SCOPE, locations=['vlpeft.checkpoint.dialects'])
 
 ALL = (
     MODELS,

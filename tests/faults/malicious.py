@@ -1,7 +1,7 @@
-"""Malicious files and the doors through which files come in.
+"""Malicious files and the ways by which files come in.
 
-A new door is one line in ``DOORS`` of ``test_malicious_files.py``, a new payload, place in a file or format one line
-here: each is tried with all others.
+A new way in is one line in ``WAYS_IN`` of ``test_malicious_files.py``, a new payload, place in a file or format one
+line here: each is tried with all others.
 """
 
 import io
@@ -112,7 +112,7 @@ CONTAINERS = {
 }
 
 
-class Door(NamedTuple):
+class WayIn(NamedTuple):
     """A way in for files of some suffixes; ``errors`` is what it may raise."""
 
     name: str

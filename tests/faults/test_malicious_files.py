@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import vlpeft  # noqa: F401
-from tests.faults.malicious import CONTAINERS, PAYLOADS, Door, malicious_files, metadata_of, snapshot, write
+from tests.faults.malicious import CONTAINERS, PAYLOADS, WayIn, malicious_files, metadata_of, snapshot, write
 from vlpeft.apis.model_index import ZooError
 from vlpeft.apis.retrieval_index import IndexMismatchError, RetrievalIndex
 from vlpeft.checkpoint import CheckpointError
@@ -54,61 +54,61 @@ def resume_auto(path: Path):
 
 
 # A further way in is a line here.
-DOORS = [
-    Door('read_checkpoint', read_checkpoint, CHECKPOINTS, (CheckpointError,)),
-    Door(
+WAYS_IN = [
+    WayIn('read_checkpoint', read_checkpoint, CHECKPOINTS, (CheckpointError,)),
+    WayIn(
         'load_into (base_checkpoint, get_model)',
         lambda path: load_into(torch.nn.Linear(2, 1), path),
         CHECKPOINTS,
         (CheckpointError,),
     ),
-    Door(
+    WayIn(
         'load_from', lambda path: CheckpointLoader.load_checkpoint(f'{SCHEME}{path}'), CHECKPOINTS, (CheckpointError,)
     ),
-    Door(
+    WayIn(
         "MMEngine's loader",
         lambda path: CheckpointLoader.load_checkpoint(str(path)),
         TORCH,
         (pickle.UnpicklingError, RuntimeError),
     ),
-    Door('--resume auto', resume_auto, ('.pth',), (SystemExit, CheckpointError)),
-    Door('import_safetensors', import_safetensors, ('.safetensors',), (CheckpointError,)),
-    Door(
+    WayIn('--resume auto', resume_auto, ('.pth',), (SystemExit, CheckpointError)),
+    WayIn('import_safetensors', import_safetensors, ('.safetensors',), (CheckpointError,)),
+    WayIn(
         'publish_model',
         lambda path: TOOLS['publish_model']['strip'](path, torch.nn.Linear(2, 1)),
         CHECKPOINTS,
         (CheckpointError,),
     ),
-    Door(
+    WayIn(
         'convert_checkpoint',
         lambda path: TOOLS['convert_checkpoint']['gather'](str(path), torch.nn.Linear(2, 1), None, None),
         CHECKPOINTS,
         (CheckpointError,),
     ),
-    Door(
+    WayIn(
         'retrieval index',
         lambda path: RetrievalIndex({}).load(path),
         ('.safetensors',),
         (CheckpointError, IndexMismatchError),
     ),
-    Door('NPZReader', lambda path: NPZReader(str(path.parent)).read(path.stem), ('.npz',), (ClipError,)),
-    Door('HDF5Reader', lambda path: HDF5Reader(str(path.parent)).read(path.stem), ('.h5',), (ClipError,)),
-    Door(
+    WayIn('NPZReader', lambda path: NPZReader(str(path.parent)).read(path.stem), ('.npz',), (ClipError,)),
+    WayIn('HDF5Reader', lambda path: HDF5Reader(str(path.parent)).read(path.stem), ('.h5',), (ClipError,)),
+    WayIn(
         'PackedHDF5Reader (feature cache)', lambda path: PackedHDF5Reader(str(path)).read('a'), ('.h5',), (ClipError,)
     ),
-    Door('read_pickle', read_pickle, ('.pkl',), (AnnotationError,)),
-    Door('MSVD', msvd, ('.pkl',), (AnnotationError,)),
+    WayIn('read_pickle', read_pickle, ('.pkl',), (AnnotationError,)),
+    WayIn('MSVD', msvd, ('.pkl',), (AnnotationError,)),
 ]
 
 
-def try_door(door: Door, path: Path, canary: Path) -> str:
+def try_way(way: WayIn, path: Path, canary: Path) -> str:
     """'refused', 'harmless', 'executed', or what is wrong with the error."""
     try:
-        door.open(path)
+        way.open(path)
         outcome = 'harmless'
-    except door.errors as error:
+    except way.errors as error:
         text = str(error)
-        clear = door.name == "MMEngine's loader" or '\n' not in text and path.stem in text and len(text) < 1000
+        clear = way.name == "MMEngine's loader" or '\n' not in text and path.stem in text and len(text) < 1000
         outcome = 'refused' if clear else f'unclear: {text[:300]}'
     except Exception as error:
         outcome = f'uncaught {type(error).__name__}: {error}'
@@ -125,12 +125,12 @@ def try_all(files: list, tmp_path: Path) -> dict[str, Counter]:
         folder, canary = tmp_path / str(number), tmp_path / f'canary{number}'
         folder.mkdir()
         path = write(folder, canary, payload, wrap, container, suffix)
-        for door in DOORS:
-            if suffix in door.suffixes:
-                outcome = try_door(door, path, canary)
-                table[door.name][outcome.split()[0].strip(':')] += 1
+        for way in WAYS_IN:
+            if suffix in way.suffixes:
+                outcome = try_way(way, path, canary)
+                table[way.name][outcome.split()[0].strip(':')] += 1
                 if outcome not in ('refused', 'harmless'):
-                    wrong.append((door.name, payload, wrap, container, suffix, outcome))
+                    wrong.append((way.name, payload, wrap, container, suffix, outcome))
     assert not wrong, '\n'.join(map(str, wrong[:10]))
     assert snapshot(outside) == before
     return table
@@ -156,7 +156,7 @@ def test_every_payload_is_live(tmp_path, payload):
 def test_all_malicious_files(tmp_path, capsys):
     table = try_all(malicious_files(), tmp_path)
     show(table, capsys)
-    assert set(table) == {door.name for door in DOORS}
+    assert set(table) == {way.name for way in WAYS_IN}
     assert all(counts['refused'] == sum(counts.values()) for counts in table.values())
 
 

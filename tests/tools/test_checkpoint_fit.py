@@ -98,7 +98,7 @@ def test_another_method_is_refused_by_the_test_tool(place):
     assert re.search(r'\d+ of its keys would not be read: adapter \(\d+\): adapter\.', line)
 
 
-def test_every_other_door_keeps_the_same_rule(place, tmp_path, capsys):
+def test_every_other_way_in_keeps_the_same_rule(place, tmp_path, capsys):
     folder, configs, checkpoints, _ = place
     for name, options in (('start', {}), ('resume', dict(resume=True))):
         runner = make_runner(configs['uniadapter'], tmp_path, name, load_from=str(checkpoints['lora']), **options)
@@ -106,9 +106,9 @@ def test_every_other_door_keeps_the_same_rule(place, tmp_path, capsys):
         with pytest.raises(CheckpointError, match=BOTH):
             runner.train()
         assert all(value.equal(before[key]) for key, value in runner.model.state_dict().items())
-    for door in (vlpeft.get_model, vlpeft.RetrievalInferencer):
+    for load in (vlpeft.get_model, vlpeft.RetrievalInferencer):
         with pytest.raises(CheckpointError, match=BOTH):
-            door(str(configs['uniadapter']), str(checkpoints['lora']))
+            load(str(configs['uniadapter']), str(checkpoints['lora']))
     target = tmp_path / 'converted.pth'
     assert convert_checkpoint.main([str(checkpoints['lora']), str(target), '--config', str(configs['uniadapter'])]) == 1
     assert BOTH in capsys.readouterr().err and not target.exists()

@@ -1,4 +1,4 @@
-"""The ground floor: places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
+"""Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
 from .checkpointing import checkpoint_blocks
 from .families import FAMILIES, describe

@@ -1,4 +1,4 @@
-"""Attaching without surgery: forward hooks that read tensors at some taps of a block and edit another.
+"""Attaching with the backbone left as it is: forward hooks that read tensors at some taps of a block and edit another.
 
 Hooks are bound methods of plain objects that hold the adapter module, so ``copy.deepcopy`` of a model carries them
 along, and no submodule is added to the backbone, so its state-dict keys never change.

@@ -21,7 +21,7 @@ def get_dialect(name: str) -> Dialect:
         CheckpointError: There is none of that name.
     """
     if name not in dialect_names():
-        raise CheckpointError(f'unknown checkpoint dialect {name!r}; there are: {", ".join(dialect_names())}')
+        raise CheckpointError(f'unknown checkpoint layout {name!r}; there are: {", ".join(dialect_names())}')
     return DIALECTS.get(name)()
 
 
