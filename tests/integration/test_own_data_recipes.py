@@ -8,6 +8,7 @@ import torch
 from mmengine.runner import Runner
 
 from tests import tiny_epalm
+from tests.docs.markdown_pages import code_blocks, section
 from tests.media import write_image
 from tests.tiny import shrink_blip_model, write_blip_bases
 from tests.vl_workspace import shrink_vl_model, write_vl_workspace
@@ -78,6 +79,10 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
     metrics = runner.test()
     figures = [value for value in metrics.values() if not isinstance(value, str)]
     assert figures and all(math.isfinite(value) for value in figures)
+    # The page shows what is printed for each task: all figures by their names.
+    page = section((ROOT / 'docs/own_data.md').read_text(), recipe.split('_')[0])
+    shown = '\n'.join(code_blocks(page, 'text')).split('test, ')[1]
+    assert [name for name in metrics if f' {name.rpartition("/")[2]} ' not in shown] == []
     found = runner.test_evaluator.metrics[0].predictions
     if recipe.startswith('retrieval'):
         assert [(row['direction'], row['query_id']) for row in found] == [

@@ -157,6 +157,6 @@ class BaseClips(BaseDataset):
 
     def _another(self, idx: int, attempt: int) -> int:
         """A sample derived from ``idx`` and ``attempt`` alone, so that runs repeat; spread over the set, because the
-        neighbours of a sample are captions of the same clip.
+        samples beside it are captions of the same clip.
         """
         return int(np.random.default_rng([idx % len(self), attempt]).integers(len(self)))
