@@ -81,7 +81,7 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
     assert figures and all(math.isfinite(value) for value in figures)
     # The page shows what is printed for each task: all figures by their names.
     page = section((ROOT / 'docs/own_data.md').read_text(), recipe.split('_')[0])
-    shown = '\n'.join(code_blocks(page, 'text')).split('test, ')[1]
+    shown = '\n'.join(code_blocks(page, 'text')).partition('test, ')[2]
     assert [name for name in metrics if f' {name.rpartition("/")[2]} ' not in shown] == []
     found = runner.test_evaluator.metrics[0].predictions
     if recipe.startswith('retrieval'):
