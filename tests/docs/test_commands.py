@@ -122,3 +122,13 @@ def test_parts_of_own_configs_fit_together(tmp_path):
         (tmp_path / f'mine{number}.py').write_text(f'_base_ = [{bases}]\n')
         cfg = read_config(tmp_path / f'mine{number}.py')
         assert cfg.model.type and cfg.train_dataloader and cfg.optim_wrapper and cfg.default_hooks
+
+
+def test_checkpoints_are_those_of_the_last_epoch():
+    wrong = []
+    for text in [*PAGES, *(ROOT / 'tools').rglob('*.py')]:
+        for run, epoch in re.findall(r'work_dirs/([\w./-]+)/epoch_(\d+)\.pth', text.read_text()):
+            config = ROOT / f'configs/{run}.py'
+            if config.is_file() and int(epoch) != (last := read_config(config).train_cfg.max_epochs):
+                wrong.append(f'{text.relative_to(ROOT)}: {run} ends with epoch_{last}.pth, not epoch_{epoch}.pth')
+    assert wrong == []

@@ -12,7 +12,7 @@ from rich.table import Table
 from vlpeft.checkpoint import CheckpointError
 
 EPILOG = """examples:
-  %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_5.pth \\
+  %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_2.pth \\
       data/quickstart/clips/videos 'a red circle moves horizontally' --index work_dirs/quickstart/clips.safetensors
   %(prog)s heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
 FRAMES = 8
