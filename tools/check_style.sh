@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Check style and consistency: bash tools/check_style.sh
-# Likely errors, import order and format (ruff), spelling (codespell), parts of Python that 3.10 lacks (vermin), the zoo's
-# metafiles, and that the installed packages fit together (pip check). All of them run; the exit code is 1 if one failed. Makes .venv if there is none and installs
-# the test extra and requirements/style.txt into it.
+# Likely errors, import order and format (ruff), spelling (codespell), parts of Python that 3.10 lacks (vermin), the
+# zoo's metafiles, and that the installed packages fit together (pip check). All of them run; the exit code is 1 if one
+# failed. Makes .venv if there is none and installs the test extra and requirements/style.txt into it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
