@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SUBJECTS=$(cd tools/quickstart && ls -- *.sh | grep -vx -e stages.sh -e pretrain_base.sh | sed 's/\.sh$//' | xargs)
-SUBJECT=${1:-retrieval}
+SUBJECT=${1-retrieval}
 if [ "$SUBJECT" = --help ] || [ "$SUBJECT" = -h ]; then
     sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' tools/quickstart.sh
     exit 0

@@ -7,6 +7,6 @@ from quickstart_tools import run_tool
 @pytest.fixture(scope='session')
 def quickstart_data(tmp_path_factory):
     out = tmp_path_factory.mktemp('quickstart')
-    done = run_tool('make_clips.py', out)
+    done = run_tool('make_clips.py', out, '--stills', 1500)
     assert done.returncode == 0, done.stderr
     return out

@@ -6,6 +6,8 @@ import pytest
 from mmpretrain.models.utils.tokenizer import BlipTokenizer
 from quickstart_tools import run_tool
 
+from vlpeft.models.tokenizer import CaptionTokenizer
+
 
 def all_captions(root):
     return [
@@ -41,6 +43,13 @@ def test_every_word_is_one_token_and_comes_back(tokenizer, quickstart_data):
         ids = tokenizer(text)['input_ids']
         assert len(ids) == len(text.split()) + 2 and tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids, skip_special_tokens=True) == text
+
+
+def test_the_bases_own_vocabulary_has_every_word_too(quickstart_data):
+    shipped = CaptionTokenizer('blip_tiny', 35, 256)
+    for text in all_captions(quickstart_data):
+        (ids,) = shipped.ids([text])
+        assert len(ids) == len(text.split()) + 2 and shipped.tokenizer.unk_token_id not in ids
 
 
 def test_other_words_are_spelt(tokenizer):

@@ -177,7 +177,7 @@ def test_stills(quickstart_data):
 
 def locate(frame, words):
     """Centre of the thing whose colour is among the words."""
-    (colour,) = [word for word in words if word in COLOURS]
+    (colour,) = named(' '.join(words), COLOURS)
     nearest = np.argmin([np.linalg.norm(frame - np.array(RGB[c]), axis=-1) for c in (*COLOURS, *BACKGROUNDS)], axis=0)
     ys, xs = (nearest == COLOURS.index(colour)).nonzero()
     return np.array([np.median(xs), np.median(ys)])

@@ -12,7 +12,8 @@ import yaml
 from tests.apis.tiny_zoo import write_trained
 from tests.workspace import LORA, ROOT, write_child, write_workspace
 from tools.model_converters.publish_model import main, publish
-from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint
 from vlpeft.checkpoint.manifest import manifest_of
 
 SECRET = b'someone'
@@ -62,6 +63,25 @@ def test_publishing_again_changes_nothing(run, tmp_path, capsys, suffix):
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / 'copy.pth', path, manifest_of(path)])
     assert path.stat().st_mtime_ns == stamp
     assert publish(run[0], tmp_path / f'elsewhere/tiny{suffix}', run[1]).read_bytes() == path.read_bytes()
+
+
+def test_half_precision_is_half_as_many_bytes_of_rounded_numbers(run, tmp_path):
+    src, model, _ = run
+    whole, half = (publish(src, tmp_path / f'{name}.safetensors', model, name == 'half') for name in ('whole', 'half'))
+    read = {name: read_checkpoint(path)['state_dict'] for name, path in (('whole', whole), ('half', half))}
+    assert set(read['half']) == set(read['whole']) and half.stat().st_size < 0.6 * whole.stat().st_size
+    for key, value in read['whole'].items():
+        assert read['half'][key].dtype == torch.float16 and torch.equal(read['half'][key], value.half()), key
+
+
+def test_a_number_too_large_for_half_precision_is_refused(run, tmp_path):
+    src, model, _ = run
+    checkpoint = torch.load(src, weights_only=False)
+    key = next(iter(checkpoint['state_dict']))
+    checkpoint['state_dict'][key].view(-1)[0] = 70_000.0
+    write_checkpoint(checkpoint, tmp_path / 'large.pth')
+    with pytest.raises(CheckpointError, match=f'{key} has values that half precision cannot hold'):
+        publish(tmp_path / 'large.pth', tmp_path / 'half.safetensors', model, half=True)
 
 
 def test_command_line(run, tmp_path):

@@ -1,4 +1,4 @@
-"""Generates the quickstart's data: captioned STILLS to pre-train on and captioned CLIPS (H.264 mp4) to adapt to.
+"""Draws the quickstart's data: captioned CLIPS (H.264 mp4) to adapt to and, if asked for, STILLS to pre-train on.
 
     OUT/stills/{train,test}.jsonl    {"image": "images/x.png", "caption": [...]}
     OUT/clips/{train,val,test}.jsonl {"video": "videos/x.mp4", "caption": [...]}
@@ -29,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, e.g. data/quickstart')
     parser.add_argument('--seed', type=int, default=0, help='default 0')
-    parser.add_argument('--stills', type=int, default=3000, help='training stills, default 3000')
+    parser.add_argument('--stills', type=int, default=0, help='training stills, default 0: none, and no test stills')
     parser.add_argument('--still-tests', type=int, default=160, help='test stills, default 160')
     parser.add_argument('--train', type=int, default=640, help='training clips, default 640')
     parser.add_argument('--val', type=int, default=64, help='validation clips, even, default 64')
@@ -59,14 +59,15 @@ def main() -> None:
         count = args.captions if name == 'train' else 1
         items = [(scene, [drawn.describe_clip(scene, rng) for _ in range(count)]) for scene in scenes]
         jobs += drawn.write_set(args.out / 'clips', 'video', name, items, args.seed)
-    for name, scenes in drawn.draw_still_sets(dict(train=args.stills, test=args.still_tests), rng).items():
+    stills = dict(train=args.stills, test=args.still_tests) if args.stills else {}
+    for name, scenes in (drawn.draw_still_sets(stills, rng) if stills else {}).items():
         count = 3 if name == 'train' else 1
         is_full = name == 'test'
         items = [(scene, [drawn.describe_still(scene, rng, is_full) for _ in range(count)]) for scene in scenes]
         jobs += drawn.write_set(args.out / 'stills', 'image', name, items, args.seed)
     drawn.run_jobs(jobs, args.workers)
     stamp_file.write_text(json.dumps(stamp, indent=1) + '\n')
-    print(f'{args.stills + args.still_tests} stills and {args.train + args.val + args.test} clips in {args.out}')
+    print(f'{sum(stills.values())} stills and {args.train + args.val + args.test} clips in {args.out}')
 
 
 if __name__ == '__main__':

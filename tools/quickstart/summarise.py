@@ -1,8 +1,8 @@
 """Prints one table of several runs and writes it as summary.md and summary.json.
 
-RUNS is a JSON list of {"name", "metrics_file", "count_file", "checkpoint", "seconds"}: the result of tools/test.py
---out, the output of tools/analysis_tools/count_params.py --json, the checkpoint of the run (null when nothing was
-trained) and how long it trained. File names are relative to the working directory.
+RUNS is a JSON list of {"name", "metrics_file", "config", "checkpoint", "seconds"}: the result of tools/test.py --out,
+the config, the checkpoint of the run (null when nothing was trained) and how long it trained. File names are relative
+to the working directory.
 """
 
 import argparse
@@ -14,6 +14,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+import vlpeft  # noqa: F401  fills the registries
+from vlpeft.apis.build import empty_model
+from vlpeft.models.parameters import count_parameters
+
 DIRECTIONS = ('t2v', 'v2t')
 RECALLS = ('R@1', 'R@5', 'R@10')
 
@@ -21,7 +25,7 @@ RECALLS = ('R@1', 'R@5', 'R@10')
 def read_run(run: dict) -> dict:
     """One row: the run's recalls, trainable share, checkpoint bytes and seconds."""
     metrics = json.loads(Path(run['metrics_file']).read_text())['metrics']
-    counts = json.loads(Path(run['count_file']).read_text())
+    counts = count_parameters(empty_model(run['config']))
     trained = run['checkpoint'] is not None
     row = dict(name=run['name'])
     for direction in DIRECTIONS:

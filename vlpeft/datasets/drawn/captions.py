@@ -1,8 +1,8 @@
 """Words and templates of the captions of drawn stills and clips.
 
-Stills use one plain word for each fact. Clips tell the same facts in another style: half of the words are synonyms
-that no still has, and events have no word in the stills at all. So a model that was pre-trained on the stills must be
-adapted.
+Stills tell what is where, mostly in plain words. Clips tell in another style what happens over time, half of the time
+in synonyms, and of events no still has a word. So a model that was pre-trained on stills knows the things in a clip,
+and must be adapted to what they do.
 """
 
 from random import Random
@@ -29,6 +29,7 @@ SYNONYMS = {
     'white': 'pale',
 }
 SYNONYM_SHARE = 0.5
+STILL_SYNONYM_SHARE = 0.3
 # How often a clip's caption states the size of a thing, and the background.
 ASIDE_SHARE = 0.25
 
@@ -49,14 +50,6 @@ JOINT_PHRASES = {
 LONE = ('single', 'lone')
 LINKS = (' while ', ' and ')
 COUNTS = {2: 'two', 3: 'three', 4: 'four'}
-PLURALS = {
-    'circle': 'circles',
-    'square': 'squares',
-    'triangle': 'triangles',
-    'cross': 'crosses',
-    'ring': 'rings',
-    'diamond': 'diamonds',
-}
 
 
 def with_article(phrase: str) -> str:
@@ -64,8 +57,17 @@ def with_article(phrase: str) -> str:
     return f'{"an" if phrase[0] in "aeiou" else "a"} {phrase}'
 
 
-def _word(plain: str, rng: Random) -> str:
-    return SYNONYMS[plain] if rng.random() < SYNONYM_SHARE else plain
+def plural(shape: str) -> str:
+    """``'box'`` -> ``'boxes'``."""
+    return f'{shape}es' if shape.endswith(('s', 'x')) else f'{shape}s'
+
+
+def _word(plain: str, rng: Random, share: float = SYNONYM_SHARE) -> str:
+    return SYNONYMS[plain] if rng.random() < share else plain
+
+
+def _still_word(plain: str, rng: Random) -> str:
+    return _word(plain, rng, STILL_SYNONYM_SHARE)
 
 
 def _clip_subject(thing: Thing, is_alone: bool, rng: Random) -> str:
@@ -108,8 +110,9 @@ def describe_clip(scene: Scene, rng: Random) -> str:
     return f'{body} against {with_article(_word(scene.background, rng))} backdrop'
 
 
-def _still_thing(thing: Thing, with_size: bool) -> str:
-    return f'{thing.size} {thing.colour} {thing.shape}' if with_size else f'{thing.colour} {thing.shape}'
+def _still_thing(thing: Thing, with_size: bool, rng: Random) -> str:
+    facts = (thing.size, thing.colour, thing.shape) if with_size else (thing.colour, thing.shape)
+    return ' '.join(_still_word(fact, rng) for fact in facts)
 
 
 def describe_still(scene: Scene, rng: Random, is_full: bool = False) -> str:
@@ -132,19 +135,22 @@ def describe_still(scene: Scene, rng: Random, is_full: bool = False) -> str:
     opening = rng.choice(('', '', 'a picture of ', 'there are ' if scene.is_group else 'there is '))
     with_size = is_full or rng.random() < 0.6
     if scene.is_group:
-        words = _still_thing(things[0], with_size).split()
-        body = ' '.join([COUNTS[len(things)], *words[:-1], PLURALS[words[-1]]])
+        words = _still_thing(things[0], with_size, rng).split()
+        body = ' '.join([COUNTS[len(things)], *words[:-1], plural(words[-1])])
     elif len(things) == 2 and not is_full and rng.random() < 0.4:
         body = _still_relation(things, with_size, rng)
     else:
         with_place = is_full or rng.random() < 0.7
+        lone = f'{rng.choice(LONE)} ' if len(things) == 1 and rng.random() < 0.3 else ''
         parts = [
-            with_article(_still_thing(t, with_size)) + (f' at the {CELLS[t.cell]}' if with_place else '')
+            with_article(lone + _still_thing(t, with_size, rng)) + (f' at the {CELLS[t.cell]}' if with_place else '')
             for t in things
         ]
         body = ' and '.join(parts)
-    background = f' on a {scene.background} background' if rng.random() < 0.5 else ''
-    return opening + body + background
+    if rng.random() < 0.5:
+        background = with_article(_still_word(scene.background, rng))
+        body += rng.choice((f' on {background} background', f' against {background} backdrop'))
+    return opening + body
 
 
 def _still_relation(things: list[Thing], with_size: bool, rng: Random) -> str:
@@ -154,5 +160,5 @@ def _still_relation(things: list[Thing], with_size: bool, rng: Random) -> str:
         # Things apart by more than a little; two that do not touch are so along one axis at least.
         if abs(one.start[axis] - two.start[axis]) > 9:
             relations.append(before if one.start[axis] < two.start[axis] else after)
-    subjects = [with_article(_still_thing(t, with_size)) for t in things]
+    subjects = [with_article(_still_thing(t, with_size, rng)) for t in things]
     return f'{subjects[0]} {rng.choice(relations)} {subjects[1]}'
