@@ -25,8 +25,9 @@ def open_media(path: str, problem: str) -> Iterator:
 
     check_file(path)
     _refuse_animated_webp(path)
-    # A title in another encoding is no reason to refuse a film.
-    with decoding(path, problem), av.open(path, metadata_errors='replace') as container:
+    # A title in another encoding is no reason to refuse a film. PyAV 19 takes it unasked, and has no such argument.
+    lenient = dict(metadata_errors='replace') if int(av.__version__.partition('.')[0]) < 19 else {}
+    with decoding(path, problem), av.open(path, **lenient) as container:
         yield container
 
 
