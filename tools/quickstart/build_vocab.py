@@ -34,7 +34,7 @@ def make_tokens(captions: list[str], size: int) -> list[str]:
     return tokens + [f'[unused{i}]' for i in range(size - len(tokens))]
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, e.g. data/quickstart/vocab')
     parser.add_argument('annotations', type=Path, nargs='+', help='JSON lines or lists with captions')
@@ -45,7 +45,7 @@ def main() -> None:
         help='tokens, so that configs can rely on it: with [DEC] and '
         '[ENC] the model has SIZE + 2 word embeddings; default 254',
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     tokens = make_tokens(read_captions(args.annotations), args.size)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / 'vocab.txt').write_text('\n'.join(tokens) + '\n')

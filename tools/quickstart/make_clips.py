@@ -25,7 +25,7 @@ def stamp_of(parameters: dict) -> dict:
     return dict(parameters, source=hashlib.sha256(source).hexdigest())
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, e.g. data/quickstart')
     parser.add_argument('--seed', type=int, default=0, help='default 0')
@@ -36,14 +36,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--test', type=int, default=160, help='test clips, even, default 160')
     parser.add_argument('--captions', type=int, default=5, help='captions of a training clip, default 5')
     parser.add_argument('--workers', type=int, default=2, help='processes, default 2')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.val % GROUP or args.test % GROUP:
         parser.error(f'--val and --test must be multiples of {GROUP}, got {args.val} and {args.test}')
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     stamp = stamp_of({k: v for k, v in vars(args).items() if k not in ('out', 'workers')})
     stamp_file = args.out / 'stamp.json'
     if stamp_file.exists() and json.loads(stamp_file.read_text()) == stamp:

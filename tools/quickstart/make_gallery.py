@@ -93,14 +93,14 @@ def frame_loader(records: list[dict]):
     return load_frames
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('result', type=Path, help='JSON file written by tools/test.py --out')
     parser.add_argument('source', help='own data that was tested (JSON lines or list, media beside it), or the config')
     parser.add_argument('out', help='HTML file to write')
     parser.add_argument('--title', default='What the model finds', help='heading of the page')
     parser.add_argument('--queries', type=int, default=12, help='queries of each direction, default 12')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     result, records = json.loads(args.result.read_text()), read_records(args.source)
     text_queries, clip_queries = read_queries(result, records, args.queries)
     recalls = ', '.join(

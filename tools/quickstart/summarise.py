@@ -80,11 +80,11 @@ def print_table(rows: list[dict]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', type=Path, help='JSON list of runs')
     parser.add_argument('out', type=Path, help='folder for summary.md and summary.json')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     rows = [read_run(run) for run in json.loads(args.runs.read_text())]
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / 'summary.md').write_text(to_markdown(rows))
