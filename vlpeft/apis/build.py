@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from vlpeft.checkpoint.bases import read_bases
+from vlpeft.bases import read_bases
 from vlpeft.checkpoint.coverage import warn_of_random_parts
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint

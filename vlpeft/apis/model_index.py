@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vlpeft.checkpoint.bases import BASES, Weights, read_bases, read_weights, read_yaml
+from vlpeft.bases import BASES, Weights, read_bases, read_weights, read_yaml
 from vlpeft.zoo_folder import INDEX, ZooError, zoo_root
 
 

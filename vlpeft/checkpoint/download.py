@@ -9,7 +9,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname
 
-from .bases import find_base, read_bases
+from vlpeft.bases import find_base, read_bases
+
 from .errors import CheckpointError
 from .hashing import file_sha256
 from .manifest import manifest_of, recorded_sha256, write_manifest

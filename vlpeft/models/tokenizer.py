@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from vlpeft.checkpoint.bases import base_folder
+from vlpeft.bases import base_folder
 
 from .hub import TOKENIZER_FILES, source_options
 

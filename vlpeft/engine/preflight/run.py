@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from vlpeft.checkpoint.bases import find_base
+from vlpeft.bases import find_base
 from vlpeft.models.hub import nearest_beside
 from vlpeft.models.tokenizer import TextTokenizer
 from vlpeft.quiet import counted_logs
