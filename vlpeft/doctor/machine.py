@@ -84,7 +84,7 @@ def check_hub() -> Finding:
     """Whether tokenizers can be fetched, without waiting for a network that does not answer."""
     from huggingface_hub import constants
 
-    cached = f'what is in {constants.HF_HUB_CACHE} works, other tokenizers must be folders (docs/checkpoints.md)'
+    cached = f'what is in {constants.HF_HUB_CACHE} works, other tokenizers must be folders (docs/install.md)'
     if constants.HF_HUB_OFFLINE:
         return Finding('tokenizers', NOTE, f'HF_HUB_OFFLINE is set: {cached}')
     replies: list[str] = []
