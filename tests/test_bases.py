@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vlpeft.checkpoint import CheckpointError, bases
+from vlpeft import bases
+from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
 from vlpeft.checkpoint.hashing import file_sha256

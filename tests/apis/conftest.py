@@ -3,8 +3,8 @@
 import pytest
 
 from tests.apis.tiny_zoo import FileServer, write_zoo
+from vlpeft import bases
 from vlpeft.apis import config_names, model_index
-from vlpeft.checkpoint import bases
 
 
 @pytest.fixture

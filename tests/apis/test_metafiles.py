@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from tests.workspace import ROOT
+from vlpeft import bases
 from vlpeft.apis import metafiles, model_index
 from vlpeft.apis.metafiles import metafile_faults
-from vlpeft.checkpoint import bases
 
 META = 'configs/quickstart/metafile.yml'
 

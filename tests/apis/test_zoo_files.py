@@ -7,11 +7,10 @@ from modelindex.load_model_index import load
 import vlpeft
 from tests.workspace import ROOT
 from tools.analysis_tools.count_params import count
-from vlpeft import zoo_folder
+from vlpeft import bases, zoo_folder
 from vlpeft.apis import ZooError, model_index
 from vlpeft.apis.build import load_model_config
 from vlpeft.apis.model_index import read_bases, read_zoo
-from vlpeft.checkpoint import bases
 
 ZOO = read_zoo()
 

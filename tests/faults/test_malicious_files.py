@@ -332,8 +332,8 @@ def test_a_tokenizer_or_geometry_with_a_program_of_its_own_is_not_run(tmp_path, 
     ],
 )
 def test_a_metafile_runs_nothing(tmp_path, monkeypatch, text, problem):
+    from vlpeft import bases
     from vlpeft.apis import config_names, model_index
-    from vlpeft.checkpoint import bases
 
     zoo, canary = tmp_path / 'zoo', tmp_path / 'canary'
     (zoo / 'configs').mkdir(parents=True)
