@@ -5,6 +5,7 @@ A tool is imported when its subcommand is called, so that ``vlpeft --help`` and 
 
 import argparse
 import os
+import select
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -103,12 +104,13 @@ def run_tool(name: str, tool: Path, arguments: list[str]) -> int | None:
 
 def _reader_is_gone() -> bool:
     """Whether nobody reads the output any more, as after ``vlpeft list | head``; the rest of it is dropped then."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    poll = select.poll()
+    # Not a write: what a failed one leaves in Python's buffers differs from case to case.
+    poll.register(sys.stdout.fileno(), 0)
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def start_processes(name: str, script: Path, arguments: list[str]) -> None:
