@@ -4,13 +4,16 @@ import ast
 import json
 import os
 import resource
+import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from mmengine.config import Config
 
-from tests.workspace import ROOT
+from tests.workspace import ROOT, write_workspace
 from vlpeft.apis.config_names import find_config
 from vlpeft.cli import COMMANDS, main
 from vlpeft.engine.config_file import ConfigFileError, read_config
@@ -168,6 +171,26 @@ def test_dist_train_becomes_torchrun(tmp_path):
     done = start(tmp_path, 'dist-train', 'uniadapter_blip_msrvtt', 1, '--help')
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('usage: train.py') and '--launcher' in done.stdout
+
+
+@pytest.mark.slow
+def test_dist_train_hands_signals_and_exit_codes_on(tmp_path):
+    config = write_workspace(tmp_path)
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        port = free.getsockname()[1]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', PORT=str(port))
+    command = [sys.executable, '-m', 'vlpeft', 'dist-train', str(config), '2']
+    command += ['--cfg-options', 'train_cfg.max_epochs=1000']
+    with subprocess.Popen(command, cwd=tmp_path, env=environment) as run:
+        try:
+            deadline = time.monotonic() + 200
+            while not list(tmp_path.glob('work_dirs/config/epoch_*.pth')):
+                assert run.poll() is None and time.monotonic() < deadline
+                time.sleep(0.5)
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(timeout=100) == 75
+        finally:
+            run.kill()
 
 
 def test_list(elsewhere, capsys):

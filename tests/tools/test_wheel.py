@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -34,11 +35,12 @@ PROBE = """
 import json, sys
 import vlpeft
 from vlpeft.apis.build import load_model_config
+from vlpeft.bases import find_base
 heavy = [name for name in ('mmpretrain', 'transformers', 'av') if name in sys.modules]
 names = vlpeft.list_models()
 configs = [load_model_config(name, {})[0] for name in ('uniadapter_blip_msrvtt', 'configs/lora/blip_msrvtt.py')]
 print(json.dumps(dict(file=vlpeft.__file__, names=names, heavy=heavy, configs=[c.filename for c in configs],
-                      adapters=[c.model.adapter.type for c in configs])))
+                      adapters=[c.model.adapter.type for c in configs], base=find_base('blip_tiny').url)))
 """
 
 
@@ -99,6 +101,8 @@ def test_wheel_carries_the_configs(installed):
     assert all(path.startswith(str(installed.site / 'vlpeft/.mim/configs')) for path in found['configs'])
     assert found['adapters'] == ['UniAdapter', 'LoRA'] and found['heavy'] == []
     assert found['names'] == vlpeft.list_models()
+    base = Path(found['base'])
+    assert base.is_relative_to(installed.site / 'vlpeft/.mim/configs') and base.is_file()
 
 
 def test_commands_in_an_empty_folder(installed):
