@@ -1,6 +1,7 @@
 """Evaluate a checkpoint, or the base model without one, on the test set of a config."""
 
 import argparse
+import sys
 from collections.abc import Callable
 
 from mmengine.dist import is_main_process
@@ -19,6 +20,7 @@ from vlpeft.engine.launch import (
     existing_checkpoint,
     load_config,
 )
+from vlpeft.engine.messages import run_main
 from vlpeft.engine.run_console import console_of
 
 EPILOG = """examples:
@@ -71,7 +73,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def test(args: argparse.Namespace, show: Callable) -> None:
     """Check the run, build it, and test; ``show`` is of :func:`console_of`."""
-    cfg = load_config(args.config, args.cfg_options)
+    problems: list[str] = []
+    cfg = load_config(args.config, args.cfg_options, problems)
     apply_run_arguments(cfg, args)
     cfg.resume = False
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
@@ -80,7 +83,7 @@ def test(args: argparse.Namespace, show: Callable) -> None:
     hook = cfg.get('default_hooks', {}).get('checkpoint')
     if hook is not None and hook.type == 'AdapterCheckpointHook':
         hook.allow_random = args.allow_random
-    check_config(cfg, 'test')
+    check_config(cfg, 'test', problems)
     runner = build_runner(cfg)
     with naming_dead_workers(), show(runner):
         metrics = runner.test()
@@ -96,4 +99,4 @@ def test(args: argparse.Namespace, show: Callable) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

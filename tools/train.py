@@ -1,6 +1,7 @@
 """Train a model from a config."""
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
@@ -17,6 +18,7 @@ from vlpeft.engine.launch import (
     existing_checkpoint,
     load_config,
 )
+from vlpeft.engine.messages import run_main
 from vlpeft.engine.run_console import console_of
 from vlpeft.engine.stopping import leaving_when_stopped
 from vlpeft.engine.work_folder import enter, resumed_from
@@ -70,7 +72,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def train(args: argparse.Namespace, show: Callable) -> None:
     """Check the run, build it, and train; ``show`` is of :func:`console_of`."""
-    cfg = load_config(args.config, args.cfg_options)
+    problems: list[str] = []
+    cfg = load_config(args.config, args.cfg_options, problems)
     apply_run_arguments(cfg, args)
     if args.amp:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
@@ -84,7 +87,7 @@ def train(args: argparse.Namespace, show: Callable) -> None:
     if args.resume:
         cfg.load_from = resumed_from(args.resume, cfg.work_dir)
         cfg.resume = cfg.load_from is not None
-    check_config(cfg, 'train')
+    check_config(cfg, 'train', problems)
     runner = build_runner(cfg)
     check_batches(runner)
     with naming_dead_workers(), leaving_when_stopped(runner), show(runner):
@@ -96,4 +99,4 @@ def train(args: argparse.Namespace, show: Callable) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

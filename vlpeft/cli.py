@@ -5,12 +5,12 @@ A tool is imported when its subcommand is called, so that ``vlpeft --help`` and 
 
 import argparse
 import os
-import select
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import NamedTuple
 
+from .engine.messages import run_main, short_parser_errors
 from .nearest import suggestion
 from .version import __version__
 from .zoo_folder import ZooError, zoo_root
@@ -81,7 +81,8 @@ def main(argv: list[str] | None = None) -> int | None:
         print(f'vlpeft: {error}', file=sys.stderr)
         return 2
     if tool.suffix == '.sh':
-        start_processes(name, tool, arguments)
+        with short_parser_errors():
+            start_processes(name, tool, arguments)
     return run_tool(name, tool, arguments)
 
 
@@ -91,26 +92,12 @@ def run_tool(name: str, tool: Path, arguments: list[str]) -> int | None:
     spec = spec_from_file_location(f'vlpeft_tool_{tool.stem}', tool)
     module = module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    try:
-        code = module.main(arguments)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        if not _reader_is_gone():
-            raise
-        return 1
 
+    def main() -> int | None:
+        spec.loader.exec_module(module)
+        return module.main()
 
-def _reader_is_gone() -> bool:
-    """Whether nobody reads the output any more, as after ``vlpeft list | head``; the rest of it is dropped then."""
-    poll = select.poll()
-    # Not a write: what a failed one leaves in Python's buffers differs from case to case.
-    poll.register(sys.stdout.fileno(), 0)
-    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
-        return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True
+    return run_main(main)
 
 
 def start_processes(name: str, script: Path, arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
@@ -9,6 +10,11 @@ def near(name: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     by_lower = {str(other).lower(): str(other) for other in names}
     found = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[found[0]] if found else None
+
+
+def if_folder(path: str | Path) -> str:
+    """What to say after "there is no file …" where a folder of that name is."""
+    return ' (it is a folder)' if Path(path).expanduser().is_dir() else ''
 
 
 def suggestion(name: str, names: Iterable[str], every: int = 12) -> str:

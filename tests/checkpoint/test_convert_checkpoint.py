@@ -16,6 +16,7 @@ from fabricated import assert_same
 from vlpeft.checkpoint.dialects import get_dialect
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.identity import base_identity
+from vlpeft.engine.messages import run_main
 
 TOOL = Path(__file__).parents[2] / 'tools/model_converters/convert_checkpoint.py'
 spec = importlib.util.spec_from_file_location('convert_checkpoint', TOOL)
@@ -44,7 +45,8 @@ def place(tmp_path):
 
 
 def convert(place, src, dst, *options):
-    return tool.main([str(place / src), str(place / dst), '--config', str(place / 'cfg.py'), *options])
+    command = [str(place / src), str(place / dst), '--config', str(place / 'cfg.py'), *options]
+    return run_main(lambda: tool.main(command))
 
 
 def test_base_through_our_layouts_and_back(place):

@@ -19,6 +19,7 @@ from tools.model_converters import convert_checkpoint
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.checkpoint.dialects import get_dialect
+from vlpeft.engine.messages import run_main
 from vlpeft.registry import MODELS
 
 BOTH = 'LoRA of a Retriever, the config is UniAdapter of a Retriever'
@@ -110,7 +111,8 @@ def test_every_other_way_in_keeps_the_same_rule(place, tmp_path, capsys):
         with pytest.raises(CheckpointError, match=BOTH):
             load(str(configs['uniadapter']), str(checkpoints['lora']))
     target = tmp_path / 'converted.pth'
-    assert convert_checkpoint.main([str(checkpoints['lora']), str(target), '--config', str(configs['uniadapter'])]) == 1
+    command = [str(checkpoints['lora']), str(target), '--config', str(configs['uniadapter'])]
+    assert run_main(lambda: convert_checkpoint.main(command)) == 1
     assert BOTH in capsys.readouterr().err and not target.exists()
     # A file of heads leaves the method random, a released one is read by no other method.
     for config, checkpoint, message in (

@@ -77,8 +77,8 @@ def test_results_go_to_json_only(monkeypatch, capsys):
 def test_auto_scale_lr_needs_a_base_batch_size(monkeypatch, capsys, tmp_path):
     config = tmp_path / 'plain.py'
     config.write_text('train_cfg = dict()')
-    code, _, _ = run(monkeypatch, capsys, 'train.py', str(config), '--auto-scale-lr')
-    assert 'no auto_scale_lr=dict(base_batch_size' in code
+    code, _, err = run(monkeypatch, capsys, 'train.py', str(config), '--auto-scale-lr')
+    assert code == 1 and 'no auto_scale_lr=dict(base_batch_size' in err
 
 
 def test_print_config_resolves_bases_and_overrides(monkeypatch, capsys, tmp_path):

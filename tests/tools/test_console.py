@@ -257,5 +257,5 @@ def test_counts_and_estimates_by_name(elsewhere, capsys):
     assert code == 0 and json.loads(out)['trainable'] == 5_179_906
     code, out, _ = call(capsys, 'estimate', 'uniadapter/blip_msrvtt', '--json', '--cfg-options', 'model.adapter=None')
     assert code == 0 and json.loads(out)
-    code, out, _ = call(capsys, 'params', 'uniadapter_blip_msrvtt', '--cfg-options', 'model.adapter.botleneck=3')
-    assert 'did you mean bottleneck' in str(code) and not out
+    code, out, err = call(capsys, 'params', 'uniadapter_blip_msrvtt', '--cfg-options', 'model.adapter.botleneck=3')
+    assert code == 1 and 'did you mean bottleneck' in err and not out

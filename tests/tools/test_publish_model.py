@@ -15,6 +15,7 @@ from tools.model_converters.publish_model import main, publish
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint
 from vlpeft.checkpoint.manifest import manifest_of
+from vlpeft.engine.messages import run_main
 
 SECRET = b'someone'
 
@@ -101,7 +102,7 @@ def test_command_line(run, tmp_path):
 def test_a_damaged_file_of_that_name_is_not_overwritten(run, tmp_path, capsys):
     path = publish(run[0], tmp_path / 'tiny.pth', run[1])
     path.write_bytes(b'damaged')
-    assert main([str(run[0]), str(tmp_path / 'tiny.pth'), '--config', str(run[2])]) == 1
+    assert run_main(lambda: main([str(run[0]), str(tmp_path / 'tiny.pth'), '--config', str(run[2])])) == 1
     assert 'holds something else' in capsys.readouterr().err and path.read_bytes() == b'damaged'
 
 
@@ -122,7 +123,7 @@ def test_refusals(run, tmp_path, capsys):
         ('empty.pth', 'no trained weights'),
         ('nowhere.pth', 'nowhere.pth'),
     ):
-        assert main([str(tmp_path / name), str(tmp_path / 'out.pth'), '--config', str(run[2])]) == 1
+        assert run_main(lambda: main([str(tmp_path / name), str(tmp_path / 'out.pth'), '--config', str(run[2])])) == 1
         assert message in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(run[0]), str(tmp_path / 'out'), '--config', str(run[2])])
@@ -132,12 +133,12 @@ def test_refusals(run, tmp_path, capsys):
 
 def test_a_checkpoint_that_does_not_fit_its_config_is_not_published(run, tmp_path, capsys):
     config = write_child(tmp_path / 'lora.py', run[2], adapter=dict(LORA, _delete_=True))
-    assert main([str(run[0]), str(tmp_path / 'out.pth'), '--config', str(config)]) == 1
+    assert run_main(lambda: main([str(run[0]), str(tmp_path / 'out.pth'), '--config', str(config)])) == 1
     error = capsys.readouterr().err
     assert 'a method that it does not name, the config is LoRA of a Retriever' in error and 'adapter.layers' in error
     checkpoint = torch.load(run[0])
     del checkpoint['state_dict']['adapter.layers.1.down.bias']
     torch.save(checkpoint, tmp_path / 'part.pth')
-    assert main([str(tmp_path / 'part.pth'), str(tmp_path / 'out.pth'), '--config', str(run[2])]) == 1
+    assert run_main(lambda: main([str(tmp_path / 'part.pth'), str(tmp_path / 'out.pth'), '--config', str(run[2])])) == 1
     assert 'leaves 1 parameters unfilled: adapter (1): adapter.layers.1.down.bias' in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ['lora.py', 'part.pth']

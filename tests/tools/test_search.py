@@ -9,6 +9,7 @@ from tests.apis.tiny_zoo import write_trained
 from tests.media import write_image
 from tests.workspace import ROOT, write_workspace
 from tools.demo import search
+from vlpeft.engine.messages import run_main
 
 
 @pytest.fixture(scope='module')
@@ -74,7 +75,7 @@ def test_errors_are_one_line(place, capsys, change, message):
     arguments = [str(part) for part in (*place[1:], 'a square')]
     for position, value in change.items():
         arguments[position] = value
-    assert search.main(arguments) == 1
+    assert run_main(lambda: search.main(arguments)) == 1
     assert message in capsys.readouterr().err
 
 

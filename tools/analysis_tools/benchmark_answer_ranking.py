@@ -8,12 +8,14 @@ one pass each. FLOPs are counted by torch.
 
 import argparse
 import json
+import sys
 
 import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from vlpeft.engine.flop_timing import timed
+from vlpeft.engine.messages import run_main
 
 VOCAB, START, END = 30524, 30522, 102
 
@@ -113,4 +115,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

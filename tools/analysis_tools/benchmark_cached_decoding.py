@@ -9,6 +9,7 @@ a CPU mostly waits for the weights to be read, in either way.
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -16,6 +17,8 @@ from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
+
+from vlpeft.engine.messages import run_main
 
 # layers, width, heads, width of word embeddings
 SIZES = {'125m': (12, 768, 12, 768), '350m': (24, 1024, 16, 512), '1.3b': (24, 2048, 32, 2048)}
@@ -142,4 +145,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -24,6 +24,8 @@ from mmengine.runner import Runner
 from rich.progress import track
 from torch.utils.data import DataLoader
 
+from vlpeft.engine.messages import run_main
+
 LAYOUTS = dict(files='one file per image', packed='one packed file')
 
 
@@ -168,4 +170,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

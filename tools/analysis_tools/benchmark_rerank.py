@@ -8,12 +8,14 @@ torch, and the bound is their ratio.
 
 import argparse
 import json
+import sys
 
 import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from vlpeft.engine.flop_timing import timed
+from vlpeft.engine.messages import run_main
 
 CASES = {'8x197': (8, 197, 128), '577': (1, 577, 256)}
 PADDED, VOCAB = 35, 30524
@@ -136,4 +138,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

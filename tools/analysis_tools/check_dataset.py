@@ -16,6 +16,7 @@ from mmengine.registry import init_default_scope
 
 from vlpeft.datasets.checking import KINDS, SPLITS, check
 from vlpeft.engine.launch import add_config_arguments, default_work_dir, load_config
+from vlpeft.engine.messages import run_main
 from vlpeft.visualization.check_page import write_check_page
 
 EPILOG = """exit code: 0 nothing found, 1 something found, 2 wrong arguments or config
@@ -102,4 +103,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

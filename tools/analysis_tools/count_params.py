@@ -2,11 +2,13 @@
 
 import argparse
 import json
+import sys
 
 import torch
 from mmengine.registry import init_default_scope
 
 from vlpeft.engine.launch import add_config_arguments, load_config
+from vlpeft.engine.messages import run_main
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,4 +55,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import sys
 
 from mmengine.registry import init_default_scope
 
 from vlpeft.engine.launch import add_config_arguments, load_config
+from vlpeft.engine.messages import run_main
 
 EPILOG = """Formulas and what they leave out: vlpeft/engine/memory.py.
 
@@ -46,4 +48,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

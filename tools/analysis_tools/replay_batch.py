@@ -1,12 +1,13 @@
 """Computes a batch that training stopped at once more, and says where the first number appears that is not finite."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
-from vlpeft.checkpoint import CheckpointError
 from vlpeft.engine.launch import add_config_arguments, existing_checkpoint, load_config
+from vlpeft.engine.messages import run_main
 
 EPILOG = """The batch and the weights are in the folder bad_steps of the work folder. Precision, loss scale and random
 numbers are those of the run; a batch of several processes is computed alone, without those of the others.
@@ -46,11 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     from vlpeft.engine.bad_batch import BadBatch
     from vlpeft.engine.replay import first_nonfinite
 
-    try:
-        batch = BadBatch.read(args.batch)
-        model = build_model(load_config(args.config, args.cfg_options), fetch(args.checkpoint), True, args.device)
-    except CheckpointError as error:
-        raise SystemExit(f'error: {error}') from None
+    batch = BadBatch.read(args.batch)
+    model = build_model(load_config(args.config, args.cfg_options), fetch(args.checkpoint), True, args.device)
     print(f'iteration {batch.iteration}, process {batch.rank} of {batch.world_size}: {batch.reason}')
     print('samples: ' + '; '.join(batch.samples))
     found = first_nonfinite(model, batch)
@@ -63,4 +61,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    raise SystemExit(main())
+    sys.exit(run_main(main))

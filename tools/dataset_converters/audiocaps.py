@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vlpeft.datasets.annotations import read_csv
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
+from vlpeft.engine.messages import run_main
 
 # Of the first release; the second has more training clips.
 SIZES = dict(train=Size(49838, 49838), val=Size(495, 2475), test=Size(975, 4875))
@@ -60,4 +61,4 @@ def _file(row: dict, there: dict[str, str]) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

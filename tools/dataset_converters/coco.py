@@ -4,6 +4,7 @@ import sys
 
 from vlpeft.datasets.conversion.karpathy import load_images
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
+from vlpeft.engine.messages import run_main
 
 SIZES = dict(train=Size(113287, 566747), val=Size(5000, 25010), test=Size(5000, 25010))
 SOURCES = """
@@ -23,4 +24,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

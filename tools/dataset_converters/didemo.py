@@ -5,6 +5,7 @@ import sys
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.didemo import SECONDS, read_paragraphs
 from vlpeft.datasets.video_folder import VideoFolder
+from vlpeft.engine.messages import run_main
 
 SIZES = dict(train=Size(8395), val=Size(1065), test=Size(1004))
 SOURCES = """
@@ -28,4 +29,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from mmengine.config import DictAction
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -19,7 +18,8 @@ from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures
 from vlpeft.datasets.readers import ClipError
 from vlpeft.datasets.transforms import LoadImages
 from vlpeft.engine import config_file
-from vlpeft.engine.launch import existing_config
+from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.messages import run_main
 from vlpeft.models.backbones.grid_tower import GridTower
 from vlpeft.models.data_preprocessor import ClipDataPreprocessor
 
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Overrides,
         default={},
         metavar='KEY=VALUE',
         help='override config entries, such as model.backbone.out_type=raw',
@@ -190,4 +190,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

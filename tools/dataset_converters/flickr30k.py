@@ -4,6 +4,7 @@ import sys
 
 from vlpeft.datasets.conversion.karpathy import load_images
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
+from vlpeft.engine.messages import run_main
 
 SIZES = dict(train=Size(29000, 145000), val=Size(1014, 5070), test=Size(1000, 5000))
 SOURCES = """
@@ -25,4 +26,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

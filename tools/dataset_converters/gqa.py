@@ -5,6 +5,7 @@ import sys
 from vlpeft.datasets.annotations import AnnotationError, read_json
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.records import field
+from vlpeft.engine.messages import run_main
 
 FILES = dict(train='train_balanced', valid='val_balanced', testdev='testdev_balanced', submit='submission_all')
 SIZES = dict(train=Size(None, 943000), valid=Size(None, 132062), testdev=Size(None, 12578), submit=Size(None))
@@ -48,4 +49,4 @@ def _line(where: str, number: str, record: object, split: str) -> dict:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -4,6 +4,7 @@ import sys
 
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.msrvtt import SPLITS, read_split
+from vlpeft.engine.messages import run_main
 
 SOURCES = """
 SRC holds MSRVTT_data.json and the lists of the splits you want:
@@ -36,4 +37,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

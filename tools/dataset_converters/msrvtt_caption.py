@@ -5,6 +5,7 @@ import sys
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.msrvtt import SPLITS, read_split
 from vlpeft.datasets.video_folder import VideoFolder
+from vlpeft.engine.messages import run_main
 
 NAMES = dict(train='train_full', val='val_full', test='test_full', train7k='train_7k')
 SOURCES = """
@@ -39,4 +40,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -4,6 +4,7 @@ import sys
 
 from vlpeft.datasets.conversion.splits import Size, parse_args
 from vlpeft.datasets.conversion.video_qa import convert_video_qa
+from vlpeft.engine.messages import run_main
 
 SIZES = dict(train=Size(6513, 158581), val=Size(497, 12278), test=Size(2990, 72821))
 SOURCES = """
@@ -24,4 +25,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -5,6 +5,7 @@ import sys
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.msvd import read_split
 from vlpeft.datasets.video_folder import VideoFolder
+from vlpeft.engine.messages import run_main
 
 # Releases clean the captions differently, so their number is not checked.
 SIZES = dict(train=Size(1200), val=Size(100), test=Size(670))
@@ -29,4 +30,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

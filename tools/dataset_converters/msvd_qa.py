@@ -4,6 +4,7 @@ import sys
 
 from vlpeft.datasets.conversion.splits import Size, parse_args
 from vlpeft.datasets.conversion.video_qa import convert_video_qa
+from vlpeft.engine.messages import run_main
 
 # Some clips of MSVD have no question; how many is not published.
 SIZES = dict(train=Size(None, 30933), val=Size(None, 6415), test=Size(None, 13157))
@@ -23,4 +24,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

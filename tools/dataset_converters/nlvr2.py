@@ -6,6 +6,7 @@ from vlpeft.datasets.annotations import AnnotationError, read_jsonl
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.nlvr2 import images
 from vlpeft.datasets.records import field
+from vlpeft.engine.messages import run_main
 
 FILES = dict(train='train.json', valid='dev.json', test='test1.json')
 SIZES = dict(train=Size(None, 86373), valid=Size(None, 6982), test=Size(None, 6967))
@@ -60,4 +61,4 @@ def _line(where: str, record: dict) -> dict:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -7,6 +7,7 @@ from vlpeft.datasets.annotations import AnnotationError
 from vlpeft.datasets.coco_caption import read_coco_captions
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.records import field
+from vlpeft.engine.messages import run_main
 
 SIZES = {
     'val': Size(4500, 45000),
@@ -51,4 +52,4 @@ def _line(where: str, image: dict, captions: list[str]) -> dict:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -11,6 +11,7 @@ import numpy as np
 from vlpeft.datasets.conversion.feature_report import EXIT_CODES, progress_bar, report
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures, file_origin, folder_origin, stored_names
 from vlpeft.datasets.readers import ClipError, FeatureReader, HDF5Reader, PackedHDF5Reader
+from vlpeft.engine.messages import run_main
 
 BATCH = 64
 EPILOG = f"""
@@ -102,4 +103,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from vlpeft.datasets.annotations import AnnotationError, read_jsonl
 from vlpeft.datasets.subtitles import read_subtitles
 from vlpeft.datasets.value import read_descriptions, read_question
+from vlpeft.engine.messages import run_main
 
 EPILOG = """
 SRC is laid out as VALUE's download scripts leave it, and so the configs read it:
@@ -100,4 +101,4 @@ def _report(what: str, videos: list[str], there) -> None:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -10,6 +10,7 @@ from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.karpathy import read_images
 from vlpeft.datasets.records import entries, field
 from vlpeft.datasets.vqav2 import read_annotations, read_questions
+from vlpeft.engine.messages import run_main
 from vlpeft.evaluation.functional import normalise_answer
 
 SUBSETS = ('train2014', 'val2014')
@@ -81,4 +82,4 @@ def frequent_answers(files: list[str]) -> set[str]:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

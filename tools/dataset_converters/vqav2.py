@@ -4,6 +4,7 @@ import sys
 
 from vlpeft.datasets.conversion.splits import Size, convert, parse_args
 from vlpeft.datasets.vqav2 import read_annotations, read_questions
+from vlpeft.engine.messages import run_main
 
 SUBSETS = {'train': 'train2014', 'val': 'val2014', 'test': 'test2015', 'test-dev': 'test-dev2015'}
 SIZES = {
@@ -53,4 +54,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
   %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_2.pth \\
@@ -53,7 +53,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument('--html', metavar='FILE.html', help='also write a page that plays the first five results')
     parser.add_argument('--device', help='default: the GPU if there is one')
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for name, least in (('top', 1), ('rerank', 0)):
+        if getattr(args, name) < least:
+            parser.error(f'--{name} must be at least {least}, got {getattr(args, name)}')
+    if blank := [query for query in args.query if not query.strip()]:
+        parser.error(f'the query {blank[0]!r} is blank')
+    return args
 
 
 def show(results: Results, console: Console) -> None:
@@ -91,13 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     from vlpeft import RetrievalInferencer
 
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
-    try:
-        finder = RetrievalInferencer(args.config, checkpoint, args.device)
-        finder.index(args.folder, args.index, args.keep_tokens)
-        results = {query: finder.search(query, args.top, args.rerank) for query in args.query}
-    except (CheckpointError, FileNotFoundError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    finder = RetrievalInferencer(args.config, checkpoint, args.device)
+    finder.index(args.folder, args.index, args.keep_tokens)
+    results = {query: finder.search(query, args.top, args.rerank) for query in args.query}
     show(results, Console())
     if args.html:
         write_page(args.html, results)
@@ -106,4 +108,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

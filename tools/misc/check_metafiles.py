@@ -5,6 +5,7 @@ import sys
 
 from vlpeft.apis.metafiles import metafile_faults
 from vlpeft.apis.model_index import read_zoo
+from vlpeft.engine.messages import run_main
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,4 +19,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

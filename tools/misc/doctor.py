@@ -6,6 +6,7 @@ import sys
 
 from vlpeft.doctor import examine
 from vlpeft.doctor.findings import BROKEN, MISSING, Finding
+from vlpeft.engine.messages import run_main
 from vlpeft.zoo_folder import ZooError
 
 EPILOG = """exit code: 0 nothing essential is missing or broken, 1 something is, 2 wrong arguments
@@ -45,4 +46,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

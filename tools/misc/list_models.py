@@ -5,6 +5,7 @@ import json
 import sys
 
 from vlpeft.apis.model_index import ZooModel, read_zoo
+from vlpeft.engine.messages import run_main
 from vlpeft.zoo_folder import zoo_root
 
 COLUMNS = ('name', 'method', 'task', 'data', 'trained')
@@ -55,4 +56,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vlpeft import registry as registries
+from vlpeft.engine.messages import run_main
 
 
 def import_packages(registry: Registry) -> list[str]:
@@ -77,4 +78,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -4,9 +4,11 @@ Either is a config by itself, which can be changed and run anywhere.
 """
 
 import argparse
+import sys
 
 from vlpeft.engine.config_source import portable_source
 from vlpeft.engine.launch import add_config_arguments, load_config
+from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt > mine.py
@@ -34,4 +36,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

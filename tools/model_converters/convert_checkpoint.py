@@ -4,7 +4,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
 from torch import Tensor, nn
 
 from vlpeft.apis.build import empty_model
@@ -25,7 +24,8 @@ from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.tied import tied_names, unique_state
 from vlpeft.checkpoint.unread import check_read
-from vlpeft.engine.launch import existing_config
+from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.messages import run_main
 
 SAFETENSORS = 'safetensors'
 OURS = ('vlpeft', SAFETENSORS)
@@ -74,7 +74,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Overrides,
         default={},
         metavar='KEY=VALUE',
         help='override config entries, such as model.adapter.bottleneck=512',
@@ -149,18 +149,14 @@ def write(state: dict[str, Tensor], dst: Path, to: str, meta: dict, model: nn.Mo
 
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
-    try:
-        if args.dst.exists() and not args.force:
-            raise CheckpointError(f'{args.dst} exists; give --force to overwrite it')
-        model = empty_model(args.config, args.cfg_options)
-        state, meta = gather(args.src, model, args.source_format, args.base)
-        write(state, args.dst, args.to, meta, model)
-    except (CheckpointError, FileNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    if args.dst.exists() and not args.force:
+        raise CheckpointError(f'{args.dst} exists; give --force to overwrite it')
+    model = empty_model(args.config, args.cfg_options)
+    state, meta = gather(args.src, model, args.source_format, args.base)
+    write(state, args.dst, args.to, meta, model)
     print(f'wrote {args.dst} ({args.to} layout)')
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import DictAction
 from torch import nn
 
 import vlpeft
@@ -22,7 +21,8 @@ from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_che
 from vlpeft.checkpoint.load import TRAINING_ONLY, fit
 from vlpeft.checkpoint.manifest import remove_with_manifest, write_manifest
 from vlpeft.checkpoint.tied import tied_names, unique_state
-from vlpeft.engine.launch import existing_config
+from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.messages import run_main
 
 KEPT_META = ('base', 'epoch', 'iter')
 EPILOG = """example:
@@ -48,7 +48,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Overrides,
         default={},
         metavar='KEY=VALUE',
         help='override config entries, such as model.adapter.bottleneck=512',
@@ -140,13 +140,9 @@ def publish(src: Path, dst: Path, model: nn.Module, half: bool = False) -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Publish, or say why not."""
     args = parse_args(argv)
-    try:
-        publish(args.src, args.dst, empty_model(args.config, args.cfg_options), args.half)
-    except (CheckpointError, FileNotFoundError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    publish(args.src, args.dst, empty_model(args.config, args.cfg_options), args.half)
     return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(run_main(main))

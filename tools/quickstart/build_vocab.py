@@ -7,10 +7,12 @@ The folder loads like any BERT tokenizer (``tokenizer='data/quickstart/vocab'`` 
 import argparse
 import json
 import string
+import sys
 from pathlib import Path
 
 from vlpeft.datasets.jsonl import captions_of
 from vlpeft.datasets.records import read_records
+from vlpeft.engine.messages import run_main
 
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 
@@ -57,4 +59,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

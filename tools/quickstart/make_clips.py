@@ -11,11 +11,13 @@ import argparse
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from random import Random
 
 from vlpeft.datasets import drawn
 from vlpeft.datasets.drawn.sets import GROUP
+from vlpeft.engine.messages import run_main
 
 
 def stamp_of(parameters: dict) -> dict:
@@ -71,4 +73,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from vlpeft.engine.messages import run_main
 from vlpeft.visualization import ClipQuery, TextQuery, write_gallery
 
 FRAMES = 8
@@ -121,4 +123,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -16,6 +16,7 @@ from rich.table import Table
 
 import vlpeft  # noqa: F401  fills the registries
 from vlpeft.apis.build import empty_model
+from vlpeft.engine.messages import run_main
 from vlpeft.models.parameters import count_parameters
 
 DIRECTIONS = ('t2v', 'v2t')
@@ -93,4 +94,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -15,6 +15,7 @@ from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.engine.config_file import read_config
+from vlpeft.engine.preflight import merge_overrides
 from vlpeft.registry import MODELS, SCOPE
 
 from .config_names import find_config
@@ -66,7 +67,7 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     path = find_config(name)
     entry = next((model for model in read_zoo().values() if model.config.samefile(path)), None)
     cfg = read_config(path)
-    cfg.merge_from_dict({f'model.{key}': value for key, value in overrides.items()})
+    merge_overrides(cfg, {f'model.{key}': value for key, value in overrides.items()}, str(name))
     _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
     return cfg, entry
 
@@ -129,9 +130,12 @@ def empty_model(config: str | Path, options: Mapping[str, Any] | None = None) ->
     Args:
         config: Config file.
         options: Dotted keys of the config and their values. Defaults to None.
+
+    Raises:
+        ConfigError: An override would change nothing, or does not fit.
     """
     cfg = read_config(config)
-    cfg.merge_from_dict(dict(options or {}))
+    merge_overrides(cfg, options or {})
     cfg.model.base_checkpoint = None
     with DefaultScope.overwrite_default_scope(SCOPE), torch.device('meta'):
         return MODELS.build(cfg.model)

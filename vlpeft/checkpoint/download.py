@@ -10,6 +10,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname
 
 from vlpeft.bases import find_base, read_bases
+from vlpeft.nearest import if_folder
 
 from .errors import CheckpointError
 from .hashing import file_sha256
@@ -61,7 +62,8 @@ def fetch(source: str | Path, sha256: str | None = None, cache_dir: str | Path |
         raise ValueError(f'cannot fetch {source}: scheme {scheme!r} is not one of file, http, https')
     path = Path(url2pathname(urlsplit(str(source)).path) if scheme else source).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint file not found: {source}{_bases_like(str(source))}')
+        hint = if_folder(path) or _bases_like(str(source))
+        raise FileNotFoundError(f'checkpoint file not found: {source}{hint}')
     if sha256 and file_sha256(path) != sha256:
         raise CheckpointError(_mismatch(str(source), sha256, file_sha256(path)))
     return path

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlpeft.nearest import if_folder
+
 from .errors import CheckpointError
 from .manifest import check_manifest, write_with_manifest
 from .shards import is_index, shard_names
@@ -45,7 +47,7 @@ def read_checkpoint(path: str | Path, checked: bool = True) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint file not found: {path}')
+        raise FileNotFoundError(f'checkpoint file not found: {path}{if_folder(path)}')
     if checked:
         check_manifest(path)
     if is_index(path):

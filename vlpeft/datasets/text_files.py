@@ -3,6 +3,8 @@
 import codecs
 from pathlib import Path
 
+from vlpeft.nearest import if_folder
+
 # Longer marks first: UTF-32's begins like UTF-16's.
 MARKS = (
     (codecs.BOM_UTF8, 'utf-8'),
@@ -24,7 +26,7 @@ def existing(path: str) -> str:
         AnnotationError: There is none.
     """
     if not Path(path).is_file():
-        raise AnnotationError(f'annotation file {path} does not exist')
+        raise AnnotationError(f'annotation file {path} does not exist{if_folder(path)}')
     return path
 
 

@@ -7,9 +7,13 @@ or JSON config can do none of this here, nor can those that it inherits.
 
 import json
 import re
+import sys
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from mmengine.config import Config
@@ -31,7 +35,7 @@ NAME = re.compile(rf'((?:{"|".join(SCOPES)})\.(?=[A-Z]))?\w+')
 
 
 class ConfigFileError(ValueError):
-    """A YAML or JSON config that is none, or that asks for what only a Python config may do."""
+    """A Python config that fails, or a YAML or JSON one that is none or asks for what only a program may do."""
 
 
 @register_handler(['yaml', 'yml'])
@@ -84,11 +88,13 @@ def read_config(path: str | Path) -> Config:
         ConfigFileError: A YAML or JSON config, or one that it inherits, is damaged or asks for what only a Python
             config may: a Python base, ``custom_imports``, environment variables, objects of any module. Of any
             config: the zoo has no config of the name in a ``vlpeft::`` base.
-        FileNotFoundError: There is no such file. Of Python configs also the other errors of ``Config.fromfile``.
+            Or a Python config, or a base of it, fails; the message names the line.
+        FileNotFoundError: There is no such file.
     """
     path = Path(path).expanduser()
     if path.suffix not in (*YAML, JSON):
-        return Config.fromfile(path)
+        with _naming_lines(path):
+            return Config.fromfile(path)
     _check_chain(path, ())
     try:
         cfg = Config.fromfile(path, import_custom_modules=False, use_environment_variables=False)
@@ -99,6 +105,41 @@ def read_config(path: str | Path) -> Config:
     for where, key, value in _entries(cfg.to_dict(), ''):
         _check(path, where, key, value)
     return cfg
+
+
+@contextmanager
+def _naming_lines(path: Path) -> Iterator[None]:
+    """Errors of a Python config come with the file and line that has them."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # whatever a program may raise
+        reason = ' '.join(str(error).split())
+        if isinstance(error, SyntaxError):
+            file = _being_read(error.__traceback__) or path
+            raise ConfigFileError(f'{file}:{error.lineno}: SyntaxError: {error.msg}') from error
+        calls = [call for call in traceback.extract_tb(error.__traceback__) if Path(call.filename).suffix == '.py']
+        place = next((call for call in reversed(calls) if _is_config(call.filename, path)), None)
+        where = f'{place.filename}:{place.lineno}' if place else path
+        raise ConfigFileError(f'{where}: {type(error).__name__}: {reason}') from error
+
+
+def _being_read(trace: TracebackType | None) -> str | None:
+    """The config that MMEngine was reading, which its parser calls unknown: the innermost of a chain of bases."""
+    names = (
+        frame.f_locals.get('filename')
+        for frame, _ in traceback.walk_tb(trace)
+        if 'mmengine' in frame.f_code.co_filename
+    )
+    return next((name for name in reversed(list(names)) if isinstance(name, str) and Path(name).is_file()), None)
+
+
+def _is_config(file: str, path: Path) -> bool:
+    """Whether a file of a traceback is the config or a base of it, rather than a module."""
+    return Path(file).resolve() == path.resolve() or Path(file).resolve() not in {
+        Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, '__file__', None)
+    }
 
 
 def _check_chain(path: Path, above: tuple[Path, ...]) -> None:

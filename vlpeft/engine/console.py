@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.logging import MMLogger
-from mmengine.logging.logger import FilterDuplicateWarning
 
 from .progress import say
 from .ranks import first_process
@@ -18,19 +17,34 @@ from .ranks import first_process
 INSIDES = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias', '_NUM_THREADS environment variable')
 #: What libraries will change some day is for those who write programs with them.
 FOR_PROGRAMMERS = (DeprecationWarning, FutureWarning, PendingDeprecationWarning)
+#: ``logger.info(text, extra=FOR_PEOPLE)`` comes to the console too.
+FOR_PEOPLE = dict(for_people=True)
 COLOURS = {logging.WARNING: 'yellow', logging.ERROR: 'red', logging.CRITICAL: 'red'}
 
 
 class ConsoleHandler(logging.Handler):
-    """Writes warnings and errors as ``warning: text``; of the other processes of a run, errors only."""
+    """Writes warnings and errors as ``warning: text``, notes :data:`FOR_PEOPLE` as ``note: text``, equal ones once; of
+    the other processes of a run, errors only.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING if first_process() else logging.ERROR)
-        self.addFilter(FilterDuplicateWarning())
-        self.addFilter(lambda record: not any(text in record.getMessage() for text in INSIDES))
+        super().__init__(logging.INFO if first_process() else logging.ERROR)
+        self.seen: set[str] = set()
+        self.addFilter(self._matters)
+
+    def _matters(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            return True
+        asked_for = record.levelno >= logging.WARNING or getattr(record, 'for_people', False)
+        if not asked_for or text in self.seen or any(inside in text for inside in INSIDES):
+            return False
+        self.seen.add(text)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(f'{record.levelname.lower()}: {self.format(record)}', COLOURS.get(record.levelno))
+        kind = record.levelname.lower() if record.levelno >= logging.WARNING else 'note'
+        say(f'{kind}: {self.format(record)}', COLOURS.get(record.levelno))
 
 
 @contextmanager

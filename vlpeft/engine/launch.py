@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 
 from vlpeft.apis.config_names import find_config
 from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.nearest import if_folder
 from vlpeft.zoo_folder import ZooError
 
 from .preflight import ConfigError, check_run, finished_run, merge_overrides
@@ -50,9 +51,20 @@ def existing_checkpoint(path: str) -> str:
     """
     if '://' in path or Path(path).is_file():
         return path
-    there = sorted(p.name for p in Path(path).parent.glob('*.pth'))
-    beside = f'; {Path(path).parent} holds {", ".join(there)}' if there else ''
-    raise argparse.ArgumentTypeError(f'checkpoint {path} does not exist{beside}')
+    folder = Path(path) if Path(path).is_dir() else Path(path).parent
+    there = sorted(p.name for p in folder.glob('*.pth'))
+    beside = f'; {folder} holds {", ".join(there)}' if there else ''
+    raise argparse.ArgumentTypeError(f'checkpoint file {path} does not exist{if_folder(path)}{beside}')
+
+
+class Overrides(DictAction):
+    """Argparse action of ``--cfg-options``: ``KEY=VALUE`` to a dict."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            if not value.partition('=')[1] or value.startswith('='):
+                parser.error(f'{option_string}: {value!r} is not KEY=VALUE')
+        super().__call__(parser, namespace, values, option_string)
 
 
 def add_config_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +73,7 @@ def add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=Overrides,
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. model.adapter.bottleneck=512 train_dataloader.batch_size=4; '
         'lists as key="[a,b]" or key=a,b, nested ones as key="[(a,b),(c,d)]", without blanks',
@@ -90,35 +102,42 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
 
 
-def load_config(path: str, options: dict | None = None) -> Config:
+def load_config(path: str, options: dict | None = None, problems: list[str] | None = None) -> Config:
     """Read a config and merge ``--cfg-options`` into it.
 
     Args:
         path: Config file.
         options: Dotted keys and their values. Defaults to None.
+        problems: Takes what is wrong with overrides, for :func:`check_config` to tell. Defaults to
+            None, it is told at once.
 
     Raises:
         SystemExit: An override would change nothing or does not fit (:func:`merge_overrides`).
     """
     cfg = RunConfig.read(path)
-    if options:
-        with _one_message():
-            merge_overrides(cfg, options)
+    with _one_message():
+        try:
+            merge_overrides(cfg, options or {})
+        except ConfigError as error:
+            if problems is None:
+                raise
+            problems += [f'--cfg-options {problem}' for problem in error.problems]
     return cfg
 
 
-def check_config(cfg: Config, phase: str) -> None:
+def check_config(cfg: Config, phase: str, problems: Sequence[str] = ()) -> None:
     """Refuses what cannot run before anything heavy is done, see :func:`check_run`.
 
     Args:
         cfg: Full config; ``work_dir`` set.
         phase: ``'train'`` or ``'test'``.
+        problems: What is already known to be wrong. Defaults to nothing.
 
     Raises:
         SystemExit: Its message lists all problems. Or, with status 0: a run that is to be resumed is finished.
     """
     with _one_message():
-        check_run(cfg, phase)
+        check_run(cfg, phase, problems)
         finished = finished_run(cfg) if phase == 'train' and cfg.get('resume') else None
     if finished:
         if first_process():

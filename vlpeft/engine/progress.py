@@ -1,24 +1,31 @@
 """How far a long piece of work is: a bar on a terminal; elsewhere a line now and then, without control characters."""
 
+import functools
 import time
 from datetime import timedelta
 
 from mmengine.dist import is_main_process
-from rich import get_console
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 #: Seconds between two lines where no bar can be drawn, and between two changes of a bar.
 LINE_EVERY, BAR_EVERY = 30.0, 0.2
 
 
+@functools.cache
+def _console() -> Console:
+    """Not rich's own: it is made in the middle of mmpretrain's import, without standard output, and draws no bars."""
+    return Console()
+
+
 def say(text: str, style: str | None = None) -> None:
     """Prints a line as it is, above a bar if there is one; ``style`` is a colour for terminals."""
-    get_console().out(text, style=style, highlight=False)
+    _console().out(text, style=style, highlight=False)
 
 
 def draws_bars() -> bool:
     """Whether standard output is a terminal that can draw over what it has drawn."""
-    console = get_console()
+    console = _console()
     return console.is_terminal and not console.is_dumb_terminal or console.is_jupyter
 
 
@@ -52,7 +59,7 @@ class Steps:
             TextColumn('ETA'),
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
-            console=get_console(),
+            console=_console(),
             refresh_per_second=2,
             redirect_stdout=False,
             redirect_stderr=False,

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch.distributed
 from mmengine.logging import print_log
 
+from .ranks import NOTE
+
 #: Exit code of a run that saved what it had done, and goes on with ``--resume``: EX_TEMPFAIL.
 EXIT_CODE = 75
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-#: Names a file that comes to be when a process of the run ends this way; :mod:`vlpeft.engine.torchrun` reads it.
-NOTE = 'VLPEFT_STOP_NOTE'
 
 
 class Stopped(SystemExit):

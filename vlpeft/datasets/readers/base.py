@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vlpeft.nearest import if_folder
+
 
 class ClipError(Exception):
     """A media file that cannot be used: missing, truncated, not a video, without frames or without a video track.
@@ -110,7 +112,7 @@ def check_file(path: str) -> None:
     """Raise :class:`ClipError` unless ``path`` is a file with content."""
     file = Path(path)
     if not file.is_file():
-        raise ClipError(path, 'no such file', 'missing')
+        raise ClipError(path, f'no such file{if_folder(file)}', 'missing')
     if file.stat().st_size == 0:
         raise ClipError(path, 'the file is empty')
 

@@ -16,6 +16,7 @@ from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.manifest import manifest_of, remove_with_manifest, write_atomically, write_with_manifest
 from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.engine.console import FOR_PEOPLE
 from vlpeft.engine.finite import nonfinite_trained
 from vlpeft.engine.position import KEY, Position, resume_at
 from vlpeft.engine.work_folder import POINTER, SAVED_AT
@@ -289,7 +290,8 @@ class ResumableCheckpointHook(CheckpointHook):
         here = Path(self.out_dir, Path(path).name) if path else None
         if here is None or here.is_file():
             return here and str(here)
-        runner.logger.info(f'the best checkpoint so far, {path}, is not in {self.out_dir} and stays where it is')
+        text = f'the best checkpoint so far, {path}, is not in {self.out_dir} and stays where it is'
+        runner.logger.info(text, extra=FOR_PEOPLE)
         return None
 
 

@@ -16,6 +16,7 @@ from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from vlpeft.engine.console import FOR_PEOPLE
 from vlpeft.engine.progress import Steps
 from vlpeft.evaluation.functional import best_positive_ranks, best_positive_ranks_in_folds
 from vlpeft.models.finite import NonFiniteError, check_finite, label
@@ -203,7 +204,8 @@ class TwoStageRetrieval:
 
     def _clamped(self, gallery_size: int, direction: str) -> int:
         if self.k_test > gallery_size:
-            self.runner.logger.info(f'k_test={self.k_test} is clamped to the {gallery_size} candidates of {direction}')
+            text = f'k_test={self.k_test} is clamped to the {gallery_size} candidates of {direction}'
+            self.runner.logger.info(text, extra=FOR_PEOPLE)
         return min(self.k_test, gallery_size)
 
     def _rerank(self, gallery: Gallery, own_tokens: dict[int, Tensor], device: torch.device):

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from vlpeft.datasets.generators import generator_states, restore_generators
 from vlpeft.datasets.seeded_samples import seeded_loader
+from vlpeft.engine.console import FOR_PEOPLE
 from vlpeft.engine.position import Position
 from vlpeft.registry import LOOPS
 
@@ -53,7 +54,8 @@ class ResumableLoop:
 
     def _validate_if_owed(self) -> None:
         if self._owes_validation and self.runner.val_loop is not None:
-            self.runner.logger.info('the checkpoint was written before its validation, which is done first')
+            text = 'the checkpoint was written before its validation, which is done first'
+            self.runner.logger.info(text, extra=FOR_PEOPLE)
             restore_generators(self._generators)
             self.runner.val_loop.run()
             self._generators = generator_states()

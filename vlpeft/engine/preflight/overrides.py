@@ -41,32 +41,36 @@ SLIP = 0.8
 LISTED = 4
 
 
-def merge_overrides(cfg: Config, options: Mapping[str, Any]) -> None:
+def merge_overrides(cfg: Config, options: Mapping[str, Any], where: str = OPTION) -> None:
     """Merges overrides into a config.
 
     Args:
         cfg: Changed in place.
         options: Dotted keys and their values.
+        where: Who gives them, for the message. Defaults to ``'--cfg-options'``.
 
     Raises:
-        ConfigError: Some of them would change nothing, or do not fit; all of them are named. The config is then
-            changed or not and must not be used.
+        ConfigError: Some of them would change nothing, or do not fit; all of them are named. Those that would change
+            something are merged then.
     """
+    if not options:
+        return
     closed = {place.path for place in places(cfg)} | {path for path, *_ in tables(cfg)}
-    problems = [f'{key}: {problem}' for key, value in options.items() if (problem := _problem(cfg, key, value, closed))]
-    if problems:
-        raise ConfigError(OPTION, problems)
-    try:
-        cfg.merge_from_dict(dict(options))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(OPTION, [str(error.args[0] if error.args else error)]) from error
-    problems = [
+    found = {key: _problem(cfg, key, value, closed) for key, value in options.items()}
+    problems = [f'{key}: {problem}' for key, problem in found.items() if problem]
+    for key, value in options.items():
+        if found[key] is None:
+            try:
+                cfg.merge_from_dict({key: value})
+            except (KeyError, TypeError, ValueError) as error:
+                problems.append(str(error.args[0] if error.args else error))
+    problems += [
         f'{path}: {text}'
         for path, text in type_problems(cfg)
         if any(f'{path}.'.startswith(f'{key}.') or f'{key}.'.startswith(f'{path}.') for key in options)
     ]
     if problems:
-        raise ConfigError(OPTION, problems)
+        raise ConfigError(where, problems)
 
 
 def _problem(cfg: Config, key: str, value: Any, closed: set) -> str | None:

@@ -1,7 +1,7 @@
 """All about a run that can be told before its base is fetched: types, values, files, data sets, shapes, words."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from vlpeft.bases import find_base
 from vlpeft.models.hub import nearest_beside
 from vlpeft.models.tokenizer import TextTokenizer
+from vlpeft.nearest import if_folder
 from vlpeft.quiet import counted_logs
 from vlpeft.registry import DATASETS, MODELS
 
@@ -27,7 +28,7 @@ ANYTHING = ''
 PHASES = dict(train=('train', 'val'), test=('test',))
 
 
-def check_run(cfg: Config, phase: str) -> None:
+def check_run(cfg: Config, phase: str, known_problems: Sequence[str] = ()) -> None:
     """Checks a run before it does anything heavy.
 
     All types and arguments are compared with the registered classes; numbers that a class can judge are judged; files
@@ -37,6 +38,7 @@ def check_run(cfg: Config, phase: str) -> None:
     Args:
         cfg: The whole config.
         phase: ``'train'`` (and validation) or ``'test'``: whose data must be there.
+        known_problems: Told first. Defaults to nothing.
 
     Raises:
         ConfigError: It lists all problems.
@@ -54,8 +56,11 @@ def check_run(cfg: Config, phase: str) -> None:
             problems += _best_problems(cfg, sound)
         if 'model' not in wrong:
             problems += _model_problems(cfg.model)
-    if problems:
-        raise ConfigError(cfg.filename or 'config', [f'{path}: {text}' for path, text in problems])
+    told = [f'{path}: {text}' for path, text in problems]
+    # An override that does not fit its class is found here again.
+    told = [*known_problems, *(line for line in told if not any(known.endswith(line) for known in known_problems))]
+    if told:
+        raise ConfigError(cfg.filename or 'config', told)
 
 
 def _value_problems(sound: list) -> Iterator[tuple]:
@@ -76,7 +81,8 @@ def _arguments(place: Place) -> dict:
 def _base_problems(cfg: Config) -> Iterator[tuple]:
     for path, source in base_sources(cfg):
         if '://' not in source and not find_base(source) and not Path(source).expanduser().is_file():
-            yield path, f'there is no file {source}{nearest_beside(Path(source).expanduser())}'
+            near = if_folder(source) or nearest_beside(Path(source).expanduser())
+            yield path, f'there is no file {source}{near}'
 
 
 def base_sources(cfg: Config) -> list[tuple[str, str]]:
