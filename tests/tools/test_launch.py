@@ -132,7 +132,8 @@ THREADS = """
 import importlib, sys
 from pathlib import Path
 importlib.import_module(f'tools.{sys.argv[1]}').main(sys.argv[2:])
-print('left running:', sorted(path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm')))
+left = sorted(path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm'))
+sys.stdout.write(f'left running: {left}\n')  # in one piece, the other process writes too
 """
 
 
