@@ -68,12 +68,12 @@ def test_an_interrupted_run_is_not_taken_for_complete(tmp_path):
 
 def test_group_sizes_are_checked(tmp_path):
     done = run_tool('make_clips.py', tmp_path, '--test', 131)
-    assert done.returncode == 2 and 'multiples of 2, got 64 and 131' in done.stderr
+    assert done.returncode == 2 and 'multiples of 2, got 32 and 131' in done.stderr
 
 
 def test_files_are_small_h264_clips(quickstart_data):
     lines = read_lines(quickstart_data / 'clips/train.jsonl') + read_lines(quickstart_data / 'clips/test.jsonl')
-    assert len(lines) >= 600 + 128
+    assert len(lines) >= 600 + 64
     for line in lines[::40]:
         with av.open(str(quickstart_data / 'clips' / line['video'])) as container:
             stream = container.streams.video[0]
@@ -110,7 +110,7 @@ def test_dataset_reads_the_annotations(quickstart_data):
 def test_every_test_caption_is_its_own_and_made_of_known_words(quickstart_data, folder):
     train, test = (quickstart_data / folder / f'{name}.jsonl' for name in ('train', 'test'))
     captions = captions_of(test)
-    assert len(captions) >= 128 and len(set(captions)) == len(captions)
+    assert len(captions) >= 64 and len(set(captions)) == len(captions)
     assert not set(captions) & set(captions_of(train))
     rare = {word for word in words_of(test) if words_of(train)[word] < 10}
     assert not rare
@@ -125,11 +125,11 @@ def test_captions_are_clean_and_short(quickstart_data):
 
 def test_only_events_are_told_in_words_that_stills_do_not_have(quickstart_data):
     known, told = words_of(quickstart_data / 'stills/train.jsonl'), words_of(quickstart_data / 'clips/test.jsonl')
-    phrases = [phrase for both in (EVENT_PHRASES, JOINT_PHRASES) for pair in both.values() for phrase in pair]
+    phrases = [*EVENT_PHRASES.values(), *JOINT_PHRASES.values()]
     of_events = {word for phrase in phrases for word in phrase.split()} | {'while'}
     new = {word for word in told if word not in known}
     assert new <= of_events
-    assert {'moves', 'slides', 'climbs', 'glides', 'blinks', 'vanishing', 'swells', 'switches', 'turns'} <= new
+    assert {'slides', 'climbs', 'vanishing', 'swells', 'switches', 'turns', 'unison'} <= new
     assert 0.15 < sum(told[word] for word in new) / sum(told.values()) < 0.5
 
 
@@ -145,7 +145,7 @@ def test_training_captions_paraphrase(quickstart_data):
 
 @pytest.mark.parametrize('seed', [0, 1, 2])
 def test_no_test_clip_fits_another_caption_and_no_combination_is_trained(seed):
-    sets = draw_clip_sets(dict(train=640, val=64, test=160), Random(seed))
+    sets = draw_clip_sets(dict(train=640, val=32, test=64), Random(seed))
     for name in ('val', 'test'):
         assert not any(could_be_confused(*pair) for pair in itertools.combinations(sets[name], 2))
     held_out = {scene.combination for name in ('val', 'test') for scene in sets[name]}

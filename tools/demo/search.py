@@ -13,7 +13,7 @@ from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
   %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_2.pth \\
-      data/quickstart/clips/videos 'a red circle moves horizontally' --index work_dirs/quickstart/clips.safetensors
+      data/quickstart/clips/videos 'a red circle slides sideways' --index work_dirs/quickstart/clips.safetensors
   %(prog)s heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
 FRAMES = 8
 Results = dict[str, list[tuple[str, float]]]

@@ -60,7 +60,7 @@ logs     $WORK/<run>/<time>/<time>.log
 
 What to try next (first: source .venv/bin/activate):
   python tools/demo/search.py $CONFIGS/uniadapter.py $BEST \\
-      $DATA/clips/videos 'a red circle blinks' --html $WORK/found.html
+      $DATA/clips/videos 'a red circle slides sideways' --html $WORK/found.html
   python tools/train.py $CONFIGS/uniadapter.py --work-dir $WORK/narrow --cfg-options model.adapter.bottleneck=16
   bash tools/quickstart.sh --help
 END

@@ -65,7 +65,7 @@ class RetrievalInferencer:
     Examples:
         >>> from vlpeft import RetrievalInferencer
         >>> finder = RetrievalInferencer('quickstart_uniadapter', 'epoch_5.pth').index('videos')
-        >>> finder.search('a red circle moves horizontally', top=1)
+        >>> finder.search('a red circle slides sideways', top=1)
         [Found(path='/home/me/videos/a.mp4', score=2.31)]
     """
 

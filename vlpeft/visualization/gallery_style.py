@@ -41,6 +41,8 @@ li { display: flex; justify-content: space-between; gap: 16px; padding: 6px 11px
   border-radius: 8px; overflow-wrap: anywhere; }
 li .score { flex: none; color: var(--soft); font-size: 13px; font-variant-numeric: tabular-nums; }
 li.right { background: var(--good-back); }
-@media (max-width: 820px) { .clips { grid-template-columns: repeat(auto-fill, minmax(140px, 1fr)); }
+@media (max-width: 820px) { .clips { grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)); }
   .reverse { grid-template-columns: minmax(0, 1fr); } .reverse .clip { max-width: 240px; } }
+@media (max-width: 480px) { main { padding: 24px 14px 48px; } .query { padding: 13px 14px 15px; }
+  h1 { font-size: 25px; } }
 """

@@ -35,17 +35,16 @@ ASIDE_SHARE = 0.25
 
 EVENT_PHRASES = {
     # Not "does not move": that is also true of a thing that blinks or changes size.
-    'still': ('stays unchanged', 'does nothing'),
-    'horizontal': ('moves horizontally', 'slides sideways'),
-    'vertical': ('moves vertically', 'climbs or falls'),
-    'diagonal': ('moves diagonally', 'glides aslant'),
-    'blink': ('blinks', 'keeps vanishing'),
-    'resize': ('changes size', 'swells or shrinks'),
-    'recolour': ('switches between {} and {}', 'alternates {} with {}'),
+    'still': 'stays unchanged',
+    'horizontal': 'slides sideways',
+    'vertical': 'climbs or falls',
+    'blink': 'keeps vanishing',
+    'resize': 'swells or shrinks',
+    'recolour': 'switches between {} and {}',
 }
 JOINT_PHRASES = {
-    'turns': ('take turns', 'appear alternately'),
-    'together': ('blink together', 'flash in unison'),
+    'turns': 'take turns',
+    'together': 'flash in unison',
 }
 LONE = ('single', 'lone')
 LINKS = (' while ', ' and ')
@@ -81,7 +80,7 @@ def _clip_subject(thing: Thing, is_alone: bool, rng: Random) -> str:
 
 
 def _clip_clause(thing: Thing, is_alone: bool, rng: Random) -> str:
-    phrase = rng.choice(EVENT_PHRASES[thing.event])
+    phrase = EVENT_PHRASES[thing.event]
     if thing.event == 'recolour':
         colours = [_word(thing.colour, rng), _word(thing.second_colour, rng)]
         rng.shuffle(colours)
@@ -102,7 +101,7 @@ def describe_clip(scene: Scene, rng: Random) -> str:
     things = list(scene.things)
     rng.shuffle(things)
     if scene.joint:
-        body = ' and '.join(_clip_subject(t, False, rng) for t in things) + ' ' + rng.choice(JOINT_PHRASES[scene.joint])
+        body = ' and '.join(_clip_subject(t, False, rng) for t in things) + ' ' + JOINT_PHRASES[scene.joint]
     else:
         body = rng.choice(LINKS).join(_clip_clause(t, len(things) == 1, rng) for t in things)
     if rng.random() >= ASIDE_SHARE:

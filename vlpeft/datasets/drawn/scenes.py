@@ -14,8 +14,10 @@ COLOURS = ('red', 'green', 'blue', 'yellow', 'purple', 'cyan')
 SHAPES = ('circle', 'square', 'triangle', 'cross', 'ring', 'diamond')
 SIZES = ('small', 'large')
 RADII = {'small': 6.0, 'large': 9.0}
+# Of things in clips; in stills a size is a range.
+CLIP_SCALE = 1.1
 BACKGROUNDS = ('black', 'gray', 'white')
-EVENTS = ('still', 'horizontal', 'vertical', 'diagonal', 'blink', 'resize', 'recolour')
+EVENTS = ('still', 'horizontal', 'vertical', 'blink', 'resize', 'recolour')
 JOINT_EVENTS = ('turns', 'together')
 # Places of stills: nine cells named row by row.
 CELLS = ('top left', 'top', 'top right', 'left', 'center', 'right', 'bottom left', 'bottom', 'bottom right')
@@ -36,7 +38,7 @@ class Thing:
         second_colour: The other colour of a ``recolour`` event.
         phase: Shift of the on/off pattern in frames.
         cell: Index into ``CELLS``; only for stills.
-        scale: Factor of the radius; only for stills.
+        scale: Factor of the radius.
     """
 
     colour: str
@@ -128,7 +130,7 @@ class Scene:
 
 def place(event: str, size: str, rng: Random) -> tuple[Point, Point]:
     """Draw where a thing starts and ends (centres, pixels)."""
-    low = (RADII['large'] * 1.2 if event == 'resize' else RADII[size]) + 2
+    low = RADII['large'] * 1.2 + 2 if event == 'resize' else RADII[size] * CLIP_SCALE + 2
     high = SIDE - low
     x, y = rng.uniform(low, high), rng.uniform(low, high)
     ends = [rng.uniform(low, low + 6), rng.uniform(high - 6, high)]
@@ -137,11 +139,6 @@ def place(event: str, size: str, rng: Random) -> tuple[Point, Point]:
         return (ends[0], y), (ends[1], y)
     if event == 'vertical':
         return (x, ends[0]), (x, ends[1])
-    if event == 'diagonal':
-        length = rng.uniform(24, high - low)
-        x, y = rng.uniform(low, high - length), rng.uniform(low, high - length)
-        path = rng.choice([((x, y), (x + length, y + length)), ((x, y + length), (x + length, y))])
-        return path if rng.random() < 0.5 else path[::-1]
     return (x, y), (x, y)
 
 
@@ -165,7 +162,7 @@ def draw_thing(look: Look, event: str, rng: Random, second_colour: str | None = 
     """Draw size, path and phase of a thing of a given look and event."""
     size = rng.choice(SIZES)
     start, end = place(event, size, rng)
-    return Thing(*look, size, start, end, event, second_colour, rng.randrange(8))
+    return Thing(*look, size, start, end, event, second_colour, rng.randrange(8), scale=CLIP_SCALE)
 
 
 def draw_events(count: int, colours: tuple[str, ...], rng: Random) -> tuple:

@@ -13,7 +13,8 @@ from .scenes import COLOURS, SHAPES, Look, Scene, could_be_confused, draw_clip, 
 GROUP = 2
 PAIR_SHARE = 0.7
 LOOKS = [(colour, shape) for colour in COLOURS for shape in SHAPES]
-PAIRS = list(itertools.combinations(LOOKS, 2))
+# Two things of a clip differ in colour and in shape.
+PAIRS = [(one, two) for one, two in itertools.combinations(LOOKS, 2) if one[0] != two[0] and one[1] != two[1]]
 
 
 def draw_group(looks: list[Look], others: list[Scene], rng: Random) -> list[Scene]:
