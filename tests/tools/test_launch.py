@@ -128,7 +128,7 @@ def test_one_and_two_processes_and_no_checkpoint(trained):
     assert base['metrics']['retrieval/mean_R@1'] == 0
 
 
-THREADS = """
+THREADS = r"""
 import importlib, sys
 from pathlib import Path
 importlib.import_module(f'tools.{sys.argv[1]}').main(sys.argv[2:])
