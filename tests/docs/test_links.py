@@ -1,5 +1,6 @@
 """Every link between the project's pages leads somewhere, and every page of docs/ is found from its index."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -70,3 +71,17 @@ def test_every_page_is_reached_from_the_index():
 def test_a_section_ends_where_the_next_one_begins():
     text = '# A\n\n## B b\none\n### C\ntwo\n## D\nthree\n'
     assert section(text, 'b-b') == 'one\n### C\ntwo\n' and section(text, 'c') == 'two\n'
+
+
+def test_pages_that_messages_and_comments_name_are_there():
+    """In code, scripts and recipes a page is named by its path below the repository."""
+    suffixes = {'.py', '.sh', '.yml'}
+    files = [path for folder in ('vlpeft', 'tools', 'configs') for path in (ROOT / folder).rglob('*')]
+    named = {
+        (path.relative_to(ROOT).as_posix(), page)
+        for path in files
+        if path.suffix in suffixes
+        for page in re.findall(r'\bdocs/[\w/-]+\.md', path.read_text())
+    }
+    assert len(named) > 20
+    assert [(path, page) for path, page in sorted(named) if not (ROOT / page).is_file()] == []

@@ -121,7 +121,7 @@ def mistake(error: BaseException) -> str | None:
     if type(error).__name__ == 'OutOfMemoryError':
         return f'{text.partition(". ")[0]}: {OUT_OF_MEMORY}'
     if isinstance(error, ModuleNotFoundError) and not (error.name or 'vlpeft').startswith('vlpeft'):
-        return f'{text}: install it (pip install {error.name}, or the extras of vlpeft: docs/installation.md)'
+        return f'{text}: install it (pip install {error.name}, or the extras of vlpeft: docs/install.md)'
     if isinstance(error, OSError) and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
     if isinstance(error, FileNotFoundError) or _raised_by_us(error.__traceback__):
