@@ -48,8 +48,8 @@ SETS = dict(
     VALUECaptions=('Video Captioning', {'tvc': 'TVC', 'yc2c': 'YC2C'}),
     AudioCaps=('Audio Captioning', {'audiocaps': 'AudioCaps'}),
     JSONLRetrieval=('Retrieval', {'own': 'your own', 'stills': 'drawn stills', 'clips': 'drawn clips'}),
-    JSONLCaption=('Captioning', {'own': 'your own'}),
-    JSONLQA=('Question Answering', {'own': 'your own'}),
+    JSONLCaption=('Captioning', {'own': 'your own', 'pictures': 'drawn pictures'}),
+    JSONLQA=('Question Answering', {'own': 'your own', 'pictures': 'drawn pictures'}),
 )
 
 

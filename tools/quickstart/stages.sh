@@ -62,3 +62,54 @@ test_one() {
     [ "$checkpoint" = none ] || checkpoint=$run/$(cat "$run"/last_checkpoint)
     $PY tools/test.py $CONFIGS/"$1".py "$checkpoint" --work-dir "$run" --out "$run"/result.json
 }
+
+# What captions and questions share: pictures, a language model from text alone, and runs that write.
+PICTURES=$DATA/pictures
+draw_pictures() { $PY tools/quickstart/make_stills.py $PICTURES --seed "$SEED"; }
+
+# pretrain_lm SUBJECT NAME: the language model of configs/quickstart/_SUBJECT_.py, into a folder of that name.
+pretrain_lm() {
+    $PY tools/quickstart/pretrain_lm.py $CONFIGS/_"$1"_.py "$PICTURES/$1.txt" $WORK/"$2" --seed "$SEED"
+}
+
+write_one() { train_one "$1" && test_one "$1"; }
+
+# write_each LM NAME...: trains and tests runs on a language model, one after the other, with their titles before lines.
+write_each() {
+    local lm=$1 name
+    shift
+    for name; do
+        stage "$name" vlpeft tools/train.py tools/test.py config:$CONFIGS/"$name".py $WORK/.stages/"$lm" -- \
+            write_one "$name" 2>&1 | sed -u "s/^/$(printf '%-22s' "${TITLES[$name]}") | /"
+    done
+}
+
+# prepare_writing SUBJECT LM: pictures, texts and the language model.
+prepare_writing() {
+    heading 'Pictures and texts'
+    stage pictures tools/quickstart/make_stills.py vlpeft/datasets/drawn -- draw_pictures
+    heading 'A small language model, from text alone'
+    stage "$2" tools/quickstart/pretrain_lm.py config:$CONFIGS/_"$1"_.py $WORK/.stages/pictures -- pretrain_lm "$1" "$2"
+}
+
+# compare_written SUBJECT TITLE NAME...: table and page of the runs.
+compare_written() {
+    local subject=$1 title=$2 name runs=
+    shift 2
+    for name; do
+        runs+="${runs:+, }{\"name\": \"${TITLES[$name]}\", \"metrics_file\": \"$WORK/$name/result.json\","
+        runs+=" \"config\": \"$CONFIGS/$name.py\", \"seconds\": $(cat "$WORK/$name"/seconds)}"
+    done
+    heading 'Table and page'
+    mkdir -p $WORK/"$subject"
+    echo "[$runs]" > $WORK/"$subject"/runs.json
+    $PY tools/quickstart/make_answers.py $WORK/"$subject"/runs.json $WORK/"$subject" --title "$title"
+    heading 'Done'
+    cat <<END
+table  $WORK/$subject/answers.md, $WORK/$subject/answers.json
+page   $WORK/$subject/answers.html: open it in a browser
+logs   $WORK/<run>/<time>/<time>.log
+
+What to try next (first: source .venv/bin/activate):
+END
+}

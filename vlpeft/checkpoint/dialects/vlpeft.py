@@ -1,6 +1,6 @@
 """Our own layout: ``{state_dict, meta, …}`` as MMEngine saves it, or a flat safetensors file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -38,6 +38,14 @@ class VlpeftDialect(Dialect):
     def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
         """The state dict as it is."""
         return weights_of(checkpoint)
+
+    def at_home(self, state: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
+        """The vision tower of a retriever fills the encoder of a perceptual language model, too."""
+        moves = 'encoder' in parts and 'vision' not in parts and not any(key.startswith('encoder.') for key in state)
+        return {
+            f'encoder.{key.removeprefix("vision.")}' if moves and key.startswith('vision.') else key: value
+            for key, value in state.items()
+        }
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """As MMEngine saves it."""
