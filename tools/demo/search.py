@@ -12,7 +12,7 @@ from rich.table import Table
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
-  %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_2.pth \\
+  %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_3.pth \\
       data/quickstart/clips/videos 'a red circle slides sideways' --index work_dirs/quickstart/clips.safetensors
   %(prog)s heads_blip_msrvtt none holiday/ 'a dog on a beach' --html found.html"""
 FRAMES = 8
