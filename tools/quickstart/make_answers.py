@@ -58,7 +58,7 @@ def read_row(run: dict, texts: dict, samples: dict) -> dict[str, str]:
     scores = {name: metrics[f'caption/{name}'] for name in ('CIDEr', 'BLEU-4') if f'caption/{name}' in metrics}
     return {
         'run': run['name'],
-        'wholly right %': f'{100 * right:.1f}',
+        'wholly right %' if scores else 'exact match %': f'{100 * right:.1f}',
         **{name: f'{score:.1f}' for name, score in scores.items()},
         'trainable': f'{counts["trainable"]:,}',
         'trainable %': f'{counts["percent"]:.1f}',
