@@ -43,18 +43,16 @@ class Quickstart:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', [0, 1, 2])
-def test_vl_pet_describes_what_the_projection_alone_cannot(tmp_path, seed):
+def test_vl_pet_describes_what_it_has_not_seen(tmp_path, seed):
     quickstart = Quickstart(tmp_path, seed)
     quickstart.pretrain('_captions_', 'captions.txt', 'bart')
-    right, cider = {}, {}
-    for name in ('captions_projection', 'captions_vlpet'):
-        result = quickstart.result(name)
-        written = result['predictions']['caption']
-        right[name] = 100 * sum(record['caption'] in record['references'] for record in written) / len(written)
-        cider[name] = result['metrics']['caption/CIDEr']
+    result = quickstart.result('captions_vlpet')
+    written = result['predictions']['caption']
+    right = 100 * sum(record['caption'] in record['references'] for record in written) / len(written)
+    cider = result['metrics']['caption/CIDEr']
     print(f'seed {seed}: wholly right {right}, CIDEr {cider}')
-    assert right['captions_vlpet'] >= 50 and right['captions_vlpet'] >= right['captions_projection'] + 15
-    assert cider['captions_vlpet'] > cider['captions_projection']
+    # One in 144 is right by chance.
+    assert right >= 50 and cider >= 500
 
 
 @pytest.mark.slow
