@@ -8,7 +8,6 @@ import pytest
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
-
 #: Folders of tests whose runs and processes take long.
 LONG = ('integration', 'faults', 'tools', 'engine')
 #: Sets of parameters of a test that --quick takes.

@@ -55,7 +55,8 @@ def small_config(workspaces, task: str, work_dir: Path, workers: int = 0, **opti
     work_dir.mkdir(parents=True, exist_ok=True)
     with seeded(0):  # of weights that it draws for a base
         cfg = module.small_config(workspaces(task), work_dir, recipe)
-    cfg.train_dataloader.update(batch_size=1 if task == 'perceptual' else 2, num_workers=workers)
+    batch_size = 1 if task == 'perceptual' else 2
+    cfg.train_dataloader.update(batch_size=batch_size, num_workers=workers, persistent_workers=workers > 0)
     cfg.train_cfg.update(max_epochs=EPOCHS, val_interval=1)
     cfg.experiment_name, cfg.log_level = str(work_dir), 'WARNING'
     cfg.merge_from_dict(options)

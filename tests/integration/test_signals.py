@@ -17,14 +17,14 @@ MOMENTS = ('train', 'train', 'train', 'val')
 EXTRA = """
 custom_imports = dict(imports=['tests.paced'])
 custom_hooks = [dict(type='TellProgress'), dict(type='FreezeReportHook'), dict(type='EpochSeedHook')]
-train_dataloader.update(batch_size=1, num_workers=1)
-val_dataloader.update(batch_size=1, num_workers=1)
+train_dataloader.update(batch_size=1, num_workers=1, persistent_workers=True)
+val_dataloader.update(batch_size=1, num_workers=1, persistent_workers=True)
 """
 
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
-    """Ten steps an epoch, seven batches of validation, each with a loader worker."""
+    """Ten steps an epoch, seven batches of validation, each with a loader worker that stays to the end of the run."""
     path = write_workspace(tmp_path_factory.mktemp('signals'))
     path.write_text(path.read_text() + EXTRA)
     return path

@@ -1,16 +1,18 @@
 """SIGTERM, SIGINT and SIGUSR1: finish the step, save, and end."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from multiprocessing.util import Finalize
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
-from torch.utils.data import DataLoader
 
+from vlpeft.engine.loaders import loaders
 from vlpeft.engine.stopping import SIGNALS, Stopped
 from vlpeft.registry import HOOKS
 
@@ -53,8 +55,10 @@ class StopOnSignalHook(Hook):
         self.saver = next((hook for hook in runner.hooks if isinstance(hook, ResumableCheckpointHook)), None)
         if self.saver is None or threading.current_thread() is not threading.main_thread():
             return
-        for loader in _loaders(runner):
+        for loader in loaders(runner.train_loop, runner.val_loop):
             loader.worker_init_fn = PatientWorker(loader.worker_init_fn)
+        # Python ends the workers that are left, such as persistent ones, with one SIGTERM and waits for them.
+        Finalize(None, _end_workers, exitpriority=0)
         self.process, self.exchanged_at = os.getpid(), time.monotonic()
         for number in SIGNALS:
             self.former[number] = signal.signal(number, self._note)
@@ -146,11 +150,10 @@ class PatientWorker:
             signal.signal(number, _next_one_ends)
 
 
+def _end_workers() -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
 def _next_one_ends(number: int, frame) -> None:
     signal.signal(number, signal.SIG_DFL)
-
-
-def _loaders(runner) -> Iterator[DataLoader]:
-    for loop in (runner.train_loop, runner.val_loop):
-        if loop is not None:
-            yield from getattr(loop.dataloader, 'loaders', {None: loop.dataloader}).values()

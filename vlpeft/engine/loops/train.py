@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from vlpeft.datasets.generators import generator_states, restore_generators
 from vlpeft.datasets.seeded_samples import seeded_loader
 from vlpeft.engine.console import FOR_PEOPLE
+from vlpeft.engine.loaders import give_own_generator, loaders
 from vlpeft.engine.position import Position
 from vlpeft.registry import LOOPS
 
@@ -52,6 +53,12 @@ class ResumableLoop:
         if self.validates_after(step):
             self.runner.val_loop.run()
 
+    def _begin(self) -> None:
+        for loader in loaders(self, self.runner.val_loop):
+            give_own_generator(loader)
+        self.runner.call_hook('before_train')
+        self._validate_if_owed()
+
     def _validate_if_owed(self) -> None:
         if self._owes_validation and self.runner.val_loop is not None:
             text = 'the checkpoint was written before its validation, which is done first'
@@ -70,10 +77,8 @@ class ResumableLoop:
     def _iterate(self, epoch: int, done: int) -> Iterator[Any]:
         """The batches of an epoch that are left."""
         self.dataloader.batch_sampler.begin(epoch, done)
-        iterator = iter(self.dataloader)
-        # Making the iterator draws a number, as it did in the run that was stopped.
         self._restore()
-        yield from iterator
+        yield from self.dataloader
 
     def _restore(self) -> None:
         """Puts the generators where they were, once."""
@@ -96,8 +101,7 @@ class ResumableEpochLoop(ResumableLoop, EpochBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Trains the epochs that are left."""
-        self.runner.call_hook('before_train')
-        self._validate_if_owed()
+        self._begin()
         while self._epoch < self._max_epochs and not self.stop_training:
             self.run_epoch()
             self._validate_if_due(self._epoch)
@@ -150,8 +154,7 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Trains the iterations that are left."""
-        self.runner.call_hook('before_train')
-        self._validate_if_owed()
+        self._begin()
         self.runner.call_hook('before_train_epoch')
         self._count_cycles(self._iter, self._max_iters)
         batches = self._rounds()

@@ -1,0 +1,23 @@
+"""The data loaders of a run."""
+
+from collections.abc import Iterator
+
+import torch
+from mmengine.runner import BaseLoop
+from torch.utils.data import DataLoader
+
+
+def loaders(*loops: BaseLoop | None) -> Iterator[DataLoader]:
+    """Those of some loops, each task's where there are several; a loop that is None has none."""
+    for loop in loops:
+        if loop is not None:
+            yield from getattr(loop.dataloader, 'loaders', {None: loop.dataloader}).values()
+
+
+def give_own_generator(loader: DataLoader) -> None:
+    """Lets a loader draw the seed of its workers from a generator of its own, not from that of the process.
+
+    torch draws one whenever a loader is iterated, but with persistent workers the first time only. What the model draws
+    afterwards would depend on where a run was resumed. Samples have seeds that do not depend on the workers'.
+    """
+    loader.generator = torch.Generator()
