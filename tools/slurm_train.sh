@@ -48,10 +48,11 @@ while true; do
         "${RESUME[@]}" < /dev/null &
     SRUN=$!
     set +m
-    # Not one wait to the end: a signal that comes just before bash falls asleep in it is handled only when it ends.
-    while kill -0 "$SRUN" 2> /dev/null; do sleep 1 || true; done
-    CODE=0
-    wait "$SRUN" || CODE=$?
+    while true; do  # a trapped signal ends a wait
+        CODE=0
+        wait "$SRUN" || CODE=$?
+        kill -0 "$SRUN" 2> /dev/null || break
+    done
     if [ "$CODE" -ne "$STOPPED" ] || [ -n "$ASKED" ]; then
         exit "$CODE"
     fi
