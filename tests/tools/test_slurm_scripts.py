@@ -39,6 +39,8 @@ def start(folder: Path, script: str, codes: str, **env) -> subprocess.Popen:
         text=True,
         stdout=subprocess.PIPE,
         start_new_session=True,
+        # Programs in the background of a script have it ignored, and bash cannot trap what was ignored when it began.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 

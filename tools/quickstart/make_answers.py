@@ -14,6 +14,7 @@ import numpy as np
 import vlpeft  # noqa: F401  fills the registries
 from vlpeft.apis.build import empty_model
 from vlpeft.engine.config_file import read_config
+from vlpeft.engine.messages import run_main
 from vlpeft.models.parameters import count_parameters
 from vlpeft.registry import DATASETS
 from vlpeft.visualization import AnswerCard, Asked, write_answers
@@ -119,13 +120,13 @@ def print_table(title: str, rows: list[dict]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('runs', type=Path, help='JSON list of runs')
     parser.add_argument('out', type=Path, help='folder for answers.html, answers.md and answers.json')
     parser.add_argument('--title', default='What the models write', help='heading of table and page')
     parser.add_argument('--pictures', type=int, default=24, help='pictures on the page, default 24')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     runs = json.loads(args.runs.read_text())
     samples = read_samples(runs[0]['config'])
     texts = {run['name']: read_texts(run, samples) for run in runs}
@@ -144,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

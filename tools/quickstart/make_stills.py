@@ -12,12 +12,14 @@ answer. What a test picture combines (number, size, colour and background) is in
 import argparse
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from vlpeft.datasets import drawn
 from vlpeft.datasets.drawn.questions import ask_circles, combination, draw_circles, state_circles
+from vlpeft.engine.messages import run_main
 from vlpeft.models.tokenizer import ANSWER
 
 #: Scenes in which every combination occurs, of 144.
@@ -72,7 +74,7 @@ def write_texts(root: Path, scenes: list[drawn.Scene], rng: Random) -> None:
     write_lines(root / 'questions.txt', lines)
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('out', type=Path, help='folder to write, e.g. data/quickstart/pictures')
     parser.add_argument('--seed', type=int, default=0, help='default 0')
@@ -80,11 +82,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--test', type=int, default=160, help='test pictures, default 160')
     parser.add_argument('--texts', type=int, default=10000, help='lines of text, default 10000')
     parser.add_argument('--workers', type=int, default=2, help='processes, default 2')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     rng = Random(args.seed)
     shutil.rmtree(args.out, ignore_errors=True)
     (args.out / 'images').mkdir(parents=True)
@@ -100,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

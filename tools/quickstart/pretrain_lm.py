@@ -7,6 +7,7 @@ words are masked and phrases are swapped (Lewis et al., ACL 2020); OPT learns to
 import argparse
 import math
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -14,6 +15,8 @@ from random import Random
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vlpeft.engine.messages import run_main
 
 #: Ids 0 to 4, as BART's; OPT begins a text with <s> here.
 SPECIALS = ['<s>', '<pad>', '</s>', '<unk>', '<mask>']
@@ -110,7 +113,7 @@ def train(lm: nn.Module, tokenizer, lines: list[str], steps: int, batch: int, lr
     print(f'{steps} steps, loss of the last {loss.item():.3f}')
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config whose model.lm is the geometry, e.g. configs/quickstart/_captions_.py')
     parser.add_argument('text', type=Path, help='lines of text')
@@ -119,7 +122,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch', type=int, default=64, help='lines a step, default 64')
     parser.add_argument('--lr', type=float, default=2e-3, help='highest learning rate, default 2e-3')
     parser.add_argument('--seed', type=int, default=0, help='default 0')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def build_lm(model: dict) -> tuple[nn.Module, int]:
@@ -133,8 +136,8 @@ def build_lm(model: dict) -> tuple[nn.Module, int]:
     return build_causal_lm(dict(model['lm']), model['vocab_size']), model['vocab_size']
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     from vlpeft.engine.config_file import read_config
 
     torch.manual_seed(args.seed)
@@ -148,4 +151,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(run_main(main))

@@ -15,7 +15,6 @@ from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.engine.config_file import read_config
-from vlpeft.engine.preflight import merge_overrides
 from vlpeft.registry import MODELS, SCOPE
 
 from .config_names import find_config
@@ -67,7 +66,11 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     path = find_config(name)
     entry = next((model for model in read_zoo().values() if model.config.samefile(path)), None)
     cfg = read_config(path)
-    merge_overrides(cfg, {f'model.{key}': value for key, value in overrides.items()}, str(name))
+    if overrides:
+        # It imports what a config may name, which reading one does not need.
+        from vlpeft.engine.preflight import merge_overrides
+
+        merge_overrides(cfg, {f'model.{key}': value for key, value in overrides.items()}, str(name))
     _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
     return cfg, entry
 
@@ -135,7 +138,10 @@ def empty_model(config: str | Path, options: Mapping[str, Any] | None = None) ->
         ConfigError: An override would change nothing, or does not fit.
     """
     cfg = read_config(config)
-    merge_overrides(cfg, options or {})
+    if options:
+        from vlpeft.engine.preflight import merge_overrides
+
+        merge_overrides(cfg, options)
     cfg.model.base_checkpoint = None
     with DefaultScope.overwrite_default_scope(SCOPE), torch.device('meta'):
         return MODELS.build(cfg.model)

@@ -65,7 +65,7 @@ def run_main(main: Callable[[], int | None]) -> int:
                 traceback.print_exception(end)
             tell(end.code)
             return FAILED
-        if end.code == 0 and {'-h', '--help'} & set(sys.argv[1:]):
+        if end.code == 0 and {'-h', '--help'} & set(sys.argv[1:]) and not _reader_is_gone():
             print(DEBUG_HELP)
         raise
     except KeyboardInterrupt:
