@@ -1,7 +1,6 @@
 """Puts the repository on the import path, so that every test finds ``tests.media`` and its like; what --quick is."""
 
 import logging
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,15 @@ from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
 
 #: Folders of tests whose runs and processes take long.
-LONG = ('integration', 'faults', 'tools', 'engine')
-#: Sets of parameters of a test that --quick takes.
-FEW = 2
+LONG = ('integration', 'faults', 'tools', 'engine', 'quickstart')
 
 
 def pytest_addoption(parser):
     parser.addoption(
         '--quick',
         action='store_true',
-        help=f'a first look in minutes: without tests of whole runs ({", ".join(LONG)}), and of each other test the '
-        f'first {FEW} sets of parameters',
+        help=f'a first look in minutes: without tests of whole runs ({", ".join(LONG)}), and each other test once, '
+        'with the first of its sets of parameters',
     )
 
 
@@ -27,12 +24,12 @@ def pytest_collection_modifyitems(config, items):
     """What takes long comes first, so that at the end no process has much left while others have nothing."""
     items.sort(key=lambda item: not _is_long(item))
     if config.getoption('--quick'):
-        seen = Counter()
+        seen = set()
         kept, left = [], []
         for item in items:
             function = item.nodeid.partition('[')[0]
-            seen[function] += 1
-            (left if _is_long(item) or seen[function] > FEW else kept).append(item)
+            (left if _is_long(item) or function in seen else kept).append(item)
+            seen.add(function)
         config.hook.pytest_deselected(items=left)
         items[:] = kept
 

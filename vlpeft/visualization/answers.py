@@ -23,9 +23,9 @@ class Asked:
     """One question about a picture, or the picture's caption, and what was written.
 
     Args:
-        truths (Sequence[str]): All right texts; the first is shown. Empty where nobody knows.
-        answers (Mapping[str, str]): What was written, by the name of the run that wrote it.
-        question (str): Defaults to '', for captions.
+        truths: All right texts; the first is shown. Empty where nobody knows.
+        answers: What was written, by the name of the run that wrote it.
+        question: Defaults to '', for captions.
     """
 
     truths: Sequence[str]
@@ -42,8 +42,8 @@ class AnswerCard:
     """A picture and all that was asked about it.
 
     Args:
-        picture (str): Its name, for ``load_picture``.
-        asked (Sequence[Asked]): What was asked, in the order to show.
+        picture: Its name, for ``load_picture``.
+        asked: What was asked, in the order to show.
     """
 
     picture: str
@@ -61,14 +61,14 @@ def write_answers(
     """Write a self-contained page (pictures embedded, no script, no external resource; light and dark).
 
     Args:
-        path (str): HTML file to write; its folder is made.
-        title (str): Heading of the page.
-        cards (Sequence[AnswerCard]): Pictures in the order to show.
-        load_picture (Callable): Name to picture, uint8 RGB (H, W, 3). A picture that it cannot load (``OSError``) is
-            shown as an empty frame with its name.
-        scores (Sequence[Mapping[str, str]]): Rows of the table at the top, all with the same keys in the same order,
-            its headings. Defaults to (), no table.
-        note (str): Text below the heading. Defaults to ''.
+        path: HTML file to write; its folder is made.
+        title: Heading of the page.
+        cards: Pictures in the order to show.
+        load_picture: Name to picture, uint8 RGB (H, W, 3). A picture that it cannot load (``OSError``) is shown as an
+            empty frame with its name.
+        scores: Rows of the table at the top, all with the same keys in the same order, its headings. Defaults to (), no
+            table.
+        note: Text below the heading. Defaults to ''.
     """
     body = '\n'.join(_card(card, load_picture) for card in cards)
     table = _table(scores) if scores else ''

@@ -11,7 +11,7 @@ from .render import write_clip, write_still
 from .scenes import COLOURS, SHAPES, Look, Scene, could_be_confused, draw_clip, draw_still
 
 GROUP = 2
-PAIR_SHARE = 0.7
+PAIR_SHARE = 0.4
 LOOKS = [(colour, shape) for colour in COLOURS for shape in SHAPES]
 # Two things of a clip differ in colour and in shape.
 PAIRS = [(one, two) for one, two in itertools.combinations(LOOKS, 2) if one[0] != two[0] and one[1] != two[1]]
