@@ -14,7 +14,7 @@ import select
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
@@ -65,8 +65,9 @@ def run_main(main: Callable[[], int | None]) -> int:
                 traceback.print_exception(end)
             tell(end.code)
             return FAILED
-        if end.code == 0 and {'-h', '--help'} & set(sys.argv[1:]) and not _reader_is_gone():
-            print(DEBUG_HELP)
+        if end.code == 0 and {'-h', '--help'} & set(sys.argv[1:]):
+            with suppress(BrokenPipeError):
+                print(DEBUG_HELP, flush=True)
         raise
     except KeyboardInterrupt:
         return 130

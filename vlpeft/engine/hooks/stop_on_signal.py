@@ -151,6 +151,8 @@ class PatientWorker:
 
 
 def _end_workers() -> None:
+    # torch would tell of their end as of a fault.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in multiprocessing.active_children():
         worker.kill()
 
