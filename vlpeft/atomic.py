@@ -23,7 +23,8 @@ def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
+    # torch takes no name without a suffix, and readers of a folder must not take this file for one of theirs.
+    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=WRITING, suffix='.part')
     os.close(descriptor)
     try:
         write(part)

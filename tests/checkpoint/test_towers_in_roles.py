@@ -44,7 +44,9 @@ THEIRS = dict(hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HE
 def drawn(model):
     for param in model.parameters():
         param.data.normal_(std=0.3)
-    return model.eval()
+    # mmpretrain's own returns nothing.
+    model.eval()
+    return model
 
 
 def saved(folder, content, name='encoder.pth'):
