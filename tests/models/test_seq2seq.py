@@ -55,6 +55,17 @@ def test_logits_loss_and_gradients_equal_the_slow_restatement(vocabularies, fami
 
 
 @pytest.mark.parametrize('family', FAMILIES)
+def test_cutting_texts_leaves_the_next_ones_whole(vocabularies, family):
+    model = build_vl(family, vocabularies[family])
+    text = 'a b c d e'
+    whole = model.tokens([text], None, torch.device('cpu')).ids
+    cut = model.tokens([text], 3, torch.device('cpu')).ids
+    assert whole.shape[1] > 5 and cut.shape == (1, 3)
+    assert torch.equal(model.tokens([text], None, torch.device('cpu')).ids, whole)
+    assert model.tokenizer.ids([text])[0] == whole[0].tolist()
+
+
+@pytest.mark.parametrize('family', FAMILIES)
 def test_vocabulary_and_order_tokens(vocabularies, family):
     model = build_vl(family, vocabularies[family])
     tokenizer = model.tokenizer.tokenizer

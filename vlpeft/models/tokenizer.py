@@ -111,10 +111,16 @@ class TextTokenizer:
                     f'{" or ".join(map(str, known[name]))} (lm.{name}_token_id)'
                 )
 
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Unpadded token ids of each text, start and end token included."""
-        cut = self.max_length is not None
-        return self.tokenizer(list(texts), truncation=cut, max_length=self.max_length, verbose=False)['input_ids']
+    def ids(self, texts: Sequence[str], max_length: int | None = None) -> list[list[int]]:
+        """Unpadded token ids of each text, start and end token included.
+
+        Args:
+            texts: Any number.
+            max_length: As for the class. Defaults to None: the one that the tokenizer was built with.
+        """
+        length = self.max_length if max_length is None else max_length
+        found = self.tokenizer(list(texts), truncation=length is not None, max_length=length, verbose=False)
+        return found['input_ids']
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""

@@ -151,8 +151,7 @@ class VLSeq2Seq(AdaptedModel):
 
     def tokens(self, texts: Sequence[str], max_length: int | None, device: torch.device) -> Tokens:
         """Token ids and mask of texts, cut to ``max_length`` tokens."""
-        self.tokenizer.max_length = max_length
-        return self.tokenizer.pad(self.tokenizer.ids(texts), device)
+        return self.tokenizer.pad(self.tokenizer.ids(texts, max_length), device)
 
     def features(self, inputs: Tensor) -> Tensor:
         """Inputs of :meth:`forward` to features (B, I, N, F)."""
