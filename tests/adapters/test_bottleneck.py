@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from tests.sites.test_sites import watch
 from tests.slow_seq2seq import SlowVLPET, slow_model
 from tests.tiny_seq2seq import BACKBONES, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
+from tests.watching import watch
 from vlpeft.sites import SiteError
 
 BASE = dict(type='Bottleneck', bottleneck=6, scale=0.7)

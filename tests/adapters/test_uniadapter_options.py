@@ -5,10 +5,10 @@ from itertools import combinations
 import pytest
 import torch
 
-from tests.sites.test_sites import watch
 from tests.slow_blip import SlowUniAdapter
 from tests.tiny import DEPTH, WIDTH, build_retriever, random_batch, retriever_config, write_vocabulary
 from tests.towers import build, dual_config
+from tests.watching import watch
 from vlpeft.adapters.uniadapter_layer import MODALITIES
 from vlpeft.models import count_parameters
 from vlpeft.models.backbones import CrossContext

@@ -1,5 +1,7 @@
 """VL-PET against a slow restatement on whole BART and T5 models; closed forms, sizes, initialisation, options."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import BartConfig, BartModel, T5Config, T5Model
@@ -163,6 +165,28 @@ def test_a_masked_mean_where_no_mask_passes_is_an_error():
         MODELS.build(retriever_config(adapter=adapter))
 
 
+@pytest.mark.parametrize('kind', ['self_attn', 'cross_attn', 'ffn'])
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_a_gate_per_sample_in_a_decoder_is_refused(backbone, kind):
+    options = dict(BASE, value_bottleneck=None, targets=dict(towers=['decoder'], kinds=[kind]))
+    with pytest.raises(
+        SiteError, match=r"VLPET with granularity='small' mixes .* tower \"decoder\" is causal: a token would"
+    ):
+        AdaptedLM(build_lm(backbone), dict(options, granularity='small'))
+    AdaptedLM(build_lm(backbone), dict(options, granularity='middle_x'))
+
+
+def test_a_gate_per_sample_on_a_packed_stream_is_refused():
+    encoder = describe(build_lm('bart').get_encoder(), 'encoder')
+    towers = dict(encoder=replace(encoder, packed=True))
+    config = dict(BASE, type='VLPET', value_bottleneck=None)
+    with pytest.raises(
+        SiteError, match=r'the stream of tower "encoder" is packed: .*; choose granularity from \[\'large'
+    ):
+        ADAPTERS.build(dict(config, granularity='small'), default_args=dict(towers=towers))
+    ADAPTERS.build(dict(config, granularity='large'), default_args=dict(towers=towers))
+
+
 def published(lm, **options):
     with torch.device('meta'):
         towers = {name: describe(getattr(lm, f'get_{name}')(), name) for name in ('encoder', 'decoder')}
@@ -272,7 +296,8 @@ BLIP = dict(
 @pytest.mark.parametrize('granularity', ['large', 'small'])
 def test_blips_branches_and_values_equal_the_formulas(granularity):
     """Of the first blocks, whose inputs are those of the bare model."""
-    from tests.sites.test_sites import multimodal_pass, watch
+    from tests.sites.test_sites import multimodal_pass
+    from tests.watching import watch
 
     options = dict(BLIP, granularity=granularity)
     model = build_retriever(adapter=options)

@@ -12,8 +12,11 @@ from mmengine.config import Config
 
 from tests.cached_runs import cached_config, write_pictures
 from tests.tiny_epalm import VOCAB, build_perceptual, random_texts, random_vectors
+from tests.towers import VISION
 from vlpeft.engine.launch import build_runner
-from vlpeft.engine.memory import RunLayout, build_on_meta, estimate, evaluation_bytes
+from vlpeft.engine.memory import RunLayout, build_on_meta, estimate, evaluation_bytes, stored_per_token
+from vlpeft.registry import MODELS
+from vlpeft.sites import describe
 
 ROOT = Path(__file__).parents[2]
 FULLY_SHARDED = 'configs/epalm/epalm-ptl_opt-6.7b_vit-l_vqav2_fsdp.py'
@@ -101,6 +104,20 @@ def test_a_pass_keeps_up_to_a_half_more_than_estimated(lm, autocast):
     model = build_perceptual(torch.float32, lm=lm)
     rows = estimate(model, RunLayout(compute=torch.bfloat16 if autocast else None, autocast=autocast, batch_size=8), 43)
     assert 1 <= kept_bytes(model, autocast) / (rows['activations'] + rows.get('casts', 0)) < 1.5
+
+
+@pytest.mark.parametrize('name', ['dinov2', 'dinov2_giant', 'beit', 'eva02'])
+def test_a_block_of_each_vision_family(name):
+    """5 D of an attention, D + F of an FFN, D + 3 F of a gated one."""
+    tower = describe(MODELS.build(VISION[name]), 'vision')
+    last = next(
+        module
+        for path, module in tower.block_modules[0].named_modules()
+        if path in ('ffn.layers.1', 'ffn.w3', 'mlp.w3')
+    )
+    inner = (3 if name in ('dinov2_giant', 'eva02') else 1) * last.in_features
+    expected = 4 * (6 * tower.width + inner)
+    assert stored_per_token(tower.blocks[0], tower.width, torch.float32, autocast=False) == expected
 
 
 def test_the_layout_and_the_weights_of_the_6_7b_recipe_on_8_devices():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.sites.test_seq2seq_families import check_norms
-from tests.sites.test_sites import watch
 from tests.tiny import randomise
+from tests.watching import watch
 from vlpeft.registry import ADAPTERS, MODELS
 from vlpeft.sites import AdapterSwitch, Attachment, checkpoint_blocks, describe
 

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.sites.test_sites import gradients, multimodal_pass, watch
+from tests.sites.test_sites import gradients, multimodal_pass
 from tests.slow_blip import SlowUniAdapter
 from tests.tiny import DEPTH, SIZE, build_retriever, random_batch, retriever_config
 from tests.towers import TEXT_DEPTH, VISION, build, dual_config
+from tests.watching import watch
 from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError, describe
 
@@ -28,7 +29,7 @@ def run_text(text):
 
 def branches(module, sub):
     """Captures of x, h and y; where h is not published, of the branch's last linear map instead."""
-    last = sub.linears['o' if sub.kind == 'self_attn' else 'fc2']
+    last = list(sub.linears.values())[-1]
     return [watch(module, tap) for tap in (sub.x, sub.h or last.output, sub.y)]
 
 
@@ -64,7 +65,7 @@ def test_linear_sites_are_reached_and_are_the_maps_they_name(name):
     sites = [site for block in tower.blocks for sub in block.sublayers.values() for site in sub.linears.values()]
     captures = [(watch(tower.module, site.input), watch(tower.module, site.output), site) for site in sites]
     (run_text if name == 'clip_text' else run_vision)(tower.module)
-    assert len(sites) == len(tower.blocks) * (3 if name == 'beit' else 6)
+    assert len(sites) == len(tower.blocks) * dict(beit=3, dinov2_giant=7, eva02=7).get(name, 6)
     for x, y, site in captures:
         linear = tower.module.get_submodule(site.path)
         start, stop = site.span or (0, site.out_features)
@@ -178,6 +179,36 @@ def test_the_decoders_sites_are_the_encoders_below_bert():
     assert len(describe(decoder, 'decoder').blocks) == DEPTH
 
 
-def test_an_unknown_backbone_is_an_error_that_lists_the_known():
-    with pytest.raises(SiteError, match='no family describes the backbone Linear; there are: VisionTransformer, BEiTV'):
-        describe(nn.Linear(2, 2), 'vision')
+@pytest.mark.parametrize('name, norm', [('dinov2_giant', 'ffn'), ('eva02', 'mlp')])
+def test_gate_and_up_are_the_factors_of_what_down_gets(name, norm):
+    tower = build(retriever_config(vision=VISION[name])).towers['vision']
+    for block in tower.blocks:
+        linears = block.sublayers['ffn'].linears
+        gate, up, down = (linears[role] for role in ('gate', 'up', 'down'))
+        assert (gate.path, gate.span[1], up.span[1]) == (up.path, up.span[0], 2 * gate.out_features)
+        captures = [watch(tower.module, tap) for tap in (gate.output, up.output, down.input)]
+        run_vision(tower.module)
+        first, second, inner = (capture.value for capture in captures)
+        inside = tower.module.get_submodule(f'layers.{block.depth}.{norm}.norm')
+        torch.testing.assert_close(inside(nn.functional.silu(first) * second), inner, rtol=1e-12, atol=1e-12)
+        assert inner.shape[-1] == down.in_features and inner.abs().max() > 0.01
+
+
+@pytest.mark.parametrize('name', ['dinov2', 'dinov2_giant', 'eva02'])
+def test_fc1_and_fc2_name_the_maps_of_any_ffn(name):
+    lora = dict(type='LoRA', rank=2, targets=dict(towers=['vision'], kinds=['ffn']))
+
+    def keys(linears):
+        targets = dict(lora['targets'], linears=linears)
+        return set(
+            MODELS.build(retriever_config(vision=VISION[name], adapter=dict(lora, targets=targets))).adapter.layers
+        )
+
+    gated = name != 'dinov2'
+    for asked, roles in (('fc1', ['gate', 'up'] if gated else ['fc1']), ('fc2', ['down' if gated else 'fc2'])):
+        assert keys([asked]) == {f'vision_{depth}_ffn_{role}' for depth in range(DEPTH) for role in roles}
+    if not gated:
+        with pytest.raises(
+            SiteError, match=r"unknown linears of tower \"vision\" \['down'\]; there are \['fc1', 'fc2'\]"
+        ):
+            keys(['down'])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.sites.test_sites import watch
 from tests.tiny_seq2seq import BACKBONES, WIDTH, build_adapted, random_texts
+from tests.watching import watch
 from vlpeft.sites import Attachment, Binding, Tap, checkpoint_blocks
 
 

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from transformers import BartConfig, BartModel, T5Config, T5ForConditionalGeneration, T5Model
 
-from tests.sites.test_sites import watch
-from tests.tiny import build_retriever, retriever_config
+from tests.tiny import build_retriever, randomise, retriever_config
 from tests.tiny_seq2seq import BACKBONES, DEPTH, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
-from tests.towers import VISION, build, dual_config
+from tests.towers import VISION, build
+from tests.watching import watch
 from vlpeft.sites import SiteError, describe
 
 KINDS = dict(encoder=('self_attn', 'ffn'), decoder=('self_attn', 'cross_attn', 'ffn'))
@@ -205,21 +205,49 @@ def test_encoder_norms_have_the_published_sizes():
 
 
 def test_undeclared_norms_are_an_error_that_names_the_family():
-    tower = build(dual_config()).towers['text']
-    message = r'train_norms: the family of ClipTextEncoder \(tower "text"\) declares no norms'
+    tower = build(retriever_config(vision=VISION['beit'])).towers['vision']
+    message = r'train_norms: the family of BEiTViT \(tower "vision"\) declares no norms'
     with pytest.raises(SiteError, match=message):
         tower.declared_norms('train_norms')
 
 
-def test_a_gated_ffn_has_no_single_fc1():
-    gated = T5Config(
-        vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, feed_forward_proj='gated-gelu'
-    )
-    lora = dict(type='LoRA', rank=2, targets=dict(kinds=['ffn'], linears=['fc1']))
-    with pytest.raises(SiteError, match=r"unknown linears of tower \"encoder\" \['fc1'\]; there are \['fc2'\]"):
-        AdaptedLM(T5ForConditionalGeneration(gated), lora)
-    model = AdaptedLM(T5ForConditionalGeneration(gated), VLPET)
-    assert model(*random_texts()).shape == (2, 3, 40) and not model.attachments[0].never_hit()
+GATED = T5Config(vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, feed_forward_proj='gated-gelu')
+
+
+def test_maps_of_a_gated_ffn():
+    """Gate and up are not mixed up: wo gets gelu(gate) ⊙ up."""
+    model = AdaptedLM(randomise(T5ForConditionalGeneration(GATED).double().eval()), None)
+    for tower in model.towers.values():
+        captures = []
+        for block in tower.blocks:
+            linears = block.sublayers['ffn'].linears
+            assert list(linears) == ['gate', 'up', 'down']
+            assert [(site.in_features, site.out_features) for site in linears.values()] == [
+                (16, 24),
+                (16, 24),
+                (24, 16),
+            ]
+            taps = (linears['gate'].output, linears['up'].output, linears['down'].input)
+            captures.append([watch(tower.module, tap) for tap in taps])
+        run(model)
+        for gate, up, inner in captures:
+            expected = nn.functional.gelu(gate.value, approximate='tanh') * up.value
+            torch.testing.assert_close(inner.value, expected, rtol=1e-12, atol=1e-12)
+            assert inner.value.abs().max() > 0.01
+
+
+@pytest.mark.parametrize('asked, roles', [(['fc1'], ['gate', 'up']), (['fc2'], ['down']), (['up'], ['up'])])
+def test_methods_on_a_gated_ffn(asked, roles):
+    """The names of a plain FFN choose the maps that lead into a gated one and out of it."""
+    lora = dict(type='LoRA', rank=2, targets=dict(towers=['encoder'], kinds=['ffn'], linears=asked))
+    for adapter in (VLPET, lora):
+        model = AdaptedLM(randomise(T5ForConditionalGeneration(GATED).eval()), adapter)
+        randomise(model.adapter, seed=1)
+        adapted = run(model)
+        assert not model.attachments[0].never_hit()
+        with model.switch.use(None):
+            assert not torch.allclose(run(model), adapted, atol=1e-3)
+    assert set(model.adapter.layers) == {f'encoder_{depth}_ffn_{role}' for depth in range(2) for role in roles}
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)

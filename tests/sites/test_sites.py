@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from tests.tiny import DEPTH, WIDTH, build_retriever, random_batch, retriever_config
+from tests.watching import watch
 from vlpeft.adapters import Adapter
 from vlpeft.models.backbones import CrossContext
 from vlpeft.registry import MODELS
-from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, Tap, Targets, describe
-from vlpeft.sites.hooks import _Capture
+from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, Targets, describe
 
 UNIADAPTER = dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)
 LORA = dict(type='LoRA', rank=2, targets=dict())
@@ -40,16 +40,6 @@ def multimodal_pass(model, clips=None):
 def text_pass(model):
     ids = torch.arange(6).view(1, 6) + 1
     return model.text(ids, torch.ones_like(ids))
-
-
-def watch(module: nn.Module, tap: Tap):
-    capture = _Capture(tap)
-    owner = module.get_submodule(tap.path)
-    if tap.side == 'input':
-        owner.register_forward_pre_hook(capture.on_input, with_kwargs=True)
-    else:
-        owner.register_forward_hook(capture.on_output)
-    return capture
 
 
 @pytest.mark.parametrize('layer_scale', [0.0, 0.3])

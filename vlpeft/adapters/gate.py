@@ -15,7 +15,6 @@ from vlpeft.sites import Binding, Tower
 
 from .base import Adapter
 from .gates import GateLayer, GateOptions
-from .places import branches
 
 
 @ADAPTERS.register_module()
@@ -33,7 +32,8 @@ class Gate(Adapter):
         mean: Mean of small, over ``'all'`` tokens or over the real ones (``'masked'``). Defaults to ``'all'``.
 
     Raises:
-        SiteError: The targets name a tower, kind or depth that does not exist, or a masked mean finds no mask.
+        SiteError: The targets name a tower, kind or depth that does not exist, the mean of small would mix tokens of a
+            causal or packed tower, or a masked mean finds no mask.
         ValueError: Unknown ``granularity``, ``init``, ``middle_y`` or ``mean``.
     """
 
@@ -52,11 +52,11 @@ class Gate(Adapter):
         self.targets = targets
         self.options = GateOptions('Gate', granularity, bottleneck, scale, init, middle_y, mean)
         self.layers = nn.ModuleDict(
-            {place.key: GateLayer(place.out_features, self.options) for place in branches(targets, towers, 'Gate')}
+            {place.key: GateLayer(place.out_features, self.options) for place in self.options.places(targets, towers)}
         )
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
-        for place in branches(self.targets, towers, 'Gate'):
+        for place in self.options.places(self.targets, towers):
             yield self.options.binding(place, towers, self.layers[place.key], 'weigh')
 
     def role_of(self, name: str) -> str:

@@ -11,7 +11,7 @@ x is the sub-layer's input on the residual stream, u its (adapted) output, both 
 Hu et al., "VL-PET: Vision-and-Language Parameter-Efficient Tuning via Granularity Control", ICCV 2023.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from vlpeft.sites import Binding, SiteError, Tower
 
 from .bottleneck_layer import INITS, BottleneckLayer, check_choice, draw_normal, zero
-from .places import Place
+from .places import Place, branches
 
 GRANULARITIES = ('large', 'middle_x', 'middle_y', 'small')
 MIDDLE_Y = ('1+z', '1+sigmoid(z)')
@@ -90,8 +90,9 @@ class MiddleYGate(nn.Module):
 
 
 def real_tokens(mask: Tensor) -> Tensor:
-    """(B, L) True where any query sees the token; additive mask (B, 1, L or 1, L)."""
-    return mask.amax(dim=(1, 2)) == 0
+    """(B, L) True where any query sees the token; ``mask`` (B, 1, L or 1, L) as for :class:`vlpeft.sites.Block`."""
+    seen = mask if mask.dtype is torch.bool else mask == 0
+    return seen.flatten(1, 2).any(1)
 
 
 class SmallGate(LinearGate):
@@ -162,21 +163,32 @@ class GateOptions:
             return MiddleYGate(width, self.middle_y, self.init)
         return SmallGate(width, self.mean, self.init)
 
-    def binding(self, place: Place, towers: Mapping[str, Tower], unit: nn.Module, method: str) -> Binding:
-        """Edits h, reading x and, for a masked mean, the block's mask.
+    def places(self, targets: Mapping, towers: Mapping[str, Tower]) -> Iterator[Place]:
+        """The chosen sub-layers, as of :func:`vlpeft.adapters.places.branches`.
 
         Raises:
-            SiteError: The block's family publishes no mask.
+            SiteError: As there; or the gate averages over tokens where that is wrong, or over those of a mask that
+                does not exist.
         """
+        for place in branches(targets, towers, self.wanted_by):
+            if self.granularity == 'small':
+                self._check_mean(towers[place.tower], place.depth)
+            yield place
+
+    def _check_mean(self, tower: Tower, depth: int) -> None:
+        others = [name for name in GRANULARITIES if name != 'small']
+        tower.check_tokens_may_mix(f"{self.wanted_by} with granularity='small'", f'choose granularity from {others}')
+        if self.mean == 'masked' and tower.blocks[depth].mask is None:
+            raise SiteError(
+                f"{self.wanted_by}: mean='masked' needs the mask of padded tokens, which the blocks of "
+                f"tower {tower.name!r} do not receive; choose mean='all' there"
+            )
+
+    def binding(self, place: Place, towers: Mapping[str, Tower], unit: nn.Module, method: str) -> Binding:
+        """Edits h, reading x and, for a masked mean, the block's mask."""
         reads = (place.source,)
         if self.granularity == 'small' and self.mean == 'masked':
-            mask = towers[place.tower].blocks[place.depth].mask
-            if mask is None:
-                raise SiteError(
-                    f"{self.wanted_by}: mean='masked' needs the mask of padded tokens, which the blocks of "
-                    f"tower {place.tower!r} do not receive; choose mean='all' there"
-                )
-            reads += (mask,)
+            reads += (towers[place.tower].blocks[place.depth].mask,)
         return Binding(place.tower, place.depth, reads, place.write, unit, method)
 
 

@@ -5,7 +5,8 @@ r"""UniAdapter: one bottleneck per depth, its down-projection shared by vision, 
     a_t = s · Up_t(d)                                text block,   x = self-attention output
     a_m = s · LN_cross(Up_m(d) + Up_t(d))            text block,   x = cross-attention output
 
-Each is added to the output of the block's FFN; a multimodal pass adds a_t + a_m, of which a_t is the *query residual*.
+Each is added to the stream after the block's FFN, or to the FFN's output before it joins the stream where the library
+keeps what blocks return; a multimodal pass adds a_t + a_m, of which a_t is the *query residual*.
 The optional key/value adapter adds s·W₂W₁E to the keys and values of every cross-attention.
 
 Lu et al., "UniAdapter: Unified Parameter-Efficient Transfer Learning for Cross-modal Modeling", ICLR 2024.
@@ -142,11 +143,12 @@ class UniAdapter(Adapter):
         for name, terms in self.terms.items():
             layers = self.layers if self.share == 'towers' else self.layers[name]
             for depth, layer in enumerate(layers):
-                y = towers[name].sublayer(depth, 'ffn', 'UniAdapter').y
+                ffn = towers[name].sublayer(depth, 'ffn', 'UniAdapter')
+                write = ffn.branch('UniAdapter') if towers[name].records_blocks else ffn.y
                 for term in terms:
                     kind, tap = SOURCES[term]
                     sublayer = towers[name].sublayer(depth, kind, f"UniAdapter with '{term}' in its modalities")
-                    yield Binding(name, depth, (getattr(sublayer, tap),), y, layer, f'add_{term}')
+                    yield Binding(name, depth, (getattr(sublayer, tap),), write, layer, f'add_{term}')
         if self.kv_bottleneck is not None:
             for name, pair in self.kv_adapters.items():
                 for depth in range(len(towers[name].blocks)):

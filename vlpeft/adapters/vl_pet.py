@@ -22,7 +22,7 @@ from vlpeft.sites import Binding, Tower
 from .base import Adapter
 from .bottleneck_layer import BottleneckLayer, check_choice
 from .gates import GateLayer, GateOptions
-from .places import branches, places
+from .places import places
 
 TARGETS = dict(towers=('encoder',), kinds=('self_attn', 'ffn'))
 VALUE_TARGETS = dict(towers=('decoder',), kinds=('cross_attn',), linears=('v',))
@@ -75,8 +75,8 @@ class VLPET(Adapter):
             (``'masked'``). Defaults to ``'all'``.
 
     Raises:
-        SiteError: The targets name a tower, kind, depth or linear map that does not exist, or a masked mean finds no
-            mask.
+        SiteError: The targets name a tower, kind, depth or linear map that does not exist, the mean of small would mix
+            tokens of a causal or packed tower, or a masked mean finds no mask.
         ValueError: ``heads`` does not divide ``bottleneck``, or an unknown choice.
     """
 
@@ -106,7 +106,7 @@ class VLPET(Adapter):
         self.layers = nn.ModuleDict(
             {
                 place.key: VLPETLayer(place.out_features, bottleneck, gate_input, self.options)
-                for place in branches(self.targets, towers, 'VLPET')
+                for place in self.options.places(self.targets, towers)
             }
         )
         self.values = nn.ModuleDict()
@@ -117,7 +117,7 @@ class VLPET(Adapter):
                 )
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
-        for place in branches(self.targets, towers, 'VLPET'):
+        for place in self.options.places(self.targets, towers):
             yield self.options.binding(place, towers, self.layers[place.key], 'adapt')
         if self.values:
             for place in places(self.value_targets, towers, 'VLPET'):

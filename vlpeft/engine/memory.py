@@ -83,9 +83,11 @@ def stored_per_token(block: Block, width: int, compute: torch.dtype, autocast: b
     for sublayer in block.sublayers.values():
         linears = sublayer.linears
         if sublayer.kind == 'ffn':
-            inner = (1 if 'fc1' in linears else 3) * linears['fc2'].in_features
+            # A gated one keeps both factors of its inner product beside it.
+            inner = 3 * linears['down'].in_features if 'down' in linears else linears['fc2'].in_features
         else:
-            inner = sum(linears[role].out_features for role in 'qkv') + linears['o'].in_features
+            inside = linears['o'].in_features  # as wide as the queries, keys and values that BEiT does not publish
+            inner = sum(linears[role].out_features if role in linears else inside for role in 'qkv') + inside
         total += inner * compute.itemsize + width * (4 if autocast else compute.itemsize)
     return total
 

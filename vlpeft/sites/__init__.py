@@ -1,7 +1,8 @@
 """Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
 from .checkpointing import checkpoint_blocks
-from .families import FAMILIES, describe
+from .families import FAMILIES, Family, describe, family
+from .find import FoundTowers, find_towers
 from .hooks import Attachment, Binding
 from .schema import PERCEPTION, PROMPT_ROWS, Block, Entrance, LinearSite, SiteError, SubLayer, Tap, Tower
 from .switch import AdapterSwitch
@@ -16,6 +17,8 @@ __all__ = [
     'Binding',
     'Block',
     'Entrance',
+    'Family',
+    'FoundTowers',
     'LinearSite',
     'SiteError',
     'SubLayer',
@@ -24,4 +27,6 @@ __all__ = [
     'Tower',
     'checkpoint_blocks',
     'describe',
+    'family',
+    'find_towers',
 ]

@@ -52,22 +52,24 @@ class LinearSite:
         path: Path of the module below the tower's root.
         in_features, out_features: Widths of this map (of the span, if fused).
         span: ``(start, stop)`` rows of a fused weight. Defaults to None.
+        shape_of: As for :class:`Tap`, where tensors pass the map flattened. Defaults to None.
     """
 
     path: str
     in_features: int
     out_features: int
     span: tuple[int, int] | None = None
+    shape_of: str | None = None
 
     @property
     def input(self) -> Tap:
         """The map's input."""
-        return Tap(self.path, 'input')
+        return Tap(self.path, 'input', shape_of=self.shape_of)
 
     @property
     def output(self) -> Tap:
         """The map's output; of a fused projection its own part."""
-        return Tap(self.path, 'output', span=self.span)
+        return Tap(self.path, 'output', span=self.span, shape_of=self.shape_of)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class SubLayer:
         h: Its output after LayerScale, before dropout, DropPath and the residual add, (B, L, D); None where that
             passes no module (BEiT's LayerScale).
         y: The stream after the residual add (and after the norm, if post-norm), (B, L, D).
-        linears: ``q, k, v, o`` or ``fc1, fc2``.
+        linears: By role: ``q, k, v, o`` of an attention, whose keys and values may be narrower than its queries;
+            ``fc1, fc2`` of a plain FFN, W_2 φ(W_1 x); ``gate, up, down`` of a gated one, W_down (φ(W_gate x) ⊙ W_up x).
         context: Encoder states of a cross-attention, (B, S, Dc). Defaults to None.
     """
 
@@ -113,8 +116,9 @@ class Block:
         depth: Index in the tower, from 0.
         input: Its input stream, (B, L, D).
         sublayers: By kind.
-        mask: Its self-attention mask, additive (B, 1, L or 1, L), 0 where a token may be seen; no tensor passes where
-            all tokens are real. Defaults to None: the block receives no mask that tells padding from tokens.
+        mask: Its self-attention mask (B, 1, L or 1, L), as it enters the attention: additive, 0 where a token may be
+            seen, or boolean, True there; no tensor passes where all tokens are real. Defaults to None: the block
+            receives no mask that tells padding from tokens.
     """
 
     depth: int
@@ -123,8 +127,8 @@ class Block:
     mask: Tap | None = None
 
 
-#: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks receive too:
-#: the vectors of an encoder (B, K, Dv), and the ``slice`` of rows that a soft prompt fills.
+#: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks and their
+#: attentions receive too: the vectors of an encoder (B, K, Dv), and the ``slice`` of rows that a soft prompt fills.
 PERCEPTION, PROMPT_ROWS = 'perception', 'prompt_rows'
 
 
@@ -155,7 +159,13 @@ class Tower:
         block_path: Path of the list of blocks below ``module``.
         norms: Paths of all its norms below ``module``. Defaults to None, not declared.
         entrance: Of a decoder-only language model, whose blocks' ``input`` is that of the whole block and which hands
-            further keyword arguments on to its blocks. Defaults to None: it is none.
+            further keyword arguments on to its blocks and their attentions. Defaults to None: it is none.
+        causal: Whether a token sees only itself and its predecessors in self-attention. Defaults to False.
+        packed: Whether the stream is (N, D), the tokens of all samples one after another, whose lengths pass beside it.
+            Defaults to False: (B, L, D).
+        records_blocks: Whether the library keeps what its blocks return, as transformers does for hidden states,
+            before hooks could change it: what a method adds to the stream then belongs at the h of a branch, since an
+            edit of a block's output may be missed. Defaults to False.
     """
 
     name: str
@@ -165,6 +175,9 @@ class Tower:
     block_path: str = ''
     norms: tuple[str, ...] | None = None
     entrance: Entrance | None = None
+    causal: bool = False
+    packed: bool = False
+    records_blocks: bool = False
 
     @property
     def block_modules(self) -> nn.ModuleList:
@@ -196,3 +209,24 @@ class Tower:
                 f'{wanted_by}: the family of {type(self.module).__name__} (tower "{self.name}") declares no norms'
             )
         return self.norms
+
+    def check_tokens_may_mix(self, wanted_by: str, instead: str) -> None:
+        """Refuses a unit that mixes the tokens of a sample, such as a mean over them.
+
+        Args:
+            wanted_by: The method, with the option that mixes tokens.
+            instead: What to choose here.
+
+        Raises:
+            SiteError: The tower is causal or packed.
+        """
+        if self.causal:
+            raise SiteError(
+                f'{wanted_by} mixes the tokens of a sample, but tower "{self.name}" is causal: a token would see its '
+                f'successors, and decoding with a cache would differ from decoding without; {instead}'
+            )
+        if self.packed:
+            raise SiteError(
+                f'{wanted_by} mixes the tokens of a sample, but the stream of tower "{self.name}" is packed: it holds '
+                f'the tokens of all samples in one sequence; {instead}'
+            )

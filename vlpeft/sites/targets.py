@@ -1,8 +1,11 @@
 """Targets: which sites of which towers a method acts on, declared in the config and checked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .schema import KINDS, LinearSite, SiteError, SubLayer, Tower
+
+#: What the names of a plain FFN's maps choose in a gated one: those that lead into it, and the one that leads out.
+IN_A_GATED_FFN = dict(fc1=('gate', 'up'), fc2=('down',))
 
 
 def _chosen(asked: Sequence | None, there: Sequence, what: str, wanted_by: str) -> Sequence:
@@ -14,6 +17,13 @@ def _chosen(asked: Sequence | None, there: Sequence, what: str, wanted_by: str) 
     return [item for item in there if item in asked]
 
 
+def _spelled(asked: Sequence[str] | None, there: Collection[str]) -> Sequence[str] | None:
+    """The roles that a tower has for the maps that are asked for."""
+    if asked is None or 'gate' not in there:
+        return asked
+    return [role for name in asked for role in ([name] if name in there else IN_A_GATED_FFN.get(name, [name]))]
+
+
 class Targets:
     """A selection of sites by tower, kind and depth, and for linear maps by their role.
 
@@ -21,7 +31,9 @@ class Targets:
         towers: Names of towers. Defaults to None, all that are given.
         kinds: Of ``'self_attn'``, ``'cross_attn'``, ``'ffn'``. Defaults to None, all that a block has.
         depths: Block indices; negative ones count from the last. Defaults to None, all.
-        linears: Of ``'q'``, ``'k'``, ``'v'``, ``'o'``, ``'fc1'``, ``'fc2'``. Defaults to None, all of the chosen kinds.
+        linears: Of ``'q'``, ``'k'``, ``'v'``, ``'o'``, ``'fc1'``, ``'fc2'``, and of gated FFNs ``'gate'``, ``'up'``,
+            ``'down'``; there ``'fc1'`` chooses gate and up, ``'fc2'`` down, so that both name maps of any FFN.
+            Defaults to None, all of the chosen kinds.
 
     Raises:
         SiteError: When used on towers that lack a named tower, kind, depth or linear map; a selection that is
@@ -66,7 +78,7 @@ class Targets:
             present.setdefault(tower.name, {}).update(dict.fromkeys(sublayer.linears))
         # Checked in each tower: one that lacks a map must not be left out in silence because another has it.
         roles = {
-            name: _chosen(self.linear_names, list(there), f'linears of tower "{name}"', wanted_by)
+            name: _chosen(_spelled(self.linear_names, there), list(there), f'linears of tower "{name}"', wanted_by)
             for name, there in present.items()
         }
         for tower, depth, sublayer in sublayers:

@@ -1,12 +1,11 @@
 """Which dialect is it?"""
 
 from collections.abc import Mapping
-
-from torch import Tensor
+from typing import Any
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
-from .base import Dialect
+from .base import Dialect, weights_of
 
 
 def dialect_names() -> list[str]:
@@ -26,12 +25,12 @@ def get_dialect(name: str) -> Dialect:
     return DIALECTS.get(name)()
 
 
-def detect(weights: Mapping[str, Tensor], origin: str = 'checkpoint') -> Dialect:
-    """The dialect of a checkpoint's weights, told from their keys.
+def detect(checkpoint: Mapping[str, Any], origin: str = 'checkpoint') -> Dialect:
+    """The dialect of a checkpoint, told from its keys.
 
     Args:
-        weights: By the file's names.
-        origin: The file, for the message. Defaults to "checkpoint".
+        checkpoint: What ``read_checkpoint`` returned, or a bare state dict.
+        origin: The file, for the message.
 
     Returns:
         The one that matches.
@@ -39,10 +38,10 @@ def detect(weights: Mapping[str, Tensor], origin: str = 'checkpoint') -> Dialect
     Raises:
         CheckpointError: None matches, or several do.
     """
-    fitting = [dialect for dialect in map(get_dialect, dialect_names()) if dialect.matches(weights)]
+    fitting = [dialect for dialect in map(get_dialect, dialect_names()) if dialect.matches(checkpoint)]
     if len(fitting) == 1:
         return fitting[0]
-    keys = list(weights)
+    keys = list(weights_of(checkpoint)) or list(checkpoint)
     problem = f'fits several layouts ({", ".join(d.name for d in fitting)})' if fitting else 'has an unknown layout'
     raise CheckpointError(
         f'{origin} {problem}; there are: {", ".join(dialect_names())}. '

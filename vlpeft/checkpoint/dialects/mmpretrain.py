@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .base import RenamingDialect
+from .base import RenamingDialect, weights_of
 from .blip import TASK_PARTS, TRAINING_ONLY
 from .keymap import KeyMap, same, under
 from .names import DECODER, MMPRETRAIN_HEADS, TEXT, VISION
@@ -19,7 +19,6 @@ class MMPretrainDialect(RenamingDialect):
     """mmpretrain's converted BLIP (BlipRetrieval, BlipVQA); backbone and heads."""
 
     name = 'mmpretrain'
-    towers = ('vision', 'text', 'decoder')
     texts = ('text_backbone', 'vqa_head.decoder.bert')
     places = [('vision_backbone.', 'vision.'), ('text_backbone.', 'text.'), ('vqa_head.decoder.', 'decoder.')]
     keymap = KeyMap(
@@ -52,9 +51,12 @@ class MMPretrainDialect(RenamingDialect):
     ]
     dropped = [(r'(adapter\.|temporal_embedding\.)', "mmpretrain's layout holds no adapter"), *TRAINING_ONLY]
 
-    def matches(self, weights: Mapping[str, Tensor]) -> bool:
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """mmpretrain's names of BLIP's towers."""
-        return any(key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.')) for key in weights)
+        return any(
+            key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.'))
+            for key in weights_of(checkpoint)
+        )
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``state_dict``, with the momentum copies that mmpretrain does not make again after loading."""

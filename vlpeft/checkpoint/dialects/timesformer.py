@@ -6,9 +6,10 @@ from typing import Any
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .keymap import KeyMap
+from .base import RenamingDialect, weights_of
+from .keymap import KeyMap, under
 from .names import VISION
-from .tower import TowerDialect
+from .timm_vit import ENCODER_ONLY
 
 _TEMPORAL = [
     ('time_embed', 'time_embed'),
@@ -20,17 +21,19 @@ _TEMPORAL = [
 
 
 @DIALECTS.register_module(name='timesformer')
-class TimeSformerDialect(TowerDialect):
+class TimeSformerDialect(RenamingDialect):
     """TimeSformer's released .pyth with divided attention (K400, K600, …), key ``model_state``; the encoder alone."""
 
     name = 'timesformer'
-    prefix = 'model.'
-    keymap = KeyMap([*VISION, *_TEMPORAL])
+    texts = ()
+    places = [('model.', 'encoder.')]
+    keymap = KeyMap(under('encoder', 'model', [*VISION, *_TEMPORAL]))
     ignored = [(r'model\.head\.', "the classifier of Kinetics' actions")]
+    dropped = [*ENCODER_ONLY, (r'encoder\.head\.', 'the classifier is not read either')]
 
-    def matches(self, weights: Mapping[str, Tensor]) -> bool:
+    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
         """The name of the time embedding."""
-        return 'model.time_embed' in weights
+        return 'model.time_embed' in weights_of(checkpoint)
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``model_state``."""

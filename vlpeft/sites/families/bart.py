@@ -5,19 +5,19 @@ cross-attention to every block.
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linear
+from .parts import linears
+from .registry import family
 
 
 def _attention(module: nn.Module, block: str, name: str, kind: str) -> SubLayer:
     path = f'{block}.{name}'
-    linears = dict(q='q_proj', k='k_proj', v='v_proj', o='out_proj')
     context = Tap(path, 'input', 'key_value_states', argument=1) if kind == 'cross_attn' else None
     return SubLayer(
         kind,
         x=Tap(path, 'input', 'hidden_states'),
         h=Tap(f'{path}.out_proj', 'output'),
         y=Tap(f'{path}_layer_norm', 'output'),
-        linears={role: linear(module, f'{path}.{projection}') for role, projection in linears.items()},
+        linears=linears(module, path, q='q_proj', k='k_proj', v='v_proj', o='out_proj'),
         context=context,
     )
 
@@ -30,17 +30,26 @@ def _block(module: nn.Module, depth: int, attentions: tuple[tuple[str, str], ...
         x=Tap(f'{path}.fc1', 'input'),
         h=Tap(f'{path}.fc2', 'output'),
         y=Tap(f'{path}.final_layer_norm', 'output'),
-        linears=dict(fc1=linear(module, f'{path}.fc1'), fc2=linear(module, f'{path}.fc2')),
+        linears=linears(module, path, fc1='fc1', fc2='fc2'),
     )
     mask = Tap(f'{path}.self_attn', 'input', 'attention_mask', argument=3)
     return Block(depth, sublayers['self_attn'].x, sublayers, mask)
 
 
-def bart(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``BartEncoder`` or ``BartDecoder``."""
-    attentions: tuple[tuple[str, str], ...] = (('self_attn', 'self_attn'),)
-    if hasattr(module.layers[0], 'encoder_attn'):
-        attentions += (('cross_attn', 'encoder_attn'),)
+def _tower(module: nn.Module, name: str, attentions: tuple[tuple[str, str], ...], causal: bool) -> Tower:
     blocks = tuple(_block(module, depth, attentions) for depth in range(len(module.layers)))
     norms = [sub.y.path for block in blocks for sub in block.sublayers.values()]
-    return Tower(name, module.config.d_model, blocks, module, 'layers', ('layernorm_embedding', *norms))
+    norms = ('layernorm_embedding', *norms)
+    return Tower(name, module.config.d_model, blocks, module, 'layers', norms, causal=causal)
+
+
+@family('transformers.BartEncoder', role='encoder')
+def bart_encoder(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``BartEncoder``."""
+    return _tower(module, name, (('self_attn', 'self_attn'),), causal=False)
+
+
+@family('transformers.BartDecoder', role='decoder')
+def bart_decoder(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``BartDecoder``."""
+    return _tower(module, name, (('self_attn', 'self_attn'), ('cross_attn', 'encoder_attn')), causal=True)

@@ -3,23 +3,23 @@
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linear
+from .parts import below, linears
+from .registry import family
 
 
 def _attention(module: nn.Module, path: str, kind: str) -> SubLayer:
-    linears = dict(q='self.query', k='self.key', v='self.value', o='output.dense')
     return SubLayer(
         kind,
         x=Tap(path, 'input'),
         h=Tap(f'{path}.output.dense', 'output'),
         y=Tap(f'{path}.output', 'output'),
-        linears={role: linear(module, f'{path}.{name}') for role, name in linears.items()},
+        linears=linears(module, path, q='self.query', k='self.key', v='self.value', o='output.dense'),
         context=Tap(f'{path}.self.key', 'input') if kind == 'cross_attn' else None,
     )
 
 
-def _tower(module: nn.Module, name: str, width: int, root: str, head_norms: tuple[str, ...]) -> Tower:
-    blocks, block_path = [], f'{root}encoder.layer'
+def _tower(module: nn.Module, name: str, root: str, head_norms: tuple[str, ...], causal: bool) -> Tower:
+    blocks, block_path = [], below(root, 'encoder.layer')
     for depth in range(len(module.get_submodule(block_path))):
         path = f'{block_path}.{depth}'
         ffn = SubLayer(
@@ -27,21 +27,25 @@ def _tower(module: nn.Module, name: str, width: int, root: str, head_norms: tupl
             x=Tap(f'{path}.intermediate.dense', 'input'),
             h=Tap(f'{path}.output.dense', 'output'),
             y=Tap(f'{path}.output', 'output'),
-            linears=dict(fc1=linear(module, f'{path}.intermediate.dense'), fc2=linear(module, f'{path}.output.dense')),
+            linears=linears(module, path, fc1='intermediate.dense', fc2='output.dense'),
         )
         self_attn = _attention(module, f'{path}.attention', 'self_attn')
         cross_attn = _attention(module, f'{path}.crossattention', 'cross_attn')
         sublayers = dict(self_attn=self_attn, cross_attn=cross_attn, ffn=ffn)
         blocks.append(Block(depth, self_attn.x, sublayers, Tap(f'{path}.attention', 'input', 'mask', argument=2)))
     norms = [f'{sub.y.path}.LayerNorm' for block in blocks for sub in block.sublayers.values()]
-    return Tower(name, width, tuple(blocks), module, block_path, (f'{root}embeddings.LayerNorm', *norms, *head_norms))
+    norms = (below(root, 'embeddings.LayerNorm'), *norms, *head_norms)
+    width = module.get_submodule(root).width
+    return Tower(name, width, tuple(blocks), module, block_path, norms, causal=causal)
 
 
+@family('vlpeft.BlipTextEncoder', role='text')
 def blip_text(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.BlipTextEncoder`."""
-    return _tower(module, name, module.width, '', ())
+    return _tower(module, name, '', (), causal=False)
 
 
+@family('vlpeft.BlipTextDecoder', role='decoder')
 def blip_text_decoder(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.BlipTextDecoder`: the blocks of its ``bert``."""
-    return _tower(module, name, module.bert.width, 'bert.', ('cls.predictions.transform.LayerNorm',))
+    return _tower(module, name, 'bert', ('cls.predictions.transform.LayerNorm',), causal=True)

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 from torch import nn
 
-from ..schema import Block, Entrance, LinearSite, Tap, Tower
-from .parts import fused_qkv, pre_norm_block
-
-ROOT = 'transformer'
+from ..schema import Block, Entrance, LinearSite, SiteError, Tap, Tower
+from .parts import below, fused, pre_norm_block
+from .registry import family
 
 
 def _conv1d(module: nn.Module, path: str) -> LinearSite:
@@ -15,26 +14,49 @@ def _conv1d(module: nn.Module, path: str) -> LinearSite:
     return LinearSite(path, found.nx, found.nf)
 
 
-def _block(module: nn.Module, depth: int) -> Block:
-    path = f'{ROOT}.h.{depth}'
+def _block(module: nn.Module, path: str, depth: int, width: int) -> Block:
     block = pre_norm_block(
         depth,
         norms=(f'{path}.ln_1', f'{path}.ln_2'),
         branches=(f'{path}.attn.c_proj', f'{path}.mlp.c_proj'),
         end=path,
-        attention=dict(
-            fused_qkv(f'{path}.attn.c_attn', module.config.hidden_size), o=_conv1d(module, f'{path}.attn.c_proj')
-        ),
+        attention=dict(fused(f'{path}.attn.c_attn', width, width, 'qkv'), o=_conv1d(module, f'{path}.attn.c_proj')),
         ffn=dict(fc1=_conv1d(module, f'{path}.mlp.c_fc'), fc2=_conv1d(module, f'{path}.mlp.c_proj')),
+        mask=Tap(f'{path}.attn', 'input', 'attention_mask', argument=None),
     )
-    mask = Tap(path, 'input', 'attention_mask', argument=3)
-    return replace(block, input=Tap(path, 'input', 'hidden_states'), mask=mask)
+    return replace(block, input=Tap(path, 'input', 'hidden_states'))
 
 
-def gpt2(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``GPT2LMHeadModel``."""
-    width = module.config.hidden_size
-    blocks = tuple(_block(module, depth) for depth in range(module.config.num_hidden_layers))
+def _tower(module: nn.Module, name: str, root: str) -> Tower:
+    config, path = module.config, below(root, 'h')
+    if config.add_cross_attention:
+        raise SiteError(
+            f'tower "{name}": sites of {type(module).__name__} are known without cross-attentions only '
+            '(add_cross_attention=False)'
+        )
+    width = config.hidden_size
+    blocks = tuple(_block(module, f'{path}.{depth}', depth, width) for depth in range(config.num_hidden_layers))
     norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
-    entrance = Entrance(Tap(ROOT, 'input', 'inputs_embeds', argument=None), width, f'{ROOT}.wpe')
-    return Tower(name, width, blocks, module, f'{ROOT}.h', (*norms, f'{ROOT}.ln_f'), entrance)
+    return Tower(
+        name,
+        width,
+        blocks,
+        module,
+        path,
+        (*norms, below(root, 'ln_f')),
+        Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), width, below(root, 'wpe')),
+        causal=True,
+        records_blocks=True,
+    )
+
+
+@family('transformers.GPT2LMHeadModel', 'transformers.GPT2DoubleHeadsModel', role='lm')
+def gpt2_with_head(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``GPT2LMHeadModel``."""
+    return _tower(module, name, 'transformer')
+
+
+@family('transformers.GPT2Model', role='lm')
+def gpt2(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``GPT2Model``, alone or below a head of another kind."""
+    return _tower(module, name, '')

@@ -1,34 +1,54 @@
-"""Llama as transformers builds it: pre-norm, rotary positions, a gated FFN, whose ``fc1`` is not published."""
+"""Llama as transformers builds it: pre-norm, rotary positions, a gated FFN; keys and values may be narrower than
+queries (grouped-query attention).
+"""
 
 from dataclasses import replace
 
 from torch import nn
 
 from ..schema import Block, Entrance, Tap, Tower
-from .parts import linear, pre_norm_block
+from .parts import below, linears, pre_norm_block
+from .registry import family
 
-ROOT = 'model'
 
-
-def _block(module: nn.Module, depth: int) -> Block:
-    path = f'{ROOT}.layers.{depth}'
-    projections = dict(q='q_proj', k='k_proj', v='v_proj', o='o_proj')
+def _block(module: nn.Module, path: str, depth: int) -> Block:
+    attention = f'{path}.self_attn'
     block = pre_norm_block(
         depth,
         norms=(f'{path}.input_layernorm', f'{path}.post_attention_layernorm'),
-        branches=(f'{path}.self_attn.o_proj', f'{path}.mlp'),
+        branches=(f'{attention}.o_proj', f'{path}.mlp'),
         end=path,
-        attention={role: linear(module, f'{path}.self_attn.{projection}') for role, projection in projections.items()},
-        ffn=dict(fc2=linear(module, f'{path}.mlp.down_proj')),
+        attention=linears(module, attention, q='q_proj', k='k_proj', v='v_proj', o='o_proj'),
+        ffn=linears(module, f'{path}.mlp', gate='gate_proj', up='up_proj', down='down_proj'),
+        mask=Tap(attention, 'input', 'attention_mask', argument=None),
     )
-    mask = Tap(path, 'input', 'attention_mask', argument=1)
-    return replace(block, input=Tap(path, 'input', 'hidden_states'), mask=mask)
+    return replace(block, input=Tap(path, 'input', 'hidden_states'))
 
 
-def llama(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``LlamaForCausalLM``."""
-    width = module.config.hidden_size
-    blocks = tuple(_block(module, depth) for depth in range(module.config.num_hidden_layers))
+def _tower(module: nn.Module, name: str, root: str) -> Tower:
+    width, path = module.config.hidden_size, below(root, 'layers')
+    blocks = tuple(_block(module, f'{path}.{depth}', depth) for depth in range(module.config.num_hidden_layers))
     norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
-    entrance = Entrance(Tap(ROOT, 'input', 'inputs_embeds', argument=None), width)
-    return Tower(name, width, blocks, module, f'{ROOT}.layers', (*norms, f'{ROOT}.norm'), entrance)
+    return Tower(
+        name,
+        width,
+        blocks,
+        module,
+        path,
+        (*norms, below(root, 'norm')),
+        Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), width),
+        causal=True,
+        records_blocks=True,
+    )
+
+
+@family('transformers.LlamaForCausalLM', role='lm')
+def llama_with_head(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``LlamaForCausalLM``."""
+    return _tower(module, name, 'model')
+
+
+@family('transformers.LlamaModel', role='lm')
+def llama(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``LlamaModel``, alone or below a head of another kind."""
+    return _tower(module, name, '')

@@ -3,9 +3,11 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused_qkv, linear, pre_norm_block
+from .parts import fused, linear, linears, pre_norm_block
+from .registry import family
 
 
+@family('mmpretrain.BEiTViT', role='vision')
 def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
     """Sites of mmpretrain's BEiT.
 
@@ -13,10 +15,10 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
     module, so no hook could reach q, k or v: they are not published. Where a block has LayerScale, h is no module's
     output and not published either.
     """
-    blocks = []
+    blocks, width = [], module.embed_dims
     for depth, layer in enumerate(module.layers):
         path = f'layers.{depth}'
-        qkv = {} if layer.attn.bias == 'qv_bias' else fused_qkv(f'{path}.attn.qkv', module.embed_dims)
+        qkv = {} if layer.attn.bias == 'qv_bias' else fused(f'{path}.attn.qkv', width, width, 'qkv')
         scaled = layer.gamma_1 is not None
         blocks.append(
             pre_norm_block(
@@ -25,7 +27,7 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
                 branches=(None, None) if scaled else (f'{path}.attn.proj', f'{path}.ffn.gamma2'),
                 end=path,
                 attention=dict(qkv, o=linear(module, f'{path}.attn.proj')),
-                ffn=dict(fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1')),
+                ffn=linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
-    return Tower(name, module.embed_dims, tuple(blocks), module, 'layers')
+    return Tower(name, width, tuple(blocks), module, 'layers')

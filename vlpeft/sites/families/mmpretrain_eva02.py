@@ -3,22 +3,26 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused_qkv, linear, pre_norm_block
+from .mmpretrain_vit import swiglu
+from .parts import fused, linear, pre_norm_block
+from .registry import family
 
 
+@family('mmpretrain.ViTEVA02', role='vision')
 def mmpretrain_eva02(module: nn.Module, name: str) -> Tower:
     """Sites of mmpretrain's EVA-02; q and k are those before the rotation."""
-    blocks = []
+    blocks, width = [], module.embed_dims
     for depth in range(len(module.layers)):
         path = f'layers.{depth}'
+        qkv = fused(f'{path}.attn.qkv', width, width, 'qkv')
         blocks.append(
             pre_norm_block(
                 depth,
                 norms=(f'{path}.norm1', f'{path}.norm2'),
                 branches=(f'{path}.attn.proj', f'{path}.mlp.gamma2'),
                 end=path,
-                attention=dict(fused_qkv(f'{path}.attn.qkv', module.embed_dims), o=linear(module, f'{path}.attn.proj')),
-                ffn=dict(fc1=linear(module, f'{path}.mlp.w12'), fc2=linear(module, f'{path}.mlp.w3')),
+                attention=dict(qkv, o=linear(module, f'{path}.attn.proj')),
+                ffn=swiglu(module, f'{path}.mlp'),
             )
         )
-    return Tower(name, module.embed_dims, tuple(blocks), module, 'layers')
+    return Tower(name, width, tuple(blocks), module, 'layers')

@@ -3,26 +3,38 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused_qkv, linear, pre_norm_block
+from .parts import Linears, fused, linear, linears, pre_norm_block
+from .registry import family
 
 
+def swiglu(module: nn.Module, path: str) -> Linears:
+    """Maps of mmpretrain's SwiGLU at ``path``, silu(W_gate x) ⊙ W_up x; the first two are one module."""
+    down = linear(module, f'{path}.w3')
+    both = linear(module, f'{path}.w12')
+    return dict(fused(both.path, both.in_features, down.in_features, ('gate', 'up')), down=down)
+
+
+@family('mmpretrain.VisionTransformer', role='vision')
 def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
     """Sites of mmpretrain's ViT."""
-    blocks = []
+    blocks, width = [], module.embed_dims
     for depth, layer in enumerate(module.layers):
         path = f'layers.{depth}'
-        fc1, fc2 = ('w12', 'w3') if hasattr(layer.ffn, 'w12') else ('layers.0.0', 'layers.1')
+        qkv = fused(f'{path}.attn.qkv', width, width, 'qkv')
+        gated = hasattr(layer.ffn, 'w12')
         blocks.append(
             pre_norm_block(
                 depth,
                 norms=(f'{path}.ln1', f'{path}.ln2'),
                 branches=(f'{path}.attn.gamma1', f'{path}.ffn.gamma2'),
                 end=f'{path}.ffn',
-                attention=dict(fused_qkv(f'{path}.attn.qkv', module.embed_dims), o=linear(module, f'{path}.attn.proj')),
-                ffn=dict(fc1=linear(module, f'{path}.ffn.{fc1}'), fc2=linear(module, f'{path}.ffn.{fc2}')),
+                attention=dict(qkv, o=linear(module, f'{path}.attn.proj')),
+                ffn=swiglu(module, f'{path}.ffn')
+                if gated
+                else linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
     norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
     # Which of these there are depends on the config; one that is off is an Identity or missing.
     outer = [path for path in ('pre_norm', 'ln1', 'ln2') if hasattr(getattr(module, path, None), 'weight')]
-    return Tower(name, module.embed_dims, tuple(blocks), module, 'layers', (*norms, *outer))
+    return Tower(name, width, tuple(blocks), module, 'layers', (*norms, *outer))

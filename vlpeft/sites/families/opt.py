@@ -5,13 +5,11 @@ than its stream. From the end of the attention to the end of the block the strea
 from torch import nn
 
 from ..schema import Block, Entrance, SubLayer, Tap, Tower
-from .parts import linear
+from .parts import below, linear, linears
+from .registry import family
 
-ROOT = 'model.decoder'
 
-
-def _block(module: nn.Module, depth: int) -> Block:
-    path = f'{ROOT}.layers.{depth}'
+def _block(module: nn.Module, path: str, depth: int) -> Block:
     attention, first, second = f'{path}.self_attn', f'{path}.self_attn_layer_norm', f'{path}.final_layer_norm'
     shape = f'{attention}.out_proj'
     if module.config.do_layer_norm_before:
@@ -20,39 +18,61 @@ def _block(module: nn.Module, depth: int) -> Block:
     else:
         x, y = Tap(attention, 'input', 'hidden_states'), Tap(second, 'output')
         middle, ffn = Tap(first, 'output'), Tap(f'{path}.fc1', 'input', shape_of=shape)
-    projections = dict(q='q_proj', k='k_proj', v='v_proj', o='out_proj')
     sublayers = dict(
         self_attn=SubLayer(
             'self_attn',
             x=x,
             h=Tap(shape, 'output'),
             y=middle,
-            linears={role: linear(module, f'{attention}.{name}') for role, name in projections.items()},
+            linears=linears(module, attention, q='q_proj', k='k_proj', v='v_proj', o='out_proj'),
         ),
         ffn=SubLayer(
             'ffn',
             x=ffn,
             h=Tap(f'{path}.fc2', 'output', shape_of=shape),
             y=y,
-            linears=dict(fc1=linear(module, f'{path}.fc1'), fc2=linear(module, f'{path}.fc2')),
+            linears={role: linear(module, f'{path}.{role}', shape_of=shape) for role in ('fc1', 'fc2')},
         ),
     )
-    mask = Tap(path, 'input', 'attention_mask', argument=1)
+    mask = Tap(attention, 'input', 'attention_mask', argument=None)
     return Block(depth, Tap(path, 'input', 'hidden_states'), sublayers, mask)
 
 
-def opt(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``OPTForCausalLM``."""
-    config = module.config
-    blocks = tuple(_block(module, depth) for depth in range(config.num_hidden_layers))
+def _tower(module: nn.Module, name: str, root: str) -> Tower:
+    config, path = module.config, below(root, 'layers')
+    blocks = tuple(_block(module, f'{path}.{depth}', depth) for depth in range(config.num_hidden_layers))
     norms = [
-        f'{ROOT}.layers.{block.depth}.{norm}'
-        for block in blocks
-        for norm in ('self_attn_layer_norm', 'final_layer_norm')
+        f'{path}.{block.depth}.{norm}' for block in blocks for norm in ('self_attn_layer_norm', 'final_layer_norm')
     ]
-    if module.get_submodule(ROOT).final_layer_norm is not None:
-        norms.append(f'{ROOT}.final_layer_norm')
-    entrance = Entrance(
-        Tap(ROOT, 'input', 'inputs_embeds', argument=None), config.word_embed_proj_dim, f'{ROOT}.embed_positions'
+    if module.get_submodule(root).final_layer_norm is not None:
+        norms.append(below(root, 'final_layer_norm'))
+    embeddings = Tap(root, 'input', 'inputs_embeds', argument=None)
+    return Tower(
+        name,
+        config.hidden_size,
+        blocks,
+        module,
+        path,
+        tuple(norms),
+        Entrance(embeddings, config.word_embed_proj_dim, below(root, 'embed_positions')),
+        causal=True,
+        records_blocks=config.do_layer_norm_before,
     )
-    return Tower(name, config.hidden_size, blocks, module, f'{ROOT}.layers', tuple(norms), entrance)
+
+
+@family('transformers.OPTForCausalLM', role='lm')
+def opt_with_head(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``OPTForCausalLM``."""
+    return _tower(module, name, 'model.decoder')
+
+
+@family('transformers.OPTModel', role='lm')
+def opt_model(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``OPTModel``, alone or below a head of another kind."""
+    return _tower(module, name, 'decoder')
+
+
+@family('transformers.OPTDecoder', role='lm')
+def opt(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``OPTDecoder``."""
+    return _tower(module, name, '')

@@ -3,6 +3,8 @@
 y = x + h(norm(x))     first for the attention, then for the FFN, whose x is the attention's y
 """
 
+from collections.abc import Iterable
+
 from torch import nn
 
 from ..schema import Block, LinearSite, SubLayer, Tap
@@ -10,15 +12,28 @@ from ..schema import Block, LinearSite, SubLayer, Tap
 Linears = dict[str, LinearSite]
 
 
-def linear(module: nn.Module, path: str) -> LinearSite:
-    """The ``nn.Linear`` at ``path``."""
+def below(root: str, path: str) -> str:
+    """``path`` below the module at ``root``, which is ``''`` where that is the backbone itself."""
+    return f'{root}.{path}' if root else path
+
+
+def linear(module: nn.Module, path: str, shape_of: str | None = None) -> LinearSite:
+    """The ``nn.Linear`` at ``path``; ``shape_of`` as for :class:`LinearSite`."""
     found = module.get_submodule(path)
-    return LinearSite(path, found.in_features, found.out_features)
+    return LinearSite(path, found.in_features, found.out_features, shape_of=shape_of)
 
 
-def fused_qkv(path: str, width: int) -> Linears:
-    """Queries, keys and values of a projection that computes all three."""
-    return {role: LinearSite(path, width, width, span=(i * width, (i + 1) * width)) for i, role in enumerate('qkv')}
+def linears(module: nn.Module, root: str, **names: str) -> Linears:
+    """The ``nn.Linear`` at each of the paths ``names`` below ``root``, by their roles."""
+    return {role: linear(module, f'{root}.{name}') for role, name in names.items()}
+
+
+def fused(path: str, in_features: int, out_features: int, roles: Iterable[str]) -> Linears:
+    """Maps of one size that a single projection computes, in the order of its rows."""
+    return {
+        role: LinearSite(path, in_features, out_features, span=(i * out_features, (i + 1) * out_features))
+        for i, role in enumerate(roles)
+    }
 
 
 def pre_norm_block(
@@ -28,6 +43,7 @@ def pre_norm_block(
     end: str,
     attention: Linears,
     ffn: Linears,
+    mask: Tap | None = None,
 ) -> Block:
     """A block of self-attention and FFN.
 
@@ -37,6 +53,7 @@ def pre_norm_block(
         branches: Paths of the modules whose outputs are the branches' h; None where no module's output is.
         end: Path of the module whose output is the stream after the FFN.
         attention, ffn: Linear maps of the branches.
+        mask: As for :class:`Block`. Defaults to None.
     """
     stream, middle = (Tap(path, 'input') for path in norms)
     h_attention, h_ffn = (path and Tap(path, 'output') for path in branches)
@@ -44,4 +61,4 @@ def pre_norm_block(
         self_attn=SubLayer('self_attn', x=stream, h=h_attention, y=middle, linears=attention),
         ffn=SubLayer('ffn', x=middle, h=h_ffn, y=Tap(end, 'output'), linears=ffn),
     )
-    return Block(depth, stream, sublayers)
+    return Block(depth, stream, sublayers, mask)

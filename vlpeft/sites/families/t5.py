@@ -5,7 +5,12 @@ the decoder adds a causal mask and a cross-attention to every block.
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linear
+from .parts import linears
+from .registry import family
+
+PLAIN = dict(fc1='wi', fc2='wo')
+#: T5 v1.1 and Flan-T5: φ(W_gate x) ⊙ W_up x.
+GATED = dict(gate='wi_0', up='wi_1', down='wo')
 
 
 def _attention(module: nn.Module, path: str, name: str, kind: str) -> SubLayer:
@@ -15,20 +20,19 @@ def _attention(module: nn.Module, path: str, name: str, kind: str) -> SubLayer:
         x=Tap(path, 'input', 'hidden_states'),
         h=Tap(f'{path}.{name}.o', 'output'),
         y=Tap(path, 'output'),
-        linears={role: linear(module, f'{path}.{name}.{role}') for role in 'qkvo'},
+        linears=linears(module, f'{path}.{name}', q='q', k='k', v='v', o='o'),
         context=context,
     )
 
 
 def _ffn(module: nn.Module, path: str, gated: bool) -> SubLayer:
     inner = f'{path}.DenseReluDense'
-    fc1 = {} if gated else dict(fc1=linear(module, f'{inner}.wi'))
     return SubLayer(
         'ffn',
         x=Tap(path, 'input', 'hidden_states'),
         h=Tap(f'{inner}.wo', 'output'),
         y=Tap(path, 'output'),
-        linears=dict(fc1, fc2=linear(module, f'{inner}.wo')),
+        linears=linears(module, inner, **(GATED if gated else PLAIN)),
     )
 
 
@@ -42,11 +46,10 @@ def _block(module: nn.Module, depth: int) -> Block:
     return Block(depth, sublayers['self_attn'].x, sublayers, mask)
 
 
+@family('transformers.T5Stack', role=lambda module: 'decoder' if module.is_decoder else 'encoder')
 def t5(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``T5Stack``.
-
-    A gated FFN (T5 v1.1, Flan-T5) has two maps where others have one, so its ``fc1`` is not published.
-    """
+    """Sites of transformers' ``T5Stack``."""
     blocks = tuple(_block(module, depth) for depth in range(len(module.block)))
     norms = [f'{sub.x.path}.layer_norm' for block in blocks for sub in block.sublayers.values()]
-    return Tower(name, module.config.d_model, blocks, module, 'block', (*norms, 'final_layer_norm'))
+    norms = (*norms, 'final_layer_norm')
+    return Tower(name, module.config.d_model, blocks, module, 'block', norms, causal=module.is_decoder)

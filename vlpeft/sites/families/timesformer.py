@@ -3,9 +3,11 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused_qkv, linear, pre_norm_block
+from .parts import fused, linear, linears, pre_norm_block
+from .registry import family
 
 
+@family('vlpeft.TimeSformer', role='vision')
 def timesformer(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.TimeSformer`.
 
@@ -13,18 +15,19 @@ def timesformer(module: nn.Module, name: str) -> Tower:
     temporal step and its h has the class token's mean over frames. Queries, keys, values and outputs are those of
     single frames, (B T, 1 + N, D). The attention over time is not published.
     """
-    blocks = []
+    blocks, width = [], module.width
     for depth in range(len(module.layers)):
         path = f'layers.{depth}'
+        qkv = fused(f'{path}.attn.qkv', width, width, 'qkv')
         blocks.append(
             pre_norm_block(
                 depth,
                 norms=(f'{path}.ln1', f'{path}.ln2'),
                 branches=(f'{path}.attn', f'{path}.ffn.gamma2'),
                 end=f'{path}.ffn',
-                attention=dict(fused_qkv(f'{path}.attn.qkv', module.width), o=linear(module, f'{path}.attn.proj')),
-                ffn=dict(fc1=linear(module, f'{path}.ffn.layers.0.0'), fc2=linear(module, f'{path}.ffn.layers.1')),
+                attention=dict(qkv, o=linear(module, f'{path}.attn.proj')),
+                ffn=linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
     norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
-    return Tower(name, module.width, tuple(blocks), module, 'layers', (*norms, 'ln1'))
+    return Tower(name, width, tuple(blocks), module, 'layers', (*norms, 'ln1'))

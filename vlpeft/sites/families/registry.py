@@ -1,0 +1,129 @@
+"""Which family describes a backbone: functions by the library and the name of the classes that they know.
+
+Classes of one name are built differently in different libraries: timm's ``VisionTransformer`` is not mmpretrain's.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from torch import nn
+
+from ..schema import SiteError, Tower
+
+Describe = Callable[[nn.Module, str], Tower]
+Role = str | Callable[[nn.Module], str]
+
+
+class Family(NamedTuple):
+    """How backbones of one build are described.
+
+    Attributes:
+        describe: From a backbone and the tower's name to its sites.
+        role: What its tower is usually called: ``'vision'``, ``'text'``, ``'encoder'``, ``'decoder'`` or ``'lm'``; or a
+            function that says so of a module.
+    """
+
+    describe: Describe
+    role: Role
+
+
+#: By top-level module and class name, such as ``'transformers.BartEncoder'``.
+FAMILIES: dict[str, Family] = {}
+
+
+def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
+    """Declares that the decorated function describes backbones of these classes, and of classes derived from them.
+
+    Args:
+        classes: Each by its top-level module and its name: ``'package.Class'``, wherever in the package it is.
+        role: As for :class:`Family`.
+
+    Raises:
+        SiteError: A name of another form, or another function describes the class already.
+    """
+
+    def register(function: Describe) -> Describe:
+        for name in classes:
+            parts = name.split('.')
+            if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+                right = f'{parts[0]}.{parts[-1]}' if len(parts) > 1 else 'package.Class'
+                raise SiteError(f'family: {name!r} is no class of a top-level module; write it as {right}')
+            known = FAMILIES.get(name)
+            # A module that is imported again, or a notebook's cell that runs again, replaces its own function.
+            if known is not None and _origin(known.describe) != _origin(function):
+                raise SiteError(f'family: {name} is described by {_origin(known.describe)} already')
+            FAMILIES[name] = Family(function, role)
+        return function
+
+    return register
+
+
+def describe(module: nn.Module, name: str) -> Tower:
+    """The tower of a backbone, by its class and, where no family knows that one, by its base classes.
+
+    Args:
+        module: The backbone.
+        name: The tower's name in the model, such as ``'vision'``.
+
+    Raises:
+        SiteError: No family describes this class, or the one that does names modules that are not there.
+    """
+    key = key_of(module)
+    if key is None:
+        near = nearest(type(module))
+        raise SiteError(
+            f'no family describes the backbone {class_name(type(module))}'
+            f'{f" (nearest: {near})" if near else ""}; there are: {", ".join(FAMILIES)}'
+        )
+    try:
+        tower = FAMILIES[key].describe(module, name)
+        for path in _paths(tower):
+            module.get_submodule(path)
+    except AttributeError as error:
+        raise SiteError(f'the family of {key} does not fit {class_name(type(module))}: {error}') from error
+    return tower
+
+
+def key_of(module: nn.Module) -> str | None:
+    """The key in :data:`FAMILIES` of the first class in ``module``'s line that a family knows."""
+    names = (class_name(cls) for cls in type(module).__mro__)
+    return next((name for name in names if name in FAMILIES), None)
+
+
+def usual_role(module: nn.Module) -> str:
+    """What the tower of a described module is usually called."""
+    role = FAMILIES[key_of(module)].role
+    return role if isinstance(role, str) else role(module)
+
+
+def class_name(cls: type) -> str:
+    """A class as families name it: top-level module and class."""
+    return f'{cls.__module__.partition(".")[0]}.{cls.__name__}'
+
+
+def nearest(cls: type) -> str | None:
+    """The known class whose name is most like that of ``cls``; None if none is."""
+    by_name: dict[str, str] = {}
+    for key in FAMILIES:
+        by_name.setdefault(key.partition('.')[2].lower(), key)
+    found = difflib.get_close_matches(cls.__name__.lower(), by_name, n=1, cutoff=0.75)
+    return by_name[found[0]] if found else None
+
+
+def _origin(function: Describe) -> str:
+    return f'{function.__module__}.{function.__qualname__}'
+
+
+def _paths(tower: Tower) -> Iterator[str]:
+    """Of all modules that a tower names, for hooks to find or fail at once."""
+    yield from tower.norms or ()
+    for block in tower.blocks:
+        taps = [block.input, block.mask]
+        for sub in block.sublayers.values():
+            taps += [sub.x, sub.h, sub.y, sub.context, *(site.input for site in sub.linears.values())]
+        for tap in taps:
+            if tap is not None:
+                yield tap.path
+                if tap.shape_of is not None:
+                    yield tap.shape_of
