@@ -298,3 +298,26 @@ def test_opts_own_classes_are_one_tower():
                 for tap in ('x', 'h', 'y'):
                     path = getattr(sub, tap).path.removeprefix(f'{root}.')
                     assert f'model.decoder.{path}' == getattr(whole.sublayers[kind], tap).path
+
+
+@pytest.mark.parametrize('name', LMS)
+def test_recorded_hidden_states_have_what_uniadapter_adds(name):
+    """transformers records Llama's inside its blocks' calls, before hooks of a block run."""
+    lm, tower = build(name)
+    towers = dict(lm=tower)
+    config = dict(type='UniAdapter', share='none', modalities=('text',), bottleneck=3, init='normal')
+    adapter = randomise(ADAPTERS.build(config, default_args=dict(towers=towers)).double())
+    tokens = random_texts()
+
+    def states():
+        return lm(input_ids=tokens.ids, attention_mask=tokens.mask, output_hidden_states=True).hidden_states
+
+    plain = states()
+    attachment = Attachment(adapter.bindings(towers), towers, AdapterSwitch())
+    ends = [watch(lm, block.sublayers['ffn'].y) for block in tower.blocks]
+    found = states()
+    assert not attachment.never_hit()
+    # The last one is recorded after the final norm.
+    for depth, end in enumerate(ends[:-1], 1):
+        assert torch.equal(found[depth], end.value)
+        assert not torch.allclose(found[depth], plain[depth], atol=1e-3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import nn
 
 from ..schema import Block, Tap, Tower
-from .parts import below, linears, pre_norm_block
+from .parts import below, linears, norms_of, pre_norm_block
 from .registry import family
 
 
@@ -29,14 +29,13 @@ def _tower(
     path = below(root, 'encoder.layers')
     layers = module.get_submodule(path)
     blocks = tuple(_block(module, f'{path}.{depth}', depth, padded) for depth in range(len(layers)))
-    norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
     return Tower(
         name,
         layers[0].embed_dim,
         blocks,
         module,
         path,
-        (*norms, *(below(root, norm) for norm in outer_norms)),
+        (*norms_of(blocks), *(below(root, norm) for norm in outer_norms)),
         causal=causal,
         records_blocks=True,
     )

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from ..schema import Block, Entrance, LinearSite, SiteError, Tap, Tower
-from .parts import below, fused, pre_norm_block
+from ..schema import Block, LinearSite, SiteError, Tap, Tower
+from .parts import below, decoder_only, fused, norms_of, pre_norm_block
 from .registry import family
 
 
@@ -14,7 +14,8 @@ def _conv1d(module: nn.Module, path: str) -> LinearSite:
     return LinearSite(path, found.nx, found.nf)
 
 
-def _block(module: nn.Module, path: str, depth: int, width: int) -> Block:
+def _block(module: nn.Module, path: str, depth: int) -> Block:
+    width = module.config.hidden_size
     block = pre_norm_block(
         depth,
         norms=(f'{path}.ln_1', f'{path}.ln_2'),
@@ -34,20 +35,9 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
             f'tower "{name}": sites of {type(module).__name__} are known without cross-attentions only '
             '(add_cross_attention=False)'
         )
-    width = config.hidden_size
-    blocks = tuple(_block(module, f'{path}.{depth}', depth, width) for depth in range(config.num_hidden_layers))
-    norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
-    return Tower(
-        name,
-        width,
-        blocks,
-        module,
-        path,
-        (*norms, below(root, 'ln_f')),
-        Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), width, below(root, 'wpe')),
-        causal=True,
-        records_blocks=True,
-    )
+    blocks = [_block(module, f'{path}.{depth}', depth) for depth in range(config.num_hidden_layers)]
+    norms = (*norms_of(blocks), below(root, 'ln_f'))
+    return decoder_only(module, name, root, path, blocks, norms, positions=below(root, 'wpe'))
 
 
 @family('transformers.GPT2LMHeadModel', 'transformers.GPT2DoubleHeadsModel', role='lm')

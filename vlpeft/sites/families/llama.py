@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from torch import nn
 
-from ..schema import Block, Entrance, Tap, Tower
-from .parts import below, linears, pre_norm_block
+from ..schema import Block, Tap, Tower
+from .parts import below, decoder_only, linears, norms_of, pre_norm_block
 from .registry import family
 
 
@@ -26,20 +26,9 @@ def _block(module: nn.Module, path: str, depth: int) -> Block:
 
 
 def _tower(module: nn.Module, name: str, root: str) -> Tower:
-    width, path = module.config.hidden_size, below(root, 'layers')
-    blocks = tuple(_block(module, f'{path}.{depth}', depth) for depth in range(module.config.num_hidden_layers))
-    norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
-    return Tower(
-        name,
-        width,
-        blocks,
-        module,
-        path,
-        (*norms, below(root, 'norm')),
-        Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), width),
-        causal=True,
-        records_blocks=True,
-    )
+    path = below(root, 'layers')
+    blocks = [_block(module, f'{path}.{depth}', depth) for depth in range(module.config.num_hidden_layers)]
+    return decoder_only(module, name, root, path, blocks, (*norms_of(blocks), below(root, 'norm')))
 
 
 @family('transformers.LlamaForCausalLM', role='lm')

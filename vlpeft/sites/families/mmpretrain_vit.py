@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import Linears, fused, linear, linears, pre_norm_block
+from .parts import Linears, fused, linear, linears, norms_of, pre_norm_block
 from .registry import family
 
 
@@ -34,7 +34,6 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
                 else linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
-    norms = [sub.x.path for block in blocks for sub in block.sublayers.values()]
     # Which of these there are depends on the config; one that is off is an Identity or missing.
     outer = [path for path in ('pre_norm', 'ln1', 'ln2') if hasattr(getattr(module, path, None), 'weight')]
-    return Tower(name, width, tuple(blocks), module, 'layers', (*norms, *outer))
+    return Tower(name, width, tuple(blocks), module, 'layers', (*norms_of(blocks), *outer))

@@ -4,8 +4,8 @@ than its stream. From the end of the attention to the end of the block the strea
 
 from torch import nn
 
-from ..schema import Block, Entrance, SubLayer, Tap, Tower
-from .parts import below, linear, linears
+from ..schema import Block, SubLayer, Tap, Tower
+from .parts import below, decoder_only, linear, linears
 from .registry import family
 
 
@@ -40,22 +40,21 @@ def _block(module: nn.Module, path: str, depth: int) -> Block:
 
 def _tower(module: nn.Module, name: str, root: str) -> Tower:
     config, path = module.config, below(root, 'layers')
-    blocks = tuple(_block(module, f'{path}.{depth}', depth) for depth in range(config.num_hidden_layers))
+    blocks = [_block(module, f'{path}.{depth}', depth) for depth in range(config.num_hidden_layers)]
     norms = [
         f'{path}.{block.depth}.{norm}' for block in blocks for norm in ('self_attn_layer_norm', 'final_layer_norm')
     ]
     if module.get_submodule(root).final_layer_norm is not None:
         norms.append(below(root, 'final_layer_norm'))
-    embeddings = Tap(root, 'input', 'inputs_embeds', argument=None)
-    return Tower(
-        name,
-        config.hidden_size,
-        blocks,
+    return decoder_only(
         module,
+        name,
+        root,
         path,
-        tuple(norms),
-        Entrance(embeddings, config.word_embed_proj_dim, below(root, 'embed_positions')),
-        causal=True,
+        blocks,
+        norms,
+        positions=below(root, 'embed_positions'),
+        words=config.word_embed_proj_dim,
         records_blocks=config.do_layer_norm_before,
     )
 

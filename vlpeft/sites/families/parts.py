@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from ..schema import Block, LinearSite, SubLayer, Tap
+from ..schema import Block, Entrance, LinearSite, SubLayer, Tap, Tower
 
 Linears = dict[str, LinearSite]
 
@@ -62,3 +62,39 @@ def pre_norm_block(
         ffn=SubLayer('ffn', x=middle, h=h_ffn, y=Tap(end, 'output'), linears=ffn),
     )
     return Block(depth, stream, sublayers, mask)
+
+
+def norms_of(blocks: Iterable[Block]) -> list[str]:
+    """Paths of the norms of pre-norm blocks: x enters them."""
+    return [sub.x.path for block in blocks for sub in block.sublayers.values()]
+
+
+def decoder_only(
+    module: nn.Module,
+    name: str,
+    root: str,
+    path: str,
+    blocks: Iterable[Block],
+    norms: Iterable[str],
+    positions: str | None = None,
+    words: int | None = None,
+    records_blocks: bool = True,
+) -> Tower:
+    """The tower of a decoder-only language model of transformers.
+
+    Args:
+        module: The backbone.
+        name: The tower's name.
+        root: Path of the module that takes embeddings.
+        path: Path of the list of blocks.
+        blocks: Their sites.
+        norms: Paths of all norms.
+        positions: Path of the learned positions. Defaults to None: rotary positions.
+        words: Width of the embeddings. Defaults to None, that of the stream.
+        records_blocks: As for :class:`Tower`. Defaults to True.
+    """
+    width = module.config.hidden_size
+    entrance = Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), words or width, positions)
+    return Tower(
+        name, width, tuple(blocks), module, path, tuple(norms), entrance, causal=True, records_blocks=records_blocks
+    )
