@@ -10,9 +10,13 @@ from importlib import import_module
 from .after_import import import_with
 from .version import __version__
 
-#: Where each name of the package comes from.
+#: Where each name of the package comes from; a subpackage comes from itself.
 _LAZY = dict(
-    RetrievalInferencer='vlpeft.apis', find_towers='vlpeft.sites', get_model='vlpeft.apis', list_models='vlpeft.apis'
+    RetrievalInferencer='vlpeft.apis',
+    find_towers='vlpeft.sites',
+    get_model='vlpeft.apis',
+    list_models='vlpeft.apis',
+    sites='vlpeft.sites',
 )
 
 __all__ = ['RetrievalInferencer', '__version__', 'find_towers', 'get_model', 'list_models']
@@ -23,4 +27,5 @@ import_with('torch', 'vlpeft.checkpoint')
 def __getattr__(name: str):
     if name not in _LAZY:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module(_LAZY[name]), name)
+    module = import_module(_LAZY[name])
+    return module if module.__name__ == f'{__name__}.{name}' else getattr(module, name)

@@ -239,6 +239,27 @@ def test_a_derived_class_that_is_built_differently_is_refused():
         describe(own, 'vision')
 
 
+def test_a_derived_class_with_other_blocks_is_refused():
+    """mmpretrain's DeiT III calls one norm for both branches, so that no tensor passes the norm of its FFN."""
+    arch = dict(embed_dims=12, num_layers=1, num_heads=2, feedforward_channels=24)
+    deit = MODELS.build(dict(type='mmpretrain.DeiT3', arch=arch, img_size=16, patch_size=8))
+    message = (
+        r'mmpretrain\.DeiT3 has blocks of class mmpretrain\.DeiT3TransformerEncoderLayer, whose sites are not known'
+    )
+    with pytest.raises(SiteError, match=message):
+        describe(deit, 'vision')
+
+
+def test_maps_that_are_quantised_have_the_same_sites():
+    lm = build_lm('bart', torch.float32)
+    plain = find_towers(lm)
+    sites = {name: tower.blocks for name, tower in plain.items()}
+    quantised = find_towers(torch.ao.quantization.quantize_dynamic(lm, {nn.Linear}, dtype=torch.qint8))
+    assert {name: tower.blocks for name, tower in quantised.items()} == sites
+    first = quantised['encoder'].module.get_submodule('layers.0.fc1')
+    assert type(first) is not nn.Linear and (first.in_features, first.out_features) == (16, 24)
+
+
 def test_an_unknown_backbone_is_an_error_that_lists_the_known():
     with pytest.raises(
         SiteError, match=r'no family describes the backbone torch\.Linear; there are: .*mmpretrain\.BEiTV'
@@ -358,6 +379,7 @@ def test_the_name_is_found_without_importing_torch_first():
     script = (
         'import sys, vlpeft\n'
         'assert "torch" not in sys.modules and "find_towers" in vlpeft.__all__\n'
+        'assert vlpeft.sites.family.__module__ == "vlpeft.sites.families.registry"\n'
         'assert vlpeft.find_towers.__module__ == "vlpeft.sites.find" and "torch" in sys.modules\n'
         'assert "transformers" not in sys.modules and "mmpretrain" not in sys.modules\n'
     )

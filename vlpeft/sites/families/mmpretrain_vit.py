@@ -2,9 +2,11 @@
 
 from torch import nn
 
-from ..schema import Tower
+from ..schema import SiteError, Tower
 from .parts import Linears, fused, linear, linears, norms_of, pre_norm_block
-from .registry import family
+from .registry import class_name, family, names_of
+
+BLOCK = 'mmpretrain.TransformerEncoderLayer'
 
 
 def swiglu(module: nn.Module, path: str) -> Linears:
@@ -20,6 +22,12 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
     blocks, width = [], module.embed_dims
     for depth, layer in enumerate(module.layers):
         path = f'layers.{depth}'
+        # DeiT III derives from this class, but its blocks call one norm for both branches.
+        if BLOCK not in names_of(layer):
+            raise SiteError(
+                f'tower "{name}": {class_name(type(module))} has blocks of class {class_name(type(layer))}, whose '
+                f'sites are not known; those of {BLOCK} are'
+            )
         qkv = fused(f'{path}.attn.qkv', width, width, 'qkv')
         gated = hasattr(layer.ffn, 'w12')
         blocks.append(

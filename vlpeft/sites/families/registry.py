@@ -87,8 +87,12 @@ def describe(module: nn.Module, name: str) -> Tower:
 
 def key_of(module: nn.Module) -> str | None:
     """The key in :data:`FAMILIES` of the first class in ``module``'s line that a family knows."""
-    names = (class_name(cls) for cls in type(module).__mro__)
-    return next((name for name in names if name in FAMILIES), None)
+    return next((name for name in names_of(module) if name in FAMILIES), None)
+
+
+def names_of(module: nn.Module) -> list[str]:
+    """The class of a module and its base classes, as families name them."""
+    return [class_name(cls) for cls in type(module).__mro__]
 
 
 def usual_role(module: nn.Module) -> str:
