@@ -3,7 +3,15 @@
 import pytest
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, GPT2Config, GPT2Model, OPTModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    GPT2DoubleHeadsModel,
+    GPT2Model,
+    OPTModel,
+)
 
 from tests.tiny import randomise
 from tests.tiny_epalm import LAYERS, LMS, VOCAB, WIDTH, random_texts
@@ -82,18 +90,21 @@ def test_x_and_h_make_y_and_the_stream_is_one(name):
 
 
 def bare(name, kind):
-    """A language model without the head that predicts tokens, and the path of its tower."""
+    """A language model without the usual head, and the path of its tower."""
     entries = dict(LMS[name], vocab_size=VOCAB, pad_token_id=1)
     config = AutoConfig.for_model(entries.pop('model_type'), **entries)
     if kind == 'classifier':
         model = AutoModelForSequenceClassification.from_config(config)
         return model, dict(gpt2='transformer').get(name, 'model')
+    if kind == 'double':
+        return GPT2DoubleHeadsModel(config), ''
     model = AutoModel.from_config(config)
     return (model.decoder if kind == 'decoder' else model), ''
 
 
 @pytest.mark.parametrize(
-    'name, kind', [(name, kind) for name in LMS for kind in ('bare', 'classifier')] + [('opt', 'decoder')]
+    'name, kind',
+    [(name, kind) for name in LMS for kind in ('bare', 'classifier')] + [('opt', 'decoder'), ('gpt2', 'double')],
 )
 def test_models_without_the_language_models_head(name, kind):
     model, path = bare(name, kind)
