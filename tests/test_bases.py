@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vlpeft import bases
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
 from vlpeft.checkpoint.hashing import file_sha256
@@ -62,7 +62,7 @@ def test_half_precision_fills_full_precision_with_the_same_numbers(tmp_path, hal
     state = {'vision.weight': torch.tensor([[0.1, 3.0]], dtype=half), 'vision.bias': torch.tensor([1.0])}
     write_safetensors(state, tmp_path / 'half.safetensors')
     assert read_checkpoint(tmp_path / 'half.safetensors')['state_dict']['vision.weight'].dtype == half
-    report = load_into(model, tmp_path / 'half.safetensors')
+    report = load_into(model, Checkpoint.read(tmp_path / 'half.safetensors'))
     assert model.vision.weight.dtype == torch.float32
     assert model.vision.weight.tolist() == [[0.0999755859375 if half == torch.float16 else 0.10009765625, 3.0]]
     name = str(half).removeprefix('torch.')

@@ -2,16 +2,20 @@
 
 import hashlib
 import logging
+from collections import Counter
 
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from torch import nn
 
 from tests.tiny import SIZE, build_retriever, retriever_config
 from tests.towers import ARCH, VISION, build
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint import Checkpoint, CheckpointError, checkpoint, translate
+from vlpeft.checkpoint import base as base_loading
 from vlpeft.checkpoint.dialects import get_dialect
 from vlpeft.checkpoint.hashing import file_sha256
+from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
 
 ADAPTER = dict(type='UniAdapter', bottleneck=4)
@@ -79,10 +83,12 @@ def test_faults_are_named(files):
 def test_a_vision_backbone_is_read_and_written_as_mmpretrain_names_it():
     vision = MODELS.build(dict(VISION['dinov2'], arch=ARCH))
     state = {f'vision.{key}': value for key, value in vision.state_dict().items()}
-    layout = get_dialect('mmpretrain_backbone')
-    checkpoint = layout.from_vlpeft({**state, 'text.x': torch.ones(1), 'adapter.y': torch.ones(1)})
-    assert set(checkpoint['state_dict']) == {f'backbone.{key}' for key in vision.state_dict()}
-    assert layout.to_vlpeft(checkpoint) == state
+    model = nn.ModuleDict(dict(vision=vision, text=nn.Linear(1, 1)))
+    others = {'text.weight': torch.ones(1, 1), 'adapter.y': torch.ones(1)}
+    written = to_layout('mmpretrain_backbone', {**state, **others}, model)
+    assert set(written.content['state_dict']) == {f'backbone.{key}' for key in vision.state_dict()}
+    assert written.left_out == {'the layout holds vision alone': list(others)}
+    assert translate.translate(Checkpoint.of(written.content)).state == state
 
 
 def test_clips_layout_is_read_only():
@@ -103,3 +109,36 @@ def test_reports_name_only_what_is_missing_or_unread(files):
     text = '\n'.join(lines)
     assert 'missing in' not in text and 'unexpected in' not in text
     assert 'not read, only text is taken from this file: vision.cls_token' in text
+
+
+def test_a_file_goes_each_step_once(files, monkeypatch):
+    """From the file to the model: fetched, read, recognised, translated, held against the model, hashed."""
+    steps = Counter()
+
+    def counted(module, name):
+        step = getattr(module, name)
+
+        def count(*args, **kwargs):
+            steps[name] += 1
+            return step(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, count)
+
+    for module, name in (
+        (base_loading, 'fetch'),
+        (checkpoint, 'read_checkpoint'),
+        (translate, 'detect'),
+        (base_loading, 'translate'),
+        (base_loading, 'fit'),
+        (base_loading, 'fit_model'),
+        (base_loading, 'file_identity'),
+        (base_loading, 'put'),
+    ):
+        counted(module, name)
+    paths = files[0]
+    mixed({name: dict(source=path) for name, path in paths.items()})
+    once = ('fetch', 'read_checkpoint', 'detect', 'translate', 'file_identity', 'put')
+    assert steps == dict.fromkeys((*once, 'fit'), len(paths))
+    steps.clear()
+    MODELS.build(retriever_config(base_checkpoint=dict(source=paths['text'])))
+    assert steps == dict.fromkeys((*once, 'fit_model'), 1)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.adapter import export_safetensors, import_safetensors
+from vlpeft.checkpoint import Checkpoint, CheckpointError
+from vlpeft.checkpoint.adapter import export_safetensors
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint, write_safetensors
 from vlpeft.checkpoint.hashing import file_sha256
 from vlpeft.checkpoint.identity import base_identity, check_base
@@ -49,9 +49,9 @@ def test_safetensors_round_trip_with_tied_and_viewed_tensors(tmp_path):
 def test_adapter_export(tmp_path):
     state, meta = {'adapter.layers.0.down.weight': torch.randn(2, 3)}, dict(base=dict(name='b', sha256='c'))
     export_safetensors(state, tmp_path / 'a.safetensors', meta)
-    read, read_meta = import_safetensors(tmp_path / 'a.safetensors')
-    assert read_meta == meta and list(read) == list(state)
-    assert torch.equal(read['adapter.layers.0.down.weight'], state['adapter.layers.0.down.weight'])
+    read = Checkpoint.read(tmp_path / 'a.safetensors')
+    assert read.meta == meta and list(read.weights) == list(state) and read.origin == str(tmp_path / 'a.safetensors')
+    assert torch.equal(read.weights['adapter.layers.0.down.weight'], state['adapter.layers.0.down.weight'])
     with pytest.raises(CheckpointError, match='empty'):
         export_safetensors({}, tmp_path / 'b.safetensors', meta)
     with pytest.raises(CheckpointError, match='safetensors'):

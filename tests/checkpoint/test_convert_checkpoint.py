@@ -67,7 +67,7 @@ def test_adapters_with_their_base_to_the_released_layout(place, capsys):
     assert convert(place, 'task.pth', 'released.pth', '--base', str(place / 'base.pth'), '--to', 'uniadapter') == 0
     released = read_checkpoint(place / 'released.pth')
     expected = {**base['ours'], **trained}
-    assert_same(get_dialect('uniadapter').to_vlpeft(released), expected)
+    assert_same(get_dialect('uniadapter').to_vlpeft(released['model']), expected)
     assert 'not written' not in capsys.readouterr().out
     assert convert(place, 'released.pth', 'again.safetensors') == 0
     assert_same(read_checkpoint(place / 'again.safetensors')['state_dict'], expected)

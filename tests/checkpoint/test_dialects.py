@@ -6,7 +6,7 @@ import torch
 from fabricated import assert_same
 from torch.nn import functional as F
 
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.dialects import detect, dialect_names, get_dialect
 from vlpeft.checkpoint.dialects.keymap import KeyMap
 from vlpeft.registry import DIALECTS
@@ -61,10 +61,10 @@ def test_blip_both_ways():
     decoder = fabricated.decoder()
     base = {layout: {**base[layout], **decoder[layout]} for layout in ('ours', 'blip')}
     checkpoint = dict(model={**base['blip'], **leftovers})
-    dialect = detect(checkpoint)
+    dialect = detect(checkpoint['model'])
     assert dialect.name == 'blip'
-    assert_same(dialect.to_vlpeft(checkpoint), base['ours'])
-    ignored = dialect.ignored_keys(checkpoint)
+    assert_same(dialect.to_vlpeft(checkpoint['model']), base['ours'])
+    ignored = dialect.ignored_keys(checkpoint['model'])
     assert sorted(key for keys in ignored.values() for key in keys) == sorted(leftovers)
 
     state = {
@@ -90,16 +90,16 @@ def test_vqa_file_without_heads_and_flat_file():
 
 def test_unknown_foreign_keys_keep_their_names():
     checkpoint = dict(model={**fabricated.base()['blip'], 'cls_head.0.weight': torch.zeros(2)})
-    assert 'cls_head.0.weight' in get_dialect('blip').to_vlpeft(checkpoint)
+    assert 'cls_head.0.weight' in get_dialect('blip').to_vlpeft(checkpoint['model'])
 
 
 def test_uniadapter_both_ways():
     base, adapters = fabricated.base(), fabricated.adapters()
     checkpoint = released(base, adapters)
-    dialect = detect(checkpoint)
+    dialect = detect(checkpoint['model'])
     assert dialect.name == 'uniadapter'
-    assert_same(dialect.to_vlpeft(checkpoint), {**base['ours'], **adapters['ours']})
-    dead = next(keys for reason, keys in dialect.ignored_keys(checkpoint).items() if reason.startswith('dead'))
+    assert_same(dialect.to_vlpeft(checkpoint['model']), {**base['ours'], **adapters['ours']})
+    dead = next(keys for reason, keys in dialect.ignored_keys(checkpoint['model']).items() if reason.startswith('dead'))
     assert len(dead) == fabricated.DEPTH * 12 and all(key.startswith('adapters_dec.') for key in dead)
 
     trained = {
@@ -131,7 +131,7 @@ def test_uniadapter_both_ways():
         if part in ('visual_encoder', 'text_encoder'):
             assert torch.equal(model[f'{part}_m.{rest}'], tensor), 'frozen parts have identical momentum copies'
     assert not any(key.startswith(('itm_head_m', 'temp_m', 'time_embed_m')) for key in model)
-    assert_same(dialect.to_vlpeft(written), {**base['ours'], **adapters['ours']})
+    assert_same(dialect.to_vlpeft(written['model']), {**base['ours'], **adapters['ours']})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_disagreeing_aliases_are_an_error(alias):
     key = f'{alias}.up_proj.bias'
     checkpoint['model'][key] = checkpoint['model'][key] + 1e-6
     with pytest.raises(CheckpointError) as error:
-        get_dialect('uniadapter').to_vlpeft(checkpoint)
+        get_dialect('uniadapter').to_vlpeft(checkpoint['model'])
     assert key in str(error.value) and 'adapters.1.up_proj.bias' in str(error.value)
 
 
@@ -151,7 +151,7 @@ def test_aliases_alone_are_enough():
     checkpoint = released(base, adapters)
     for key in [key for key in checkpoint['model'] if key.startswith(('adapters.', 'visual_encoder.adapters.'))]:
         del checkpoint['model'][key]
-    assert_same(detect(checkpoint).to_vlpeft(checkpoint), {**base['ours'], **adapters['ours']})
+    assert_same(detect(checkpoint['model']).to_vlpeft(checkpoint['model']), {**base['ours'], **adapters['ours']})
 
 
 def test_layouts_refuse_what_they_cannot_hold():
@@ -178,14 +178,14 @@ def test_mmpretrain_both_ways():
             'text_backbone.embeddings.position_ids': torch.zeros(1, 4),
         },
     )
-    dialect = detect(checkpoint)
+    dialect = detect(checkpoint['state_dict'])
     assert dialect.name == 'mmpretrain'
-    assert_same(dialect.to_vlpeft(checkpoint), base['ours'])
+    assert_same(dialect.to_vlpeft(checkpoint['state_dict']), base['ours'])
     vqa = {key.replace('text_backbone', 'multimodal_backbone'): value for key, value in mm.items()}
     assert_same(detect(vqa).to_vlpeft(vqa), base['ours'])
     checkpoint['state_dict']['head.temp'] += 1
     with pytest.raises(CheckpointError, match='temp != head.temp'):
-        dialect.to_vlpeft(checkpoint)
+        dialect.to_vlpeft(checkpoint['state_dict'])
 
     written = dialect.from_vlpeft({**base['ours'], **fabricated.adapters()['ours']})['state_dict']
     assert_same(dialect.to_vlpeft(written), base['ours'])
@@ -195,20 +195,20 @@ def test_mmpretrain_both_ways():
 
 def test_vlpeft_both_ways():
     state = {**fabricated.base()['ours'], **fabricated.adapters()['ours']}
-    dialect = detect(dict(state_dict=state, meta={}))
+    dialect = detect(state)
     assert dialect.name == 'vlpeft' and detect({'adapter.any.a': torch.zeros(1)}).name == 'vlpeft'
-    assert_same(dialect.to_vlpeft(dialect.from_vlpeft(state)), state)
+    assert_same(dialect.to_vlpeft(dialect.from_vlpeft(state)['state_dict']), state)
 
 
 def test_unknown_layout_lists_dialects_and_keys():
     weights = {f'stages.layer.{i}': torch.zeros(1) for i in range(9)}
     with pytest.raises(CheckpointError) as error:
-        detect(dict(state_dict=weights), 'resnet.pth')
+        detect(weights, 'resnet.pth')
     for part in ('resnet.pth', ', '.join(dialect_names()), '9 keys', 'stages.layer.0', 'stages.layer.4'):
         assert part in str(error.value)
     assert 'stages.layer.5' not in str(error.value)
-    with pytest.raises(CheckpointError, match='epoch, lr'):
-        detect(dict(epoch=3, lr=0.1), 'log.pth')
+    with pytest.raises(CheckpointError, match='log.pth holds no weights; its entries are epoch, lr'):
+        Checkpoint.of(dict(epoch=3, lr=0.1), 'log.pth')
     with pytest.raises(CheckpointError, match='several layouts .blip, vlpeft.'):
         detect({'vision.cls_token': torch.zeros(1), 'visual_encoder.cls_token': torch.zeros(1)})
 

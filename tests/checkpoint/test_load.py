@@ -6,8 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.load import base_identity, fit, load_into
+from vlpeft.checkpoint import Checkpoint, CheckpointError
+from vlpeft.checkpoint.fit import fit
+from vlpeft.checkpoint.load import load_into
+from vlpeft.checkpoint.translate import translate
 
 BASE_PARTS = ('vision', 'text')
 
@@ -37,13 +39,17 @@ def official(base):
     return dict(model={**base['blip'], **fabricated.official_leftovers(base['blip'])})
 
 
+def offered(content, target, dialect=None, origin='checkpoint'):
+    return fit(translate(Checkpoint.of(content, origin), dialect), target)
+
+
 def test_base_into_adapted_model(base, tmp_path):
     model = Holder({**base['ours'], **fabricated.adapters()['ours']})
     path = tmp_path / 'model_base.pth'
     checkpoint = official(base)
     checkpoint['model'].update(fabricated.decoder()['blip'])
     torch.save(checkpoint, path)
-    report = load_into(model, path, strict_parts=BASE_PARTS)
+    report = load_into(model, Checkpoint.read(path), strict_parts=BASE_PARTS)
     state = model.state_dict()
     for key, tensor in base['ours'].items():
         assert torch.equal(state[key], tensor), key
@@ -70,7 +76,7 @@ def test_base_into_adapted_model(base, tmp_path):
 def test_vision_positions_are_resized_bicubically(base, grid):
     wanted = {**base['ours'], 'vision.pos_embed': torch.empty(1, 1 + grid**2, fabricated.WIDTH)}
     model = Holder(wanted)
-    report = load_into(model, official(base), strict_parts=BASE_PARTS)
+    report = load_into(model, Checkpoint.of(official(base)), strict_parts=BASE_PARTS)
     source = base['ours']['vision.pos_embed']
     patches = source[:, 1:].transpose(1, 2).reshape(1, -1, 2, 2)
     expected = F.interpolate(patches, (grid, grid), mode='bicubic', align_corners=False).flatten(2).transpose(1, 2)
@@ -82,7 +88,7 @@ def test_vision_positions_are_resized_bicubically(base, grid):
 
 def test_temporal_embedding_is_resized_linearly(base):
     ramp = torch.linspace(0, 1, 4)[None, :, None].expand(1, 4, fabricated.WIDTH)
-    fitted, _ = fit(
+    fitted, _ = offered(
         {**base['ours'], 'temporal_embedding.table': ramp},
         {**base['ours'], 'temporal_embedding.table': torch.empty(1, 8, fabricated.WIDTH)},
     )
@@ -93,7 +99,7 @@ def test_temporal_embedding_is_resized_linearly(base):
 def test_adapter_checkpoint_fills_adapters_only(base):
     adapters = fabricated.adapters()['ours']
     model = Holder({**base['ours'], **adapters})
-    report = load_into(model, dict(state_dict=adapters, meta={}))
+    report = load_into(model, Checkpoint.of(dict(state_dict=adapters, meta={})))
     assert sorted(report.loaded) == sorted(adapters)
     state = model.state_dict()
     assert all(torch.equal(state[key], tensor) for key, tensor in adapters.items())
@@ -103,7 +109,7 @@ def test_adapter_checkpoint_fills_adapters_only(base):
 def test_unexpected_keys_are_reported(base):
     checkpoint = official(base)
     checkpoint['model'].update({'cls_head.weight': torch.zeros(2), 'text_encoder.pooler.dense.weight': torch.zeros(2)})
-    _, report = fit(checkpoint, base['ours'])
+    _, report = offered(checkpoint, base['ours'])
     assert report.unexpected == ['text.pooler.dense.weight', 'cls_head.weight']
     assert 'unexpected in cls_head: cls_head.weight' in str(report)
     assert 'unexpected in text: text.pooler.dense.weight' in str(report)
@@ -118,11 +124,11 @@ def test_incomplete_base_is_refused(base):
         checkpoint = dict(model={k: v for k, v in base['blip'].items() if not k.startswith(gone)})
         model = Holder(base['ours'])
         with pytest.raises(CheckpointError, match=f'base.pth .*leaves {count or "[0-9]+"} keys of {part} unfilled'):
-            load_into(model, checkpoint, strict_parts=BASE_PARTS, origin='base.pth')
+            load_into(model, Checkpoint.of(checkpoint, 'base.pth'), strict_parts=BASE_PARTS)
         assert all(value.isnan().all() for value in model.state_dict().values()), 'a refused file must change nothing'
-        assert load_into(model, checkpoint).missing
+        assert load_into(model, Checkpoint.of(checkpoint)).missing
     with pytest.raises(CheckpointError, match="'decoder' is not a part of the model; its parts: vision, text"):
-        load_into(model, official(base), strict_parts=('decoder',))
+        load_into(model, Checkpoint.of(official(base)), strict_parts=('decoder',))
 
 
 def test_other_geometry_is_refused(base):
@@ -133,7 +139,7 @@ def test_other_geometry_is_refused(base):
     }
     model = Holder(wanted)
     with pytest.raises(CheckpointError) as error:
-        load_into(model, official(base), origin='big.pth')
+        load_into(model, Checkpoint.of(official(base), 'big.pth'))
     for part in (
         'big.pth',
         'text.embeddings.word_embeddings.weight: (20, 8) -> (30, 8)',
@@ -143,28 +149,23 @@ def test_other_geometry_is_refused(base):
     assert all(value.isnan().all() for value in model.state_dict().values())
     wider = {**base['ours'], 'vision.pos_embed': torch.empty(1, 10, 16)}
     with pytest.raises(CheckpointError, match=r'vision.pos_embed: \(1, 5, 8\) -> \(1, 10, 16\)'):
-        fit(official(base), wider)
+        offered(official(base), wider)
     oblong = {**base['ours'], 'vision.pos_embed': torch.empty(1, 7, 8)}
     with pytest.raises(CheckpointError, match=r'vision.pos_embed: \(1, 5, 8\) -> \(1, 7, 8\)'):
-        fit(official(base), oblong)
+        offered(official(base), oblong)
 
 
 def test_file_that_fills_nothing_is_refused(base, tmp_path):
     path = tmp_path / 'lora.pth'
     torch.save(dict(state_dict={'adapter.lora.a': torch.zeros(2)}), path)
     with pytest.raises(CheckpointError) as error:
-        load_into(Holder(base['ours']), path)
+        load_into(Holder(base['ours']), Checkpoint.read(path))
     for part in (str(path), 'vlpeft layout', 'fills nothing', 'adapter.lora.a', 'vision.cls_token'):
         assert part in str(error.value)
 
 
 def test_named_dialect_must_fit(base):
     with pytest.raises(CheckpointError, match='base.pth is not in the mmpretrain layout; .*: visual_encoder'):
-        fit(official(base), base['ours'], dialect='mmpretrain', origin='base.pth')
+        offered(official(base), base['ours'], dialect='mmpretrain', origin='base.pth')
     both = {**base['blip'], 'adapter.other': torch.zeros(1)}
-    assert fit(both, base['ours'], dialect='blip')[1].dialect == 'blip'
-
-
-def test_identity_is_exported_here(tmp_path):
-    (tmp_path / 'a.pth').write_bytes(b'')
-    assert base_identity(tmp_path / 'a.pth')['name'] == 'a.pth'
+    assert offered(both, base['ours'], dialect='blip')[1].dialect == 'blip'

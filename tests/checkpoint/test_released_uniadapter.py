@@ -9,10 +9,11 @@ import tiny_retriever
 import torch
 from fabricated import FRAMES, WIDTH, assert_same
 
-from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.dialects import get_dialect, weights_of
-from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
-from vlpeft.checkpoint.load import load_into, unique_state
+from vlpeft.checkpoint import Checkpoint, CheckpointError
+from vlpeft.checkpoint.dialects import get_dialect
+from vlpeft.checkpoint.files import write_safetensors
+from vlpeft.checkpoint.load import load_into
+from vlpeft.checkpoint.tied import unique_state
 from vlpeft.registry import MODELS
 
 TABLE = 'text_encoder.encoder.time_embed'
@@ -37,8 +38,8 @@ def build_vqa(**changes):
     return MODELS.build(released_uniadapter.vqa_config(**changes))
 
 
-def wrapped(weights):
-    return dict(model=weights, optimizer={}, config={}, epoch=5)
+def wrapped(weights, origin='checkpoint'):
+    return Checkpoint.of(dict(model=weights, optimizer={}, config={}, epoch=5), origin)
 
 
 def test_names_of_the_pairs_are_those_of_the_list():
@@ -94,7 +95,7 @@ def test_tied_names_with_two_values_need_an_untied_model(tmp_path):
         CheckpointError,
         match=f'old.pth: {words} and {projection} are one tensor in the model, .* tie_word_embeddings=False keeps both',
     ):
-        load_into(model, wrapped(weights), origin='old.pth')
+        load_into(model, wrapped(weights, 'old.pth'))
     assert_same(model.state_dict(), before)
     untied = build_vqa(tied=False)
     assert load_into(untied, wrapped(weights)).missing == []
@@ -105,7 +106,7 @@ def test_tied_names_with_two_values_need_an_untied_model(tmp_path):
             get_dialect(layout).from_vlpeft(untied.state_dict())
     write_safetensors(untied.state_dict(), tmp_path / 'a.safetensors')
     again = build_vqa(tied=False)
-    load_into(again, read_checkpoint(tmp_path / 'a.safetensors'))
+    load_into(again, Checkpoint.read(tmp_path / 'a.safetensors'))
     assert_same(again.state_dict(), untied.state_dict())
 
 
@@ -113,11 +114,11 @@ def test_every_layout_of_blip_holds_the_tied_tensor_under_both_names():
     model = build_vqa(adapter=None, temporal_frames=None)
     for layout, prefix in (('blip', 'text_decoder'), ('mmpretrain', 'vqa_head.decoder')):
         written = get_dialect(layout).from_vlpeft(unique_state(model))
-        weights = weights_of(written)
+        weights = Checkpoint.of(written).weights
         names = [name.replace('text_decoder', prefix) for name in (WORDS, PROJECTION)]
         assert torch.equal(*(weights[name] for name in names))
         again = build_vqa(adapter=None, temporal_frames=None)
-        report = load_into(again, written)
+        report = load_into(again, Checkpoint.of(written))
         assert report.missing == [] and report.unexpected == []
         assert_same(again.state_dict(), model.state_dict())
 
@@ -156,7 +157,7 @@ def test_momentum_copies_of_a_file_stay():
     name = 'momentum.adapter.layers.0.down.bias'
     kept.pop(name)
     state = {key: torch.randn_like(value) for key, value in model.named_parameters()}
-    load_into(model, {**state, **kept})
+    load_into(model, Checkpoint.of({**state, **kept}))
     copies = {f'momentum.{key}': value for key, value in model.momentum.named_buffers()}
     assert torch.equal(copies.pop(name), state[name.removeprefix('momentum.')])
     assert_same(copies, kept)

@@ -14,9 +14,10 @@ from transformers import (
 from tests.tiny_epalm import LMS, VOCAB, perceptual_config
 from tests.tiny_vl import LM, build_vl, vl_config
 from tests.tiny_vl import VOCAB as VOCABS
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.dialects import get_dialect
 from vlpeft.checkpoint.load import load_into
+from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
 
 NEW = 100
@@ -59,7 +60,7 @@ def test_t5_v11_keeps_its_own_head(tmp_path):
 
 def test_t5_v11_is_written_as_from_pretrained_reads_it(tmp_path):
     ours = build_vl('t5', dtype=torch.float32, lm=UNTIED)
-    written = get_dialect('transformers_seq2seq').from_vlpeft(ours.state_dict())
+    written = to_layout('transformers_seq2seq', ours.state_dict(), ours).content
     ours.lm.config.save_pretrained(tmp_path)
     torch.save(written, tmp_path / 'pytorch_model.bin')
     theirs = AutoModelForSeq2SeqLM.from_pretrained(tmp_path).eval()
@@ -88,9 +89,9 @@ def test_an_untied_head_with_the_values_of_the_embeddings_is_read_and_written(tm
     theirs.lm_head.weight.data.copy_(theirs.model.embed_tokens.weight)
     weights = {key: value.clone() for key, value in theirs.state_dict().items()}
     model = MODELS.build(dict(perceptual_config('llama'), lm=dict(LMS['llama'], tie_word_embeddings=tied)))
-    report = load_into(model, weights, strict_parts=('lm',))
+    report = load_into(model, Checkpoint.of(weights), strict_parts=('lm',))
     assert report.unexpected == [] and report.ignored == {} and len(report.loaded) == (74 if tied else 75)
-    written = get_dialect('transformers_causal_lm').from_vlpeft(model.state_dict())
+    written = to_layout('transformers_causal_lm', model.state_dict(), model).content
     model.lm.config.save_pretrained(tmp_path)
     torch.save(written, tmp_path / 'pytorch_model.bin')
     again = AutoModelForCausalLM.from_pretrained(tmp_path).eval()

@@ -8,12 +8,13 @@ from tests.tiny_epalm import build_perceptual
 from tests.tiny_seq2seq import KeepDouble
 from tests.tiny_vl import DEPTH, FEATURES, GRID, VOCAB, WIDTH, build_vl, random_samples, vl_config, write_tokenizer
 from tools.model_converters import convert_checkpoint
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.checkpoint.dialects import detect, get_dialect
 from vlpeft.checkpoint.identity import base_identity
 from vlpeft.checkpoint.load import load_into
 from vlpeft.checkpoint.trained import load_trained
+from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
 
 BOTTLENECK, GATE, VALUE, HEADS = 8, 4, 3, 4
@@ -109,7 +110,7 @@ def test_released_checkpoints_load_compute_and_are_saved_back(vocabularies, fami
     state, ours = released(family, granularity, TASKS[dialect])
     assert detect(state).name == dialect
     model = build_vl(family, vocabularies[family], adapter=adapter_config(granularity), train_norms=['encoder'])
-    report = load_trained(model, state, 'released.pth')
+    report = load_trained(model, Checkpoint.of(state, 'released.pth'))
     assert not report.missing and not report.unexpected and not random_parts(model)
     # Not the dialect's reading, but the released names themselves make the slow model.
     encoder = f'{ENCODER[family]}.visual_embedding.'
@@ -149,7 +150,7 @@ def test_the_trained_part_alone_comes_back(family, train_norms):
     names = set(released(family, 'small', TASKS['vl_pet'])[0])
     assert set(file) <= names and f'module.{ENCODER[family]}.visual_embedding.feat_embedding.0.weight' in file
     other = build_vl(family, adapter=adapter_config('small'), train_norms=train_norms, seed=1)
-    report = load_into(other, file)
+    report = load_into(other, Checkpoint.of(file))
     assert set(report.loaded) == model.declared and not report.unexpected
     assert all(torch.equal(other.get_parameter(name), value) for name, value in trained.items())
 
@@ -178,7 +179,7 @@ def test_a_gate_without_its_branch_is_an_error_that_names_it(lost):
 def test_the_converter_writes_the_family_of_its_config(tmp_path, family):
     model = build_vl(family, adapter=adapter_config('large'))
     trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
-    base = get_dialect('transformers_seq2seq').from_vlpeft(dict(model.named_parameters()))
+    base = to_layout('transformers_seq2seq', dict(model.named_parameters()), model).content
     torch.save({key: value.detach() for key, value in base.items()}, tmp_path / 'base.bin')
     config = vl_config(family, adapter=adapter_config('large'))
     (tmp_path / 'cfg.py').write_text(f'model = {config!r}\n')

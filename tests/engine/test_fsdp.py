@@ -9,7 +9,7 @@ from mmengine.config import Config
 from tests.cached_runs import cached_config, noted, write_pictures
 from tests.sharded_runs import run, run_config, run_on_two
 from tests.tiny_epalm import build_perceptual, perceptual_config, write_vocabulary
-from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.checkpoint import Checkpoint
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.datasets.readers import PackedHDF5Reader
 from vlpeft.registry import MODELS
@@ -109,7 +109,7 @@ def test_frozen_weights_that_replace_the_base_s_are_saved_and_no_others(runs):
 def test_a_sharded_run_s_checkpoint_loads_without_any_runner(runs):
     model = MODELS.build(runs['one'].model)
     path = f'{runs["two"].work_dir}/epoch_2.pth'
-    load_trained(model, read_checkpoint(path), path)
+    load_trained(model, Checkpoint.read(path))
     torch.testing.assert_close(
         dict(model.adapter.state_dict()),
         {key.removeprefix('adapter.'): value for key, value in saved(runs['two'])['state_dict'].items()},

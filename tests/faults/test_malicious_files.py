@@ -20,8 +20,7 @@ import vlpeft  # noqa: F401
 from tests.faults.malicious import CONTAINERS, PAYLOADS, WayIn, malicious_files, metadata_of, snapshot, write
 from vlpeft.apis.model_index import ZooError
 from vlpeft.apis.retrieval_index import IndexMismatchError, RetrievalIndex
-from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.adapter import import_safetensors
+from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint
 from vlpeft.checkpoint.load import load_into
 from vlpeft.checkpoint.scheme import SCHEME
@@ -58,7 +57,7 @@ WAYS_IN = [
     WayIn('read_checkpoint', read_checkpoint, CHECKPOINTS, (CheckpointError,)),
     WayIn(
         'load_into (base_checkpoint, get_model)',
-        lambda path: load_into(torch.nn.Linear(2, 1), path),
+        lambda path: load_into(torch.nn.Linear(2, 1), Checkpoint.read(path)),
         CHECKPOINTS,
         (CheckpointError,),
     ),
@@ -72,7 +71,6 @@ WAYS_IN = [
         (pickle.UnpicklingError, RuntimeError),
     ),
     WayIn('--resume auto', resume_auto, ('.pth',), (SystemExit, CheckpointError)),
-    WayIn('import_safetensors', import_safetensors, ('.safetensors',), (CheckpointError,)),
     WayIn(
         'publish_model',
         lambda path: TOOLS['publish_model']['strip'](path, torch.nn.Linear(2, 1)),

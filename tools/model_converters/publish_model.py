@@ -14,13 +14,13 @@ from torch import nn
 
 import vlpeft
 from vlpeft.apis.build import empty_model
-from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.coverage import check_load, meta_of, weight_names
-from vlpeft.checkpoint.dialects import detect, weights_of
-from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, read_checkpoint, write_safetensors
-from vlpeft.checkpoint.load import TRAINING_ONLY, fit
+from vlpeft.atomic import write_atomically
+from vlpeft.checkpoint import Checkpoint, CheckpointError
+from vlpeft.checkpoint.coverage import OURS, check_load, weight_names
+from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, write_safetensors
+from vlpeft.checkpoint.fit import TRAINING_ONLY, fit_model
 from vlpeft.checkpoint.manifest import remove_with_manifest, write_manifest
-from vlpeft.checkpoint.tied import tied_names, unique_state
+from vlpeft.checkpoint.translate import translate
 from vlpeft.engine.launch import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 
@@ -69,17 +69,17 @@ def strip(path: Path, model: nn.Module, half: bool = False) -> dict[str, Any]:
         CheckpointError: It is not a checkpoint of ours, holds nothing but training state, or does not fit the model;
             or a weight is too large for half precision.
     """
-    checkpoint = read_checkpoint(path)
-    layout = detect(checkpoint, str(path)).name
-    if layout != 'vlpeft':
+    source = translate(Checkpoint.read(path))
+    layout = source.layout.name
+    if layout != OURS:
         raise CheckpointError(f'{path} is in the {layout} layout; convert it first (convert_checkpoint.py --to vlpeft)')
-    weights = {key: value for key, value in weights_of(checkpoint).items() if not key.startswith(TRAINING_ONLY)}
+    weights = {key: value for key, value in source.state.items() if not key.startswith(TRAINING_ONLY)}
     if not weights:
         raise CheckpointError(f'{path} holds no trained weights')
-    recorded = meta_of(checkpoint)
+    recorded = source.checkpoint.meta
     meta = {key: recorded[key] for key in KEPT_META if recorded.get(key) is not None}
-    _, report = fit(checkpoint, unique_state(model), origin=str(path), tied=tied_names(model))
-    check_load(model, report, checkpoint, set(weight_names(model)) - model.declared if 'base' in meta else ())
+    _, report = fit_model(source, model)
+    check_load(model, report, source, set(weight_names(model)) - model.declared if 'base' in meta else ())
     meta['method'] = model.method
     if half:
         weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
@@ -105,6 +105,12 @@ def to_bytes(checkpoint: dict[str, Any], draft: Path) -> bytes:
     return len(header).to_bytes(8, 'little') + header + data[8 + size :]
 
 
+def _write(data: bytes, part: str, target: Path) -> None:
+    """Writes the file, which is to take the place ``target``, and its manifest."""
+    Path(part).write_bytes(data)
+    write_manifest(target, part)
+
+
 def publish(src: Path, dst: Path, model: nn.Module, half: bool = False) -> Path:
     """Writes the published file; does nothing if it is there. ``model`` is what it must fit, on any device; ``half``
     writes half precision.
@@ -120,9 +126,7 @@ def publish(src: Path, dst: Path, model: nn.Module, half: bool = False) -> Path:
         digest = hashlib.sha256(data).hexdigest()
         target = dst.with_name(f'{dst.stem}-{digest[:8]}{dst.suffix}')
         if not target.exists():
-            draft.write_bytes(data)
-            write_manifest(target, draft)
-            os.replace(draft, target)
+            write_atomically(target, lambda part: _write(data, part, target))
             print(f'wrote {target}')
         elif target.read_bytes() == data:
             print(f'{target} is there already')

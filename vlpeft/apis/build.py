@@ -10,9 +10,9 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from vlpeft.bases import read_bases
+from vlpeft.checkpoint import Checkpoint
 from vlpeft.checkpoint.coverage import warn_of_random_parts
 from vlpeft.checkpoint.download import fetch
-from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.engine.config_file import read_config
 from vlpeft.registry import MODELS, SCOPE
@@ -119,7 +119,7 @@ def build_model(cfg: Config, trained: Path | None, with_base: bool, device: str)
     with DefaultScope.overwrite_default_scope(SCOPE):
         model = MODELS.build(cfg.model)
     if trained is not None:
-        load_trained(model, read_checkpoint(trained), str(trained))
+        load_trained(model, Checkpoint.read(trained))
     if with_base:
         warn_of_random_parts(model)
     model.to(device)

@@ -6,11 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from .errors import CheckpointError
-from .files import read_checkpoint, write_safetensors
+from .files import write_safetensors
 
 
 def export_safetensors(state: dict[str, Tensor], path: str | Path, meta: dict[str, Any]) -> None:
-    """Write trained tensors (keys of our models) as one safetensors file.
+    """Write trained tensors (keys of our models) as one safetensors file, which ``Checkpoint.read`` reads.
 
     Args:
         state: The trained tensors.
@@ -25,16 +25,3 @@ def export_safetensors(state: dict[str, Tensor], path: str | Path, meta: dict[st
     if Path(path).suffix != '.safetensors':
         raise CheckpointError(f'{path}: an exported adapter must be named *.safetensors')
     write_safetensors(state, path, meta)
-
-
-def import_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what ``export_safetensors`` wrote.
-
-    Args:
-        path: A ``.safetensors`` file.
-
-    Returns:
-        The state dict and the meta dict.
-    """
-    checkpoint = read_checkpoint(path)
-    return checkpoint['state_dict'], checkpoint['meta']

@@ -6,24 +6,19 @@ may fill less, and may leave out heads that the model does not have.
 """
 
 import logging
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from mmengine.logging import print_log
 from torch import nn
 
-from .dialects import detect, weights_of
+from .checkpoint import Checkpoint
 from .errors import CheckpointError
 from .new_rows import stored_rows
+from .places import METHOD_PART
 from .report import LoadReport, shorten
+from .translate import Translated
 
-OURS, METHOD_PART = 'vlpeft', 'adapter'
-
-
-def meta_of(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says about itself; empty in most foreign layouts."""
-    meta = checkpoint.get('meta')
-    return dict(meta) if isinstance(meta, Mapping) else {}
+OURS = 'vlpeft'
 
 
 def weight_names(model: nn.Module) -> list[str]:
@@ -61,28 +56,28 @@ def by_part(keys: Collection[str]) -> str:
     return '; '.join(f'{part} ({len(names)}): {shorten(names)}' for part, names in parts.items())
 
 
-def held_method(checkpoint: Mapping[str, Any], origin: str) -> str:
+def held_method(source: Translated) -> str:
     """What was trained into a checkpoint, as it says itself or as its layout tells."""
-    if method := meta_of(checkpoint).get('method'):
+    if method := source.checkpoint.meta.get('method'):
         return str(method)
-    layout = detect(checkpoint, origin).name
+    layout = source.layout.name
     return 'a method that it does not name' if layout == OURS else f'the {layout} layout'
 
 
-def is_base(checkpoint: Mapping[str, Any], report: LoadReport) -> bool:
+def is_base(checkpoint: Checkpoint, report: LoadReport) -> bool:
     """Whether a checkpoint is no result of training a method: it records no base and no method, and holds none."""
     trained = [key for key in (*report.loaded, *report.unexpected) if key.startswith(f'{METHOD_PART}.')]
-    return not trained and not meta_of(checkpoint).keys() & {'base', 'method'}
+    return not trained and not checkpoint.meta.keys() & {'base', 'method'}
 
 
-def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, Any]) -> list[str]:
+def unread_keys(model: nn.Module, report: LoadReport, source: Translated) -> list[str]:
     """Keys of the file, in our names, that the model has no place for. Those that a foreign layout does not know
     either keep their names; they are warned of, and are not among them.
     """
-    source = weights_of(checkpoint)
-    there = {*model.state_dict(), *stored_rows(source)}
+    in_file = source.checkpoint.weights
+    there = {*model.state_dict(), *stored_rows(in_file)}
     unknown = [key for key in report.unexpected if key not in there]
-    foreign = [key for key in unknown if report.dialect != OURS and key in source]
+    foreign = [key for key in unknown if report.dialect != OURS and key in in_file]
     if foreign:
         print_log(
             f'{report.origin}: {len(foreign)} keys are unknown to the {report.dialect} layout and are not read: '
@@ -96,7 +91,7 @@ def unread_keys(model: nn.Module, report: LoadReport, checkpoint: Mapping[str, A
 def check_load(
     model: nn.Module,
     report: LoadReport,
-    checkpoint: Mapping[str, Any],
+    source: Translated,
     given: Collection[str],
     start: bool = False,
     allow_random: bool = False,
@@ -105,8 +100,8 @@ def check_load(
 
     Args:
         model: An :class:`AdaptedModel`.
-        report: Of ``fit``.
-        checkpoint: What ``read_checkpoint`` returned.
+        report: Of ``fit_model``.
+        source: What was given to it.
         given: Keys that the base gives.
         start: Whether training starts from it. Defaults to False.
         allow_random: Whether parameters may be left unfilled. Defaults to False.
@@ -117,7 +112,7 @@ def check_load(
     loaded = set(report.loaded)
     must = [name for name in weight_names(model) if name in model.declared or name not in given]
     unfilled = [] if start or allow_random else [name for name in must if name not in loaded]
-    unread = unread_keys(model, report, checkpoint)
+    unread = unread_keys(model, report, source)
     if start:
         parts = {key.partition('.')[0] for key in model.state_dict()} | {METHOD_PART}
         elsewhere = [key for key in unread if key.partition('.')[0] not in parts]
@@ -134,9 +129,9 @@ def check_load(
     if unread:
         faults.append(f'{len(unread)} of its keys would not be read: {by_part(unread)}')
     if faults:
-        raise CheckpointError(misfit(model, checkpoint, report.origin) + '; '.join(faults))
+        raise CheckpointError(misfit(model, source) + '; '.join(faults))
 
 
-def misfit(model: nn.Module, checkpoint: Mapping[str, Any], origin: str) -> str:
+def misfit(model: nn.Module, source: Translated) -> str:
     """How every message about a checkpoint that does not fit begins: the file, its method and the model's."""
-    return f'{origin} holds {held_method(checkpoint, origin)}, the config is {model.method}: '
+    return f'{source.origin} holds {held_method(source)}, the config is {model.method}: '

@@ -1,6 +1,7 @@
 """The identity of a base: what an adapter-only checkpoint records, and the check when it is used again."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from .download import fetch
@@ -10,20 +11,37 @@ from .shards import is_index, shard_names
 
 
 def base_identity(source: str | Path) -> dict[str, str]:
-    """Name and hash of a base checkpoint file.
+    """Name and hash of a base checkpoint.
 
     Args:
         source: Anything ``fetch`` takes: path, ``file://``, ``http(s)://``.
 
     Returns:
+        As :func:`file_identity`.
+    """
+    return file_identity(fetch(source))
+
+
+def file_identity(path: Path) -> dict[str, str]:
+    """Name and hash of a local file.
+
+    Returns:
         ``name`` (file name without folders) and ``sha256``; of a checkpoint in several files the hash of their
             hashes.
     """
-    path = fetch(source)
     if not is_index(path):
         return dict(name=path.name, sha256=file_sha256(path))
-    hashes = ''.join(file_sha256(path.with_name(name)) for name in shard_names(path))
-    return dict(name=path.name, sha256=hashlib.sha256(hashes.encode()).hexdigest())
+    return dict(name=path.name, sha256=_joint([file_sha256(path.with_name(name)) for name in shard_names(path)]))
+
+
+def joint_identity(identities: list[Mapping[str, str]]) -> dict[str, str]:
+    """Of several files: their names joined by ``+`` and the hash of their hashes, a file that is named twice once."""
+    names = {identity['sha256']: identity['name'] for identity in identities}
+    return dict(name=' + '.join(names.values()), sha256=next(iter(names)) if len(names) == 1 else _joint(list(names)))
+
+
+def _joint(hashes: list[str]) -> str:
+    return hashlib.sha256(''.join(hashes).encode()).hexdigest()
 
 
 def check_base(recorded: dict[str, str], actual: dict[str, str] | None, origin: str) -> None:

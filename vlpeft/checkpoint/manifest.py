@@ -7,11 +7,12 @@ stand hashes of the zoo and of bases. It is ten times as fast as sha256, of whic
 
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from vlpeft.atomic import flush, write_atomically
 
 from .errors import CheckpointError
 from .hashing import file_sha256
@@ -19,8 +20,6 @@ from .hashing import file_sha256
 SUFFIX = '.manifest.json'
 #: Earlier versions whose entries stay.
 KEPT = 7
-#: How names of files begin that are being written; a killed run leaves them.
-WRITING = '.writing-'
 
 
 def manifest_of(path: str | Path) -> Path:
@@ -28,33 +27,8 @@ def manifest_of(path: str | Path) -> Path:
     return Path(f'{path}{SUFFIX}')
 
 
-def write_atomically(path: str | Path, write: Callable[[str], None]) -> None:
-    """Lets ``write`` fill a temporary file, and puts that in the place of ``path`` when it is complete.
-
-    A reader finds the old or the new file, never a part of one, whenever the process is killed.
-
-    Args:
-        path: Of the file; its folder is made.
-        write: Called with the name of the temporary file.
-
-    Raises:
-        OSError: It cannot be written; the old file is still there.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=WRITING, suffix=path.suffix)
-    os.close(descriptor)
-    try:
-        write(part)
-        _flush(part)
-        os.chmod(part, 0o644)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
-
-
 def write_with_manifest(path: str | Path, write: Callable[[str], None], data: bytes | None = None) -> None:
-    """:func:`write_atomically`, with a manifest.
+    """:func:`~vlpeft.atomic.write_atomically`, with a manifest.
 
     The manifest comes first and has the entries of earlier files beside the new one's, so that it is right at any
     moment, also when a write is killed again and again before the new file takes its place.
@@ -77,7 +51,7 @@ def write_with_manifest(path: str | Path, write: Callable[[str], None], data: by
                 lambda: _write_versions(path, [dict(size=len(data), crc32=zlib.crc32(data)), *earlier])
             )
             write(part)
-            _flush(part)
+            flush(part)
             manifest.result()
 
     write_atomically(path, write_both)
@@ -139,11 +113,6 @@ def checksum(path: str | Path) -> int:
         while chunk := file.read(1 << 22):
             crc = zlib.crc32(chunk, crc)
     return crc
-
-
-def _flush(path: str) -> None:
-    with open(path, 'rb') as file:
-        os.fsync(file.fileno())
 
 
 def _write_versions(path: Path, versions: list[dict]) -> None:

@@ -21,8 +21,10 @@ def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Tens
     Returns:
         In the shape of ``target``; None if this key is no such table or it would shrink.
     """
+    if source.ndim != 2 or target.ndim != 2:
+        return None
     more = len(target) - len(source)
-    grows = more >= 0 if key.startswith('lm.') and key.endswith(WORDS) else 0 < more == added
+    grows = more >= 0 if key.endswith(WORDS) else 0 < more == added
     if not grows or source.shape[1:] != target.shape[1:]:
         return None
     # On the meta device there are shapes only: what the file lacks is zero.
@@ -33,9 +35,9 @@ def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Tens
 def resize_embedding(key: str, source: Tensor, target: Tensor) -> Tensor | None:
     """Bring an embedding of another image size or frame count to the model's.
 
-    The patch part of ``vision.pos_embed`` and ``encoder.pos_embed`` (1, 1+N, D) is interpolated bicubically on its
-    square grid, the class token kept; along T ``temporal_embedding.table`` (1, T, D) linearly, and TimeSformer's
-    ``encoder.time_embed`` (1, T, D) by taking the nearest.
+    The patch part of a tower's ``pos_embed`` (1, 1+N, D) is interpolated bicubically on its square grid, the class
+    token kept; along T ``temporal_embedding.table`` (1, T, D) linearly, and TimeSformer's ``time_embed`` (1, T, D) by
+    taking the nearest.
 
     Args:
         key: Our key.
@@ -47,11 +49,11 @@ def resize_embedding(key: str, source: Tensor, target: Tensor) -> Tensor | None:
     """
     if source.ndim != 3 or source.shape[::2] != target.shape[::2]:
         return None
-    if key.endswith(('vision.pos_embed', 'encoder.pos_embed')):
+    if key.endswith('.pos_embed'):
         return _resize_patches(source, target.shape[1])
     if key.endswith('temporal_embedding.table'):
         return _resize_times(source, target.shape[1], 'linear')
-    if key == 'encoder.time_embed':
+    if key.endswith('.time_embed'):
         return _resize_times(source, target.shape[1], 'nearest')
     return None
 

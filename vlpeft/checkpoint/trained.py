@@ -1,31 +1,30 @@
 """Loading what was trained: any dialect, the rest completed from the base, which is checked."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .coverage import check_load, meta_of, misfit, random_parts, weight_names
-from .dialects import weights_of
+from .checkpoint import Checkpoint
+from .coverage import check_load, misfit, random_parts, weight_names
 from .errors import CheckpointError
+from .fit import fit_model
 from .identity import check_base
-from .load import fit, put
+from .load import put
 from .new_rows import join_new_rows
 from .report import LoadReport
-from .tied import tied_names, unique_state
+from .translate import translate
 
 
 def load_trained(
-    model: nn.Module, checkpoint: Mapping[str, Any], origin: str, start: bool = False, allow_random: bool = False
+    model: nn.Module, checkpoint: Checkpoint, start: bool = False, allow_random: bool = False
 ) -> LoadReport:
     """Loads a task checkpoint into a model whose base is already there, and logs what it did.
 
     Args:
         model: An :class:`AdaptedModel`.
-        checkpoint: What ``read_checkpoint`` returned.
-        origin: Name of the checkpoint in messages.
+        checkpoint: The checkpoint.
         start: Whether training starts from it, which may fill less (:mod:`.coverage`). Defaults to False.
         allow_random: Whether parameters may be left unfilled. Defaults to False.
 
@@ -36,16 +35,17 @@ def load_trained(
         CheckpointError: The file was trained on another base, or this model has none; it does not fit; or it breaks
             the rule of :mod:`.coverage`. The model is then unchanged.
     """
-    recorded = meta_of(checkpoint).get('base')
-    joined = dict(state_dict=join_new_rows(weights_of(checkpoint), model.state_dict(), origin))
+    recorded, origin = checkpoint.meta.get('base'), checkpoint.origin
+    source = translate(checkpoint)
+    source = source._replace(state=join_new_rows(source.state, model.state_dict(), origin))
     try:
-        state, report = fit(joined, unique_state(model), origin=origin, tied=tied_names(model))
+        state, report = fit_model(source, model)
     except CheckpointError as error:
-        raise CheckpointError(f'{misfit(model, checkpoint, origin)}{error}') from error
+        raise CheckpointError(f'{misfit(model, source)}{error}') from error
     rest = [name for name in weight_names(model) if name not in model.declared and name not in state]
     if recorded is not None and rest:
         check_base(recorded, model.base, origin)
-    check_load(model, report, checkpoint, model.base_keys, start, allow_random)
+    check_load(model, report, source, model.base_keys, start, allow_random)
     _forget_replaced(model, state)
     put(model, state, report)
     report.settle(random_parts(model))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
 
-from vlpeft.checkpoint.load import TRAINING_ONLY
+from vlpeft.checkpoint.fit import TRAINING_ONLY
 
 
 class NonFiniteStepError(RuntimeError):

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
+from vlpeft.atomic import WRITING
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint
-from vlpeft.checkpoint.manifest import WRITING, check_manifest
+from vlpeft.checkpoint.manifest import check_manifest
 
 from .position import require_resumable
 from .ranks import first_process

@@ -2,7 +2,7 @@
 
 from .audio_spectrogram_transformer import ASTDialect
 from .augreg import AugRegDialect
-from .base import Dialect, weights_of
+from .base import Dialect
 from .bert import BertDialect
 from .blip import BlipDialect
 from .clip import ClipDialect
@@ -12,6 +12,7 @@ from .mmpretrain import MMPretrainDialect
 from .mmpretrain_backbone import MMPretrainBackboneDialect
 from .timesformer import TimeSformerDialect
 from .timm_vit import TimmViTDialect
+from .tower import TowerDialect
 from .transformers_causal_lm import TransformersCausalLMDialect
 from .transformers_seq2seq import TransformersSeq2SeqDialect
 from .transformers_vit import TransformersViTDialect
@@ -31,6 +32,7 @@ __all__ = [
     'MMPretrainDialect',
     'TimeSformerDialect',
     'TimmViTDialect',
+    'TowerDialect',
     'TransformersCausalLMDialect',
     'TransformersSeq2SeqDialect',
     'TransformersViTDialect',
@@ -41,5 +43,4 @@ __all__ = [
     'detect',
     'dialect_names',
     'get_dialect',
-    'weights_of',
 ]

@@ -2,15 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...registry import DIALECTS
-from ..errors import CheckpointError
-from .base import Dialect, weights_of
-from .names import VISION_HOMES
+from .base import Dialect
 
 _BLOCK = 'Transformer/encoderblock_{i}'
 _ATTENTION = f'{_BLOCK}/MultiHeadDotProductAttention_1'
@@ -22,18 +19,17 @@ class AugRegDialect(Dialect):
     """Google's ViT of "How to train your ViT?" (.npz); the encoder alone, read only."""
 
     name = 'augreg'
-    homes = VISION_HOMES
+    tower = 'vision'
+    read_only = 'its files are arrays of flax (.npz), which vlpeft does not write; write timm_vit instead'
     ignored = [(r'(head|pre_logits)/', 'the classifier of images')]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The name of a block's first norm."""
-        return any(_FIRST.fullmatch(key) for key in weights_of(checkpoint))
+        return any(_FIRST.fullmatch(key) for key in weights)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict in our keys: inputs last, heads joined, queries, keys and values fused; unknown keys stay."""
-        weights = weights_of(checkpoint)
-        for key in [key for keys in self.ignored_keys(weights).values() for key in keys]:
-            del weights[key]
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tower in our keys: inputs last, heads joined, queries, keys and values fused; unknown keys stay."""
+        weights = self.kept(weights)
         unread = set(weights) - set(_known(weights))
         state = dict(cls_token=weights['cls'], pos_embed=weights['Transformer/posembed_input/pos_embedding'])
         state['patch_embed.projection.weight'] = weights['embedding/kernel'].permute(3, 2, 0, 1)
@@ -56,13 +52,7 @@ class AugRegDialect(Dialect):
             linear(f'layers.{i}.ffn.layers.1', f'{block}/MlpBlock_3/Dense_1')
         norm('ln1', 'Transformer/encoder_norm')
         state.update({key: weights[key] for key in unread})
-        return {f'encoder.{key}': value for key, value in state.items()}
-
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raises:
-        CheckpointError: Always.
-        """
-        raise CheckpointError('the augreg layout is read only; write timm_vit instead')
+        return state
 
 
 def _matrix(weights: Mapping[str, Tensor], name: str) -> Tensor:

@@ -13,47 +13,50 @@ from .keymap import KeyMap
 Rules = Sequence[tuple[str, str]]
 
 
-def weights_of(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint: under ``state_dict``, ``model`` or ``model_state``, or the checkpoint itself.
-
-    Returns:
-        Empty when there is none.
-    """
-    for key in ('state_dict', 'model', 'model_state'):
-        if isinstance(checkpoint.get(key), Mapping):
-            checkpoint = checkpoint[key]
-            break
-    return {key: value for key, value in checkpoint.items() if isinstance(value, Tensor)}
-
-
 class Dialect:
-    """A checkpoint layout. ``ignored`` and ``dropped`` are pairs (regular expression at the key's start, reason)."""
+    """A checkpoint layout. ``ignored`` and ``dropped`` are pairs (regular expression at the key's start, reason).
+
+    A layout of one tower names the keys below it and knows nothing of the model around it (``tower``). A layout of
+    whole task models names several towers, and the other parts as our models call them (``towers``).
+    """
 
     name: str = ''
+    #: What the only tower of a file is called, until it is known where the model has it. Empty: not one tower.
+    tower: str = ''
+    #: Names by which the keys of several towers begin.
+    towers: Sequence[str] = ()
+    #: Whether a file of this layout holds its towers whole; else trained parts alone are such a file, too.
+    whole: bool = True
+    #: Whether it knows several methods at once; else a method is ``adapter``, also where it is one of several.
+    several_methods: bool = False
+    #: Why it is not written. Empty: it is.
+    read_only: str = ''
     #: Foreign keys that are deliberately not read.
     ignored: Rules = ()
     #: Our keys that the layout cannot hold and that are deliberately not written.
     dropped: Rules = ()
     #: Parts of our models that belong to some tasks only: a model that lacks one whole leaves it in the file.
     optional_parts: Sequence[str] = ()
-    #: Of a layout with one tower, the names that our models give to it; the first is that of ``to_vlpeft``.
-    homes: Sequence[str] = ()
     #: Regular expressions of our keys that a network of this layout does not have: they are new in the model.
     new: Sequence[str] = ()
     #: Our tables below which a model may have new rows, and how many.
     new_rows: Mapping[str, int] = {}
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
-        """Whether a checkpoint has this layout."""
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
+        """Whether weights have this layout."""
         raise NotImplementedError
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict in our keys; keys unknown to the dialect keep their names."""
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights in our keys, below ``tower`` if there is one; keys unknown to the dialect keep their names."""
         raise NotImplementedError
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """A checkpoint of this layout from a state dict in our keys."""
-        raise NotImplementedError
+        """What a file of this layout holds, from weights in our keys, those below ``tower`` if there is one.
+
+        Raises:
+            CheckpointError: The layout is read only, or has no place for a key.
+        """
+        raise CheckpointError(f'the {self.name} layout is read only: {self.read_only}')
 
     def of_model(self, model: nn.Module) -> 'Dialect':
         """The layout as it is written for a model, where the keys alone do not tell.
@@ -63,24 +66,23 @@ class Dialect:
         """
         return self
 
-    def ignored_keys(self, checkpoint: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Reason -> foreign keys that ``to_vlpeft`` leaves out."""
-        return _by_reason(self.ignored, weights_of(checkpoint))
+    def names(self, tower: Mapping[str, Tensor]) -> int:
+        """How many weights of a tower, by keys below it, a file has names for; 0: its tower is of another kind."""
+        return 0
 
-    def at_home(self, state: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
-        """``state`` with its only tower under the name by which a model of these ``parts`` has it."""
-        home = next((name for name in self.homes if name in parts), None)
-        moved = {f'{name}.': f'{home}.' for name in self.homes if home not in (None, name)}
-        return {
-            next((moved[old] + key[len(old) :] for old in moved if key.startswith(old)), key): value
-            for key, value in state.items()
-        }
+    def ignored_keys(self, weights: Iterable[str]) -> dict[str, list[str]]:
+        """Reason -> foreign keys that ``to_vlpeft`` leaves out."""
+        return _by_reason(self.ignored, weights)
+
+    def kept(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights without those that are deliberately not read."""
+        return {key: value for key, value in weights.items() if not _reason(self.ignored, key)}
 
     def is_new(self, key: str) -> bool:
         """Whether a network of this layout does not have our ``key``."""
         return any(re.match(pattern, key) for pattern in self.new)
 
-    def dropped_keys(self, state: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    def dropped_keys(self, state: Iterable[str]) -> dict[str, list[str]]:
         """Reason -> our keys that ``from_vlpeft`` leaves out."""
         return _by_reason(self.dropped, state)
 
@@ -98,19 +100,21 @@ class RenamingDialect(Dialect):
     #: (foreign prefix, ours): to which part a key belongs that the table does not know.
     places: Sequence[tuple[str, str]] = ()
     #: Foreign prefixes of the text towers, each with a constant table of position ids.
-    texts: Sequence[str]
+    texts: Sequence[str] = ()
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict in our keys; keys unknown to the dialect keep their names, below those of their parts.
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """As :class:`Dialect`; unknown keys are below those of their parts.
 
         Raises:
             CheckpointError: Two names of one tensor hold different values.
         """
+        return self.to_ours(self.kept(weights))
+
+    def to_ours(self, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our names of weights that are read; errors as :meth:`to_vlpeft`."""
         found: dict[str, tuple[str, Tensor]] = {}
         conflicts = []
-        for key, tensor in weights_of(checkpoint).items():
-            if _reason(self.ignored, key):
-                continue
+        for key, tensor in kept.items():
             name = self.aliases.to_ours(key) or self.synonyms.to_ours(key) or key
             first, value = found.setdefault(name, (key, tensor))
             if value is not tensor and not torch.equal(value, tensor):
@@ -126,12 +130,16 @@ class RenamingDialect(Dialect):
         return next((ours + name[len(theirs) :] for theirs, ours in self.places if name.startswith(theirs)), name)
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """A checkpoint of this layout from a state dict in our keys.
+        """What a file of this layout holds.
 
         Raises:
             CheckpointError: As :meth:`rename`.
         """
         return self.wrap(self.rename(state))
+
+    def names(self, tower: Mapping[str, Tensor]) -> int:
+        """How many weights of a tower, by keys below it, the table has."""
+        return sum(self.keymap.to_theirs(key) is not None for key in tower)
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Foreign names; aliases, tied names and position ids included; declared keys left out.
@@ -139,7 +147,6 @@ class RenamingDialect(Dialect):
         Raises:
             CheckpointError: A key has no name in this layout, or tensors that it ties differ.
         """
-        state = self.at_home(state, self.homes[:1])
         kept = [key for key in state if not _reason(self.dropped, key)]
         names = {key: self.keymap.to_theirs(key) for key in kept}
         unknown = [key for key, name in names.items() if name is None]
@@ -171,8 +178,8 @@ class RenamingDialect(Dialect):
         return weights
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
-        """Put the renamed state dict where the layout keeps it."""
-        raise NotImplementedError
+        """Put the renamed weights where the layout keeps them. Defaults to the weights themselves."""
+        return weights
 
 
 def _reason(rules: Rules, key: str) -> str:
@@ -180,8 +187,8 @@ def _reason(rules: Rules, key: str) -> str:
 
 
 def _by_reason(rules: Rules, keys: Iterable[str]) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     for key in keys:
         if reason := _reason(rules, key):
-            groups.setdefault(reason, []).append(key)
-    return groups
+            found.setdefault(reason, []).append(key)
+    return found

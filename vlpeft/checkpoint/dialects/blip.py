@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .base import RenamingDialect, weights_of
+from .base import RenamingDialect
 from .keymap import KeyMap, same, under
 from .names import DECODER, HEADS, TEXT, VISION
 
@@ -41,6 +41,7 @@ class BlipDialect(RenamingDialect):
     """BLIP's official .pth (pre-training, retrieval or VQA), key ``model``; backbone and heads."""
 
     name = 'blip'
+    towers = ('vision', 'text', 'decoder')
     texts = BLIP_TEXTS
     places = BLIP_PLACES
     keymap = KeyMap(BLIP_NAMES)
@@ -50,10 +51,10 @@ class BlipDialect(RenamingDialect):
     ignored = BLIP_IGNORED
     dropped = [(r'(adapter\.|temporal_embedding\.)', "BLIP's own layout holds no adapter"), *TRAINING_ONLY]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """BLIP's tower names, and no adapter of UniAdapter."""
-        keys = weights_of(checkpoint)
-        return has_blip_towers(keys) and not any(key.startswith('adapters.') or '.adapter.' in key for key in keys)
+        adapted = any(key.startswith('adapters.') or '.adapter.' in key for key in weights)
+        return has_blip_towers(weights) and not adapted
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``model``."""

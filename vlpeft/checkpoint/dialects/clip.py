@@ -1,14 +1,12 @@
 """CLIP as transformers saves it: both towers, projections without bias, the logarithm of 1/temperature."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ...registry import DIALECTS
-from ..errors import CheckpointError
-from .base import Dialect, weights_of
+from .base import Dialect
 from .keymap import KeyMap
 
 _LAYER = 'vision_model.encoder.layers.{i}'
@@ -38,18 +36,19 @@ class ClipDialect(Dialect):
     """transformers' CLIPModel (.bin, .safetensors): both towers, projections and temperature; read only."""
 
     name = 'clip'
+    towers = ('vision', 'text')
+    read_only = 'it has no place for the biases of trained projections'
     ignored = [(r'(text|vision)_model\.embeddings\.position_ids$', 'a constant')]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The names of CLIP's towers."""
-        return any(key.startswith(('text_model.', 'vision_model.')) for key in weights_of(checkpoint))
+        return any(key.startswith(('text_model.', 'vision_model.')) for key in weights)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict in our keys: fused qkv, zero biases of the projections."""
-        weights, state = weights_of(checkpoint), {}
-        skipped: list[str] = [key for keys in self.ignored_keys(checkpoint).values() for key in keys]
-        for key, tensor in weights.items():
-            if key in skipped or (key.startswith('vision_model.') and ('.k_proj.' in key or '.v_proj.' in key)):
+        state = {}
+        for key, tensor in self.kept(weights).items():
+            if key.startswith('vision_model.') and ('.k_proj.' in key or '.v_proj.' in key):
                 continue
             ours = _KEYMAP.to_ours(key) or key.replace('vision_model.', 'vision.', 1)
             if key.startswith('vision_model.') and '.q_proj.' in key:
@@ -62,9 +61,3 @@ class ClipDialect(Dialect):
                 state[ours.replace('weight', 'bias')] = tensor.new_zeros(len(tensor))
             state[ours] = tensor
         return state
-
-    def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raises:
-        CheckpointError: Always: the layout has no place for biases of trained projections.
-        """
-        raise CheckpointError('the clip layout is read only: it has no place for the biases of trained projections')

@@ -1,11 +1,12 @@
 """Which dialect is it?"""
 
 from collections.abc import Mapping
-from typing import Any
+
+from torch import Tensor
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
-from .base import Dialect, weights_of
+from .base import Dialect
 
 
 def dialect_names() -> list[str]:
@@ -25,12 +26,12 @@ def get_dialect(name: str) -> Dialect:
     return DIALECTS.get(name)()
 
 
-def detect(checkpoint: Mapping[str, Any], origin: str = 'checkpoint') -> Dialect:
-    """The dialect of a checkpoint, told from its keys.
+def detect(weights: Mapping[str, Tensor], origin: str = 'checkpoint') -> Dialect:
+    """The dialect of a checkpoint's weights, told from their keys.
 
     Args:
-        checkpoint: What ``read_checkpoint`` returned, or a bare state dict.
-        origin: The file, for the message.
+        weights: By the file's names.
+        origin: The file, for the message. Defaults to "checkpoint".
 
     Returns:
         The one that matches.
@@ -38,10 +39,10 @@ def detect(checkpoint: Mapping[str, Any], origin: str = 'checkpoint') -> Dialect
     Raises:
         CheckpointError: None matches, or several do.
     """
-    fitting = [dialect for dialect in map(get_dialect, dialect_names()) if dialect.matches(checkpoint)]
+    fitting = [dialect for dialect in map(get_dialect, dialect_names()) if dialect.matches(weights)]
     if len(fitting) == 1:
         return fitting[0]
-    keys = list(weights_of(checkpoint)) or list(checkpoint)
+    keys = list(weights)
     problem = f'fits several layouts ({", ".join(d.name for d in fitting)})' if fitting else 'has an unknown layout'
     raise CheckpointError(
         f'{origin} {problem}; there are: {", ".join(dialect_names())}. '

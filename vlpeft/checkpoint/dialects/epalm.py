@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .base import RenamingDialect, weights_of
+from .base import RenamingDialect
 from .keymap import KeyMap
 
 _PROMPT = 'prompt_module.prefix_embedding'
@@ -19,7 +19,7 @@ class EPALMDialect(RenamingDialect):
     """eP-ALM's released .pth, key ``model``; connectors and soft prompt alone."""
 
     name = 'epalm'
-    texts = ()
+    whole = False
     keymap = KeyMap(
         [
             ('adapter.connector.{i}.{wb}', 'connector.{i}.{wb}'),
@@ -31,9 +31,9 @@ class EPALMDialect(RenamingDialect):
     )
     dropped = [(r'(lm|encoder)\.', "eP-ALM's files do not hold the frozen models")]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """A connector or a soft prompt."""
-        return any(_OWN.fullmatch(key) for key in weights_of(checkpoint))
+        return any(_OWN.fullmatch(key) for key in weights)
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """With the other entries of a released file, empty."""

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .base import RenamingDialect, weights_of
+from .base import RenamingDialect
 from .blip import TASK_PARTS, TRAINING_ONLY
 from .keymap import KeyMap, same, under
 from .names import DECODER, MMPRETRAIN_HEADS, TEXT, VISION
@@ -19,6 +19,7 @@ class MMPretrainDialect(RenamingDialect):
     """mmpretrain's converted BLIP (BlipRetrieval, BlipVQA); backbone and heads."""
 
     name = 'mmpretrain'
+    towers = ('vision', 'text', 'decoder')
     texts = ('text_backbone', 'vqa_head.decoder.bert')
     places = [('vision_backbone.', 'vision.'), ('text_backbone.', 'text.'), ('vqa_head.decoder.', 'decoder.')]
     keymap = KeyMap(
@@ -51,12 +52,9 @@ class MMPretrainDialect(RenamingDialect):
     ]
     dropped = [(r'(adapter\.|temporal_embedding\.)', "mmpretrain's layout holds no adapter"), *TRAINING_ONLY]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """mmpretrain's names of BLIP's towers."""
-        return any(
-            key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.'))
-            for key in weights_of(checkpoint)
-        )
+        return any(key.startswith(('vision_backbone.', 'text_backbone.', 'multimodal_backbone.')) for key in weights)
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``state_dict``, with the momentum copies that mmpretrain does not make again after loading."""

@@ -1,8 +1,5 @@
 """The names of BLIP's and UniAdapter's parts: (ours, released), written once and used in both directions."""
 
-#: How our models call their vision tower; layouts of one tower fill either.
-VISION_HOMES = ('encoder', 'vision')
-
 VISION = [
     ('cls_token', 'cls_token'),
     ('pos_embed', 'pos_embed'),

@@ -6,10 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .base import RenamingDialect, weights_of
-from .keymap import KeyMap, under
+from .keymap import KeyMap
 from .names import VISION
-from .timm_vit import ENCODER_ONLY
+from .tower import TowerDialect
 
 _TEMPORAL = [
     ('time_embed', 'time_embed'),
@@ -21,19 +20,17 @@ _TEMPORAL = [
 
 
 @DIALECTS.register_module(name='timesformer')
-class TimeSformerDialect(RenamingDialect):
+class TimeSformerDialect(TowerDialect):
     """TimeSformer's released .pyth with divided attention (K400, K600, …), key ``model_state``; the encoder alone."""
 
     name = 'timesformer'
-    texts = ()
-    places = [('model.', 'encoder.')]
-    keymap = KeyMap(under('encoder', 'model', [*VISION, *_TEMPORAL]))
+    prefix = 'model.'
+    keymap = KeyMap([*VISION, *_TEMPORAL])
     ignored = [(r'model\.head\.', "the classifier of Kinetics' actions")]
-    dropped = [*ENCODER_ONLY, (r'encoder\.head\.', 'the classifier is not read either')]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The name of the time embedding."""
-        return 'model.time_embed' in weights_of(checkpoint)
+        return 'model.time_embed' in weights
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """Under ``model_state``."""

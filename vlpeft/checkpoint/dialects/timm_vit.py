@@ -2,30 +2,24 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
 
 from ...registry import DIALECTS
-from .base import RenamingDialect, weights_of
 from .keymap import KeyMap
-from .names import VISION, VISION_EXTRAS, VISION_HOMES
+from .names import VISION, VISION_EXTRAS
+from .tower import TowerDialect
 
-#: What other parts of a model do not find in the file of an encoder.
-ENCODER_ONLY = [(r'(?!encoder\.)', 'the layout holds an encoder only')]
 _SWIGLU = [(f'layers.{{i}}.ffn.{name}.{{wb}}', f'blocks.{{i}}.mlp.{name}.{{wb}}') for name in ('w12', 'w3')]
 
 
 @DIALECTS.register_module(name='timm_vit')
-class TimmViTDialect(RenamingDialect):
+class TimmViTDialect(TowerDialect):
     """timm's VisionTransformer, DINOv2 and DeiT-III (.pth, .bin, .safetensors); the vision tower alone."""
 
     name = 'timm_vit'
-    texts = ()
-    homes = VISION_HOMES
-    places = [('', 'encoder.')]
-    keymap = KeyMap([(f'encoder.{ours}', theirs) for ours, theirs in (*VISION, *VISION_EXTRAS, *_SWIGLU)])
+    keymap = KeyMap([*VISION, *VISION_EXTRAS, *_SWIGLU])
     # DeiT-III's own files.
     synonyms = KeyMap([(f'blocks.{{i}}.ls{n}.gamma', f'blocks.{{i}}.gamma_{n}') for n in (1, 2)])
     ignored = [
@@ -33,20 +27,15 @@ class TimmViTDialect(RenamingDialect):
         (r'fc_norm\.', 'the norm of averaged tokens, for classifiers'),
         (r'mask_token$', 'it stands for patches hidden in training'),
     ]
-    dropped = [(r'(?!(encoder|vision)\.)', 'the layout holds a vision tower only')]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """timm's name of the patch embedding, below no prefix."""
-        return 'patch_embed.proj.weight' in weights_of(checkpoint)
+        return 'patch_embed.proj.weight' in weights
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict in our keys. A class token without position, as DeiT-III's, gets one of zeros."""
-        state = super().to_vlpeft(checkpoint)
-        positions = state.get('encoder.pos_embed')
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tower in our keys. A class token without position, as DeiT-III's, gets one of zeros."""
+        state = super().to_vlpeft(weights)
+        positions = state.get('pos_embed')
         if positions is not None and math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
-            state['encoder.pos_embed'] = F.pad(positions, (0, 0, 1, 0))
+            state['pos_embed'] = F.pad(positions, (0, 0, 1, 0))
         return state
-
-    def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
-        """As it is."""
-        return weights

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from ...registry import DIALECTS
 from ..tied import without_shared
-from .base import Dialect, weights_of
+from .base import Dialect
 
-PREFIX = 'lm.'
 # Every checkpoint has one of these: BART with its language model head, and T5 or bare BART.
 TABLES = ('model.shared.weight', 'shared.weight')
 HEAD = 'lm_head.weight'
@@ -19,33 +18,32 @@ TIED = ('encoder.embed_tokens.weight', 'decoder.embed_tokens.weight', HEAD)
 
 @DIALECTS.register_module(name='transformers_seq2seq')
 class TransformersSeq2SeqDialect(Dialect):
-    """transformers' BART and T5 (.bin, .safetensors): the language model of a VLSeq2Seq."""
+    """transformers' BART and T5 (.bin, .safetensors): an encoder-decoder language model alone."""
 
     name = 'transformers_seq2seq'
+    tower = 'lm'
     ignored = [
         (r'final_logits_bias$', 'a constant'),
         (r'(model\.)?(encoder|decoder)\.version$', 'a constant'),
         (r'decoder\..+\.EncDecAttention\.relative_attention_bias\.weight$', 'unused in T5'),
     ]
-    dropped = [(r'(?!lm\.)', 'the layout holds a language model only')]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The name of the word embeddings, and nothing of a method."""
-        weights = weights_of(checkpoint)
         return any(table in weights for table in TABLES) and not any('visual_embedding' in key for key in weights)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict in our keys: bare BART gets its prefix."""
-        weights = weights_of(checkpoint)
-        left_out = {key for keys in self.ignored_keys(checkpoint).values() for key in keys}
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The model in our keys: bare BART gets its prefix."""
         bare = 'shared.weight' in weights and any(key.startswith('encoder.layers.') for key in weights)
-        prefix = f'{PREFIX}model.' if bare else PREFIX
-        return {
-            (PREFIX if key == HEAD else prefix) + key: value for key, value in weights.items() if key not in left_out
-        }
+        prefix = 'model.' if bare else ''
+        return {key if key == HEAD else prefix + key: value for key, value in self.kept(weights).items()}
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """As ``from_pretrained`` reads it, tied tables once."""
-        weights = {key.removeprefix(PREFIX): value for key, value in state.items() if key.startswith(PREFIX)}
-        table = next(table for table in TABLES if table in weights)
-        return without_shared(weights, table, [key for key in weights if key.endswith(TIED)])
+        table = next(table for table in TABLES if table in state)
+        return without_shared(state, table, [key for key in state if key.endswith(TIED)])
+
+    def names(self, tower: Mapping[str, Tensor]) -> int:
+        """All weights, of such a model with its head's prefix."""
+        bart, t5 = TABLES[0] in tower, TABLES[1] in tower and 'encoder.final_layer_norm.weight' in tower
+        return len(tower) if bart or t5 else 0

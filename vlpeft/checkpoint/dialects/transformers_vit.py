@@ -1,7 +1,7 @@
 """transformers' Dinov2 and ViT, bare or below a task's model: queries, keys and values apart, LayerScale named."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -9,73 +9,92 @@ from torch import Tensor
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
-from .base import Dialect, weights_of
+from .base import Dialect
 from .keymap import KeyMap
-from .names import VISION_HOMES
 
 _PREFIX = re.compile(r'(dinov2|vit)\.')
 _LAYER = 'encoder.layer.{i}'
 _PATCHES = 'embeddings.patch_embeddings.projection.weight'
+_ROLES = ('query', 'key', 'value')
 _QUERY, _JOINED = '.attention.attention.query.', '.attention.attention.qkv.'
-_KEYMAP = KeyMap(
-    [
-        (f'encoder.{ours}', theirs)
-        for ours, theirs in [
-            ('cls_token', 'embeddings.cls_token'),
-            ('pos_embed', 'embeddings.position_embeddings'),
-            ('patch_embed.projection.{wb}', 'embeddings.patch_embeddings.projection.{wb}'),
-            ('layers.{i}.attn.qkv.{wb}', f'{_LAYER}{_JOINED}{{wb}}'),
-            ('layers.{i}.attn.proj.{wb}', f'{_LAYER}.attention.output.dense.{{wb}}'),
-            ('ln1.{wb}', 'layernorm.{wb}'),
-            # Dinov2.
-            ('layers.{i}.ln1.{wb}', f'{_LAYER}.norm1.{{wb}}'),
-            ('layers.{i}.attn.gamma1.weight', f'{_LAYER}.layer_scale1.lambda1'),
-            ('layers.{i}.ln2.{wb}', f'{_LAYER}.norm2.{{wb}}'),
-            ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.mlp.fc1.{{wb}}'),
-            ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.mlp.fc2.{{wb}}'),
-            ('layers.{i}.ffn.w12.{wb}', f'{_LAYER}.mlp.weights_in.{{wb}}'),
-            ('layers.{i}.ffn.w3.{wb}', f'{_LAYER}.mlp.weights_out.{{wb}}'),
-            ('layers.{i}.ffn.gamma2.weight', f'{_LAYER}.layer_scale2.lambda1'),
-            # ViT.
-            ('layers.{i}.ln1.{wb}', f'{_LAYER}.layernorm_before.{{wb}}'),
-            ('layers.{i}.ln2.{wb}', f'{_LAYER}.layernorm_after.{{wb}}'),
-            ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.intermediate.dense.{{wb}}'),
-            ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.output.dense.{{wb}}'),
-        ]
-    ]
-)
+_COMMON = [
+    ('cls_token', 'embeddings.cls_token'),
+    ('pos_embed', 'embeddings.position_embeddings'),
+    ('patch_embed.projection.{wb}', 'embeddings.patch_embeddings.projection.{wb}'),
+    ('layers.{i}.attn.qkv.{wb}', f'{_LAYER}{_JOINED}{{wb}}'),
+    ('layers.{i}.attn.proj.{wb}', f'{_LAYER}.attention.output.dense.{{wb}}'),
+    ('ln1.{wb}', 'layernorm.{wb}'),
+]
+_DINOV2 = [
+    ('layers.{i}.ln1.{wb}', f'{_LAYER}.norm1.{{wb}}'),
+    ('layers.{i}.attn.gamma1.weight', f'{_LAYER}.layer_scale1.lambda1'),
+    ('layers.{i}.ln2.{wb}', f'{_LAYER}.norm2.{{wb}}'),
+    ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.mlp.fc1.{{wb}}'),
+    ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.mlp.fc2.{{wb}}'),
+    ('layers.{i}.ffn.w12.{wb}', f'{_LAYER}.mlp.weights_in.{{wb}}'),
+    ('layers.{i}.ffn.w3.{wb}', f'{_LAYER}.mlp.weights_out.{{wb}}'),
+    ('layers.{i}.ffn.gamma2.weight', f'{_LAYER}.layer_scale2.lambda1'),
+]
+_VIT = [
+    ('layers.{i}.ln1.{wb}', f'{_LAYER}.layernorm_before.{{wb}}'),
+    ('layers.{i}.ln2.{wb}', f'{_LAYER}.layernorm_after.{{wb}}'),
+    ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.intermediate.dense.{{wb}}'),
+    ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.output.dense.{{wb}}'),
+]
+_READ = KeyMap([*_COMMON, *_DINOV2, *_VIT])
+_WRITTEN = dict(dinov2=KeyMap([*_COMMON, *_DINOV2]), vit=KeyMap([*_COMMON, *_VIT]))
 
 
 @DIALECTS.register_module(name='transformers_vit')
 class TransformersViTDialect(Dialect):
-    """transformers' Dinov2 and ViT (.bin, .safetensors); the vision tower alone, read only."""
+    """transformers' Dinov2 and ViT (.bin, .safetensors), bare where written; the vision tower alone."""
 
     name = 'transformers_vit'
-    homes = VISION_HOMES
+    tower = 'vision'
     ignored = [
         (r'classifier\.', 'the classifier of images'),
         (r'((dinov2|vit)\.)?pooler\.', 'the pooler of classifiers'),
         (r'((dinov2|vit)\.)?embeddings\.mask_token$', 'it stands for patches hidden in training'),
     ]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The name of the patch embedding, and attention's."""
-        keys = {_PREFIX.sub('', key, count=1) for key in weights_of(checkpoint)}
+        keys = {_PREFIX.sub('', key, count=1) for key in weights}
         return _PATCHES in keys and any(_QUERY in key for key in keys)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict in our keys: queries, keys and values joined."""
-        weights = weights_of(checkpoint)
-        for key in [key for keys in self.ignored_keys(weights).values() for key in keys]:
-            del weights[key]
-        weights = {_PREFIX.sub('', key, count=1): value for key, value in weights.items()}
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tower in our keys: queries, keys and values joined."""
+        weights = {_PREFIX.sub('', key, count=1): value for key, value in self.kept(weights).items()}
         for query in [key for key in weights if _QUERY in key]:
-            parts = [weights.pop(query.replace('query', role)) for role in ('query', 'key', 'value')]
+            parts = [weights.pop(query.replace('query', role)) for role in _ROLES]
             weights[query.replace(_QUERY, _JOINED)] = torch.cat(parts)
-        return {_KEYMAP.to_ours(key) or f'encoder.{key}': value for key, value in weights.items()}
+        return {_READ.to_ours(key) or key: value for key, value in weights.items()}
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Raises:
-        CheckpointError: Always.
+        """As ``from_pretrained`` reads it: Dinov2's names for a tower with LayerScale, which ViT has not.
+
+        Raises:
+            CheckpointError: Such a model has no place for a key.
         """
-        raise CheckpointError('the transformers_vit layout is read only; write timm_vit instead')
+        keymap = _keymap(state)
+        names = {key: keymap.to_theirs(key) for key in state}
+        if unknown := [key for key, name in names.items() if name is None]:
+            raise CheckpointError(
+                f'the {self.name} layout has no place for {len(unknown)} keys: ' + ', '.join(unknown[:5])
+            )
+        weights = {}
+        for key, name in names.items():
+            if _JOINED in name:
+                parts = zip(_ROLES, state[key].chunk(3))
+                weights.update({name.replace('qkv', role): part.clone() for role, part in parts})
+            else:
+                weights[name] = state[key]
+        return weights
+
+    def names(self, tower: Mapping[str, Tensor]) -> int:
+        """How many weights of a tower, by keys below it, the table has."""
+        return sum(_READ.to_theirs(key) is not None for key in tower)
+
+
+def _keymap(keys: Collection[str]) -> KeyMap:
+    return _WRITTEN['dinov2' if any(key.endswith('.gamma1.weight') for key in keys) else 'vit']

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
-from .base import RenamingDialect, weights_of
+from .base import RenamingDialect
 from .blip import BLIP_ALIASES, BLIP_IGNORED, BLIP_NAMES, BLIP_PLACES, BLIP_TEXTS, BLIP_TIES, TASK_PARTS
 from .keymap import KeyMap
 from .names import UNIADAPTER, UNIADAPTER_ALIASES, UNIADAPTER_DECODER_ALIASES, UNIADAPTER_TIME
@@ -26,6 +26,7 @@ class UniAdapterDialect(RenamingDialect):
     """UniAdapter's released .pth (retrieval or VQA): BLIP with shared adapters, each repeated under every tower."""
 
     name = 'uniadapter'
+    towers = ('vision', 'text', 'decoder')
     texts = BLIP_TEXTS
     places = BLIP_PLACES
     keymap = KeyMap([*BLIP_NAMES, *UNIADAPTER])
@@ -40,9 +41,9 @@ class UniAdapterDialect(RenamingDialect):
     ]
     dropped = [(r'queue\.', 'feature queues belong to training')]
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """Adapters under any of their released names."""
-        return any(key.startswith('adapters.') or self.adapter_aliases.to_ours(key) for key in weights_of(checkpoint))
+        return any(key.startswith('adapters.') or self.adapter_aliases.to_ours(key) for key in weights)
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """A released-format checkpoint. A retriever's has momentum copies: the given ones, else copies of the weights.

@@ -1,12 +1,12 @@
-"""VL-PET's released checkpoints: BART or T5, visual embedding and method in one state dict, its keys after ``module.``.
+"""Checkpoints of VL-PET's code: BART or T5, visual embedding and method in one state dict, its keys after ``module.``.
 
 What differs from ours beside the names: a down-projection lies in N_h parts (``…multihead_down.{h}``, in index order
-along the output), the value adapter is repeated under every task, and the word embeddings under every place that uses
-them.
+along the output), the value adapter and the baselines are repeated under every task, and the word embeddings under
+every place that uses them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from ...registry import DIALECTS
 from ..errors import CheckpointError
-from .base import RenamingDialect, weights_of
+from .base import RenamingDialect
 from .keymap import KeyMap
-from .transformers_seq2seq import PREFIX
+from .vl_pet_baselines import baseline_names, of_task
 
+PREFIX = 'lm.'
 HEADS = 4
+IMAGE_TASKS, VIDEO_TASKS = ('vqa', 'gqa', 'nlvr', 'caption'), ('tvqa', 'how2qa', 'tvc', 'yc2c')
 _PARALLEL = 'module.'
 _HEAD = re.compile(r'(.+_multihead_down)\.(\d+)\.(weight|bias)')
 # Names of the encoder's branches and of a block's attention and FFN, and of the value projection's owner.
@@ -67,6 +69,7 @@ def _names(family: str) -> list[tuple[str, str]]:
         )
         for side in ('down', 'up')
     ]
+    names += baseline_names() if family == 'bart' else []
     visual = f'{places["encoder"]}.visual_embedding'
     names += [
         ('visual_embedding.feature.{i}.{wb}', f'{visual}.feat_embedding.{{i}}.{{wb}}'),
@@ -78,28 +81,32 @@ def _names(family: str) -> list[tuple[str, str]]:
     return names
 
 
-def _aliases(family: str, tasks: tuple[str, ...]) -> list[tuple[str, str]]:
+def _of_tasks(family: str, tasks: tuple[str, ...]) -> list[tuple[str, str]]:
+    adapter = f'{_PLACES[family]["value"]}.attn_value_parallel_adapter'
+    names = [(f'{adapter}.{{rest}}', f'{adapter}.adapters.{task}.{{rest}}') for task in tasks]
+    return [*names, *(pair for task in tasks if family == 'bart' for pair in of_task(task))]
+
+
+def _tables(family: str) -> list[tuple[str, str]]:
     places = _PLACES[family]
-    adapter = f'{places["value"]}.attn_value_parallel_adapter'
     tables = [
         f'{places["encoder"]}.embed_tokens.weight',
         f'{places["decoder"]}.embed_tokens.weight',
         'lm_head.weight',
         f'{places["encoder"]}.visual_embedding.obj_order_embedding.weight',
     ]
-    return [
-        *((f'{adapter}.{{rest}}', f'{adapter}.adapters.{task}.{{rest}}') for task in tasks),
-        *((places['table'], table) for table in tables),
-    ]
+    return [(places['table'], table) for table in tables]
 
 
 @DIALECTS.register_module(name='vl_pet')
 class VLPETDialect(RenamingDialect):
-    """VL-PET's released .pth of the image tasks: the whole model, or its trained part."""
+    """VL-PET's code on the image tasks, .pth: VL-PET, VL-Adapter, LoRA, full fine-tuning; whole or the trained part."""
 
     name = 'vl_pet'
-    tasks: tuple[str, ...] = ('vqa', 'gqa', 'nlvr', 'caption')
-    texts = ()
+    towers = ('lm',)
+    whole = False
+    tasks = IMAGE_TASKS
+    other_tasks: tuple[str, ...] | None = VIDEO_TASKS
     ignored = [(r'(module\.)?final_logits_bias$', 'a constant')]
     #: ``'bart'`` or ``'t5'``: whose names are written.
     family: str | None = None
@@ -110,20 +117,22 @@ class VLPETDialect(RenamingDialect):
         self._use(family)
         return self
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
-        """A value adapter of one of the tasks."""
-        keys = weights_of(checkpoint)
-        of_task = tuple(f'attn_value_parallel_adapter.adapters.{task}.' for task in self.tasks)
-        return any(part in key for key in keys for part in of_task)
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
+        """A method's name of one of the tasks; or the visual embedding, where no task is named: all was fine-tuned."""
+        if _name_one(weights, self.tasks):
+            return True
+        if self.other_tasks is None or _name_one(weights, self.other_tasks):
+            return False
+        return any('visual_embedding.feat_embedding.' in key for key in weights)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The state dict in our keys.
 
         Raises:
             CheckpointError: Two names of one tensor hold different values, or parts of a projection are missing.
         """
-        weights = {key.removeprefix(_PARALLEL): value for key, value in weights_of(checkpoint).items()}
-        self._use('bart' if any('decoder.layers.' in key for key in weights) else 't5')
+        weights = {key.removeprefix(_PARALLEL): value for key, value in weights.items()}
+        self._use('bart' if any(key.startswith('model.') for key in weights) else 't5')
         state = super().to_vlpeft(_join_heads(weights))
         return {key.replace(_SMALL, 'gate.linear'): value for key, value in state.items()}
 
@@ -148,21 +157,21 @@ class VLPETDialect(RenamingDialect):
             raise CheckpointError(f'the {self.name} layout holds models of {" and ".join(_PLACES)}, not of {family}')
         self.family = family
         self.keymap = KeyMap(_names(family))
-        self.aliases = KeyMap(_aliases(family, self.tasks))
+        by_task = _of_tasks(family, self.tasks)
+        self.by_task, self.aliases = KeyMap(by_task), KeyMap([*by_task, *_tables(family)])
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Released names, aliases included."""
         weights = _split_heads(super().rename(state))
-        # The adapter itself has no name of its own, only those of the tasks.
-        weights = {
-            key: value
-            for key, value in weights.items()
-            if 'attn_value_parallel_adapter.' not in key or '.adapters.' in key
-        }
+        weights = {key: value for key, value in weights.items() if not self._is_of_no_task(key)}
         table = weights.get(_PLACES[self.family]['table'])
         if self.family == 'bart' and table is not None:
             weights['final_logits_bias'] = table.new_zeros(1, len(table))
         return weights
+
+    def _is_of_no_task(self, key: str) -> bool:
+        """What all tasks share has no name of its own, only those of the tasks."""
+        return self.by_task.to_theirs(key) is not None and self.by_task.to_ours(key) is None
 
     def wrap(self, weights: dict[str, Tensor]) -> dict[str, Any]:
         """As torch's DDP wrapper saves it."""
@@ -171,10 +180,17 @@ class VLPETDialect(RenamingDialect):
 
 @DIALECTS.register_module(name='vl_pet_video')
 class VLPETVideoDialect(VLPETDialect):
-    """VL-PET's released .pth of the video tasks."""
+    """VL-PET's code on the video tasks, .pth: as vl_pet, but full fine-tuning, which names no task, is vl_pet."""
 
     name = 'vl_pet_video'
-    tasks = ('tvqa', 'how2qa', 'tvc', 'yc2c')
+    tasks, other_tasks = VIDEO_TASKS, None
+
+
+def _name_one(keys: Iterable[str], tasks: tuple[str, ...]) -> bool:
+    """Whether a name among the keys is that of a module of one of the tasks."""
+    below = tuple(f'.adapters.{task}.' for task in tasks)
+    ends = tuple(f'.lora_{factor}s.{task}' for task in tasks for factor in 'AB')
+    return any(key.endswith(ends) or any(name in key for name in below) for key in keys)
 
 
 def _mark_small(key: str, state: Mapping[str, Tensor]) -> str:

@@ -1,12 +1,12 @@
 """Our own layout: ``{state_dict, meta, …}`` as MMEngine saves it, or a flat safetensors file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
 from ...registry import DIALECTS
-from .base import Dialect, weights_of
+from .base import Dialect
 
 # Without itm_head, and not all of decoder and encoder: BLIP's and BART's own files have parts of those names.
 PARTS = (
@@ -30,22 +30,17 @@ class VlpeftDialect(Dialect):
     """vlpeft's own checkpoints (MMEngine .pth or safetensors), whole or trained parts only."""
 
     name = 'vlpeft'
+    towers = ('vision', 'encoder', 'text', 'decoder', 'lm')
+    whole = False
+    several_methods = True
 
-    def matches(self, checkpoint: Mapping[str, Any]) -> bool:
+    def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The names of our models' parts."""
-        return any(key.startswith(PARTS) for key in weights_of(checkpoint))
+        return any(key.startswith(PARTS) for key in weights)
 
-    def to_vlpeft(self, checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-        """The state dict as it is."""
-        return weights_of(checkpoint)
-
-    def at_home(self, state: Mapping[str, Tensor], parts: Iterable[str]) -> dict[str, Tensor]:
-        """The vision tower of a retriever fills the encoder of a perceptual language model, too."""
-        moves = 'encoder' in parts and 'vision' not in parts and not any(key.startswith('encoder.') for key in state)
-        return {
-            f'encoder.{key.removeprefix("vision.")}' if moves and key.startswith('vision.') else key: value
-            for key, value in state.items()
-        }
+    def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights as they are."""
+        return dict(weights)
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """As MMEngine saves it."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from vlpeft.atomic import write_atomically
 from vlpeft.datasets.annotations import AnnotationError
 
 EPILOG = """
@@ -156,13 +157,7 @@ def write(path: Path, entries: list) -> str:
     content = '[' + ',\n'.join(texts) + ']\n' if path.suffix == '.json' else ''.join(f'{text}\n' for text in texts)
     if path.is_file() and path.read_bytes() == content.encode():
         return 'unchanged'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    try:
-        part.write_bytes(content.encode())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(path, lambda part: Path(part).write_bytes(content.encode()))
     return 'written'
 
 

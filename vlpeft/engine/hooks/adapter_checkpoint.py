@@ -6,10 +6,11 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import Tensor
 
-from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.coverage import by_part, random_parts, warn_of_random_parts
-from vlpeft.checkpoint.load import TRAINING_ONLY, unique_state
+from vlpeft.checkpoint.fit import TRAINING_ONLY
 from vlpeft.checkpoint.new_rows import new_rows
+from vlpeft.checkpoint.tied import unique_state
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.registry import HOOKS
 
@@ -54,7 +55,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         """
         model = self._model(runner)
         start = isinstance(runner._train_loop, BaseLoop) and not runner._resume
-        load_trained(model, checkpoint, origin_of(runner), start, bool(self.allow_random))
+        load_trained(model, Checkpoint.of(checkpoint, origin_of(runner)), start, bool(self.allow_random))
         checkpoint['state_dict'] = model.state_dict()
         super().after_load_checkpoint(runner, checkpoint)
 

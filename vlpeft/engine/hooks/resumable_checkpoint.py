@@ -12,8 +12,9 @@ from mmengine.hooks import CheckpointHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
+from vlpeft.atomic import write_atomically
 from vlpeft.checkpoint import CheckpointError
-from vlpeft.checkpoint.manifest import manifest_of, remove_with_manifest, write_atomically, write_with_manifest
+from vlpeft.checkpoint.manifest import manifest_of, remove_with_manifest, write_with_manifest
 from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.engine.console import FOR_PEOPLE

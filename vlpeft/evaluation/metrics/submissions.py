@@ -1,11 +1,12 @@
 """Base of the metrics that write a file for an evaluation server."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import MMLogger
+
+from vlpeft.atomic import write_atomically
 
 from .base import ExactlyOnceMetric
 
@@ -75,13 +76,7 @@ class Submission(ExactlyOnceMetric):
             results: One result per sample.
         """
         content = self.content(results)
-        self.out_file.parent.mkdir(parents=True, exist_ok=True)
-        part = self.out_file.with_name(f'{self.out_file.name}.{os.getpid()}.part')
-        try:
-            part.write_text(content, encoding='utf-8')
-            os.replace(part, self.out_file)
-        finally:
-            part.unlink(missing_ok=True)
+        write_atomically(self.out_file, lambda part: Path(part).write_text(content, encoding='utf-8'))
         logger = MMLogger.get_current_instance()
         logger.info(f'Predictions of {len(results):,} {self.counts} for the server are in {self.out_file}')
         unreadable = sum(result['unreadable'] for result in results)

@@ -1,23 +1,23 @@
 """A frozen vision backbone as a source of grid features: images in, cells out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
-from vlpeft.checkpoint.dialects import weights_of
-from vlpeft.checkpoint.files import read_checkpoint
-from vlpeft.checkpoint.load import fit
+from vlpeft.checkpoint import Checkpoint
+from vlpeft.checkpoint.constants import constants
+from vlpeft.checkpoint.fit import fit
 from vlpeft.checkpoint.report import LoadReport
+from vlpeft.checkpoint.translate import translate
 from vlpeft.checkpoint.unread import check_read
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
 
 from .visual_embedding import pool_grid
-
-STATISTICS = ('running_mean', 'running_var')
 
 
 class GridTower(nn.Module):
@@ -53,19 +53,15 @@ class GridTower(nn.Module):
             CheckpointError: The layout is unknown, the backbone would not be filled whole, or it has no place for keys
                 of its file.
         """
-        # Other buffers are constants of the geometry, which some files hold for another one.
-        constants = {name for name, _ in self.named_buffers(remove_duplicate=False) if not name.endswith(STATISTICS)}
-        target = {name: value for name, value in self.state_dict().items() if name not in constants}
-        checkpoint = read_checkpoint(path)
-        own = _under_one_prefix(weights_of(checkpoint), [name.partition('.')[2] for name in target])
-        state, report = fit(
-            own or checkpoint,
-            target,
-            strict_parts=('vision',),
-            origin=str(path),
-            dialect='mmpretrain_backbone' if own else None,
-        )
-        check_read(report, constants, ('vision',))
+        fixed = constants(self)
+        target = {name: value for name, value in self.state_dict().items() if name not in fixed}
+        checkpoint = Checkpoint.read(path)
+        own = _under_one_prefix(checkpoint.weights, [name.partition('.')[2] for name in target])
+        if own:
+            checkpoint = replace(checkpoint, weights=own)
+        source = translate(checkpoint, 'mmpretrain_backbone' if own else None)
+        state, report = fit(source, target, strict_parts=('vision',))
+        check_read(report, fixed, ('vision',))
         self.load_state_dict(state, strict=False)
         return report
 
