@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vlpeft.engine.config_file import ConfigFileError, read_plain
-from vlpeft.zoo_folder import ZooError, zoo_root
+from vlpeft.zoo.folder import ZooError, zoo_root
 
 BASES = 'configs/base_checkpoints.yml'
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .engine.messages import run_main, short_parser_errors
 from .nearest import suggestion
 from .version import __version__
-from .zoo_folder import ZooError, zoo_root
+from .zoo.folder import ZooError, zoo_root
 
 
 class Command(NamedTuple):
@@ -106,7 +106,7 @@ def start_processes(name: str, script: Path, arguments: list[str]) -> None:
     Raises:
         SystemExit: Wrong arguments.
     """
-    from .apis.config_names import find_config
+    from .zoo.config_names import find_config
 
     parser = argparse.ArgumentParser(
         prog=f'vlpeft {name}',

@@ -4,7 +4,7 @@ import pytest
 
 from tests.apis.tiny_zoo import FileServer, write_zoo
 from vlpeft import bases
-from vlpeft.apis import config_names, model_index
+from vlpeft.zoo import config_names, model_index
 
 
 @pytest.fixture

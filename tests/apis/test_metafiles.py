@@ -9,8 +9,8 @@ import yaml
 
 from tests.workspace import ROOT
 from vlpeft import bases
-from vlpeft.apis import metafiles, model_index
-from vlpeft.apis.metafiles import metafile_faults
+from vlpeft.zoo import metafiles, model_index
+from vlpeft.zoo.metafiles import metafile_faults
 
 META = 'configs/quickstart/metafile.yml'
 

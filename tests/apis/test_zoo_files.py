@@ -7,10 +7,11 @@ from modelindex.load_model_index import load
 import vlpeft
 from tests.workspace import ROOT
 from tools.analysis_tools.count_params import count
-from vlpeft import bases, zoo_folder
-from vlpeft.apis import ZooError, model_index
+from vlpeft import bases
+from vlpeft.apis import ZooError
 from vlpeft.apis.build import load_model_config
-from vlpeft.apis.model_index import read_bases, read_zoo
+from vlpeft.zoo import folder, model_index
+from vlpeft.zoo.model_index import read_bases, read_zoo
 
 ZOO = read_zoo()
 
@@ -131,6 +132,6 @@ def test_faulty_metafiles(tmp_path, monkeypatch, models, message):
 
 
 def test_an_incomplete_installation_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo_folder, '__file__', str(tmp_path / 'vlpeft/zoo_folder.py'))
+    monkeypatch.setattr(folder, '__file__', str(tmp_path / 'vlpeft/zoo/folder.py'))
     with pytest.raises(ZooError, match='no model-index.yml in .*not installed completely'):
         vlpeft.list_models()

@@ -11,10 +11,10 @@ import pytest
 
 from tests.docs.markdown_pages import FENCE, code_blocks, pages, section, table_rows
 from tests.workspace import ROOT
-from vlpeft.apis.config_names import find_config
 from vlpeft.cli import COMMANDS
 from vlpeft.engine.config_file import read_config
-from vlpeft.zoo_folder import ZooError
+from vlpeft.zoo.config_names import find_config
+from vlpeft.zoo.folder import ZooError
 
 PAGES = pages()
 #: Words that stand for what a reader puts there.

@@ -18,7 +18,6 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 import vlpeft  # noqa: F401
 from tests.faults.malicious import CONTAINERS, PAYLOADS, WayIn, malicious_files, metadata_of, snapshot, write
-from vlpeft.apis.model_index import ZooError
 from vlpeft.apis.retrieval_index import IndexMismatchError, RetrievalIndex
 from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint
@@ -30,6 +29,7 @@ from vlpeft.datasets.msvd import MSVDRetrieval
 from vlpeft.datasets.readers import ClipError, HDF5Reader, NPZReader, PackedHDF5Reader
 from vlpeft.datasets.safe_pickle import read_pickle
 from vlpeft.engine.work_folder import newest_checkpoint
+from vlpeft.zoo.model_index import ZooError
 
 TORCH = ('.pth', '.pt', '.bin')
 CHECKPOINTS = (*TORCH, '.safetensors', '.npz')
@@ -331,7 +331,7 @@ def test_a_tokenizer_or_geometry_with_a_program_of_its_own_is_not_run(tmp_path, 
 )
 def test_a_metafile_runs_nothing(tmp_path, monkeypatch, text, problem):
     from vlpeft import bases
-    from vlpeft.apis import config_names, model_index
+    from vlpeft.zoo import config_names, model_index
 
     zoo, canary = tmp_path / 'zoo', tmp_path / 'canary'
     (zoo / 'configs').mkdir(parents=True)

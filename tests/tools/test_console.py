@@ -14,10 +14,10 @@ import pytest
 from mmengine.config import Config
 
 from tests.workspace import ROOT, write_workspace
-from vlpeft.apis.config_names import find_config
 from vlpeft.cli import COMMANDS, main
 from vlpeft.engine.config_file import ConfigFileError, read_config
 from vlpeft.version import __version__
+from vlpeft.zoo.config_names import find_config
 
 RECIPE = ROOT / 'configs/uniadapter/blip_msrvtt.py'
 NAMES = (

@@ -14,7 +14,7 @@ import pytest
 
 import vlpeft
 from tests.workspace import ROOT
-from vlpeft.apis.model_index import read_zoo
+from vlpeft.zoo.model_index import read_zoo
 
 SOURCES = (
     'vlpeft',

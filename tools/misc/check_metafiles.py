@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from vlpeft.apis.metafiles import metafile_faults
-from vlpeft.apis.model_index import read_zoo
 from vlpeft.engine.messages import run_main
+from vlpeft.zoo.metafiles import metafile_faults
+from vlpeft.zoo.model_index import read_zoo
 
 
 def main(argv: list[str] | None = None) -> int:

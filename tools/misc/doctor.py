@@ -7,7 +7,7 @@ import sys
 from vlpeft.doctor import examine
 from vlpeft.doctor.findings import BROKEN, MISSING, Finding
 from vlpeft.engine.messages import run_main
-from vlpeft.zoo_folder import ZooError
+from vlpeft.zoo.folder import ZooError
 
 EPILOG = """exit code: 0 nothing essential is missing or broken, 1 something is, 2 wrong arguments
 

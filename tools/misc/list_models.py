@@ -4,9 +4,9 @@ import argparse
 import json
 import sys
 
-from vlpeft.apis.model_index import ZooModel, read_zoo
 from vlpeft.engine.messages import run_main
-from vlpeft.zoo_folder import zoo_root
+from vlpeft.zoo.folder import zoo_root
+from vlpeft.zoo.model_index import ZooModel, read_zoo
 
 COLUMNS = ('name', 'method', 'task', 'data', 'trained')
 EPILOG = """examples:

@@ -3,7 +3,10 @@
 from importlib import import_module
 
 _PLACES = dict(
-    RetrievalInferencer='retrieval_inferencer', ZooError='model_index', get_model='build', list_models='model_index'
+    RetrievalInferencer='vlpeft.apis.retrieval_inferencer',
+    ZooError='vlpeft.zoo.folder',
+    get_model='vlpeft.apis.build',
+    list_models='vlpeft.zoo.model_index',
 )
 
 __all__ = list(_PLACES)
@@ -12,4 +15,4 @@ __all__ = list(_PLACES)
 def __getattr__(name: str):
     if name not in _PLACES:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(import_module(f'{__name__}.{_PLACES[name]}'), name)
+    return getattr(import_module(_PLACES[name]), name)

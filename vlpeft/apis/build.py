@@ -16,10 +16,11 @@ from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.engine.config_file import read_config
 from vlpeft.registry import MODELS, SCOPE
+from vlpeft.zoo.config_names import find_config
+from vlpeft.zoo.folder import ZooError
+from vlpeft.zoo.model_index import ZooModel, read_zoo
 
-from .config_names import find_config
 from .device import usable_device
-from .model_index import ZooError, ZooModel, read_zoo
 
 BASE_ONLY = 'base'
 
@@ -54,7 +55,7 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     """The config behind a name, and its entry in the zoo.
 
     Args:
-        name: What :func:`~vlpeft.apis.config_names.find_config` understands.
+        name: What :func:`~vlpeft.zoo.config_names.find_config` understands.
         overrides: Settings of ``model``.
 
     Returns:

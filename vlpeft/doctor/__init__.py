@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 
-from vlpeft.zoo_folder import ZooError
+from vlpeft.zoo.folder import ZooError
 
 from .findings import BROKEN, Finding, one_line
 

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from vlpeft.version import __version__
-from vlpeft.zoo_folder import zoo_root
+from vlpeft.zoo.folder import zoo_root
 
 from .findings import BROKEN, NOTE, OK, Finding, one_line
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from vlpeft.apis.config_names import find_config
 from vlpeft.checkpoint.download import cached_file
 from vlpeft.engine.preflight import ConfigError, base_sources, check_run
 from vlpeft.engine.run_config import RunConfig
+from vlpeft.zoo.config_names import find_config
 
 from .findings import BROKEN, MISSING, NOTE, OK, Finding, one_line
 
@@ -14,7 +14,7 @@ def check_recipe(name: str) -> Iterator[Finding]:
     """All that a training run and a test of a config would miss; nothing is downloaded.
 
     Args:
-        name: What :func:`~vlpeft.apis.config_names.find_config` understands.
+        name: What :func:`~vlpeft.zoo.config_names.find_config` understands.
 
     Raises:
         ZooError: There is no such config.

@@ -20,7 +20,7 @@ from mmengine.config import Config
 from mmengine.fileio import BaseFileHandler, register_handler
 
 from vlpeft.nearest import suggestion
-from vlpeft.zoo_folder import PREFIX, config_below, config_paths, zoo_root
+from vlpeft.zoo.folder import PREFIX, config_below, config_paths, zoo_root
 
 YAML, JSON = ('.yaml', '.yml'), '.json'
 #: Keys whose values registries look up, and MMEngine imports from anywhere if they have dots.

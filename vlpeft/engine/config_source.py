@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from vlpeft.zoo_folder import PREFIX, zoo_root
+from vlpeft.zoo.folder import PREFIX, zoo_root
 
 
 def portable_source(path: str | Path) -> str:

@@ -17,10 +17,10 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
-from vlpeft.apis.config_names import find_config
 from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.nearest import if_folder
-from vlpeft.zoo_folder import ZooError
+from vlpeft.zoo.config_names import find_config
+from vlpeft.zoo.folder import ZooError
 
 from .preflight import ConfigError, check_run, finished_run, merge_overrides
 from .ranks import first_process
@@ -32,7 +32,7 @@ MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_sche
 
 
 def existing_config(name: str) -> str:
-    """Argparse type: path of the config file that a name stands for (:func:`~vlpeft.apis.config_names.find_config`).
+    """Argparse type: path of the config file that a name stands for (:func:`~vlpeft.zoo.config_names.find_config`).
 
     Raises:
         argparse.ArgumentTypeError: There is none; the message lists similar names.

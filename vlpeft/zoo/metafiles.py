@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vlpeft.engine.config_file import read_plain
-from vlpeft.zoo_folder import INDEX, ZooError, zoo_root
 
+from .folder import INDEX, ZooError, zoo_root
 from .model_index import ZooModel, read_bases, read_zoo
 
 MODEL_KEYS = {'Name', 'In Collection', 'Config', 'Base', 'Metadata', 'Weights', 'SHA256', 'Size', 'Results'}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vlpeft.bases import BASES, Weights, read_bases, read_weights, read_yaml
-from vlpeft.zoo_folder import INDEX, ZooError, zoo_root
+
+from .folder import INDEX, ZooError, zoo_root
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from vlpeft.zoo_folder import PREFIX, ZooError, config_below, config_paths
-
+from .folder import PREFIX, ZooError, config_below, config_paths
 from .model_index import read_zoo, zoo_root
 
 SUFFIXES = ('.py', '.yaml', '.yml', '.json')

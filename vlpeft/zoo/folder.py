@@ -18,7 +18,7 @@ def zoo_root() -> Path:
     Raises:
         ZooError: There is none.
     """
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     for folder in (package / '.mim', package.parent):
         if (folder / INDEX).is_file():
             return folder
