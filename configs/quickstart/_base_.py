@@ -65,4 +65,3 @@ test_dataloader = dict(
 
 val_cfg = dict(k_test=32)
 test_cfg = dict(k_test=32)
-default_hooks = dict(logger=dict(interval=50))

@@ -1,9 +1,5 @@
 # A small BART that describes drawn stills; the frozen vision tower is that of the small BLIP.
-_base_ = [
-    '../_base_/datasets/jsonl_caption.py',
-    '../_base_/schedules/adamw_linear_20e.py',
-    '../_base_/seq2seq_runtime.py',
-]
+_base_ = ['../_base_/datasets/jsonl_caption.py', './_seq2seq_base_.py']
 words = 64
 model = dict(
     type='VLSeq2Seq',
@@ -61,6 +57,4 @@ test_dataloader = dict(
 # Nothing is chosen by a validation; the test follows at once.
 val_dataloader = val_evaluator = val_cfg = None
 test_evaluator = dict(tokenizer='python')
-optim_wrapper = dict(optimizer=dict(lr=5e-3))
 train_cfg = dict(max_epochs=12)
-default_hooks = dict(checkpoint=dict(save_best=None), logger=dict(interval=50))

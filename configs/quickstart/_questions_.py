@@ -1,9 +1,5 @@
 # A small OPT that answers questions about drawn stills; the frozen encoder is that of the small BLIP.
-_base_ = [
-    '../_base_/datasets/epalm_jsonl_qa.py',
-    '../_base_/schedules/adamw_linear_20e.py',
-    '../_base_/seq2seq_runtime.py',
-]
+_base_ = ['../_base_/datasets/epalm_jsonl_qa.py', './_seq2seq_base_.py']
 model = dict(
     type='PerceptualLM',
     lm=dict(
@@ -58,6 +54,4 @@ test_dataloader = dict(
 )
 # Nothing is chosen by a validation; the test follows at once.
 val_dataloader = val_evaluator = val_cfg = None
-optim_wrapper = dict(optimizer=dict(lr=5e-3))
 train_cfg = dict(max_epochs=4)
-default_hooks = dict(checkpoint=dict(save_best=None), logger=dict(interval=50))
