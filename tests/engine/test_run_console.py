@@ -98,6 +98,7 @@ def test_a_test_shows_all_figures(trained, config, tmp_path, capsys):
     wanted = json.loads(out.read_text())['metrics']
     assert figures == {name.partition('/')[2]: f'{value:.2f}' for name, value in wanted.items()}
     assert '7 test samples' in text and 'training' not in text and not any(noise in text for noise in NOISE)
+    assert 'Loads checkpoint' not in text and f'backend from path: vlpeft://{checkpoint}' in log_of(tmp_path)
 
 
 def test_a_run_by_iterations_has_a_line_for_each_validation(config, tmp_path, capsys):

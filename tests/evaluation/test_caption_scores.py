@@ -27,6 +27,11 @@ def test_python_path_gives_the_fixtures_scores():
     assert report.scores == pytest.approx({name: scores[name] for name in scores if name != 'METEOR'}, rel=1e-12)
 
 
+def test_nothing_is_printed_where_no_bar_can_be_drawn(capfd):
+    caption_scores(['a red square'], [['a square']], tokenizer='python')
+    assert capfd.readouterr() == ('', '')
+
+
 @needs_java
 def test_java_path_equals_pycocoevalcap_end_to_end():
     predictions, references, tokens, scores = fixture()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mmengine.logging import MMLogger
+from mmengine.runner import CheckpointLoader
 
 from .progress import say
 from .ranks import first_process
@@ -56,10 +57,17 @@ def quiet_console() -> Iterator[None]:
         make(logger, *args, **kwargs)
         _quieten(logger)
 
+    read = CheckpointLoader.load_checkpoint
+
+    def read_quietly(filename: str, map_location=None, logger=None):
+        return read(filename, map_location, logger or 'current')
+
     logger = MMLogger.get_current_instance()
-    loud = list(logger.handlers)
+    loud, method = list(logger.handlers), CheckpointLoader.__dict__['load_checkpoint']
     # A runner writes environment and config from its constructor, before anyone else sees its logger.
     MMLogger.__init__ = make_quiet
+    # Where a runner names no logger to it, MMEngine prints what it reads.
+    CheckpointLoader.load_checkpoint = staticmethod(read_quietly)
     _quieten(logger)
     try:
         with warnings.catch_warnings():
@@ -67,6 +75,7 @@ def quiet_console() -> Iterator[None]:
             yield
     finally:
         MMLogger.__init__ = make
+        CheckpointLoader.load_checkpoint = method
         logger.handlers[:] = loud
 
 

@@ -66,9 +66,10 @@ def caption_scores(
     found = {i: [caption] for i, caption in enumerate(tokenize(predictions, tokenizer))}
     flat = iter(tokenize([caption for group in references for caption in group], tokenizer))
     wanted = {i: [next(flat) for _ in group] for i, group in enumerate(references)}
-    scores = {}
-    measures = _measures(tokenizer, spice)
-    for measure in track(measures, 'Scoring captions', console=Console(stderr=True), transient=True):
+    scores, measures, console = {}, _measures(tokenizer, spice), Console(stderr=True)
+    # Where nothing can be drawn over, a bar that ends leaves an empty line.
+    silent = not console.is_interactive
+    for measure in track(measures, 'Scoring captions', console=console, transient=True, disable=silent):
         scores.update(measure(wanted, found))
     return CaptionReport({name: 100 * float(score) for name, score in scores.items()}, tokenizer)
 
