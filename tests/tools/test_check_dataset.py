@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tests.datasets.checking.check_files import add, good_config, write_lines
 from tests.media import write_image
+from vlpeft.engine import progress
 from vlpeft.registry import READERS
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +96,6 @@ def test_exit_codes_and_reports(tmp_path, run):
     code, out, err = run()
     assert code == 0, err
     assert '6 files of 2 sets, 0 read before; work_dirs/config/dataset_check/report.html' in out
-    assert '6 of 6 files, 0 findings in them' in err
     add(tmp_path, 'train', image='<gone>.png', caption='x')
     code, out, err = run('--out', tmp_path / 'out', '--workers', 1)
     assert code == 1, err
@@ -116,6 +117,18 @@ def test_exit_codes_and_reports(tmp_path, run):
     assert run('--out', tmp_path / 'out', '--ignore', 'missing')[0] == 0
     assert run('--out', tmp_path / 'out', '--splits', 'val', 'test', '--fast')[0] == 0
     assert 'existence, size and first bytes only' in (tmp_path / 'out/report.html').read_text()
+
+
+def test_it_shows_how_far_it_is_and_what_it_has_found(tmp_path, run, monkeypatch):
+    write_config(tmp_path, good_config(tmp_path, count=3))
+    add(tmp_path, 'train', image='gone.png', caption='x')
+    monkeypatch.setattr(progress, 'LINE_EVERY', 0.0)
+    out = run('--out', tmp_path / 'out', '--workers', 1)[1]
+    shown = [re.fullmatch(r'files  (\d)/7  ETA [\d:]+  (\d) findings', line) for line in out.splitlines()[:7]]
+    assert [int(match[1]) for match in shown] == list(range(1, 8)) and shown[-1][2] == '1'
+    # What was read before counts as done.
+    add(tmp_path, 'train', image='gone too.png', caption='x')
+    assert run('--out', tmp_path / 'out', '--workers', 1)[1].startswith('files  8/8  ETA 0:00:00  2 findings\n')
 
 
 @pytest.mark.parametrize(

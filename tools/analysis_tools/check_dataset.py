@@ -8,8 +8,7 @@ import argparse
 import json
 import os
 import sys
-import time
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from mmengine.registry import init_default_scope
@@ -17,6 +16,7 @@ from mmengine.registry import init_default_scope
 from vlpeft.datasets.checking import KINDS, SPLITS, check
 from vlpeft.engine.launch import add_config_arguments, default_work_dir, load_config
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.progress import Steps
 from vlpeft.visualization.check_page import write_check_page
 
 EPILOG = """exit code: 0 nothing found, 1 something found, 2 wrong arguments or config
@@ -54,27 +54,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-class Progress:
-    """A line with rate and time left: overwritten on a terminal, every 10 seconds a new one elsewhere."""
-
-    def __init__(self) -> None:
-        self.start, self.last, self.begun_at = time.monotonic(), -1e9, None
-        self.is_terminal = sys.stderr.isatty()
-
-    def __call__(self, done: int, files: int, found: int) -> None:
-        if self.begun_at is None:
-            self.begun_at = done
-        now = time.monotonic()
-        if done < files and now - self.last < (0.2 if self.is_terminal else 10):
-            return
-        self.last = now
-        rate = (done - self.begun_at) / max(now - self.start, 1e-9)
-        left = timedelta(seconds=round((files - done) / rate)) if rate else '?'
-        line = f'{done:,} of {files:,} files, {found:,} findings in them, {rate:.1f} a second, ETA {left}'
-        end = '\r' if self.is_terminal and done < files else '\n'
-        print(f'{line:<90}' if self.is_terminal else line, end=end, file=sys.stderr, flush=True)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Check, write the reports and print the counts; returns the exit code."""
     args = parse_args(argv)
@@ -82,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         cfg = load_config(args.config, args.cfg_options)
         init_default_scope(cfg.get('default_scope', 'vlpeft'))
         out = Path(args.out or Path(default_work_dir(cfg, args.config)) / 'dataset_check')
-        report = check(cfg.to_dict(), out, tuple(args.splits), args.workers, args.fast, Progress())
+        report = check(cfg.to_dict(), out, tuple(args.splits), args.workers, args.fast, partial(Steps, 'files'))
     except SystemExit as refused:  # a setting that the config has not
         print(refused.code, file=sys.stderr)
         return 2

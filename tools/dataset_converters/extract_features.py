@@ -13,13 +13,14 @@ from torch.utils.data import DataLoader, Dataset
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.hashing import file_sha256
-from vlpeft.datasets.conversion.feature_report import EXIT_CODES, progress_bar, report
+from vlpeft.datasets.conversion.feature_report import EXIT_CODES, report
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures
 from vlpeft.datasets.readers import ClipError
 from vlpeft.datasets.transforms import LoadImages
 from vlpeft.engine import config_file
 from vlpeft.engine.launch import Overrides, existing_config
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.progress import Steps
 from vlpeft.models.backbones.grid_tower import GridTower
 from vlpeft.models.data_preprocessor import ClipDataPreprocessor
 
@@ -133,8 +134,7 @@ def read_config(path: str, options: dict) -> tuple[dict, dict]:
 def extract(tower: GridTower, normalise: ClipDataPreprocessor, loader: DataLoader, writer) -> dict[str, str]:
     """Store what the loader gives; returns reasons by name of what could not be read."""
     failures = {}
-    with progress_bar() as progress:
-        task = progress.add_task('extracting', total=len(loader.dataset))
+    with Steps('extracting', len(loader.dataset)) as steps:
         for batch in loader:
             failures.update({name: value for name, value in batch if isinstance(value, str)})
             good = {name: value for name, value in batch if not isinstance(value, str)}
@@ -146,7 +146,7 @@ def extract(tower: GridTower, normalise: ClipDataPreprocessor, loader: DataLoade
                         'its end (final_norm=True)'
                     )
                 writer.write(list(good), cells.cpu().numpy())
-            progress.advance(task, len(batch))
+            steps.step(len(batch))
     return failures
 
 

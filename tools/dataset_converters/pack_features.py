@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vlpeft.datasets.conversion.feature_report import EXIT_CODES, progress_bar, report
+from vlpeft.datasets.conversion.feature_report import EXIT_CODES, report
 from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures, file_origin, folder_origin, stored_names
 from vlpeft.datasets.readers import ClipError, FeatureReader, HDF5Reader, PackedHDF5Reader
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.progress import Steps
 
 BATCH = 64
 EPILOG = f"""
@@ -37,8 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def copy(reader: FeatureReader, names: Sequence[str], writer) -> dict[str, str]:
     """Store the features of ``names``; returns reasons by name of what could not be read."""
     failures = {}
-    with progress_bar() as progress:
-        task = progress.add_task('copying', total=len(names))
+    with Steps('copying', len(names)) as steps:
         for start in range(0, len(names), BATCH):
             batch = {}
             for name in names[start : start + BATCH]:
@@ -46,7 +46,7 @@ def copy(reader: FeatureReader, names: Sequence[str], writer) -> dict[str, str]:
                     batch[name] = reader.read(name)
                 except ClipError as error:
                     failures[name] = error.reason
-                progress.advance(task)
+                steps.step()
             if batch:
                 writer.write(list(batch), np.stack(list(batch.values())))
     return failures
@@ -55,10 +55,11 @@ def copy(reader: FeatureReader, names: Sequence[str], writer) -> dict[str, str]:
 def verify(source: FeatureReader, copied: FeatureReader, names: Sequence[str]) -> dict[str, str]:
     """Compare what both hold; returns reasons by name of what differs."""
     failures = {}
-    with progress_bar() as progress:
-        for name in progress.track(names, description='verifying'):
+    with Steps('verifying', len(names)) as steps:
+        for name in names:
             if not np.array_equal(source.read(name), copied.read(name)):
                 failures[name] = 'DIFFERS from the source; delete the destination and run again'
+            steps.step()
     return failures
 
 

@@ -18,6 +18,7 @@ from random import Random
 from vlpeft.datasets import drawn
 from vlpeft.datasets.drawn.sets import GROUP
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.progress import Steps
 
 
 def stamp_of(parameters: dict) -> dict:
@@ -67,7 +68,8 @@ def main(argv: list[str] | None = None) -> None:
         is_full = name == 'test'
         items = [(scene, [drawn.describe_still(scene, rng, is_full) for _ in range(count)]) for scene in scenes]
         jobs += drawn.write_set(args.out / 'stills', 'image', name, items, args.seed)
-    drawn.run_jobs(jobs, args.workers)
+    with Steps('drawing', len(jobs)) as steps:
+        drawn.run_jobs(jobs, args.workers, steps.step)
     stamp_file.write_text(json.dumps(stamp, indent=1) + '\n')
     print(f'{sum(stills.values())} stills and {args.train + args.val + args.test} clips in {args.out}')
 

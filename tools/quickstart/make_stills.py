@@ -20,6 +20,7 @@ from random import Random
 from vlpeft.datasets import drawn
 from vlpeft.datasets.drawn.questions import ask_circles, combination, draw_circles, state_circles
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.progress import Steps
 from vlpeft.models.tokenizer import ANSWER
 
 #: Scenes in which every combination occurs, of 144.
@@ -97,7 +98,8 @@ def main(argv: list[str] | None = None) -> None:
     jobs = write_pictures(args.out, 'test', test, args.seed, rng)
     jobs += write_pictures(args.out, 'train', train, args.seed, rng)
     write_texts(args.out, draw_scenes(args.texts, rng, lambda scene: True), rng)
-    drawn.run_jobs(jobs, args.workers)
+    with Steps('drawing', len(jobs)) as steps:
+        drawn.run_jobs(jobs, args.workers, steps.step)
     print(f'{args.train + args.test} pictures and {args.texts} lines of text in {args.out}')
 
 

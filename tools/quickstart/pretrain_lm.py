@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.progress import Steps
 
 #: Ids 0 to 4, as BART's; OPT begins a text with <s> here.
 SPECIALS = ['<s>', '<pad>', '</s>', '<unk>', '<mask>']
@@ -91,8 +92,6 @@ def loss_of(lm: nn.Module, tokenizer, lines: list[str], rng: Random) -> Tensor:
 
 def train(lm: nn.Module, tokenizer, lines: list[str], steps: int, batch: int, lr: float, rng: Random) -> None:
     """AdamW with a short warm-up and a cosine, and a bar."""
-    from rich.progress import track
-
     optimizer = torch.optim.AdamW(lm.parameters(), lr=lr, weight_decay=0.01)
     warmup = max(steps // 20, 1)
 
@@ -102,13 +101,15 @@ def train(lm: nn.Module, tokenizer, lines: list[str], steps: int, batch: int, lr
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     stream = batches(lines, batch, rng)
     lm.train()
-    for _ in track(range(steps), description='pre-training'):
-        loss = loss_of(lm, tokenizer, next(stream), rng)
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
-        optimizer.step()
-        scheduler.step()
+    with Steps('pre-training', steps) as shown:
+        for _ in range(steps):
+            loss = loss_of(lm, tokenizer, next(stream), rng)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            shown.step()
     lm.eval()
     print(f'{steps} steps, loss of the last {loss.item():.3f}')
 

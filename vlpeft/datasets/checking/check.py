@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def check(
     splits: tuple[str, ...] = SPLITS,
     workers: int = 2,
     fast: bool = False,
-    progress: Callable[[int, int, int], None] = lambda done, files, found: None,
+    progress: Callable[[int, int], AbstractContextManager] = lambda files, done: nullcontext(),
 ) -> Report:
     """Check the sets of a config.
 
@@ -63,7 +64,8 @@ def check(
         splits: 'train', 'val', 'test'. Defaults to all.
         workers: Processes that read files. Defaults to 2.
         fast: Look only at existence, size and first bytes of files; their content is not compared. Defaults to False.
-        progress: Called with files done, all files and findings so far. Defaults to nothing.
+        progress: Called with the number of files and how many of these were read before; the context that it gives is
+            told of each file that is read, as :class:`vlpeft.engine.progress.Steps` is. Defaults to nothing.
 
     Raises:
         ValueError: As :func:`read_sets`, or a pipeline that loads no files.
@@ -101,17 +103,18 @@ def _read_all(sources: Sources, path: Path, workers: int, fast: bool, progress: 
     places = {key: (key, stamp_of(source.file), fast, _needs(source)) for key, source in sources.by_key.items()}
     results = {key: result for key, place in places.items() if (result := journal.get(place)) is not None}
     resumed, found = len(results), sum(len(result['problems']) for result in results.values())
-    progress(resumed, len(places), found)
     work = partial(_work, sources.loaders, sources.by_key, fast)
-    for key, result in work_through(work, [key for key in places if key not in results], workers):
-        if isinstance(result, Died):
-            result = dict(problems=[('crash', f'the process that decoded it ended with {result}')], digest=None)
-        elif isinstance(result, Exception):
-            result = dict(problems=[('unreadable', str(result))], digest=None)
-        journal.put(places[key], result)
-        results[key] = result
-        found += len(result['problems'])
-        progress(len(results), len(places), found)
+    with progress(len(places), resumed) as steps:
+        for key, result in work_through(work, [key for key in places if key not in results], workers):
+            if isinstance(result, Died):
+                result = dict(problems=[('crash', f'the process that decoded it ended with {result}')], digest=None)
+            elif isinstance(result, Exception):
+                result = dict(problems=[('unreadable', str(result))], digest=None)
+            journal.put(places[key], result)
+            results[key] = result
+            found += len(result['problems'])
+            if steps is not None and steps.advance():
+                steps.show(f'{found:,} findings')
     journal.close()
     return results, resumed
 

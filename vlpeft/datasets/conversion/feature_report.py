@@ -1,23 +1,9 @@
-"""What the tools of stored features share: the progress bar and the report on what failed."""
+"""What the tools of stored features share: the report on what failed, and the exit code."""
 
 from collections.abc import Mapping
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 EXIT_CODES = 'Exit code: 0 everything is stored; 1 something could not be read and is left out; 2 wrong arguments.'
 SHOWN = 10
-
-
-def progress_bar() -> Progress:
-    """A bar with count, elapsed time and ETA."""
-    return Progress(
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-    )
 
 
 def report(stored: int, before: int, where: object, failures: Mapping[str, str]) -> int:

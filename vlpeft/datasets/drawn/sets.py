@@ -76,20 +76,11 @@ def _write(job: tuple[Callable, str, Scene, str]) -> None:
     writer(path, scene, seed)
 
 
-def run_jobs(jobs: list, workers: int) -> None:
-    """Draw and write all pictures and clips with a progress bar."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn('ETA'),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as progress, multiprocessing.Pool(workers) as pool:
-        for _ in progress.track(pool.imap_unordered(_write, jobs, chunksize=16), len(jobs), description='drawing'):
-            pass
+def run_jobs(jobs: list, workers: int, done: Callable[[], None] = lambda: None) -> None:
+    """Draw and write all pictures and clips; ``done`` is called after each."""
+    with multiprocessing.Pool(workers) as pool:
+        for _ in pool.imap_unordered(_write, jobs, chunksize=16):
+            done()
 
 
 def write_set(root: Path, field: str, name: str, items: list[tuple[Scene, list[str]]], seed: int) -> list:
