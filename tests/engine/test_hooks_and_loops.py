@@ -4,7 +4,6 @@ import logging
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.model import BaseModule
 from mmengine.runner import Runner
 
@@ -14,13 +13,14 @@ from tests.workspace import write_workspace
 from vlpeft.checkpoint.manifest import check_manifest
 from vlpeft.engine.hooks import resumable_checkpoint
 from vlpeft.engine.hooks.resumable_checkpoint import AtomicLocalBackend
+from vlpeft.engine.run_config import RunConfig
 from vlpeft.models.heads import ITMHead
 from vlpeft.registry import MODELS
 
 
 @pytest.fixture
 def config(tmp_path):
-    config = Config.fromfile(write_workspace(tmp_path / 'workspace'))
+    config = RunConfig.read(write_workspace(tmp_path / 'workspace'))
     config.merge_from_dict(dict(work_dir=str(tmp_path / 'run'), experiment_name=str(tmp_path)))
     config.train_cfg.max_epochs = 1
     return config

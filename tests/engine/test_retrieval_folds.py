@@ -1,11 +1,11 @@
 """Folds of the retrieval loop on a real small run: 7 clips and 10 captions in 2 folds."""
 
 import pytest
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 import vlpeft  # noqa: F401
 from tests.workspace import write_workspace
+from vlpeft.engine.run_config import RunConfig
 
 FOLDS = [[0, 1, 2, 3], [4, 5, 6]]
 OWNERS = [0, 0, 1, 1, 2, 2, 3, 4, 5, 6]
@@ -18,7 +18,7 @@ def workspace(tmp_path_factory):
 
 def run(workspace, name, k_test, indices=None, **test_cfg):
     """Metrics and predictions of a test on all clips or on those of ``indices``."""
-    config = Config.fromfile(workspace)
+    config = RunConfig.read(workspace)
     config.merge_from_dict(dict(work_dir=str(workspace.parent / name), experiment_name=f'{workspace} {name}'))
     config.test_cfg.update(k_test=k_test, **test_cfg)
     if indices:

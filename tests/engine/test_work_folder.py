@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 import vlpeft  # noqa: F401
@@ -18,6 +17,7 @@ from tests.workspace import ROOT, write_workspace
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint, write_safetensors
 from vlpeft.checkpoint.manifest import check_manifest, manifest_of, write_with_manifest
+from vlpeft.engine.run_config import RunConfig
 from vlpeft.engine.work_folder import enter, newest_checkpoint, resumed_from
 
 
@@ -176,7 +176,7 @@ time.sleep(60)
 
 
 def run(config_path, work_dir, **options) -> Runner:
-    config = Config.fromfile(config_path)
+    config = RunConfig.read(config_path)
     config.merge_from_dict(dict(options, work_dir=str(work_dir), experiment_name=f'{work_dir}{time.time_ns()}'))
     runner = Runner.from_cfg(config)
     runner.train()

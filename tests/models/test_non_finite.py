@@ -4,13 +4,13 @@ import pickle
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 import vlpeft  # noqa: F401
 from tests import tiny, tiny_epalm, tiny_vl
 from tests.workspace import write_workspace
+from vlpeft.engine.run_config import RunConfig
 from vlpeft.evaluation.metrics import CaptionMetric, OpenEndedMetric, RetrievalMetric
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.finite import NonFiniteError, check_finite, naming
@@ -108,7 +108,7 @@ def test_a_search_may_rule_tokens_out():
 )
 def test_retrieval_names_the_first_clip(tmp_path, monkeypatch, k_test, part, what):
     """R@1 = 0.0 was reported."""
-    config = Config.fromfile(write_workspace(tmp_path / 'work'))
+    config = RunConfig.read(write_workspace(tmp_path / 'work'))
     config.merge_from_dict(dict(work_dir=str(tmp_path / 'run'), experiment_name=f'{part} {k_test}'))
     config.test_cfg.k_test = k_test
     runner = Runner.from_cfg(config)
