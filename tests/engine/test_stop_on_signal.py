@@ -1,17 +1,18 @@
 """Signals at chosen moments of a run in this process: it stops there, and resumed it ends as if nothing had been."""
 
+import multiprocessing
 import signal
 import time
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 import tests.paced  # noqa: F401  registers its hooks
 import vlpeft  # noqa: F401
 from tests.integration.test_resume import assert_same, outcome
 from tests.workspace import write_workspace
+from vlpeft.engine.run_config import RunConfig
 from vlpeft.engine.stopping import SIGNALS, Stopped
 from vlpeft.engine.work_folder import newest_checkpoint
 
@@ -33,7 +34,7 @@ def config_path(tmp_path_factory):
 
 
 def run(config_path: Path, folder: Path, hooks=(), options=None) -> Runner:
-    config = Config.fromfile(config_path)
+    config = RunConfig.read(config_path)
     options = dict(options or {})
     config.train_cfg = options.pop('train_cfg', config.train_cfg)
     config.merge_from_dict({'train_dataloader.batch_size': 2, **options})
@@ -112,6 +113,16 @@ def test_a_signal_before_the_validation_of_a_resumed_run_loses_nothing(config_pa
         assert newest_checkpoint(tmp_path).name == 'epoch_1.pth'
     run(config_path, tmp_path)
     assert_same(outcome(tmp_path), uninterrupted({}))
+
+
+def test_persistent_workers_end_with_the_run(config_path, tmp_path):
+    """Of training, of its validation and of a test: left to the garbage collection they would take seconds each."""
+    options = {f'{name}_dataloader.persistent_workers': True for name in ('train', 'val', 'test')}
+    runner = run(config_path, tmp_path, options={**WORKERS, 'test_dataloader.num_workers': 1, **options})
+    assert runner.train_dataloader.num_workers == 2 and not multiprocessing.active_children()
+    figures = runner.val_loop.run()
+    assert len(multiprocessing.active_children()) == 1
+    assert runner.test() == figures and not multiprocessing.active_children()
 
 
 def test_a_run_that_cannot_save_leaves_signals_alone(config_path, tmp_path):

@@ -11,8 +11,9 @@ from multiprocessing.util import Finalize
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop
 
-from vlpeft.engine.loaders import loaders
+from vlpeft.engine.loaders import end_workers, loaders
 from vlpeft.engine.stopping import SIGNALS, Stopped
 from vlpeft.registry import HOOKS
 
@@ -33,8 +34,8 @@ class StopOnSignalHook(Hook):
     * A second signal ends the process at once, wherever it is.
 
     Handlers are set for the time of the training, in the main thread only. Loader workers outlive a first signal, so
-    that one to a whole process group (Ctrl-C, ``torchrun``) does not end them before the run has saved. Without a
-    hook that saves (:class:`ResumableCheckpointHook`), signals do what they did before.
+    that one to a whole process group (Ctrl-C, ``torchrun``) does not end them before the run has saved; they end with
+    the run. Without a hook that saves (:class:`ResumableCheckpointHook`), signals do what they did before.
 
     Raises:
         Stopped: The run has stopped.
@@ -70,6 +71,12 @@ class StopOnSignalHook(Hook):
         for number, handler in self.former.items():
             signal.signal(number, handler)
         self.former = {}
+
+    def after_run(self, runner) -> None:
+        """Ends persistent loader workers."""
+        loops = (runner._train_loop, runner._val_loop, runner._test_loop)
+        for loader in loaders(*(loop for loop in loops if isinstance(loop, BaseLoop))):
+            end_workers(loader)
 
     def after_train_iter(self, runner, batch_idx: int, data_batch=None, outputs=None) -> None:
         """Saves and stops, if asked; the last step of an epoch is saved with the epoch."""
