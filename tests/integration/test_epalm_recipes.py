@@ -8,6 +8,7 @@ import torch
 from mmengine.runner import Runner
 
 from tests.datasets.epalm_files import write_tree
+from tests.recipe_samples import missed, some_of
 from tests.sounds import sine, write_sound
 from tests.tiny_epalm import LAYERS, LMS, VISION, VOCAB, build_perceptual, write_vocabulary
 from tests.workspace import ROOT
@@ -19,6 +20,20 @@ RECIPES = sorted(
     for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py')
     for path in (ROOT / 'configs').glob(pattern)
 )
+# By default every method, encoder, task, kind of data and release is there once; what is left out are other pairs.
+SAMPLE = [
+    *(f'epalm/epalm-{name}_opt-2.7b_vit-b_vqav2.py' for name in ('adapters', 'linear', 'one-token', 'prompt')),
+    'epalm/epalm-ptl_opt-6.7b_ast_audiocaps_released.py',
+    'epalm/epalm-ptl_opt-6.7b_timesformer_msvd-qa_released.py',
+    'epalm/epalm-ptl_opt-6.7b_vit-l_vqav2_fsdp.py',
+    'epalm/epalm_opt-2.7b_timesformer_msrvtt-caption.py',
+    'epalm/epalm_opt-2.7b_timesformer_msrvtt-qa.py',
+    *(
+        f'epalm/epalm_opt-2.7b_vit-b_{name}.py'
+        for name in ('coco-caption_released', 'gqa-to-vqav2', 'nocaps', 'vqav2_cached', 'vqav2_few-shot-10pct')
+    ),
+    'vl_pet/vlpet-large_opt-2.7b_vqav2.py',
+]
 SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)
 ENCODERS = {
     'mmpretrain.VisionTransformer': dict(arch=dict(SMALL, feedforward_channels=24), img_size=16, patch_size=8),
@@ -72,7 +87,7 @@ def small_config(workspace, work_dir, recipe, options=()):
         # CPUs have no float16 to train in.
         cfg.optim_wrapper.dtype = model.lm_dtype = 'bfloat16'
     cfg.train_cfg.max_epochs = 1
-    cfg.work_dir, cfg.experiment_name = str(work_dir), recipe.replace('/', '_').removesuffix('.py')
+    cfg.work_dir = cfg.experiment_name = str(work_dir)
     cfg.merge_from_dict(dict(options))
     return cfg
 
@@ -154,7 +169,11 @@ def test_released_recipes_have_the_release_s_ways(recipe):
         assert rates == pytest.approx([0.1 * depth / 5 for depth in range(6)]) and built.encoder.layers[5].training
 
 
-@pytest.mark.parametrize('recipe', RECIPES)
+def test_the_sample_stands_for_all():
+    assert missed(RECIPES, SAMPLE) == set()
+
+
+@some_of(RECIPES, SAMPLE)
 def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
     monkeypatch.chdir(workspace)
     runner = make_runner(workspace, tmp_path, recipe)
