@@ -1,5 +1,6 @@
 """Puts the repository on the import path, so that every test finds ``tests.media`` and its like; what --quick is."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def pytest_collection_modifyitems(config, items):
 
 def _is_long(item) -> bool:
     return item.path.relative_to(Path(__file__).parent).parts[0] in LONG
+
+
+@pytest.fixture(scope='module', autouse=True)
+def quick_garbage_collection():
+    """MMEngine collects garbage whenever it builds a set, which takes a second among all that the tests have imported;
+    what is there when a module begins is not looked at any more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.structures import BaseDataElement
@@ -13,6 +12,7 @@ from torch.utils.data import Dataset
 
 import vlpeft  # noqa: F401
 from tests.cached_runs import NoteEpochs
+from tests.processes import run_on_ranks
 from tests.resuming import CopyCheckpoints  # noqa: F401  registers it in every process
 from tests.toy_tasks import free_port
 from vlpeft.engine.launch import build_runner, end_process_group
@@ -140,4 +140,4 @@ def _run_all(rank: int, ports: list, configs: list) -> None:
 def run_on_two(configs: list) -> None:
     """The runs one after the other, on the same two processes."""
     configs = [{**config.to_dict(), 'launcher': 'pytorch'} for config in configs]
-    mp.spawn(_run_all, ([free_port() for _ in configs], configs), nprocs=2)
+    run_on_ranks(_run_all, [free_port() for _ in configs], configs)

@@ -41,8 +41,10 @@ def build(folder, how, **options):
 @pytest.mark.parametrize('test_mode', [False, True])
 def test_the_clip_is_named_whatever_killed_the_worker(tmp_path, how, test_mode):
     loader = DataLoader(build(tmp_path, how, test_mode=test_mode), batch_size=2, num_workers=2, collate_fn=list)
+    batches = iter(loader)
     with pytest.raises(DeadWorkerError) as caught, naming_dead_workers():
-        list(loader)
+        list(batches)
+    batches._shutdown_workers()  # left to the garbage collection, the other worker takes five seconds
     assert f'was reading {tmp_path}/5.png. Remove or repair' in str(caught.value)
     assert 'DataLoader worker (pid' in str(caught.value)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
@@ -17,6 +16,7 @@ from torch import nn
 
 from tests import toy_tasks
 from tests.bad_numbers import recorded
+from tests.processes import run_on_ranks
 from tests.sharded_runs import run_config
 from tests.tiny_epalm import EPALM, build_perceptual, perceptual_config, write_vocabulary
 from tools.analysis_tools import replay_batch
@@ -413,11 +413,8 @@ def grouped(folder):
         add('accumulated', bad=BAD, **{'optim_wrapper.accumulative_counts': 2})
         add('weights', hooks=[dict(type='SpoilWeight', iteration=10, priority='HIGHEST')])
     out = str(folder / 'group')
-    mp.spawn(
-        _in_group,
-        (toy_tasks.free_port(), [{**config.to_dict(), 'launcher': 'pytorch'} for config in configs.values()], out),
-        nprocs=2,
-    )
+    given = [{**config.to_dict(), 'launcher': 'pytorch'} for config in configs.values()]
+    run_on_ranks(_in_group, toy_tasks.free_port(), given, out)
     found = [torch.load(f'{out}{rank}.pt') for rank in (0, 1)]
     return {key: (config, [lines[number] for lines in found]) for number, (key, config) in enumerate(configs.items())}
 

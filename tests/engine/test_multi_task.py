@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from tests.processes import run_on_ranks
 from tests.toy_tasks import SCALES, free_port, join_group, noted, toy_config, toy_set, write_sets
 from vlpeft.engine.launch import end_process_group
 from vlpeft.registry import DATASETS
@@ -52,7 +52,7 @@ RUNS = dict(plain={}, accumulated=dict(mixing=dict(mixing='balanced'), accumulat
 
 
 def test_two_processes_train_as_one_on_the_joined_batches(folder):
-    mp.spawn(run_on_rank, (2, free_port(), folder), nprocs=2)
+    run_on_ranks(run_on_rank, 2, free_port(), folder)
     one, two = run_all(folder, 1), [torch.load(folder / f'{rank}.pt', weights_only=True) for rank in range(2)]
     for name in RUNS:
         joined, *ranks = one[name], *(rank[name] for rank in two)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
+from tests.processes import run_on_ranks
 from tests.toy_tasks import free_port, join_group, noted, toy_config, write_sets
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.engine.launch import end_process_group
@@ -131,7 +131,7 @@ def resume_on_rank(rank, world, port, folder) -> None:
 
 def test_processes_that_begin_at_different_places_are_refused(folder):
     toy_run(folder, 'first', 4, SCHEDULES['linear']())
-    mp.spawn(resume_on_rank, (2, free_port(), folder), nprocs=2)
+    run_on_ranks(resume_on_rank, 2, free_port(), folder)
     for rank in range(2):
         assert 'all machines must see the same work folder' in (folder / f'{rank}.txt').read_text()
 

@@ -5,9 +5,9 @@ import os
 
 import pytest
 import torch.distributed
-import torch.multiprocessing
 
 from tests.evaluation import test_caption_metric, test_nlvr2_metric
+from tests.processes import run_on_ranks
 from vlpeft.engine.launch import end_process_group
 from vlpeft.evaluation.metrics import CaptionMetric, NLVR2Metric, VALUESubmission
 
@@ -44,7 +44,7 @@ def evaluate_in_process(rank, folder):
 
 
 def test_every_sample_counts_once(tmp_path):
-    torch.multiprocessing.spawn(evaluate_in_process, args=(str(tmp_path),), nprocs=2)
+    run_on_ranks(evaluate_in_process, str(tmp_path))
     for rank in range(2):
         report = json.loads((tmp_path / f'{rank}.json').read_text())
         conflict = report.pop('conflict')

@@ -11,9 +11,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch.distributed
-import torch.multiprocessing
 from mmengine.evaluator import Evaluator
 
+from tests.processes import run_on_ranks
 from vlpeft.engine.launch import end_process_group
 from vlpeft.evaluation.functional import normalise_answer, vqa_accuracy
 from vlpeft.evaluation.functional.vqa import CONTRACTIONS
@@ -335,7 +335,7 @@ def evaluate_in_process(rank, folder):
 
 
 def test_two_processes_with_uneven_counts(tmp_path):
-    torch.multiprocessing.spawn(evaluate_in_process, args=(str(tmp_path),), nprocs=2)
+    run_on_ranks(evaluate_in_process, str(tmp_path))
     for rank in range(2):
         report = json.loads((tmp_path / f'{rank}.json').read_text())
         assert report['metrics'] == pytest.approx(EXPECTED)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.runner import Runner
 
+from tests.processes import run_on_ranks
 from tests.toy_tasks import free_port, join_group, noted, toy_config, write_sets
 from vlpeft.engine.launch import end_process_group
 
@@ -46,7 +46,7 @@ def run_on_rank(rank, world, port, folder) -> None:
 @pytest.mark.parametrize('world', [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_they_are_one_process(tmp_path, world):
     write_sets(tmp_path, vqa=TRAINED, gqa=TRAINED)
-    mp.spawn(run_on_rank, (world, free_port(), tmp_path), nprocs=world)
+    run_on_ranks(run_on_rank, world, free_port(), tmp_path, world=world)
     one = run(tmp_path, 1)
     for rank in range(world):
         found = torch.load(tmp_path / f'{world}_{rank}.pt', weights_only=True)

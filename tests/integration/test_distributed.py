@@ -9,9 +9,10 @@ import sys
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.model import MMDistributedDataParallel
 
+from tests.commands import run_script
+from tests.processes import run_on_ranks
 from tests.tiny import build_retriever, random_batch, write_vocabulary
 from tests.workspace import ROOT, write_workspace
 from vlpeft.engine.launch import end_process_group
@@ -73,7 +74,7 @@ def test_losses_gradients_and_queue_do_not_depend_on_the_number_of_processes(tmp
     results = []
     for world in (1, 2):
         out = str(tmp_path / f'{world}.pt')
-        mp.spawn(step, (world, free_port(), vocabulary, METHODS[name], out), nprocs=world)
+        run_on_ranks(step, world, free_port(), vocabulary, METHODS[name], out, world=world)
         results.append(torch.load(out, weights_only=True))
     one, two = results
     torch.testing.assert_close(two['losses'], one['losses'], rtol=1e-8, atol=1e-10)
@@ -117,22 +118,12 @@ def test_dist_scripts_train_and_test_on_two_processes(tmp_path):
         'train_cfg.val_interval=2',
     )
     checkpoint = str(tmp_path / 'two/epoch_1.pth')
-    metrics = []
-    for count in ('1', '2'):
-        out = tmp_path / f'{count}.json'
-        launch(
-            'dist_test.sh',
-            config,
-            checkpoint,
-            count,
-            '--out',
-            str(out),
-            '--work-dir',
-            str(tmp_path / count),
-            '--cfg-options',
-            'test_cfg.folds=2',
-        )
-        metrics.append(json.loads(out.read_text()))
+    one, two = tmp_path / '1.json', tmp_path / '2.json'
+    more = ('--work-dir', str(tmp_path / 'test'), '--cfg-options', 'test_cfg.folds=2')
+    done = run_script('tools/test.py', config, checkpoint, '--out', one, *more)
+    assert done.returncode == 0, done.stderr
+    launch('dist_test.sh', config, checkpoint, '2', '--out', str(two), *more)
+    metrics = [json.loads(out.read_text()) for out in (one, two)]
     # 7 clips and 10 captions on 2 processes: nothing divides.
     assert metrics[0]['metrics'] == metrics[1]['metrics']
     assert 'retrieval/2fold_t2v_R@1' in metrics[1]['metrics']

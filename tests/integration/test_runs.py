@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
 import vlpeft  # noqa: F401
+from tests.commands import run_script
 from tests.workspace import ROOT, write_base, write_workspace
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.engine.launch import build_runner, load_config
+from vlpeft.engine.run_config import RunConfig
 
 
 @pytest.fixture(scope='module')
@@ -22,7 +23,7 @@ def config_path(tmp_path_factory):
 
 
 def make_runner(config_path, work_dir, **options) -> Runner:
-    config = Config.fromfile(config_path)
+    config = RunConfig.read(config_path)
     config.merge_from_dict(dict(options, work_dir=str(work_dir), experiment_name=str(work_dir)))
     return Runner.from_cfg(config)
 
@@ -104,19 +105,13 @@ def test_a_fresh_process_tests_to_the_same_figures(config_path, trained, tmp_pat
 def test_a_safetensors_export_tests_to_the_same_figures(config_path, trained, tmp_path):
     metrics = trained.val_loop.run()
     exported, out = tmp_path / 'adapter.safetensors', tmp_path / 'out.json'
-    for command in (
-        [
-            'tools/model_converters/convert_checkpoint.py',
-            f'{trained.work_dir}/epoch_2.pth',
-            str(exported),
-            '--config',
-            str(config_path),
-            '--to',
-            'safetensors',
-        ],
-        ['tools/test.py', str(config_path), str(exported), '--out', str(out), '--work-dir', str(tmp_path)],
+    checkpoint = f'{trained.work_dir}/epoch_2.pth'
+    for tool, *arguments in (
+        ['model_converters/convert_checkpoint', checkpoint, exported, '--config', config_path, '--to', 'safetensors'],
+        ['test', config_path, exported, '--out', out, '--work-dir', tmp_path],
     ):
-        subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True, text=True)
+        done = run_script(f'tools/{tool}.py', *arguments)
+        assert done.returncode == 0, done.stderr
     assert json.loads(out.read_text())['metrics'] == metrics
     assert exported.stat().st_size < Path(f'{trained.work_dir}/epoch_2.pth').stat().st_size
 
@@ -126,7 +121,7 @@ def test_a_wrong_or_missing_base_is_refused(config_path, trained, tmp_path):
     other = write_base(tmp_path / 'other.pth', seed=5)
     with pytest.raises(CheckpointError, match='another base'):
         make_runner(config_path, tmp_path, load_from=checkpoint, **{'model.base_checkpoint.source': other}).test()
-    config = Config.fromfile(config_path)
+    config = RunConfig.read(config_path)
     config.merge_from_dict(dict(work_dir=str(tmp_path), load_from=checkpoint, experiment_name='none'))
     config.model.base_checkpoint = None
     with pytest.raises(CheckpointError, match='needs its base base.pth'):
@@ -167,7 +162,7 @@ def test_a_base_of_another_geometry_is_refused(config_path, tmp_path):
     ],
 )
 def test_every_method_trains_and_comes_back(config_path, tmp_path, name, options):
-    config = Config.fromfile(config_path)
+    config = RunConfig.read(config_path)
     for key, value in options.items():
         *path, leaf = key.split('.')
         node = config

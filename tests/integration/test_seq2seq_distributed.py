@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.model import MMDistributedDataParallel
 
 from tests.integration.test_distributed import free_port
+from tests.processes import run_on_ranks
 from tests.tiny import randomise
 from tests.vl_workspace import shrink_vl_model, write_vl_workspace
 from tests.workspace import ROOT
@@ -77,7 +77,7 @@ def test_gradients_under_task_mixing_are_those_of_the_joined_batch(workspace, tm
     results = []
     for world in (1, 2):
         out = str(tmp_path / f'{world}.pt')
-        mp.spawn(train, (world, free_port(), family, str(workspace), out), nprocs=world)
+        run_on_ranks(train, world, free_port(), family, str(workspace), out, world=world)
         results.append(torch.load(out, weights_only=True))
     one, two = results
     assert [name for name, _ in one] == [name for name, _ in two]

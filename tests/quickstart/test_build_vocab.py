@@ -4,7 +4,7 @@ import json
 
 import pytest
 from mmpretrain.models.utils.tokenizer import BlipTokenizer
-from quickstart_tools import run_tool
+from quickstart_tools import run_process, run_tool
 
 from vlpeft.models.tokenizer import CaptionTokenizer
 
@@ -20,7 +20,7 @@ def all_captions(root):
 
 @pytest.fixture(scope='module')
 def tokenizer(quickstart_data):
-    done = run_tool('build_vocab.py', quickstart_data / 'vocab', *quickstart_data.glob('*/*.jsonl'))
+    done = run_process('build_vocab.py', quickstart_data / 'vocab', *quickstart_data.glob('*/*.jsonl'))
     assert done.returncode == 0 and 'text.vocab_size of the model is 256' in done.stdout, done.stderr
     return BlipTokenizer.from_pretrained(str(quickstart_data / 'vocab'))
 

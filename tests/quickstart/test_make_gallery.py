@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from quickstart_tools import run_tool
+from quickstart_tools import run_process, run_tool
 
 from tests import media
 
@@ -19,7 +19,7 @@ def test_page_shows_the_result(quickstart_data, tmp_path):
     ]
     metrics = {'retrieval/t2v_R@1': 33.3, 'retrieval/v2t_R@1': 34.4}
     (tmp_path / 'result.json').write_text(json.dumps(dict(metrics=metrics, predictions=dict(retrieval=predictions))))
-    done = run_tool(
+    done = run_process(
         'make_gallery.py',
         tmp_path / 'result.json',
         annotations,

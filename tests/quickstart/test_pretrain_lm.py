@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 import torch
-from quickstart_tools import ROOT, TOOLS, run_tool
+from quickstart_tools import ROOT, TOOLS, run_process, run_tool
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from vlpeft.datasets.drawn.questions import ask_circles, draw_circles, state_circles
@@ -33,7 +33,8 @@ def base(request, tmp_path_factory):
     lines = texts(request.param)
     (folder / 'lines.txt').write_text('\n'.join(lines) + '\n')
     config = ROOT / f'configs/quickstart/_{request.param}_.py'
-    done = run_tool('pretrain_lm.py', config, folder / 'lines.txt', folder / 'lm', '--steps', 12, '--batch', 16)
+    run = run_process if request.param == 'captions' else run_tool
+    done = run('pretrain_lm.py', config, folder / 'lines.txt', folder / 'lm', '--steps', 12, '--batch', 16)
     assert done.returncode == 0, done.stderr
     return request.param, config, lines, folder / 'lm'
 

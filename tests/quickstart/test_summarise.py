@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from quickstart_tools import run_tool
+from quickstart_tools import run_process, run_tool
 
 # Of the UniAdapter that the quickstart trains, as its metafile says.
 TOTAL, TRAINABLE = 1068933, 178916
@@ -28,17 +28,19 @@ def write_run(folder, name, scale, checkpoint_bytes=None):
     )
 
 
-@pytest.fixture
-def done(tmp_path):
-    runs = [write_run(tmp_path, 'base, zero-shot', 0.5), write_run(tmp_path, 'UniAdapter', 1, checkpoint_bytes=54321)]
-    (tmp_path / 'runs.json').write_text(json.dumps(runs))
-    done = run_tool('summarise.py', tmp_path / 'runs.json', tmp_path / 'out')
+@pytest.fixture(scope='module')
+def summary(tmp_path_factory):
+    """The folder that the tool writes, and what it prints."""
+    folder = tmp_path_factory.mktemp('runs')
+    runs = [write_run(folder, 'base, zero-shot', 0.5), write_run(folder, 'UniAdapter', 1, checkpoint_bytes=54321)]
+    (folder / 'runs.json').write_text(json.dumps(runs))
+    done = run_process('summarise.py', folder / 'runs.json', folder / 'out')
     assert done.returncode == 0, done.stderr
-    return done
+    return folder / 'out', done.stdout
 
 
-def test_rows(done, tmp_path):
-    base, adapted = json.loads((tmp_path / 'out/summary.json').read_text())
+def test_rows(summary):
+    base, adapted = json.loads((summary[0] / 'summary.json').read_text())
     assert adapted == dict(
         RECALLS,
         **{'mean_R@1': 45.0},
@@ -53,8 +55,9 @@ def test_rows(done, tmp_path):
     assert base['v2t_R@10'] == 42.5
 
 
-def test_markdown_and_printed_table_hold_the_same_cells(done, tmp_path):
-    lines = (tmp_path / 'out/summary.md').read_text().splitlines()
+def test_markdown_and_printed_table_hold_the_same_cells(summary):
+    folder, output = summary
+    lines = (folder / 'summary.md').read_text().splitlines()
     cells = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines]
     assert cells[0][:4] == ['run', 't2v R@1', 't2v R@5', 't2v R@10'] and cells[0][-1] == 'seconds'
     assert cells[3] == [
@@ -72,7 +75,7 @@ def test_markdown_and_printed_table_hold_the_same_cells(done, tmp_path):
         '62',
     ]
     assert {len(row) for row in cells} == {12}
-    printed = next(line for line in done.stdout.splitlines() if 'UniAdapter' in line)
+    printed = next(line for line in output.splitlines() if 'UniAdapter' in line)
     assert printed.split() == cells[3]
 
 

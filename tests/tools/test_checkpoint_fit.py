@@ -3,23 +3,22 @@
 import json
 import logging
 import re
-import subprocess
-import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 import vlpeft
+from tests.commands import run_script
 from tests.tiny import build_retriever
-from tests.workspace import LORA, ROOT, write_child, write_workspace
+from tests.workspace import LORA, write_child, write_workspace
 from tools.model_converters import convert_checkpoint
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.checkpoint.dialects import get_dialect
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.run_config import RunConfig
 from vlpeft.registry import MODELS
 
 BOTH = 'LoRA of a Retriever, the config is UniAdapter of a Retriever'
@@ -27,7 +26,7 @@ UNIADAPTER = dict(type='UniAdapter', bottleneck=4)
 
 
 def make_runner(config, folder, name, **options) -> Runner:
-    cfg = Config.fromfile(config)
+    cfg = RunConfig.read(config)
     cfg.merge_from_dict(
         dict({'train_cfg.max_epochs': 1}, **options, work_dir=str(folder / name), experiment_name=f'{folder}/{name}')
     )
@@ -75,18 +74,8 @@ def run_test(place, config, checkpoint, *options):
     folder, configs, checkpoints, _ = place
     out = folder / 'out.json'
     out.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        'tools/test.py',
-        configs[config],
-        checkpoints.get(checkpoint, checkpoint),
-        '--out',
-        out,
-        '--work-dir',
-        folder / 'test',
-        *options,
-    ]
-    done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True)
+    arguments = [configs[config], checkpoints.get(checkpoint, checkpoint), '--out', out, '--work-dir', folder / 'test']
+    done = run_script('tools/test.py', *arguments, *options)
     return done.returncode, json.loads(out.read_text())['metrics'] if out.exists() else None, done.stdout + done.stderr
 
 
@@ -144,7 +133,7 @@ def test_training_may_start_from_a_part_and_says_what_is_new(place, tmp_path):
 
 def test_a_released_file_as_base_fills_the_method(place):
     _, configs, checkpoints, wanted = place
-    model = MODELS.build(Config.fromfile(configs['on_released']).model)
+    model = MODELS.build(RunConfig.read(configs['on_released']).model)
     for key, value in wanted.named_parameters():
         assert model.get_parameter(key).equal(value), key
     assert model.base['name'] == 'released.pth'
@@ -218,7 +207,7 @@ def test_a_run_from_scratch_is_a_whole_base_for_the_next(place, tmp_path):
     assert any('all weights of a Retriever come from no file' in line for line in notes.warnings)
     base = dict(source=str(tmp_path / 'scratch/epoch_1.pth'))
     following = write_child(tmp_path / 'next.py', configs['heads'], base_checkpoint=base)
-    model = MODELS.build(Config.fromfile(following).model)
+    model = MODELS.build(RunConfig.read(following).model)
     assert random_parts(model) == []
     for name, param in runner.model.named_parameters():
         assert model.get_parameter(name).equal(param), name

@@ -6,17 +6,21 @@ import sys
 
 import pytest
 
+from tests.commands import run_script
 from tests.workspace import ROOT
+
+TOOL = 'tools/analysis_tools/count_params.py'
 
 
 def count(config, *options):
-    command = [sys.executable, 'tools/analysis_tools/count_params.py', config, '--json']
-    command += ['--cfg-options', *options] if options else []
-    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    done = run_script(TOOL, config, '--json', *(['--cfg-options', *options] if options else []))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 def test_msrvtt_anchors():
-    counts = count('configs/uniadapter/blip_msrvtt.py')
+    command = [sys.executable, TOOL, 'configs/uniadapter/blip_msrvtt.py', '--json']
+    counts = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     assert counts['by_role'] == dict(
         backbone=223_057_152, adapter=4_784_640, projection=393_728, itm_head=1_538, head=1
     )
