@@ -6,6 +6,7 @@ import torch
 from fabricated import BOTTLENECK, KV_BOTTLENECK, assert_same
 from released_encoders import draw
 from torch import nn
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from tests.tiny import randomise
 from tests.tiny_epalm import build_perceptual, perceptual_config
@@ -250,3 +251,18 @@ def test_one_of_two_equal_methods_is_not_guessed():
     state = {key: draw(1) for key in model.state_dict()}
     with pytest.raises(CheckpointError, match='holds one method, and several of adapter.parts have adapter.connector'):
         to_layout('epalm', state, model)
+
+
+@pytest.mark.parametrize('suffix', ['bin', 'safetensors'])
+@pytest.mark.parametrize('name', ['perceptual', 'llama', 'bart', 't5'])
+def test_transformers_loads_what_is_written_for_it(places, tmp_path, name, suffix):
+    folder, model = places[name]
+    file, seq2seq = {'bin': 'pytorch_model.bin', 'safetensors': 'model.safetensors'}[suffix], name in ('bart', 't5')
+    layout = 'transformers_seq2seq' if seq2seq else 'transformers_causal_lm'
+    assert convert(folder, 'whole.pth', tmp_path / file, '--to', layout) == 0
+    model.lm.config.save_pretrained(tmp_path)
+    loader = AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM
+    theirs, info = loader.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info['missing_keys'] and not info['unexpected_keys'] and not info['mismatched_keys']
+    for key, value in model.lm.named_parameters():
+        assert torch.equal(theirs.get_parameter(key), value), key

@@ -61,7 +61,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         'dst',
         type=Path,
-        help=f'file to write: *{SAFETENSORS_SUFFIX} for safetensors, else '
+        help=f'file to write: *{SAFETENSORS_SUFFIX} for safetensors and layouts of hubs (timm, transformers), else '
         + ', '.join(f'*{suffix}' for suffix in TORCH_SUFFIXES),
     )
     parser.add_argument(
@@ -91,7 +91,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--force', action='store_true', help='overwrite DST')
     args = parser.parse_args(argv)
     args.to = args.to or (SAFETENSORS if args.dst.suffix == SAFETENSORS_SUFFIX else OURS)
-    expected = (SAFETENSORS_SUFFIX,) if args.to == SAFETENSORS else TORCH_SUFFIXES
+    if args.to == SAFETENSORS:
+        expected = (SAFETENSORS_SUFFIX,)
+    else:
+        expected = (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX) if get_dialect(args.to).flat else TORCH_SUFFIXES
     if args.dst.suffix not in expected:
         parser.error(f'{args.dst}: a file of layout {args.to} must end in {" or ".join(expected)}')
     try:
@@ -176,7 +179,10 @@ def write(state: dict[str, Tensor], dst: Path, to: str, meta: dict, model: nn.Mo
         write_checkpoint(dict(state_dict=state, meta=meta), dst)
         return
     written = to_layout(to, state, model)
-    write_checkpoint(written.content, dst)
+    if dst.suffix == SAFETENSORS_SUFFIX:
+        write_safetensors(written.content, dst)
+    else:
+        write_checkpoint(written.content, dst)
     for reason, keys in written.left_out.items():
         print(f'not written, {reason}: {shorten(keys)}')
 

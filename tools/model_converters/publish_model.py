@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import io
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from vlpeft.apis.build import empty_model
 from vlpeft.atomic import write_atomically
 from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.coverage import OURS, check_load, weight_names
-from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, write_safetensors
+from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, safetensors_bytes
 from vlpeft.checkpoint.fit import TRAINING_ONLY, fit_model
-from vlpeft.checkpoint.manifest import remove_with_manifest, write_manifest
+from vlpeft.checkpoint.manifest import write_manifest
 from vlpeft.checkpoint.translate import translate
 from vlpeft.engine.launch import Overrides, existing_config
 from vlpeft.engine.messages import run_main
@@ -88,16 +87,14 @@ def strip(path: Path, model: nn.Module, half: bool = False) -> dict[str, Any]:
     return dict(state_dict=weights, meta=dict(meta, vlpeft_version=vlpeft.__version__))
 
 
-def to_bytes(checkpoint: dict[str, Any], draft: Path) -> bytes:
-    """The file's bytes, the same for the same content; ``draft`` is a path that may be written on the way."""
-    if draft.suffix != SAFETENSORS_SUFFIX:
+def to_bytes(checkpoint: dict[str, Any], suffix: str) -> bytes:
+    """The bytes of a file with this suffix, the same for the same content."""
+    if suffix != SAFETENSORS_SUFFIX:
         # Written to a path, torch's archive would hold the name of the path.
         stream = io.BytesIO()
         torch.save(checkpoint, stream)
         return stream.getvalue()
-    write_safetensors(checkpoint['state_dict'], draft, checkpoint['meta'])
-    data = draft.read_bytes()
-    remove_with_manifest(draft)
+    data = safetensors_bytes(checkpoint['state_dict'], checkpoint['meta'])
     # safetensors writes the entries of its header's metadata in no fixed order.
     size = int.from_bytes(data[:8], 'little')
     header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(',', ':')).encode()
@@ -118,22 +115,16 @@ def publish(src: Path, dst: Path, model: nn.Module, half: bool = False) -> Path:
     Raises:
         CheckpointError: As :func:`strip`, or a file of that name holds something else.
     """
-    checkpoint = strip(src, model, half)
-    dst.parent.mkdir(parents=True, exist_ok=True)
-    draft = dst.with_name(f'.{dst.stem}.{os.getpid()}{dst.suffix}')
-    try:
-        data = to_bytes(checkpoint, draft)
-        digest = hashlib.sha256(data).hexdigest()
-        target = dst.with_name(f'{dst.stem}-{digest[:8]}{dst.suffix}')
-        if not target.exists():
-            write_atomically(target, lambda part: _write(data, part, target))
-            print(f'wrote {target}')
-        elif target.read_bytes() == data:
-            print(f'{target} is there already')
-        else:
-            raise CheckpointError(f'{target} exists and holds something else; remove it first')
-    finally:
-        draft.unlink(missing_ok=True)
+    data = to_bytes(strip(src, model, half), dst.suffix)
+    digest = hashlib.sha256(data).hexdigest()
+    target = dst.with_name(f'{dst.stem}-{digest[:8]}{dst.suffix}')
+    if not target.exists():
+        write_atomically(target, lambda part: _write(data, part, target))
+        print(f'wrote {target}')
+    elif target.read_bytes() == data:
+        print(f'{target} is there already')
+    else:
+        raise CheckpointError(f'{target} exists and holds something else; remove it first')
     print(
         f'for the metafile:\n    Weights: <URL of the folder>/{target.name}\n    SHA256: {digest}\n'
         f'    Size: {len(data)}'

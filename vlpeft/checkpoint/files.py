@@ -84,6 +84,18 @@ def write_safetensors(state: dict[str, Tensor], path: str | Path, metadata: dict
     """
     from safetensors.torch import save_file
 
+    tensors, texts = _for_safetensors(state, metadata)
+    write_with_manifest(path, lambda part: save_file(tensors, part, texts))
+
+
+def safetensors_bytes(state: dict[str, Tensor], metadata: dict[str, Any] | None = None) -> bytes:
+    """What :func:`write_safetensors` writes."""
+    from safetensors.torch import save
+
+    return save(*_for_safetensors(state, metadata))
+
+
+def _for_safetensors(state: dict[str, Tensor], metadata: dict[str, Any] | None) -> tuple[dict, dict[str, str]]:
     storages, owned = set(), {}
     for key, tensor in state.items():
         tensor = tensor.detach().cpu().contiguous()
@@ -92,8 +104,7 @@ def write_safetensors(state: dict[str, Tensor], path: str | Path, metadata: dict
             tensor = tensor.clone()
         storages.add(tensor.untyped_storage().data_ptr())
         owned[key] = tensor
-    texts = {'format': 'pt', _META_KEY: json.dumps(metadata or {})}
-    write_with_manifest(path, lambda part: save_file(owned, part, metadata=texts))
+    return owned, {'format': 'pt', _META_KEY: json.dumps(metadata or {})}
 
 
 def write_checkpoint(checkpoint: dict[str, Any], path: str | Path) -> None:

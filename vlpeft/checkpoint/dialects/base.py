@@ -29,6 +29,8 @@ class Dialect:
     whole: bool = True
     #: Whether it knows several methods at once; else a method is ``adapter``, also where it is one of several.
     several_methods: bool = False
+    #: Whether a file is nothing but tensors, and so may be a .safetensors file, as hubs have it.
+    flat: bool = False
     #: Why it is not written. Empty: it is.
     read_only: str = ''
     #: Foreign keys that are deliberately not read.

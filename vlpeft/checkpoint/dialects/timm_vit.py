@@ -19,6 +19,7 @@ class TimmViTDialect(TowerDialect):
     """timm's VisionTransformer, DINOv2 and DeiT-III (.pth, .bin, .safetensors); the vision tower alone."""
 
     name = 'timm_vit'
+    flat = True
     keymap = KeyMap([*VISION, *VISION_EXTRAS, *_SWIGLU])
     # DeiT-III's own files.
     synonyms = KeyMap([(f'blocks.{{i}}.ls{n}.gamma', f'blocks.{{i}}.gamma_{n}') for n in (1, 2)])

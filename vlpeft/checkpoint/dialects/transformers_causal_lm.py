@@ -26,6 +26,7 @@ class TransformersCausalLMDialect(Dialect):
     """transformers' OPT, GPT-2 and Llama family (.bin, .safetensors): a decoder-only language model alone."""
 
     name = 'transformers_causal_lm'
+    flat = True
     tower = 'lm'
     ignored = [
         (r'(model\.)?decoder\.version$', 'a constant'),

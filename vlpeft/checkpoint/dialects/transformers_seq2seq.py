@@ -21,6 +21,7 @@ class TransformersSeq2SeqDialect(Dialect):
     """transformers' BART and T5 (.bin, .safetensors): an encoder-decoder language model alone."""
 
     name = 'transformers_seq2seq'
+    flat = True
     tower = 'lm'
     ignored = [
         (r'final_logits_bias$', 'a constant'),

@@ -50,6 +50,7 @@ class TransformersViTDialect(Dialect):
     """transformers' Dinov2 and ViT (.bin, .safetensors), bare where written; the vision tower alone."""
 
     name = 'transformers_vit'
+    flat = True
     tower = 'vision'
     ignored = [
         (r'classifier\.', 'the classifier of images'),
