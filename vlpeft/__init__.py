@@ -10,16 +10,18 @@ from importlib import import_module
 from .after_import import import_with
 from .version import __version__
 
-#: Where each name of the package comes from; a subpackage comes from itself.
+#: Where each name of the package comes from, imported when it is first asked for; a subpackage comes from itself.
 _LAZY = dict(
     RetrievalInferencer='vlpeft.apis',
+    attach='vlpeft.adaptation',
     find_towers='vlpeft.sites',
     get_model='vlpeft.apis',
     list_models='vlpeft.apis',
+    load_adapter='vlpeft.adaptation',
     sites='vlpeft.sites',
+    testing='vlpeft.testing',
 )
-
-__all__ = ['RetrievalInferencer', '__version__', 'find_towers', 'get_model', 'list_models']
+__all__ = ['RetrievalInferencer', '__version__', 'attach', 'find_towers', 'get_model', 'list_models', 'load_adapter']
 
 import_with('torch', 'vlpeft.checkpoint')
 

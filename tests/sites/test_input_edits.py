@@ -31,7 +31,7 @@ class Shift(nn.Module):
 def attach(model, depth=1, tap=None, reads=(), method='shift'):
     tower = model.towers['encoder']
     model.unit = Shift()
-    binding = Binding('encoder', depth, reads, tap or tower.blocks[depth].input, model.unit, method)
+    binding = Binding('encoder', depth, reads, tap or tower.blocks[depth].input, getattr(model.unit, method))
     model.attachments.append(Attachment([binding], model.towers, model.switch))
     return tower
 

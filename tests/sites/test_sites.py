@@ -279,9 +279,8 @@ class Careless(Adapter):
 
     def bindings(self, towers):
         block = towers['text'].blocks[1].sublayers['self_attn']
-        yield Binding(
-            'text', 1, (), dict(h=block.h, q=block.linears['q'].output, x=block.x)[self.tap], self.gain, 'change'
-        )
+        write = dict(h=block.h, q=block.linears['q'].output, x=block.x)[self.tap]
+        yield Binding('text', 1, (), write, self.gain.change)
 
 
 @pytest.mark.parametrize('tap', ['h', 'q', 'x'])
@@ -307,7 +306,7 @@ def test_an_edit_of_rows_keeps_the_other_dimensions():
     x = towers['text'].blocks[1].sublayers['self_attn'].x
 
     def run(answer, changes_rows):
-        binding = Binding('text', 1, (), x, Gain(answer).double(), 'change', changes_rows)
+        binding = Binding('text', 1, (), x, Gain(answer).double().change, changes_rows)
         attachment = Attachment([binding], towers, AdapterSwitch())
         try:
             return attachment.edits[0]._edited(torch.ones(1, 2, WIDTH, dtype=torch.float64))

@@ -69,5 +69,8 @@ class Bottleneck(Adapter):
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for place in places(self.targets, towers, 'Bottleneck'):
-            reads = (place.source,) if self.form == 'parallel' else ()
-            yield Binding(place.tower, place.depth, reads, place.write, self.layers[place.key], f'add_{self.form}')
+            layer = self.layers[place.key]
+            reads, edit = (
+                ((place.source,), layer.add_parallel) if self.form == 'parallel' else ((), layer.add_sequential)
+            )
+            yield Binding(place.tower, place.depth, reads, place.write, edit)

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import Binding, Tower
+from vlpeft.sites import Binding, LinearSite, Tower
 
 from .base import Adapter
 
@@ -25,6 +25,10 @@ class ComposedAdapter(Adapter):
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for part in self.parts:
             yield from part.bindings(towers)
+
+    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[tuple[str, LinearSite, Tensor]]:
+        for part in self.parts:
+            yield from part.weight_changes(towers)
 
     def role_of(self, name: str) -> str:
         _, index, rest = name.split('.', 2)

@@ -112,13 +112,13 @@ class EPALM(Adapter):
         lm = towers[LM]
         if self.prompt is not None:
             embeddings = lm.entrance.embeddings
-            yield Binding(LM, 0, (embeddings.beside(PROMPT_ROWS),), embeddings, self.prompt, 'fill')
+            yield Binding(LM, 0, (embeddings.beside(PROMPT_ROWS),), embeddings, self.prompt.fill)
         if not self.levels:
             return
         for depth, level in enumerate(injection_levels(self.levels, self.start, self.end), self.start):
             block = lm.blocks[depth].input
             unit = Perceiver(self.connector[level % len(self.connector)], level)
-            yield Binding(LM, depth, (block.beside(PERCEPTION),), block, unit, 'overwrite')
+            yield Binding(LM, depth, (block.beside(PERCEPTION),), block, unit.overwrite)
 
     def last_token(self, perception: Tensor) -> Tensor:
         """The perceptual token (B, D) of layer e - 1, of ``perception`` (B, K, Dv)."""

@@ -57,7 +57,7 @@ class Gate(Adapter):
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for place in self.options.places(self.targets, towers):
-            yield self.options.binding(place, towers, self.layers[place.key], 'weigh')
+            yield self.options.binding(place, towers, self.layers[place.key].weigh)
 
     def role_of(self, name: str) -> str:
         return 'gate'

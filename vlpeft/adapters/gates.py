@@ -11,7 +11,7 @@ x is the sub-layer's input on the residual stream, u its (adapted) output, both 
 Hu et al., "VL-PET: Vision-and-Language Parameter-Efficient Tuning via Granularity Control", ICCV 2023.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -184,12 +184,12 @@ class GateOptions:
                 f"tower {tower.name!r} do not receive; choose mean='all' there"
             )
 
-    def binding(self, place: Place, towers: Mapping[str, Tower], unit: nn.Module, method: str) -> Binding:
+    def binding(self, place: Place, towers: Mapping[str, Tower], edit: Callable[..., Tensor]) -> Binding:
         """Edits h, reading x and, for a masked mean, the block's mask."""
         reads = (place.source,)
         if self.granularity == 'small' and self.mean == 'masked':
             reads += (towers[place.tower].blocks[place.depth].mask,)
-        return Binding(place.tower, place.depth, reads, place.write, unit, method)
+        return Binding(place.tower, place.depth, reads, place.write, edit)
 
 
 class GateLayer(nn.Module):

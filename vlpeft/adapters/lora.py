@@ -71,6 +71,13 @@ class LoRA(Adapter):
             self.layers[key] = LoRALinear(site, rank, rank if alpha is None else alpha, dropout)
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
+        for tower, depth, site, unit in self._units(towers):
+            yield Binding(tower.name, depth, (site.input,), site.output, unit.add)
+
+    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[tuple[str, LinearSite, Tensor]]:
+        for tower, _, site, unit in self._units(towers):
+            yield tower.name, site, unit.scale * unit.up.weight @ unit.down.weight
+
+    def _units(self, towers: Mapping[str, Tower]) -> Iterator[tuple[Tower, int, LinearSite, LoRALinear]]:
         for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
-            unit = self.layers[f'{tower.name}_{depth}_{sublayer.kind}_{role}']
-            yield Binding(tower.name, depth, (site.input,), site.output, unit, 'add')
+            yield tower, depth, site, self.layers[f'{tower.name}_{depth}_{sublayer.kind}_{role}']

@@ -148,13 +148,13 @@ class UniAdapter(Adapter):
                 for term in terms:
                     kind, tap = SOURCES[term]
                     sublayer = towers[name].sublayer(depth, kind, f"UniAdapter with '{term}' in its modalities")
-                    yield Binding(name, depth, (getattr(sublayer, tap),), write, layer, f'add_{term}')
+                    yield Binding(name, depth, (getattr(sublayer, tap),), write, layer.term(term))
         if self.kv_bottleneck is not None:
             for name, pair in self.kv_adapters.items():
                 for depth in range(len(towers[name].blocks)):
                     linears = towers[name].sublayer(depth, 'cross_attn', KV_OPTION).linears
                     for key, role in (('key', 'k'), ('value', 'v')):
-                        yield Binding(name, depth, (linears[role].input,), linears[role].output, pair[key], 'add')
+                        yield Binding(name, depth, (linears[role].input,), linears[role].output, pair[key].add)
 
     def role_of(self, name: str) -> str:
         return 'kv_adapter' if name.startswith('kv_adapters.') else 'adapter'

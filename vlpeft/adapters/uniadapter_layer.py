@@ -1,7 +1,7 @@
 """UniAdapter's modules: the bottleneck of one depth, and the key/value adapter. Equations: ``uniadapter.py``."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,10 @@ class UniAdapterLayer(nn.Module):
     def bottleneck(self, x: Tensor) -> Tensor:
         """(…, D) to the shared code (…, r)."""
         return self.dropout(torch.relu(self.down(self.norm(x))))
+
+    def term(self, modality: str) -> Callable[[Tensor, Tensor], Tensor]:
+        """The method that adds the term of a modality."""
+        return dict(vision=self.add_vision, text=self.add_text, multimodal=self.add_multimodal)[modality]
 
     def add_vision(self, y: Tensor, x: Tensor) -> Tensor:
         """Vision block: FFN output ``y``, its residual input ``x``, both (B, N, D)."""

@@ -118,12 +118,11 @@ class VLPET(Adapter):
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for place in self.options.places(self.targets, towers):
-            yield self.options.binding(place, towers, self.layers[place.key], 'adapt')
+            yield self.options.binding(place, towers, self.layers[place.key].adapt)
         if self.values:
             for place in places(self.value_targets, towers, 'VLPET'):
-                yield Binding(
-                    place.tower, place.depth, (place.source,), place.write, self.values[place.key], 'add_parallel'
-                )
+                edit = self.values[place.key].add_parallel
+                yield Binding(place.tower, place.depth, (place.source,), place.write, edit)
 
     def role_of(self, name: str) -> str:
         part, _, member, *_ = name.split('.')

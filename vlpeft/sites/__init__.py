@@ -3,9 +3,9 @@
 from .checkpointing import checkpoint_blocks
 from .families import FAMILIES, Family, describe, family
 from .find import FoundTowers, find_towers
-from .hooks import Attachment, Binding
+from .hooks import Attachment, Binding, attached_to
 from .schema import PERCEPTION, PROMPT_ROWS, Block, Entrance, LinearSite, SiteError, SubLayer, Tap, Tower
-from .switch import AdapterSwitch
+from .switch import AdapterSwitch, PerSample
 from .targets import Targets
 
 __all__ = [
@@ -20,11 +20,13 @@ __all__ = [
     'Family',
     'FoundTowers',
     'LinearSite',
+    'PerSample',
     'SiteError',
     'SubLayer',
     'Tap',
     'Targets',
     'Tower',
+    'attached_to',
     'checkpoint_blocks',
     'describe',
     'family',

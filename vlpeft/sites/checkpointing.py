@@ -4,7 +4,6 @@ Only the non-reentrant form runs hooks' gradients right; the set that was active
 the recomputation, which happens in ``backward`` outside any scope.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -21,9 +20,6 @@ class _CheckpointedForward:
     def __init__(self, block: nn.Module, switch: AdapterSwitch) -> None:
         self.block, self.switch = block, switch
 
-    def _contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
-        return nullcontext(), self.switch.use(self.switch.active)
-
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         forward = type(self.block).forward
         if not torch.is_grad_enabled():
@@ -33,7 +29,7 @@ class _CheckpointedForward:
                 'gradient checkpointing runs blocks twice, which would fill the cache of keys and values '
                 'twice; pass use_cache=False in training'
             )
-        return checkpoint(forward, self.block, *args, use_reentrant=False, context_fn=self._contexts, **kwargs)
+        return checkpoint(forward, self.block, *args, use_reentrant=False, context_fn=self.switch.contexts, **kwargs)
 
 
 def checkpoint_blocks(tower: Tower, switch: AdapterSwitch) -> None:

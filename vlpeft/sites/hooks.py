@@ -4,7 +4,7 @@ Hooks are bound methods of plain objects that hold the adapter module, so ``copy
 along, and no submodule is added to the backbone, so its state-dict keys never change.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch._dynamo.config as dynamo_config
 from torch import Tensor, nn
 
 from .schema import SiteError, Tap, Tower
-from .switch import AdapterSwitch
+from .switch import AdapterSwitch, PerSample
 
 # By default compiled modules do not notice hooks that come or go later: one could run without its adapter.
 dynamo_config.skip_nnmodule_hook_guards = False
@@ -23,18 +23,18 @@ dynamo_config.skip_nnmodule_hook_guards = False
 class Binding:
     """What a method does at one place.
 
-    ``unit.<method>(value, *reads)`` receives the tensor at ``write`` and those at ``reads`` (None where the pass did
-    not reach them) and returns the new value, of the same shape (but for its rows, where ``changes_rows`` says so):
-    anything else is a :class:`SiteError` in that pass, which the probe of a task model runs at once. It is not called
-    in a pass that reaches none of its reads, such as those at a cross-attention in a text-only pass.
+    ``edit(value, *reads)``, a method of the adapter's module, receives the tensor at ``write`` and those at ``reads``
+    (None where the pass did not reach them) and returns the new value, of the same shape (but for its rows, where
+    ``changes_rows`` says so): anything else is a :class:`SiteError` in that pass, which the probe of a task model runs
+    at once. It is not called in a pass that reaches none of its reads, such as those at a cross-attention in a
+    text-only pass. Where a backbone and its adapter have different number formats, it computes in the adapter's.
 
     Attributes:
         tower: The tower's name.
         depth: The block's index in it.
         reads: Taps captured earlier in the same block.
         write: The tap whose tensor is replaced.
-        unit: The adapter's module.
-        method: Name of its method.
+        edit: Bound method of a module of the adapter.
         changes_rows: Whether the new value may have another number of rows, its last dimension but one. Defaults to
             False.
     """
@@ -43,19 +43,33 @@ class Binding:
     depth: int
     reads: tuple[Tap, ...]
     write: Tap
-    unit: nn.Module
-    method: str
+    edit: Callable[..., Tensor]
     changes_rows: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(getattr(self.edit, '__self__', None), nn.Module):
+            raise SiteError(f'{self.edit!r} is no method of a module, which the edit of a binding must be')
+
+    @property
+    def unit(self) -> nn.Module:
+        """The module that edits."""
+        return self.edit.__self__
 
     @property
     def site(self) -> str:
         """Tower, depth, module written and method, for messages."""
-        return f'{self.tower}.{self.depth}:{self.write.path} ({self.method})'
+        return f'{self.tower}.{self.depth}:{self.write.path} ({self.edit.__name__})'
 
 
 def _first(output: Any) -> Tensor:
     """Some libraries' blocks return the stream and more as a tuple."""
     return output[0] if isinstance(output, tuple) else output
+
+
+def _cast(value: Any, dtype: torch.dtype | None) -> Any:
+    if dtype is None or not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    return value.to(dtype)
 
 
 class _AtTap:
@@ -106,8 +120,8 @@ class _Edit(_AtTap):
 
     def __init__(self, binding: Binding, captures: list[_Capture], switch: AdapterSwitch, name: str) -> None:
         super().__init__(binding.write)
-        self.site, self.tower = binding.site, binding.tower
-        self.unit, self.method, self.changes_rows = binding.unit, binding.method, binding.changes_rows
+        self.site, self.tower, self.depth, self.edit = binding.site, binding.tower, binding.depth, binding.edit
+        self.changes_rows = binding.changes_rows
         self.captures, self.switch, self.name = captures, switch, name
         self.hits = 0
 
@@ -131,20 +145,58 @@ class _Edit(_AtTap):
             return None
         return (value, *output[1:]) if isinstance(output, tuple) else value
 
+    @property
+    def unit(self) -> nn.Module:
+        """The module that edits."""
+        return self.edit.__self__
+
     def _edited(self, whole: Tensor) -> Tensor | None:
         """What replaces ``whole``, or None where it stays."""
         reads = [capture.value for capture in self.captures]
         for capture in self.captures:
             capture.value = None
-        if self.switch.active != self.name or (reads and all(read is None for read in reads)):
+        active = self.switch.active
+        if reads and all(read is None for read in reads):
             return None
+        if isinstance(active, PerSample):
+            value = self._of_samples(active, self.see(whole), reads)
+            return None if value is None else self.put(whole, value)
+        if active != self.name:
+            return None
+        return self.put(whole, self._of_unit(self.see(whole), reads))
+
+    def _of_unit(self, seen: Tensor, reads: list[Tensor | None]) -> Tensor:
         if not torch.compiler.is_compiling():
             self.hits += 1
-        seen = self.see(whole)
-        value = getattr(self.unit, self.method)(seen, *reads)
+        dtype = self._other_format(seen)
+        value = self.edit(*(_cast(part, dtype) for part in (seen, *reads)))
         if not isinstance(value, Tensor) or self._fixed(value.shape) != self._fixed(seen.shape):
             raise SiteError(self._refusal(seen, value))
-        return self.put(whole, value)
+        return value if dtype is None else value.to(seen.dtype)
+
+    def _other_format(self, seen: Tensor) -> torch.dtype | None:
+        """The unit's floating-point format, where it differs from the stream's and autocast does not choose it."""
+        own = next((param.dtype for param in self.unit.parameters() if param.is_floating_point()), None)
+        if own is None or own == seen.dtype or not seen.is_floating_point():
+            return None
+        return None if torch.is_autocast_enabled(seen.device.type) else own
+
+    def _of_samples(self, active: PerSample, seen: Tensor, reads: list[Tensor | None]) -> Tensor | None:
+        """The rows of this set's samples edited, the others as they are."""
+        count = len(seen)
+        rows = active.rows_of(self.name, count)
+        if rows is None or self.changes_rows:
+            found = 'the number of rows changes' if rows is not None else f'{count} rows pass'
+            raise SiteError(
+                f'sets per sample were given for {len(active.names)} samples (of {active.rows_each} rows at most), '
+                f'but at {self.site} {found}'
+            )
+        if not rows:
+            return None
+        index = torch.tensor(rows, device=seen.device)
+        # A tensor that serves all rows alike, as some masks do, serves these too.
+        own = [read[index] if isinstance(read, Tensor) and len(read) == count else read for read in reads]
+        return seen.index_copy(0, index, self._of_unit(seen[index], own).to(seen.dtype))
 
     def _fixed(self, shape: torch.Size) -> tuple[int, ...]:
         return (*shape[:-2], *shape[-1:]) if self.changes_rows else tuple(shape)
@@ -156,9 +208,18 @@ class _Edit(_AtTap):
         else:
             found = 'None' if value is None else type(value).__name__
         return (
-            f'{type(self.unit).__name__}.{self.method} at {self.site} returns {found} instead of a tensor of '
+            f'{type(self.unit).__name__}.{self.edit.__name__} at {self.site} returns {found} instead of a tensor of '
             f'shape {tuple(seen.shape)}'
         )
+
+
+def attached_to(model: nn.Module) -> bool:
+    """Whether any module of a model carries the hooks of a method."""
+    return any(
+        isinstance(getattr(hook, '__self__', None), _Edit)
+        for module in model.modules()
+        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+    )
 
 
 class Attachment:

@@ -80,18 +80,18 @@ def _bindings(tower: Tower, start: int | None, late: int | None) -> Iterator[Bin
     edits = _Edits(tower.module.get_submodule(entrance.embeddings.path))
     if entrance.positions is not None:
         rows = entrance.embeddings.beside(BARE_ROWS)
-        yield Binding(tower.name, 0, (rows,), Tap(entrance.positions, 'output'), edits, 'positions')
+        yield Binding(tower.name, 0, (rows,), Tap(entrance.positions, 'output'), edits.positions)
     if tower.module.config.model_type == 'opt':
         # OPT was trained with dropout after its embeddings, which transformers leaves out.
-        yield Binding(tower.name, 0, (first.beside(BARE_ROWS),), first, edits, 'dropout')
+        yield Binding(tower.name, 0, (first.beside(BARE_ROWS),), first, edits.dropout)
     for block in () if start is None else tower.blocks[start:]:
         is_late = late is not None and block.depth >= late
         masks = (SLOT_MASK, LATE_MASK) if is_late else (SLOT_MASK,)
         reads = tuple(block.mask.beside(mask) for mask in masks)
-        yield Binding(tower.name, block.depth, reads, block.mask, edits, 'mask', changes_rows=is_late)
+        yield Binding(tower.name, block.depth, reads, block.mask, edits.mask, changes_rows=is_late)
         if block.depth == late:
             row = block.input.beside(LATE_ROW)
-            yield Binding(tower.name, late, (row,), block.input, edits, 'prepend', changes_rows=True)
+            yield Binding(tower.name, late, (row,), block.input, edits.prepend, changes_rows=True)
 
 
 class SlottedLM:

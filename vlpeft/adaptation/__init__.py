@@ -1,0 +1,101 @@
+"""Adapting a model that somebody brings: ``attach`` and ``load_adapter``, and what task models use of the same code."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from vlpeft.sites import Tower, find_towers
+
+from .folder import AdapterFolderError, read_record
+from .handle import AttachedAdapter
+from .sets import DEFAULT, AdapterSets, build_adapter
+from .training_check import UntrainedError
+
+__all__ = [
+    'AdapterFolderError',
+    'AdapterSets',
+    'AttachedAdapter',
+    'UntrainedError',
+    'attach',
+    'build_adapter',
+    'load_adapter',
+]
+
+
+def attach(
+    model: nn.Module,
+    adapter: dict | Sequence[dict],
+    towers: Mapping[str, str] | None = None,
+    name: str = DEFAULT,
+    trainable: Sequence[str] | Mapping[str, str] = (),
+    check_after: int = 1,
+    strict: bool = False,
+) -> AttachedAdapter:
+    """Puts a method on a model, freezes the model, and returns the handle that trains, saves and switches it.
+
+        adapter = vlpeft.attach(model, dict(type='LoRA', rank=8, targets=dict(linears=['q', 'v'])))
+        optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-3)
+
+    Args:
+        model: Any module that holds backbones of known families (:func:`vlpeft.find_towers`).
+        adapter: Config of a method, or a list of them that act in that order.
+        towers: The backbones by name, each with its module path in the model (``''`` for the model itself), such as
+            ``dict(vision='vision_tower', lm='language_model')``. Defaults to None: they are found.
+        name: Of the set. Defaults to ``'default'``.
+        trainable: Paths of modules or parameters of the model that train too, as a mapping with the role under which
+            each is counted. Defaults to none.
+        check_after: After how many steps of an optimizer the gradients are looked at once, so that nothing that is
+            declared to train stays untrained unnoticed. 0 for never. Defaults to 1.
+        strict: Whether what is then found is an error rather than a warning. Defaults to False.
+
+    Returns:
+        The handle. The model itself runs with the method from now on, and keeps its keys.
+
+    Raises:
+        SiteError: No tower is found, a path does not exist, the method asks for what the towers do not have, or the
+            model carries an adapter already. The model is then as it was.
+    """
+    found = find_towers(model, towers)
+    handle = AttachedAdapter(model, found, found.paths, trainable, check_after, strict)
+    try:
+        handle.add(name, adapter)
+    except BaseException:
+        handle.detach()
+        raise
+    handle._hooks.switch.active = name
+    return handle
+
+
+def load_adapter(
+    model: nn.Module,
+    folder: str | Path,
+    towers: Mapping[str, str] | None = None,
+    name: str = DEFAULT,
+    check_after: int = 1,
+    strict: bool = False,
+) -> AttachedAdapter:
+    """Puts a saved adapter on a model.
+
+    Args:
+        model, towers, name, check_after, strict: As for :func:`attach`.
+        folder: What ``adapter.save`` wrote.
+
+    Returns:
+        The handle, on which training can go on.
+
+    Raises:
+        AdapterFolderError: The folder is damaged, or the adapter belongs to another model, whose every difference is
+            named. The model is then as it was.
+        SiteError: As for :func:`attach`.
+    """
+    found = find_towers(model, towers)
+    record = read_record(Path(folder))
+    handle = AttachedAdapter(model, found, found.paths, record['parts'], check_after, strict)
+    try:
+        handle.load(folder, name)
+    except BaseException:
+        handle.detach()
+        raise
+    handle._hooks.switch.active = name
+    return handle

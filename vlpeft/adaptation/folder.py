@@ -1,0 +1,210 @@
+"""Adapter folders: ``adapter_model.safetensors``, the trained tensors, and ``adapter_config.json``, what they belong to.
+
+The keys of a method hold no path of the model, so a folder survives that a library renames its modules. Both files are
+data: a config names types of the registries and nothing else, and no type outside of them is looked up.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+
+from vlpeft.checkpoint import CheckpointError
+from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
+from vlpeft.checkpoint.manifest import write_atomically
+from vlpeft.registry import ADAPTERS, MODELS, names_of
+from vlpeft.version import __version__
+
+from .identity import fingerprint
+from .sets import build_adapter
+
+if TYPE_CHECKING:
+    from .handle import AttachedAdapter
+
+CONFIG, WEIGHTS = 'adapter_config.json', 'adapter_model.safetensors'
+FORMAT, FORMAT_VERSION = 'vlpeft', 1
+FORMATS = (FORMAT, 'peft')
+
+
+class AdapterFolderError(CheckpointError):
+    """An adapter folder cannot be written, read, or used on this model."""
+
+
+def write_folder(handle: 'AttachedAdapter', folder: Path, name: str, format: str = FORMAT) -> None:
+    """Writes a set and the trained parts of the model. Arguments and errors: :meth:`AttachedAdapter.save`."""
+    if format not in FORMATS:
+        raise AdapterFolderError(f'format={format!r}; choose from {FORMATS}')
+    if folder.exists() and not folder.is_dir():
+        raise AdapterFolderError(f'{folder} is a file; an adapter is saved to a folder')
+    adapter = handle.sets[name]
+    state = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
+    state.update({f'parts.{key}': value for key, value in handle.parts.state_dict().items()})
+    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise AdapterFolderError(
+            f'{folder}: {len(broken)} tensors of set {name!r} are not finite, such as {broken[0]}; nothing was written'
+        )
+    config = _plain(handle.configs[name], folder)
+    record = dict(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        method=config,
+        parts=dict(handle.part_roles),
+        towers={tower: _geometry(handle, tower) for tower in handle.towers},
+        base=dict(
+            name=str(
+                getattr(getattr(handle.model, 'config', None), '_name_or_path', '') or type(handle.model).__name__
+            ),
+            fingerprint=_fingerprint(handle),
+        ),
+        parameters=sum(value.numel() for value in state.values()),
+        versions=dict(vlpeft=__version__, torch=torch.__version__),
+    )
+    write_safetensors(state, folder / WEIGHTS, record)
+    text = json.dumps(record, indent=2) + '\n'
+    write_atomically(folder / CONFIG, lambda part: Path(part).write_text(text))
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The config of an adapter folder of vlpeft.
+
+    Raises:
+        AdapterFolderError: There is none, or it is of another kind or of a newer version.
+    """
+    path = folder / CONFIG
+    if not path.is_file():
+        raise AdapterFolderError(f'{folder} is no adapter folder: it has no {CONFIG}')
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise AdapterFolderError(f'{path}: no JSON ({error})') from None
+    if not isinstance(record, dict) or record.get('format') != FORMAT:
+        raise AdapterFolderError(f'{path} is the config of no adapter that vlpeft or HF PEFT wrote')
+    if record.get('format_version') != FORMAT_VERSION:
+        raise AdapterFolderError(
+            f'{path}: format_version {record.get("format_version")!r}; this vlpeft {__version__} reads {FORMAT_VERSION}'
+        )
+    for key, kind in (('method', (dict, list)), ('parts', dict), ('towers', dict), ('base', dict)):
+        if not isinstance(record.get(key), kind):
+            raise AdapterFolderError(f'{path}: {key!r} is missing or no {"/".join(k.__name__ for k in _tuple(kind))}')
+    _check_types(record['method'], path)
+    return record
+
+
+def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
+    """Puts an adapter folder on a model as a set. Arguments and errors: :meth:`AttachedAdapter.load`."""
+    record = read_record(folder)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise AdapterFolderError(f'{folder} has no {WEIGHTS}')
+    checkpoint = read_checkpoint(path)
+    if checkpoint['meta'] != record:
+        raise AdapterFolderError(f'{folder}: {CONFIG} and {WEIGHTS} are not of one save')
+    _check_geometry(handle, record, folder)
+    missing = [part for part in record['parts'] if part not in handle.part_roles]
+    if missing:
+        raise AdapterFolderError(
+            f'{folder} holds {len(record["parts"])} trained tensors of the model itself, such as {missing[0]}, which '
+            'do not train here; attach with trainable=…, or use vlpeft.load_adapter'
+        )
+    adapter = build_adapter(record['method'], handle.towers)
+    parts = {key: value for key, value in handle.parts.state_dict().items() if key in record['parts']}
+    wanted = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
+    wanted.update({f'parts.{key}': value for key, value in parts.items()})
+    state = checkpoint['state_dict']
+    _check_state(state, wanted, path)
+    adapter.load_state_dict(_below('adapter', state), strict=True)
+    handle._put(name, record['method'], adapter)
+    handle.parts.load_state_dict(_below('parts', state), strict=False)
+
+
+def _below(part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(f'{part}.'): value for key, value in state.items() if key.startswith(f'{part}.')}
+
+
+def _check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    faults = [f'lacks {key}' for key in wanted if key not in state]
+    faults += [f'has {key}, for which there is no place' for key in state if key not in wanted]
+    faults += [
+        f'{key} is {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}'
+        for key in wanted
+        if key in state and state[key].shape != wanted[key].shape
+    ]
+    faults += [f'{key} is not finite' for key in state if not torch.isfinite(state[key]).all()]
+    if faults:
+        more = f' and {len(faults) - 3} more' if len(faults) > 3 else ''
+        raise AdapterFolderError(f'{path}: {"; ".join(faults[:3])}{more}')
+
+
+def _geometry(handle: 'AttachedAdapter', name: str) -> dict[str, Any]:
+    tower = handle.towers[name]
+    return {
+        'class': type(tower.module).__name__,
+        'path': handle.paths[name],
+        'depth': len(tower.blocks),
+        'width': tower.width,
+    }
+
+
+def _check_geometry(handle: 'AttachedAdapter', record: Mapping, folder: Path) -> None:
+    """Names every difference: those of class and base are said, those of names, depth and width are errors."""
+    faults, notes = [], []
+    for name, theirs in record['towers'].items():
+        if name not in handle.towers:
+            faults.append(f'there is no tower {name!r} (there are {", ".join(handle.towers)})')
+            continue
+        ours = _geometry(handle, name)
+        faults += [
+            f'tower {name!r} has {key} {ours[key]} instead of {theirs.get(key)}'
+            for key in ('depth', 'width')
+            if ours[key] != theirs.get(key)
+        ]
+        if ours['class'] != theirs.get('class'):
+            notes.append(f'tower {name!r} is a {ours["class"]}, it was trained on a {theirs.get("class")}')
+    if faults:
+        raise AdapterFolderError(f'{folder} was trained on another model: {"; ".join(faults)}')
+    recorded, present = record['base'].get('fingerprint'), _fingerprint(handle)
+    if recorded is not None and present is not None and recorded != present:
+        notes.append(
+            f'the weights of the model are not those that it was trained on (base {record["base"].get("name")!r}): its '
+            'results will differ'
+        )
+    for note in notes:
+        print_log(f'{folder}: {note}', 'current', level=30)
+
+
+def _fingerprint(handle: 'AttachedAdapter') -> str | None:
+    return fingerprint(handle.towers, {id(param) for param in handle.parts.parameters()})
+
+
+def _tuple(kind: type | tuple) -> tuple:
+    return kind if isinstance(kind, tuple) else (kind,)
+
+
+def _plain(value: Any, folder: Path) -> Any:
+    """A config as JSON holds it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, folder) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(item, folder) for item in value]
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise AdapterFolderError(f'{folder}: the config holds {value!r}, which JSON cannot; name types as texts')
+
+
+def _check_types(value: Any, path: Path, outermost: bool = True) -> None:
+    """A registry that does not know a name would import what it says."""
+    if isinstance(value, list):
+        for item in value:
+            _check_types(item, path, outermost)
+    if isinstance(value, dict):
+        known = names_of(ADAPTERS if outermost else MODELS)
+        if outermost or 'type' in value:
+            if not isinstance(value.get('type'), str) or value['type'] not in known:
+                raise AdapterFolderError(f'{path}: {value.get("type")!r} is no registered type')
+        for item in value.values():
+            _check_types(item, path, outermost=False)

@@ -1,0 +1,329 @@
+"""What ``vlpeft.attach`` returns: adapter sets on a model that stays what it is, for any training loop.
+
+The handle is a module whose parameters are those that train, and whose call is the model's, so that it goes where a
+model goes: into an optimizer, ``transformers.Trainer``, DistributedDataParallel or Lightning. The model itself keeps
+its class, its keys and its weights.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vlpeft.adapters import ComposedAdapter
+from vlpeft.sites import SiteError, Tower, attached_to
+
+from .counts import count_by_role
+from .merging import Merged
+from .model_checks import TowerChecks
+from .sets import AdapterSets, build_adapter
+from .trainable import mirror, trained_parts
+from .training_check import TrainingCheck
+
+
+class _Call:
+    """The model's call under the signature of its ``forward``, from which trainers take the columns of a data set."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.__signature__ = inspect.signature(model.forward)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+
+class AttachedAdapter(nn.Module):
+    """Adapter sets on a model. Made by :func:`vlpeft.attach` and :func:`vlpeft.load_adapter`.
+
+    What it has not itself, such as ``generate`` and ``config``, is the model's.
+
+    Args:
+        model: The model. It is frozen but for ``trainable``.
+        towers: Its backbones by name.
+        paths: Where each of them is in the model.
+        trainable: Parts of the model that train too, as for :func:`vlpeft.adaptation.trainable.trained_parts`.
+        check_after: After how many steps of an optimizer the gradients are judged. 0 for never.
+        strict: Whether tensors that do not train are an error rather than a warning.
+
+    Attributes:
+        model: The model.
+        towers: Its backbones by name.
+        sets: The methods by the names of their sets.
+        configs: Their configs.
+        parts: The parts of the model that train beside them.
+        part_roles: Roles of these by the names of their parameters.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        towers: Mapping[str, Tower],
+        paths: Mapping[str, str],
+        trainable: Sequence[str] | Mapping[str, str] = (),
+        check_after: int = 1,
+        strict: bool = False,
+    ) -> None:
+        super().__init__()
+        if attached_to(model):
+            raise SiteError(
+                'the model carries an adapter already; add another set to its handle with adapter.add(name, config), '
+                'or take it off with adapter.detach()'
+            )
+        # Not registered: the handle's parameters are those that train.
+        self.__dict__['model'] = model
+        self.towers, self.paths = dict(towers), dict(paths)
+        self.sets = nn.ModuleDict()
+        self.configs: dict[str, dict | list[dict]] = {}
+        self.part_roles = trained_parts(model, trainable)
+        self.parts = mirror(model, self.part_roles)
+        self._hooks = AdapterSets(towers)
+        self._checks = TowerChecks(self.towers, self._hooks.switch, self.sets)
+        self._merged: dict[str, Merged] = {}
+        self._requires_grad = {name: param.requires_grad for name, param in model.named_parameters()}
+        for name, param in model.named_parameters():
+            param.requires_grad_(name in self.part_roles)
+        self._training_check = TrainingCheck(self._in_use, check_after, strict) if check_after else None
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if 'model' not in self.__dict__:
+                raise
+            return getattr(self.__dict__['model'], name)
+
+    @property
+    def forward(self) -> _Call:
+        """The model's call."""
+        return _Call(self.model)
+
+    def train(self, mode: bool = True) -> 'AttachedAdapter':
+        """Switches the model and the methods."""
+        super().train(mode)
+        self.model.train(mode)
+        return self
+
+    def _apply(self, fn, recurse: bool = True) -> 'AttachedAdapter':
+        """Moves and converts the model together with the methods."""
+        super()._apply(fn, recurse)
+        self.model._apply(fn, recurse)
+        return self
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict | None = None) -> None:
+        """That of transformers' models, in the form that hooks and switched sets need.
+
+        Args:
+            gradient_checkpointing_kwargs: Of ``torch.utils.checkpoint.checkpoint``. Defaults to None.
+
+        Raises:
+            SiteError: They ask for the reentrant form, which gives parts of a frozen model no gradient.
+        """
+        asked = dict(gradient_checkpointing_kwargs or {})
+        if asked.get('use_reentrant'):
+            raise SiteError('use_reentrant=True gives adapters in a frozen model no gradient; leave it out')
+        asked.update(use_reentrant=False, context_fn=self._hooks.switch.contexts)
+        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=asked)
+
+    # Sets
+
+    def add(self, name: str, config: dict | Sequence[dict]) -> None:
+        """Builds a method and attaches it as a further set, which acts inside ``use(name)``.
+
+        Args:
+            name: A name that is not taken, without dots.
+            config: ``dict(type='LoRA', …)``, or a list of such.
+
+        Raises:
+            ValueError: The name is taken or has a dot.
+            SiteError: The method asks for what the model does not have.
+        """
+        self._put(name, config, build_adapter(config, self.towers))
+
+    def _put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module) -> None:
+        if not isinstance(name, str) or not name or '.' in name:
+            raise ValueError(f'{name!r} is no name for a set; choose a text without dots')
+        if name in self.sets:
+            raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.sets)}')
+        self._refuse_merged(f'add {name!r}')
+        like = next(param for tower in self.towers.values() for param in tower.module.parameters())
+        # As in mixed precision the trained weights stay in single precision where the model's are shorter.
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        adapter.to(like.device, dtype).train(self.model.training)
+        self._hooks.attach(adapter, name)
+        self.sets[name], self.configs[name] = adapter, config
+
+    def load(self, folder: str | Path, name: str) -> None:
+        """Reads an adapter folder, of vlpeft or of HF PEFT, as a further set.
+
+        Args:
+            folder: What :meth:`save` wrote.
+            name: Of the new set.
+
+        Raises:
+            AdapterFolderError: The folder is damaged, or the adapter belongs to another model.
+        """
+        from .folder import read_folder
+
+        read_folder(self, Path(folder), name)
+
+    def remove(self, name: str) -> None:
+        """Takes a set off, hooks and parameters."""
+        self._known(name)
+        self._refuse_merged(f'remove {name!r}')
+        self._hooks.detach(name)
+        del self.sets[name], self.configs[name]
+
+    def detach(self) -> None:
+        """Takes everything off: the model is bit for bit what it was, without a hook, and trains what it trained."""
+        self.unmerge()
+        self._hooks.detach_all()
+        self._checks.remove()
+        if self._training_check is not None:
+            self._training_check.stop()
+        for name, param in self.model.named_parameters():
+            param.requires_grad_(self._requires_grad[name])
+
+    def use(self, name: str | None) -> AbstractContextManager[None]:
+        """Inside the ``with`` block the named set acts; with None the bare model.
+
+        Raises:
+            ValueError: There is no such set.
+            SiteError: A set is merged into the weights.
+        """
+        if name is not None:
+            self._known(name)
+        self._refuse_merged('switch sets')
+        return self._hooks.switch.use(name)
+
+    def per_sample(self, names: Sequence[str | None], rows_each: int = 1) -> AbstractContextManager[None]:
+        """Inside the ``with`` block each sample of a batch has a set of its own.
+
+        Args:
+            names: For each sample the name of its set, None for the bare model.
+            rows_each: How many rows, side by side, a sample may have in some towers, as with beams (``num_beams``) and
+                frames. Defaults to 1.
+
+        Raises:
+            ValueError: There is no such set.
+            SiteError: A set is merged, or a method changes rows together.
+        """
+        for name in {name for name in names if name is not None}:
+            self._known(name)
+            mixed = [part for part in self._methods(name) if not part.rows_independent]
+            if mixed:
+                raise SiteError(
+                    f'set {name!r}: {type(mixed[0]).__name__} does not act on the samples of a batch one by one, so it '
+                    'cannot be chosen per sample'
+                )
+        self._refuse_merged('switch sets')
+        return self._hooks.switch.per_sample(names, rows_each)
+
+    def _methods(self, name: str) -> list[nn.Module]:
+        adapter = self.sets[name]
+        return list(adapter.parts) if isinstance(adapter, ComposedAdapter) else [adapter]
+
+    def _known(self, name: str) -> None:
+        if name not in self.sets:
+            raise ValueError(f'there is no set {name!r}; sets: {", ".join(self.sets)}')
+
+    # Merging
+
+    def merge(self, name: str | None = None) -> None:
+        """Adds a set's change to the weights of the model, which then runs at its own speed.
+
+        Args:
+            name: Of the set. Defaults to None: the one that acts.
+
+        Raises:
+            SiteError: The change is not linear, a map is quantised, or a set is merged already.
+        """
+        name = self._hooks.switch.active if name is None else name
+        self._known(name)
+        self._refuse_merged('merge')
+        self._merged[name] = Merged(self.sets[name], self.towers)
+        self._hooks.switch.active = None
+
+    def unmerge(self) -> None:
+        """Restores the weights bit for bit; the set acts beside them again."""
+        for name, merged in self._merged.items():
+            merged.undo()
+            self._hooks.switch.active = name
+        self._merged = {}
+
+    def _refuse_merged(self, action: str) -> None:
+        if self._merged:
+            raise SiteError(f'cannot {action} while set {next(iter(self._merged))!r} is merged; call unmerge() first')
+
+    # What there is
+
+    def counts(self) -> dict:
+        """Parameters of model and sets, as :func:`vlpeft.adaptation.counts.count_by_role` counts them."""
+        return count_by_role(self._all(), self.role_of, self.tower_of)
+
+    def _all(self) -> Iterator[tuple[str, nn.Parameter]]:
+        for name, param in self.model.named_parameters():
+            yield f'model.{name}', param
+        for name, param in self.sets.named_parameters():
+            yield f'sets.{name}', param
+
+    def role_of(self, name: str) -> str:
+        """The role under which a parameter is counted."""
+        kind, _, rest = name.partition('.')
+        if kind == 'model':
+            return self.part_roles.get(rest, 'backbone')
+        own, _, rest = rest.partition('.')
+        return self.sets[own].role_of(rest)
+
+    def tower_of(self, name: str) -> str:
+        """The tower that a parameter serves; ``'shared'`` if several do, ``'rest'`` outside all towers."""
+        kind, _, rest = name.partition('.')
+        if kind == 'model':
+            inside = [tower for tower, root in self.paths.items() if not root or rest.startswith(f'{root}.')]
+            return inside[0] if inside else 'rest'
+        own, _, rest = rest.partition('.')
+        return self._hooks.towers_of(self.sets[own], own)[rest]
+
+    def never_hit(self) -> list[str]:
+        """Sites that no forward pass has reached since they were attached."""
+        return self._hooks.never_hit()
+
+    def _in_use(self) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
+        """What an optimizer is to hold: the trained tensors of the model, and of the sets that have acted."""
+        for path, module in self.parts.named_modules():
+            for name, param in module.named_parameters(path, recurse=False):
+                yield f'parts.{name}', param, module
+        for own, adapter in self.sets.items():
+            edits = self._hooks.attachments[own].edits
+            if any(edit.hits for edit in edits):
+                units = {id(param): edit.unit for edit in edits for param in edit.unit.parameters()}
+                for name, param in adapter.named_parameters():
+                    if param.requires_grad:
+                        yield f'sets.{own}.{name}', param, units.get(id(param), adapter)
+
+    def save(self, folder: str | Path, name: str | None = None, format: str = 'vlpeft') -> None:
+        """Writes a set and the trained parts: ``adapter_model.safetensors`` and ``adapter_config.json``.
+
+        Args:
+            folder: Made where it does not exist.
+            name: Of the set. Defaults to None: the one that acts.
+            format: ``'vlpeft'``, or ``'peft'`` for a folder that HF PEFT loads. Defaults to ``'vlpeft'``.
+
+        Raises:
+            AdapterFolderError: The set has no form in that format.
+            SiteError: It is merged into the weights.
+        """
+        from .folder import write_folder
+
+        self._refuse_merged('save')
+        name = self._hooks.switch.active if name is None else name
+        self._known(name)
+        write_folder(self, Path(folder), name, format)
+
+    def __repr__(self) -> str:
+        from .report import describe_adapter
+
+        return describe_adapter(self)

@@ -1,0 +1,63 @@
+"""What an attached adapter trains and where it acts, as text."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .handle import AttachedAdapter
+
+
+def describe_adapter(adapter: 'AttachedAdapter') -> str:
+    """One line for each set, role and tower, and the sites; what ``print(adapter)`` shows."""
+    rows: Counter = Counter()
+    total, size = 0, Counter()
+    for name, param in adapter._all():
+        total += param.numel()
+        if param.requires_grad:
+            owner = name.split('.')[1] if name.startswith('sets.') else 'of the model'
+            key = owner, adapter.tower_of(name), adapter.role_of(name)
+            rows[key] += param.numel()
+            size[key] += param.numel() * param.element_size()
+    trained = sum(rows.values())
+    active = adapter._hooks.switch.active
+    lines = [
+        f'{type(adapter.model).__name__}: {trained:,} of {total:,} parameters train '
+        f'({_percent(trained, total)}, {sum(size.values()):,} bytes)',
+    ]
+    for (owner, tower, role), count in rows.items():
+        share, weighs = _percent(count, total), size[owner, tower, role]
+        lines.append(f'  {owner:<12} {tower:<10} {role:<16} {count:>12,}  {share:>9}  {weighs:>12,} bytes')
+    for name, config in adapter.configs.items():
+        methods = ' + '.join(part['type'] for part in (config if isinstance(config, (list, tuple)) else [config]))
+        state = 'merged into the weights' if name in adapter._merged else 'active' if name == active else 'not active'
+        lines.append(f'set {name!r}: {methods}, {state}, acts at')
+        lines += [f'  {place}' for place in _places(adapter, name)]
+    return '\n'.join(lines)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f'{100 * part / whole:.4f} %'
+
+
+def _places(adapter: 'AttachedAdapter', name: str) -> list[str]:
+    """Modules below the blocks that are written, and the depths at which they are."""
+    depths: dict[tuple[str, str], list[int]] = {}
+    for edit in adapter._hooks.attachments[name].edits:
+        tower = adapter.towers[edit.tower]
+        inside = edit.tap.path.removeprefix(f'{tower.block_path}.{edit.depth}').removeprefix('.')
+        depths.setdefault((edit.tower, inside or 'the block'), []).append(edit.depth)
+    return [
+        f'{tower:<10} {path}: {_ranges(sorted(set(found)))} of {len(adapter.towers[tower].blocks)} blocks'
+        for (tower, path), found in depths.items()
+    ]
+
+
+def _ranges(numbers: list[int]) -> str:
+    """``0-3, 7`` of 0, 1, 2, 3, 7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ', '.join(f'{run[0]}-{run[-1]}' if len(run) > 1 else f'{run[0]}' for run in runs)

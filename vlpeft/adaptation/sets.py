@@ -1,0 +1,80 @@
+"""Adapter sets: methods under names on the same frozen towers, of which one acts at a time."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from vlpeft.adapters import Adapter, ComposedAdapter
+from vlpeft.registry import ADAPTERS
+from vlpeft.sites import AdapterSwitch, Attachment, Tower
+
+DEFAULT = 'default'
+
+
+def build_adapter(config: dict | Sequence[dict], towers: Mapping[str, Tower]) -> Adapter:
+    """The method of a config, or several that compose.
+
+    Args:
+        config: ``dict(type='LoRA', …)``, or a list of such.
+        towers: The frozen backbones by name.
+
+    Raises:
+        SiteError: The method asks for what the towers do not have.
+    """
+    if isinstance(config, Mapping):
+        return ADAPTERS.build(dict(config), default_args=dict(towers=towers))
+    return ComposedAdapter(towers, config)
+
+
+class AdapterSets:
+    """The hooks of named sets. The modules themselves belong to whoever attaches them, and are not parameters of this.
+
+    Args:
+        towers: The frozen backbones by name.
+
+    Attributes:
+        switch: Which set acts.
+        attachments: The hooks of each set.
+    """
+
+    def __init__(self, towers: Mapping[str, Tower]) -> None:
+        self.towers = dict(towers)
+        self.switch = AdapterSwitch()
+        self.attachments: dict[str, Attachment] = {}
+
+    def attach(self, adapter: Adapter, name: str = DEFAULT) -> None:
+        """Hooks a method to its sites under a name.
+
+        Raises:
+            ValueError: The name is taken.
+            SiteError: The method has no site to act on.
+        """
+        if name in self.attachments:
+            raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.attachments)}')
+        self.attachments[name] = Attachment(adapter.bindings(self.towers), self.towers, self.switch, name)
+
+    def detach(self, name: str) -> None:
+        """Removes every hook of a set."""
+        self.attachments.pop(name).detach()
+
+    def detach_all(self) -> None:
+        """Removes every hook; the backbones are bit-identical to before."""
+        for name in list(self.attachments):
+            self.detach(name)
+
+    def never_hit(self, name: str | None = None) -> list[str]:
+        """Sites that no forward pass has reached; of one set, or of all."""
+        chosen = self.attachments if name is None else [name]
+        return [site for own in chosen for site in self.attachments[own].never_hit()]
+
+    def towers_of(self, adapter: nn.Module, name: str = DEFAULT) -> dict[str, str]:
+        """The tower that each parameter of a set's module serves, ``'shared'`` if several do."""
+        users: dict[int, set[str]] = {}
+        for edit in self.attachments[name].edits:
+            for param in edit.unit.parameters():
+                users.setdefault(id(param), set()).add(edit.tower)
+        found = {}
+        for param_name, param in adapter.named_parameters():
+            serves = users.get(id(param), set())
+            found[param_name] = next(iter(serves)) if len(serves) == 1 else 'shared'
+        return found

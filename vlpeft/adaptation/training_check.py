@@ -1,0 +1,117 @@
+"""Whether what is declared to train does: a look at the gradients when an optimizer first steps.
+
+Nothing that trains may go unnoticed: an optimizer that holds none of the trained tensors, a tensor that no loss depends
+on, one whose gradient is zero in all steps, and one whose gradient is not finite are each named once.
+"""
+
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+#: For so many steps a tensor may wait for another of its module that starts at zero, as in LoRA, where the gradient of
+#: one factor is zero as long as the other is.
+PATIENCE = 50
+
+
+class UntrainedError(RuntimeError):
+    """A tensor that is declared to train gets no gradient."""
+
+
+class TrainingCheck:
+    """Watches the first steps of whatever optimizer trains.
+
+    Args:
+        trained: Yields the name, the parameter and its module for all that is declared to train and is in use.
+        after: How many steps to look at before judging.
+        strict: Whether what is found is an error rather than a warning. Defaults to False.
+    """
+
+    def __init__(
+        self, trained: Callable[[], Iterator[tuple[str, nn.Parameter, nn.Module]]], after: int, strict: bool = False
+    ) -> None:
+        self.trained, self.after, self.strict = trained, after, strict
+        self.steps = 0
+        self.moved: set[str] = set()
+        self.is_foreign_said = False
+        # The registry of torch holds its hooks for ever: it must not hold the model with them.
+        watch = weakref.WeakMethod(self._before_step)
+        self.handle = register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: _call(watch, optimizer))
+        weakref.finalize(self, self.handle.remove)
+
+    def stop(self) -> None:
+        """Looks no more."""
+        self.handle.remove()
+
+    def __deepcopy__(self, memo: dict) -> None:
+        """A copy of an adapter is not watched."""
+        return None
+
+    def _before_step(self, optimizer: Optimizer) -> None:
+        held = {id(param) for group in optimizer.param_groups for param in group['params']}
+        trained = list(self.trained())
+        mine = [(name, param, module) for name, param, module in trained if id(param) in held]
+        if not mine:
+            self._foreign(len(trained))
+            return
+        self.steps += 1
+        faults = self._faults(mine)
+        if self.steps < self.after:
+            return
+        waiting = faults.pop('waiting')
+        if not waiting or self.steps >= self.after + PATIENCE:
+            self.stop()
+            faults['a gradient of zero in every step'] += waiting
+        if any(faults.values()):
+            self.stop()
+            self._say(faults, len(mine))
+
+    def _foreign(self, count: int) -> None:
+        """Another model's optimizer may step too; only one that steps first is suspect."""
+        if count and not self.steps and not self.is_foreign_said:
+            self.is_foreign_said = True
+            self._report(
+                f'an optimizer stepped that holds none of the {count} tensors that the adapter trains; give it '
+                'adapter.parameters()'
+            )
+
+    @torch.no_grad()
+    def _faults(self, mine: list[tuple[str, nn.Parameter, nn.Module]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {
+            'no gradient': [],
+            'a gradient that is not finite': [],
+            'a gradient of zero in every step': [],
+            'waiting': [],
+        }
+        for name, param, module in mine:
+            if param.grad is None:
+                found['no gradient'].append(name)
+            elif not torch.isfinite(param.grad).all():
+                found['a gradient that is not finite'].append(name)
+            elif name in self.moved or param.grad.any():
+                self.moved.add(name)
+            elif any(not other.any() for other in module.parameters() if other is not param):
+                found['waiting'].append(name)
+            else:
+                found['a gradient of zero in every step'].append(name)
+        return found
+
+    def _say(self, faults: dict[str, list[str]], count: int) -> None:
+        texts = [
+            f'{len(names)} with {fault}, such as {", ".join(names[:3])}' for fault, names in faults.items() if names
+        ]
+        self._report(f'of {count} trained tensors, after {self.steps} steps: {"; ".join(texts)}')
+
+    def _report(self, text: str) -> None:
+        if self.strict:
+            raise UntrainedError(text)
+        warnings.warn(text, stacklevel=2)
+
+
+def _call(watch: weakref.WeakMethod, optimizer: Optimizer) -> None:
+    if (before_step := watch()) is not None:
+        before_step(optimizer)
