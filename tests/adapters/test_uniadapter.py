@@ -43,7 +43,7 @@ def test_key_value_adapter_is_a_scaled_low_rank_map():
 
 def test_towers_share_one_module_per_depth():
     model = build_retriever(adapter=dict(type='UniAdapter', bottleneck=4))
-    units = [(edit.tower, edit.edit.__name__, edit.unit) for edit in model.attachments[0].edits]
+    units = [(edit.tower, edit.edit.__name__, edit.unit) for edit in model.sets.attachments['default'].edits]
     assert len(units) == 3 * DEPTH
     for depth in range(DEPTH):
         assert {(tower, method) for tower, method, unit in units if unit is model.adapter.layers[depth]} == {

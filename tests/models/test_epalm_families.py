@@ -46,8 +46,7 @@ def test_the_stock_models_own_passes_keep_every_bit(name):
     expected = outputs(lm)
     assert set(model.lm.state_dict()) == set(lm.state_dict())
     assert all(torch.equal(*pair) for pair in zip(outputs(model.lm), expected))
-    for attachment in (*model.attachments, model.reader.attachment):
-        attachment.detach()
+    model.detach_adapter()
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.lm.modules())
     assert all(torch.equal(*pair) for pair in zip(outputs(model.lm), expected))
 

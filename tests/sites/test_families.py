@@ -100,7 +100,7 @@ def test_copies_and_detaching(name):
         for param in twin.adapter.parameters():
             param.add_(0.3)
     assert torch.equal(multimodal_pass(model), adapted) and not torch.equal(multimodal_pass(twin), adapted)
-    model.attachments[0].detach()
+    model.detach_adapter()
     assert torch.equal(multimodal_pass(model), bare) and not torch.equal(adapted, bare)
 
 

@@ -101,8 +101,7 @@ def test_attaching_adds_no_key_and_detaching_restores_every_bit(method):
     assert not torch.equal(multimodal_pass(model, clips), expected)
     with model.switch.use(None):
         assert torch.equal(multimodal_pass(model, clips), expected)
-    for attachment in model.attachments:
-        attachment.detach()
+    model.detach_adapter()
     assert torch.equal(multimodal_pass(model, clips), expected)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
@@ -127,7 +126,7 @@ def test_a_second_set_switches_in_by_context(method):
     model, other = build_retriever(adapter=method), build_retriever(adapter=method, seed=3)
     other.load_state_dict({k: v for k, v in model.state_dict().items() if not k.startswith('adapter.')}, strict=False)
     second = other.adapter
-    model.attachments.append(Attachment(second.bindings(model.towers), model.towers, model.switch, 'second'))
+    model.sets.attach(second, 'second')
     first_out, second_out = multimodal_pass(model), multimodal_pass(other)
     assert not torch.allclose(first_out, second_out)
     with model.switch.use('second'):
@@ -165,7 +164,7 @@ def test_checkpointing_recomputes_under_the_set_of_the_forward_pass():
         with torch.no_grad():
             for param in second.parameters():
                 param.mul_(1.5)
-        model.attachments.append(Attachment(second.bindings(model.towers), model.towers, model.switch, 'second'))
+        model.sets.attach(second, 'second')
         model.second = second
         found.append(gradients(model, 'second'))
     assert any(name.startswith('second.') for name in found[0])
@@ -191,10 +190,9 @@ def test_compiled_blocks_see_attach_switch_and_detach(method):
         torch.testing.assert_close(multimodal_pass(model, clips), adapted, rtol=1e-4, atol=1e-4)
         with model.switch.use(None):
             torch.testing.assert_close(multimodal_pass(model, clips), bare, rtol=1e-4, atol=1e-4)
-        for attachment in model.attachments:
-            attachment.detach()
+        model.detach_adapter()
         torch.testing.assert_close(multimodal_pass(model, clips), bare, rtol=1e-4, atol=1e-4)
-        Attachment(model.adapter.bindings(model.towers), model.towers, model.switch)
+        model.sets.attach(model.adapter)
         torch.testing.assert_close(multimodal_pass(model, clips), adapted, rtol=1e-4, atol=1e-4)
 
 

@@ -1,4 +1,4 @@
-"""Adapter folders: ``adapter_model.safetensors``, the trained tensors, and ``adapter_config.json``, what they belong to.
+"""Adapter folders: ``adapter_model.safetensors``, the trained tensors, and ``adapter_config.json``, what they are of.
 
 The keys of a method hold no path of the model, so a folder survives that a library renames its modules. Both files are
 data: a config names types of the registries and nothing else, and no type outside of them is looked up.

@@ -69,8 +69,8 @@ class ITCHead(BaseModule):
         temperature: Start value of τ, clamped to [0.001, 0.5]. Defaults to 0.07.
     """
 
+    #: What trains, and under which role it is counted; the temperature is a constant.
     roles = dict(vision_proj='projection', text_proj='projection')
-    constants = ('temperature',)
 
     def __init__(
         self,

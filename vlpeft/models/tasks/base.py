@@ -1,18 +1,19 @@
 """The life of an adapted model: build towers and heads, build the method, load the base, freeze, attach, check."""
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from vlpeft.adaptation.sets import AdapterSets, build_adapter
+from vlpeft.adaptation.trainable import trained_parts
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.checkpoint.base import load_base
-from vlpeft.models.parameters import freeze
+from vlpeft.models.parameters import TRAINABLE, freeze
 from vlpeft.quiet import no_info_logs
-from vlpeft.registry import ADAPTERS, MODELS
-from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, checkpoint_blocks, describe
+from vlpeft.registry import MODELS
+from vlpeft.sites import AdapterSwitch, SiteError, Tower, checkpoint_blocks, describe
 
 
 class AdaptedModel(BaseModel):
@@ -20,109 +21,139 @@ class AdaptedModel(BaseModel):
 
     After the constructor everything is final: weights loaded, method attached, trainables declared.
 
+    Args:
+        data_preprocessor: Its config.
+        adapter: Config of a method, or of several that compose. Defaults to None, none.
+        trainable: ``'heads'`` (heads, method and the task's own parts) or ``'all'``. Defaults to ``'heads'``.
+        train_norms: Names of towers whose norms train beside them. Defaults to ().
+        gradient_checkpointing: Names of towers whose blocks recompute their activations. Defaults to ().
+        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
+            None, a base of random weights.
+
     Attributes:
         towers: The backbones as methods see them.
         tower_paths: Where each of them is in the model.
         backbones: Names of the attributes that hold the towers.
-        train_norms: Towers whose norms train.
-        heads: Trained parts by attribute name.
-        switch: Which adapter set acts.
+        heads: Trained parts by attribute name. A part's ``roles`` declare what of it trains, path -> role; without them
+            all of it does, as ``'head'``.
+        own_parts: What else trains, path -> role.
+        no_grad_parts: Module paths that are only used without gradient, and so never train.
+        roles: Names of the parameters that these and the method declare as trained, and their roles.
+        declared: Names of the parameters that train, all if ``trainable='all'``.
+        sets: The method's hooks, and which set acts.
         base: Name and hash of the loaded base, or None.
         base_keys: State-dict keys that it filled.
         grown: Those of which it has the first rows only, and how many.
         filled: State-dict keys that a file has filled, the base or a checkpoint.
-        declared: Names of the parameters that train.
-        own_roles: Roles of parameters that belong to the task model itself.
-        trained_parts: Module paths inside towers that train as heads do.
-        no_grad_parts: Module paths that are only used without gradient, and so never train.
     """
 
-    own_roles: Mapping[str, str] = {}
-    trained_parts: tuple[str, ...] = ()
+    own_parts: Mapping[str, str] = {}
     no_grad_parts: tuple[str, ...] = ()
 
-    def __init__(self, data_preprocessor: dict) -> None:
+    def __init__(
+        self,
+        data_preprocessor: dict,
+        adapter: None | dict | Sequence[dict] = None,
+        trainable: str = 'heads',
+        train_norms: Sequence[str] = (),
+        gradient_checkpointing: Sequence[str] = (),
+        base_checkpoint: dict | None = None,
+    ) -> None:
         super().__init__(MODELS.build(data_preprocessor))
-        self.switch = AdapterSwitch()
-        self.attachments: list[Attachment] = []
+        if trainable not in TRAINABLE:
+            raise ValueError(f'trainable={trainable!r}; choose from {TRAINABLE}')
+        self.trainable, self.train_norms = trainable, tuple(train_norms)
+        self._adapter_config, self._base_checkpoint = adapter, base_checkpoint
+        self._gradient_checkpointing = tuple(gradient_checkpointing)
         self.towers: dict[str, Tower] = {}
         self.tower_paths: dict[str, str] = {}
         self.backbones: tuple[str, ...] = ()
-        self.train_norms: tuple[str, ...] = ()
         self.heads: dict[str, nn.Module] = {}
         self.base: dict | None = None
         self.base_keys: frozenset[str] = frozenset()
         self.grown: Mapping[str, int] = {}
         self.filled: set[str] = set()
 
-    def assemble(
-        self,
-        towers: Mapping[str, str],
-        heads: Sequence[str],
-        adapter: None | dict | Sequence[dict],
-        trainable: str,
-        base_checkpoint: dict | None,
-        gradient_checkpointing: Sequence[str] = (),
-        train_norms: Sequence[str] = (),
-    ) -> None:
+    def assemble(self, towers: Mapping[str, str], heads: Sequence[str]) -> None:
         """Initialises, builds the method, loads, freezes, attaches and probes.
 
         Args:
             towers: Names of the backbones for methods, and where each is in the model.
             heads: Attribute names of the parts that train.
-            adapter: Config of a method, or of several that compose. None for none.
-            trainable: ``'heads'`` or ``'all'``.
-            base_checkpoint: ``dict(source=path|url, sha256=None)``, or None for a base of random weights.
-            gradient_checkpointing: Names of towers whose blocks recompute their activations.
-            train_norms: Names of towers whose norms train beside the method. Defaults to ().
 
         Raises:
-            SiteError: A site is missing, or no pass reaches it; an unknown tower.
+            SiteError: A site is missing, or no pass reaches it; an unknown tower; or a parameter that no part declares.
         """
         self.towers = {name: describe(self.get_submodule(path), name) for name, path in towers.items()}
-        for option, names in (('gradient_checkpointing', gradient_checkpointing), ('train_norms', train_norms)):
-            if unknown := [name for name in names if name not in self.towers]:
-                raise SiteError(f'{option} names tower {unknown[0]!r}; there are {list(self.towers)}')
-        self.tower_paths, self.train_norms = dict(towers), tuple(train_norms)
+        self.tower_paths = dict(towers)
+        self._check_tower_names()
         self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in towers.values()))
         self.heads = {name: getattr(self, name) for name in heads}
         if not next(self.parameters()).is_meta:
             with no_info_logs():
                 for name in self.backbones:
                     getattr(self, name).init_weights()
-        self.trainable = trainable
-        self.adapter = self._build_adapter(adapter)
-        if base_checkpoint is not None:
-            self.base, self.base_keys, self.grown = load_base(self, **base_checkpoint)
-        freeze(self, trainable)
+        config = self._adapter_config
+        self.adapter = None if config is None else self._build_adapter(config)
+        if self._base_checkpoint is not None:
+            self.base, self.base_keys, self.grown = load_base(self, **self._base_checkpoint)
+        self.roles = self._trained_roles()
+        freeze(self, self.trainable)
         self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
+        self.sets = AdapterSets(self.towers)
         if self.adapter is not None:
-            self.attachments.append(Attachment(self.adapter.bindings(self.towers), self.towers, self.switch))
-            self.adapter_towers = self._find_adapter_towers()
+            self.sets.attach(self.adapter)
+            self.adapter_towers = self.sets.towers_of(self.adapter)
             self.check_sites()
-        for name in gradient_checkpointing:
+        for name in self._gradient_checkpointing:
             checkpoint_blocks(self.towers[name], self.switch)
 
-    def _build_adapter(self, config: None | dict | Sequence[dict]) -> Adapter | None:
-        if config is None:
-            return None
-        if isinstance(config, Mapping):
-            return ADAPTERS.build(config, default_args=dict(towers=self.towers))
-        return ComposedAdapter(self.towers, config)
+    def _check_tower_names(self) -> None:
+        asked = dict(gradient_checkpointing=self._gradient_checkpointing, train_norms=self.train_norms)
+        for option, names in asked.items():
+            if unknown := [name for name in names if name not in self.towers]:
+                raise SiteError(f'{option} names tower {unknown[0]!r}; there are {list(self.towers)}')
+        if idle := [name for name in self.train_norms if self.tower_paths[name] in self.no_grad_parts]:
+            raise SiteError(f'train_norms names tower {idle[0]!r}, which runs without gradient')
 
-    @functools.cached_property
-    def trained_norms(self) -> frozenset[str]:
-        """Names of the parameters of the norms that train.
+    def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
+        return build_adapter(config, self.towers)
 
-        Raises:
-            SiteError: A tower of ``train_norms`` whose family does not declare its norms.
-        """
-        return frozenset(
-            f'{self.tower_paths[tower]}.{path}.{name}'
-            for tower in self.train_norms
-            for path in self.towers[tower].declared_norms('train_norms')
-            for name, _ in self.towers[tower].module.get_submodule(path).named_parameters()
-        )
+    def _declarations(self) -> Iterator[tuple[str, str]]:
+        """(path, role) of what trains, as the parts declare it."""
+        for name, head in self.heads.items():
+            for path, role in getattr(head, 'roles', {'': 'head'}).items():
+                yield f'{name}.{path}' if path else name, role
+        yield from self.own_parts.items()
+        for tower in self.train_norms:
+            for path in self.towers[tower].declared_norms('train_norms'):
+                yield f'{self.tower_paths[tower]}.{path}', 'layer_norm'
+
+    def _trained_roles(self) -> dict[str, str]:
+        roles = trained_parts(self, dict(self._declarations()))
+        if self.adapter is not None:
+            roles.update({f'adapter.{name}': self.adapter.role_of(name) for name, _ in self.adapter.named_parameters()})
+        placed = {*self.backbones, *self.heads, 'adapter', *(path.partition('.')[0] for path in self.own_parts)}
+        for name, param in self.named_parameters():
+            part = name.partition('.')[0]
+            if part not in placed:
+                raise SiteError(
+                    f'{type(self).__name__}: parameter {name} is in no tower and no head; declare whether it trains: '
+                    f"own_parts = dict({part}='…')"
+                )
+            # What a method or a part of the task's own builds frozen is declared frozen by it.
+            if part not in self.backbones and not param.requires_grad:
+                roles.pop(name, None)
+        return roles
+
+    @property
+    def switch(self) -> AdapterSwitch:
+        """Which adapter set acts."""
+        return self.sets.switch
+
+    def detach_adapter(self) -> None:
+        """Removes every hook: the towers are bit for bit what they were."""
+        self.sets.detach_all()
 
     @property
     def method(self) -> str:
@@ -152,7 +183,7 @@ class AdaptedModel(BaseModel):
         self.eval()
         self.probe()
         self.train(training)
-        missed = [site for attachment in self.attachments for site in attachment.never_hit()]
+        missed = self.sets.never_hit()
         if missed:
             raise SiteError(
                 f'{type(self.adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '
@@ -170,32 +201,17 @@ class AdaptedModel(BaseModel):
 
     def role_of(self, name: str) -> str:
         """The role under which a parameter is counted."""
+        if name in self.roles:
+            return self.roles[name]
         part, _, rest = name.partition('.')
-        if any(name.startswith(f'{path}.') for path in self.trained_parts):
-            return 'head'
         if part in self.backbones:
-            return 'layer_norm' if name in self.trained_norms else 'backbone'
-        if part == 'adapter':
-            return self.adapter.role_of(rest)
-        if part in self.heads:
-            return getattr(self.heads[part], 'roles', {}).get(rest.split('.')[0], 'head')
-        return self.own_roles[part]
+            return 'backbone'
+        return self.adapter.role_of(rest) if part == 'adapter' else self.own_parts.get(part, 'head')
 
     def tower_of(self, name: str) -> str:
         """The tower that a parameter serves; ``shared`` if several do, ``heads`` outside all towers."""
-        part = name.partition('.')[0]
+        part, _, rest = name.partition('.')
         if part in self.backbones:
             holders = [tower for tower, path in self.tower_paths.items() if name.startswith(f'{path}.')]
             return holders[0] if holders else 'shared'
-        return self.adapter_towers[name] if part == 'adapter' else 'heads'
-
-    def _find_adapter_towers(self) -> dict[str, str]:
-        users: dict[int, set] = {}
-        for attachment in self.attachments:
-            for edit in attachment.edits:
-                for param in edit.unit.parameters():
-                    users.setdefault(id(param), set()).add(edit.tower)
-        return {
-            f'adapter.{name}': next(iter(users[id(param)])) if len(users[id(param)]) == 1 else 'shared'
-            for name, param in self.adapter.named_parameters()
-        }
+        return self.adapter_towers[rest] if part == 'adapter' else 'heads'

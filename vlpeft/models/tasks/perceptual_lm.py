@@ -49,7 +49,6 @@ class PerceptualLM(AdaptedModel):
         vocab_size: Rows of its word embeddings; 50,272 for OPT.
         vocabulary: Hub name or directory of the tokenizer.
         encoder: Config of the encoder, of those that :func:`cls_levels` knows.
-        adapter: Config of ``EPALM``, or a list of methods that holds one; the others act on the tower ``lm``.
         tasks: Settings of :class:`PerceptualTask` by the name that samples carry as ``task``.
         visual_row: What the slot sees: ``'causal'``, itself, or ``'full'``, everything, as released. Defaults to
             ``'causal'``.
@@ -59,12 +58,11 @@ class PerceptualLM(AdaptedModel):
         released_dropout: Whether dropout and drop-path of the frozen parts act in training, as released. Defaults to
             False: they are in eval mode.
         lm_dtype: Of the language model's weights. Defaults to ``'float32'``.
-        trainable: ``'heads'`` (the methods) or ``'all'``, the language model too; the encoder never trains. Defaults to
-            ``'heads'``.
-        gradient_checkpointing: Towers that recompute activations. Defaults to ().
-        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`. Defaults to None, random weights.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`, for images and videos; spectrograms and stored
             vectors take :class:`FeatureDataPreprocessor`.
+        **adaptation: Of :class:`AdaptedModel`. ``adapter`` is the config of ``EPALM``, or a list of methods that holds
+            one; the others act on the tower ``lm``. ``trainable='all'`` trains the language model too; the encoder
+            never trains.
 
     Raises:
         SiteError: A method acts on the encoder, which runs without gradient.
@@ -79,19 +77,18 @@ class PerceptualLM(AdaptedModel):
         vocab_size: int,
         vocabulary: str,
         encoder: dict,
-        adapter: dict | Sequence[dict],
         tasks: Mapping[str, dict],
         visual_row: str = 'causal',
         lm_loss_weight: float = 0.1,
         padding: str = 'left',
         released_dropout: bool = False,
         lm_dtype: str = 'float32',
-        trainable: str = 'heads',
-        gradient_checkpointing: Sequence[str] = (),
-        base_checkpoint: dict | None = None,
         data_preprocessor: dict | None = None,
+        **adaptation,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
+        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'), **adaptation)
+        if self._adapter_config is None:
+            raise ValueError('PerceptualLM perceives through one EPALM; adapter is None')
         if padding not in PADDINGS:
             raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
         self.visual_row, self.lm_loss_weight, self.padding = visual_row, lm_loss_weight, padding
@@ -100,11 +97,11 @@ class PerceptualLM(AdaptedModel):
         self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
         self.encoder = MODELS.build(encoder)
         self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size, self.lm.config.to_dict())
-        self.assemble(dict(lm='lm', encoder='encoder'), (), adapter, trainable, base_checkpoint, gradient_checkpointing)
+        self.assemble(dict(lm='lm', encoder='encoder'), ())
 
     def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
         adapter = super()._build_adapter(config)
-        found = [] if adapter is None else [part for part in adapter.modules() if isinstance(part, EPALM)]
+        found = [part for part in adapter.modules() if isinstance(part, EPALM)]
         if len(found) != 1:
             raise ValueError(f'PerceptualLM perceives through one EPALM; adapter={config!r} has {len(found)}')
         if any(binding.tower == 'encoder' for binding in adapter.bindings(self.towers)):
@@ -115,6 +112,11 @@ class PerceptualLM(AdaptedModel):
         # Its hooks come before the method's, which overwrites what they leave in the slot.
         self.reader = SlottedLM(self.towers['lm'], found[0].start, found[0].end, self.visual_row)
         return adapter
+
+    def detach_adapter(self) -> None:
+        super().detach_adapter()
+        if self.reader.attachment is not None:
+            self.reader.attachment.detach()
 
     @property
     def epalm(self) -> EPALM:

@@ -3,7 +3,6 @@
 Notation: B clips, T frames each, N tokens per frame with CLS first, S = T · N, D width, P text-clip pairs.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,26 +42,20 @@ class Retriever(AdaptedModel):
         vocabulary: Hub name or directory of the text tower's tokenizer. Defaults to ``'bert-base-uncased'``.
         itc_head: Contrastive head.
         itm_head: Matching head; None trains and ranks by features alone (``k_test=0``) and never runs cross-attention.
-        adapter: Method, list of methods, or None. Defaults to None.
-        trainable: ``'heads'`` (heads and adapter) or ``'all'``. Defaults to ``'heads'``.
         momentum: Arguments of :class:`MomentumWeights`. Defaults to its defaults.
         frame_aware: Weights cross-attention keys by each frame's likeness to the text. Defaults to False.
         temporal_frames: Size of a learned temporal embedding. Defaults to None, no such embedding.
         train_temporal: Whether it is trained; the released code froze it by accident. Defaults to True.
         negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
         max_text_length: In tokens. Defaults to 35.
-        train_norms: Towers whose norms train too. Defaults to ().
-        gradient_checkpointing: Towers that recompute activations. Defaults to ().
-        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
-            None, random weights.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
+        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``train_norms``, ``gradient_checkpointing``,
+            ``base_checkpoint``.
 
     Raises:
         ValueError: The vision tower does not return all tokens with CLS first; matching with a text tower that has no
             cross-attention; or an option that only cross-attention uses without matching.
     """
-
-    own_roles = dict(temporal_embedding='temporal')
 
     def __init__(
         self,
@@ -71,20 +64,16 @@ class Retriever(AdaptedModel):
         itc_head: dict,
         itm_head: dict | None,
         vocabulary: str = 'bert-base-uncased',
-        adapter: None | dict | Sequence[dict] = None,
-        trainable: str = 'heads',
         momentum: dict | None = None,
         frame_aware: bool = False,
         temporal_frames: int | None = None,
         train_temporal: bool = True,
         negative_all_rank: bool = True,
         max_text_length: int = 35,
-        train_norms: Sequence[str] = (),
-        gradient_checkpointing: Sequence[str] = (),
-        base_checkpoint: dict | None = None,
         data_preprocessor: dict | None = None,
+        **adaptation,
     ) -> None:
-        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
+        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'), **adaptation)
         self.vision = MODELS.build(vision)
         check_vision_tower(self.vision)
         self.text = MODELS.build(text)
@@ -99,15 +88,8 @@ class Retriever(AdaptedModel):
         self.tokenizer = self.text.tokenizer_type(vocabulary, max_text_length, self.text.vocab_size)
         self.frame_aware, self.negative_all_rank = frame_aware, negative_all_rank
         heads = ('itc_head', 'itm_head') if self.matches else ('itc_head',)
-        self.assemble(
-            dict(vision='vision', text='text'),
-            heads,
-            adapter,
-            trainable,
-            base_checkpoint,
-            gradient_checkpointing,
-            train_norms,
-        )
+        self.own_parts = {} if temporal_frames is None else dict(temporal_embedding='temporal')
+        self.assemble(dict(vision='vision', text='text'), heads)
         self.momentum = MomentumWeights(**(momentum or {}))
         self.momentum.copy_from(self)
         self.queue = self.itc_head.make_queue()

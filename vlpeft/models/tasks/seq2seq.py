@@ -54,13 +54,10 @@ class VLSeq2Seq(AdaptedModel):
         grid: Side of the grid that features are pooled to. Defaults to 6, 36 vision tokens per image.
         vision: Frozen tower that computes features of images online, any backbone of mmpretrain that returns a grid
             or tokens (:func:`to_cells`); it stays in eval mode. Defaults to None: samples bring their features.
-        adapter: Method, list of methods, or None. Defaults to None.
-        trainable: ``'heads'`` (adapter and visual embedding) or ``'all'``. Defaults to ``'heads'``.
-        train_norms: Towers (``'encoder'``, ``'decoder'``) whose norms train too. Defaults to ().
-        gradient_checkpointing: Towers that recompute activations. Defaults to ().
-        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`. Defaults to None, random weights.
         data_preprocessor: Defaults to :class:`FeatureDataPreprocessor`, with ``vision`` to
             :class:`ClipDataPreprocessor`.
+        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``train_norms`` (of ``'encoder'`` and
+            ``'decoder'``), ``gradient_checkpointing``, ``base_checkpoint``.
 
     Raises:
         ValueError: More cells than order tokens.
@@ -75,15 +72,11 @@ class VLSeq2Seq(AdaptedModel):
         feature_width: int,
         grid: int = 6,
         vision: dict | None = None,
-        adapter: None | dict | Sequence[dict] = None,
-        trainable: str = 'heads',
-        train_norms: Sequence[str] = (),
-        gradient_checkpointing: Sequence[str] = (),
-        base_checkpoint: dict | None = None,
         data_preprocessor: dict | None = None,
+        **adaptation,
     ) -> None:
         default = 'FeatureDataPreprocessor' if vision is None else 'ClipDataPreprocessor'
-        super().__init__(data_preprocessor or dict(type=default))
+        super().__init__(data_preprocessor or dict(type=default), **adaptation)
         if grid**2 > ORDER_TOKENS:
             raise ValueError(f'grid={grid} makes {grid**2} tokens per image, but there are {ORDER_TOKENS} order tokens')
         self.tasks = {name: Seq2SeqTask(**settings) for name, settings in tasks.items()}
@@ -97,9 +90,7 @@ class VLSeq2Seq(AdaptedModel):
         self.tokenizer = Seq2SeqTokenizer(vocabulary, None, vocab_size, geometry.to_dict())
         towers = dict(TOWERS[geometry.model_type], **({} if vision is None else dict(vision='vision')))
         self.no_grad_parts = () if vision is None else ('vision',)
-        self.assemble(
-            towers, ('visual_embedding',), adapter, trainable, base_checkpoint, gradient_checkpointing, train_norms
-        )
+        self.assemble(towers, ('visual_embedding',))
 
     def train(self, mode: bool = True) -> 'VLSeq2Seq':
         """Switches all but the vision tower, which is frozen: its statistics and features must not change."""

@@ -69,18 +69,14 @@ class GenerativeVQA(AdaptedModel):
         generate_with_padding: Whether generation also attends to the padding of questions, as released. Defaults to
             False.
         max_text_length: Of questions in tokens. Defaults to 35.
-        train_norms: Towers whose norms train too. Defaults to ().
-        gradient_checkpointing: Towers that recompute activations. Defaults to ().
-        base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
-            None, random weights.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
+        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``train_norms``, ``gradient_checkpointing``,
+            ``base_checkpoint``.
 
     Raises:
         ValueError: Unknown ``inference`` or ``beam_rule``; a number too small; the vision tower does not return all
             tokens with CLS first; or ``train_lm_head`` with a tied decoder, whose word embeddings would train too.
     """
-
-    own_roles = dict(temporal_embedding='temporal')
 
     def __init__(
         self,
@@ -88,8 +84,6 @@ class GenerativeVQA(AdaptedModel):
         text: dict,
         decoder: dict,
         vocabulary: str = 'bert-base-uncased',
-        adapter: None | dict | Sequence[dict] = None,
-        trainable: str = 'heads',
         train_lm_head: bool = False,
         frame_head: dict | None = None,
         temporal_frames: int | None = None,
@@ -104,10 +98,8 @@ class GenerativeVQA(AdaptedModel):
         max_answer_length: int = 10,
         generate_with_padding: bool = False,
         max_text_length: int = 35,
-        train_norms: Sequence[str] = (),
-        gradient_checkpointing: Sequence[str] = (),
-        base_checkpoint: dict | None = None,
         data_preprocessor: dict | None = None,
+        **adaptation,
     ) -> None:
         check_settings(inference=(inference, INFERENCES), beam_rule=(beam_rule, BEAM_RULES))
         check_counts(
@@ -116,7 +108,7 @@ class GenerativeVQA(AdaptedModel):
             shortlist=(shortlist, 1),
             pairs_per_batch=(pairs_per_batch, 1),
         )
-        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'))
+        super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'), **adaptation)
         self.vision = MODELS.build(vision)
         check_vision_tower(self.vision)
         self.text = MODELS.build(text)
@@ -137,17 +129,15 @@ class GenerativeVQA(AdaptedModel):
         self.beams, self.beam_rule, self.max_answer_length = beams, beam_rule, max_answer_length
         self.generate_with_padding = generate_with_padding
         self.answers: AnswerBank | None = None
-        self.trained_parts = ('decoder.cls',) if train_lm_head else ()
+        self.own_parts = {
+            **({} if temporal_frames is None else dict(temporal_embedding='temporal')),
+            **({'decoder.cls': 'head'} if train_lm_head else {}),
+        }
         heads = ('itc_head',) if self.itc_head is not None else ()
         self.no_grad_parts = heads
         self.assemble(
             dict(vision='vision', text='text', decoder='decoder'),
             heads,
-            adapter,
-            trainable,
-            base_checkpoint,
-            gradient_checkpointing,
-            train_norms,
         )
 
     def probe(self) -> None:
