@@ -63,7 +63,7 @@ def attach(
     except BaseException:
         handle.detach()
         raise
-    handle._hooks.switch.active = name
+    handle.hooks.switch.active = name
     return handle
 
 
@@ -97,5 +97,5 @@ def load_adapter(
     except BaseException:
         handle.detach()
         raise
-    handle._hooks.switch.active = name
+    handle.hooks.switch.active = name
     return handle

@@ -118,7 +118,7 @@ def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
     state = checkpoint['state_dict']
     _check_state(state, wanted, path)
     adapter.load_state_dict(_below('adapter', state), strict=True)
-    handle._put(name, record['method'], adapter)
+    handle.put(name, record['method'], adapter)
     handle.parts.load_state_dict(_below('parts', state), strict=False)
 
 

@@ -80,9 +80,9 @@ class AttachedAdapter(nn.Module):
         self.configs: dict[str, dict | list[dict]] = {}
         self.part_roles = trained_parts(model, trainable)
         self.parts = mirror(model, self.part_roles)
-        self._hooks = AdapterSets(towers)
-        self._checks = TowerChecks(self.towers, self._hooks.switch, self.sets)
-        self._merged: dict[str, Merged] = {}
+        self.hooks = AdapterSets(towers)
+        self._checks = TowerChecks(self.towers, self.hooks.switch, self.sets)
+        self.merged: dict[str, Merged] = {}
         self._requires_grad = {name: param.requires_grad for name, param in model.named_parameters()}
         for name, param in model.named_parameters():
             param.requires_grad_(name in self.part_roles)
@@ -125,7 +125,7 @@ class AttachedAdapter(nn.Module):
         asked = dict(gradient_checkpointing_kwargs or {})
         if asked.get('use_reentrant'):
             raise SiteError('use_reentrant=True gives adapters in a frozen model no gradient; leave it out')
-        asked.update(use_reentrant=False, context_fn=self._hooks.switch.contexts)
+        asked.update(use_reentrant=False, context_fn=self.hooks.switch.contexts)
         self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=asked)
 
     # Sets
@@ -141,9 +141,9 @@ class AttachedAdapter(nn.Module):
             ValueError: The name is taken or has a dot.
             SiteError: The method asks for what the model does not have.
         """
-        self._put(name, config, build_adapter(config, self.towers))
+        self.put(name, config, build_adapter(config, self.towers))
 
-    def _put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module) -> None:
+    def put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module) -> None:
         if not isinstance(name, str) or not name or '.' in name:
             raise ValueError(f'{name!r} is no name for a set; choose a text without dots')
         if name in self.sets:
@@ -153,7 +153,7 @@ class AttachedAdapter(nn.Module):
         # As in mixed precision the trained weights stay in single precision where the model's are shorter.
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         adapter.to(like.device, dtype).train(self.model.training)
-        self._hooks.attach(adapter, name)
+        self.hooks.attach(adapter, name)
         self.sets[name], self.configs[name] = adapter, config
 
     def load(self, folder: str | Path, name: str) -> None:
@@ -174,13 +174,13 @@ class AttachedAdapter(nn.Module):
         """Takes a set off, hooks and parameters."""
         self._known(name)
         self._refuse_merged(f'remove {name!r}')
-        self._hooks.detach(name)
+        self.hooks.detach(name)
         del self.sets[name], self.configs[name]
 
     def detach(self) -> None:
         """Takes everything off: the model is bit for bit what it was, without a hook, and trains what it trained."""
         self.unmerge()
-        self._hooks.detach_all()
+        self.hooks.detach_all()
         self._checks.remove()
         if self._training_check is not None:
             self._training_check.stop()
@@ -197,7 +197,7 @@ class AttachedAdapter(nn.Module):
         if name is not None:
             self._known(name)
         self._refuse_merged('switch sets')
-        return self._hooks.switch.use(name)
+        return self.hooks.switch.use(name)
 
     def per_sample(self, names: Sequence[str | None], rows_each: int = 1) -> AbstractContextManager[None]:
         """Inside the ``with`` block each sample of a batch has a set of its own.
@@ -220,7 +220,7 @@ class AttachedAdapter(nn.Module):
                     'cannot be chosen per sample'
                 )
         self._refuse_merged('switch sets')
-        return self._hooks.switch.per_sample(names, rows_each)
+        return self.hooks.switch.per_sample(names, rows_each)
 
     def _methods(self, name: str) -> list[nn.Module]:
         adapter = self.sets[name]
@@ -241,30 +241,30 @@ class AttachedAdapter(nn.Module):
         Raises:
             SiteError: The change is not linear, a map is quantised, or a set is merged already.
         """
-        name = self._hooks.switch.active if name is None else name
+        name = self.hooks.switch.active if name is None else name
         self._known(name)
         self._refuse_merged('merge')
-        self._merged[name] = Merged(self.sets[name], self.towers)
-        self._hooks.switch.active = None
+        self.merged[name] = Merged(self.sets[name], self.towers)
+        self.hooks.switch.active = None
 
     def unmerge(self) -> None:
         """Restores the weights bit for bit; the set acts beside them again."""
-        for name, merged in self._merged.items():
+        for name, merged in self.merged.items():
             merged.undo()
-            self._hooks.switch.active = name
-        self._merged = {}
+            self.hooks.switch.active = name
+        self.merged = {}
 
     def _refuse_merged(self, action: str) -> None:
-        if self._merged:
-            raise SiteError(f'cannot {action} while set {next(iter(self._merged))!r} is merged; call unmerge() first')
+        if self.merged:
+            raise SiteError(f'cannot {action} while set {next(iter(self.merged))!r} is merged; call unmerge() first')
 
     # What there is
 
     def counts(self) -> dict:
         """Parameters of model and sets, as :func:`vlpeft.adaptation.counts.count_by_role` counts them."""
-        return count_by_role(self._all(), self.role_of, self.tower_of)
+        return count_by_role(self.all_parameters(), self.role_of, self.tower_of)
 
-    def _all(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def all_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for name, param in self.model.named_parameters():
             yield f'model.{name}', param
         for name, param in self.sets.named_parameters():
@@ -285,11 +285,11 @@ class AttachedAdapter(nn.Module):
             inside = [tower for tower, root in self.paths.items() if not root or rest.startswith(f'{root}.')]
             return inside[0] if inside else 'rest'
         own, _, rest = rest.partition('.')
-        return self._hooks.towers_of(self.sets[own], own)[rest]
+        return self.hooks.towers_of(self.sets[own], own)[rest]
 
     def never_hit(self) -> list[str]:
         """Sites that no forward pass has reached since they were attached."""
-        return self._hooks.never_hit()
+        return self.hooks.never_hit()
 
     def _in_use(self) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
         """What an optimizer is to hold: the trained tensors of the model, and of the sets that have acted."""
@@ -297,7 +297,7 @@ class AttachedAdapter(nn.Module):
             for name, param in module.named_parameters(path, recurse=False):
                 yield f'parts.{name}', param, module
         for own, adapter in self.sets.items():
-            edits = self._hooks.attachments[own].edits
+            edits = self.hooks.attachments[own].edits
             if any(edit.hits for edit in edits):
                 units = {id(param): edit.unit for edit in edits for param in edit.unit.parameters()}
                 for name, param in adapter.named_parameters():
@@ -319,7 +319,7 @@ class AttachedAdapter(nn.Module):
         from .folder import write_folder
 
         self._refuse_merged('save')
-        name = self._hooks.switch.active if name is None else name
+        name = self.hooks.switch.active if name is None else name
         self._known(name)
         write_folder(self, Path(folder), name, format)
 

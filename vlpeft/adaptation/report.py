@@ -11,7 +11,7 @@ def describe_adapter(adapter: 'AttachedAdapter') -> str:
     """One line for each set, role and tower, and the sites; what ``print(adapter)`` shows."""
     rows: Counter = Counter()
     total, size = 0, Counter()
-    for name, param in adapter._all():
+    for name, param in adapter.all_parameters():
         total += param.numel()
         if param.requires_grad:
             owner = name.split('.')[1] if name.startswith('sets.') else 'of the model'
@@ -19,7 +19,7 @@ def describe_adapter(adapter: 'AttachedAdapter') -> str:
             rows[key] += param.numel()
             size[key] += param.numel() * param.element_size()
     trained = sum(rows.values())
-    active = adapter._hooks.switch.active
+    active = adapter.hooks.switch.active
     lines = [
         f'{type(adapter.model).__name__}: {trained:,} of {total:,} parameters train '
         f'({_percent(trained, total)}, {sum(size.values()):,} bytes)',
@@ -29,7 +29,7 @@ def describe_adapter(adapter: 'AttachedAdapter') -> str:
         lines.append(f'  {owner:<12} {tower:<10} {role:<16} {count:>12,}  {share:>9}  {weighs:>12,} bytes')
     for name, config in adapter.configs.items():
         methods = ' + '.join(part['type'] for part in (config if isinstance(config, (list, tuple)) else [config]))
-        state = 'merged into the weights' if name in adapter._merged else 'active' if name == active else 'not active'
+        state = 'merged into the weights' if name in adapter.merged else 'active' if name == active else 'not active'
         lines.append(f'set {name!r}: {methods}, {state}, acts at')
         lines += [f'  {place}' for place in _places(adapter, name)]
     return '\n'.join(lines)
@@ -42,7 +42,7 @@ def _percent(part: int, whole: int) -> str:
 def _places(adapter: 'AttachedAdapter', name: str) -> list[str]:
     """Modules below the blocks that are written, and the depths at which they are."""
     depths: dict[tuple[str, str], list[int]] = {}
-    for edit in adapter._hooks.attachments[name].edits:
+    for edit in adapter.hooks.attachments[name].edits:
         tower = adapter.towers[edit.tower]
         inside = edit.tap.path.removeprefix(f'{tower.block_path}.{edit.depth}').removeprefix('.')
         depths.setdefault((edit.tower, inside or 'the block'), []).append(edit.depth)

@@ -1,0 +1,80 @@
+"""Merged weights compute what the method computes, and unmerging restores them bit for bit."""
+
+import pytest
+import torch
+
+import vlpeft
+from tests.plain_models import PLAIN
+from tests.tiny import randomise
+from vlpeft.sites import SiteError
+
+LORA = dict(type='LoRA', rank=2, alpha=3, targets={})
+
+
+def linears(name):
+    return dict(linears=['o', 'fc1', 'fc2']) if name == 'beit' else {}
+
+
+@pytest.mark.parametrize('name', PLAIN)
+def test_merged_is_unmerged(name):
+    plain, model = PLAIN[name], PLAIN[name].model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    adapter = vlpeft.attach(model, dict(LORA, targets=linears(name)))
+    randomise(adapter.sets, seed=1)
+    expected = plain.run(model)
+    adapter.merge()
+    changed = [key for key, value in model.state_dict().items() if not torch.equal(value, before[key])]
+    assert changed
+    tolerance = dict(rtol=1e-9, atol=1e-10) if plain.dtype == torch.float64 else dict(rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(plain.run(model), expected, **tolerance)
+    adapter.unmerge()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(plain.run(model), expected)
+
+
+def test_what_is_merged_by_hand():
+    """GPT-2 keeps the three projections in one transposed weight: W ← W + (α / r) (B A)ᵀ in the columns of v."""
+    model = PLAIN['gpt2'].model()
+    before = model.transformer.h[1].attn.c_attn.weight.detach().clone()
+    adapter = vlpeft.attach(model, dict(LORA, targets=dict(depths=[1], linears=['v'])))
+    randomise(adapter.sets, seed=1)
+    unit = next(iter(adapter.sets['default'].layers.values()))
+    adapter.merge()
+    expected = before.clone()
+    expected[:, 32:48] += 1.5 * (unit.up.weight @ unit.down.weight).T
+    torch.testing.assert_close(model.transformer.h[1].attn.c_attn.weight.detach(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_two_methods_on_one_map_merge_together():
+    model = PLAIN['opt'].model()
+    adapter = vlpeft.attach(model, [LORA, dict(LORA, rank=3, targets=dict(linears=['q']))])
+    randomise(adapter.sets, seed=1)
+    expected = PLAIN['opt'].run(model)
+    adapter.merge()
+    torch.testing.assert_close(PLAIN['opt'].run(model), expected, rtol=1e-9, atol=1e-10)
+
+
+def test_what_is_not_linear_is_refused_and_nothing_changes():
+    model = PLAIN['bart'].model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    adapter = vlpeft.attach(model, [LORA, dict(type='Bottleneck', bottleneck=3, targets={})])
+    with pytest.raises(SiteError, match='Bottleneck cannot be merged: what it does is no linear map'):
+        adapter.merge()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_while_merged_nothing_else_can_be_done(tmp_path):
+    model = PLAIN['opt'].model()
+    adapter = vlpeft.attach(model, LORA)
+    adapter.merge()
+    for call in (
+        lambda: adapter.merge('default'),
+        lambda: adapter.use(None),
+        lambda: adapter.add('b', LORA),
+        lambda: adapter.save(tmp_path / 'a'),
+        lambda: adapter.per_sample(['default']),
+    ):
+        with pytest.raises(SiteError, match=r"while set 'default' is merged; call unmerge\(\) first"):
+            call()
+    adapter.detach()
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
