@@ -213,7 +213,7 @@ class AttachedAdapter(nn.Module):
         """
         for name in {name for name in names if name is not None}:
             self._known(name)
-            mixed = [part for part in self._methods(name) if not part.rows_independent]
+            mixed = [part for part in self.methods(name) if not part.rows_independent]
             if mixed:
                 raise SiteError(
                     f'set {name!r}: {type(mixed[0]).__name__} does not act on the samples of a batch one by one, so it '
@@ -222,7 +222,8 @@ class AttachedAdapter(nn.Module):
         self._refuse_merged('switch sets')
         return self.hooks.switch.per_sample(names, rows_each)
 
-    def _methods(self, name: str) -> list[nn.Module]:
+    def methods(self, name: str) -> list[nn.Module]:
+        """The methods of a set, in the order in which they act."""
         adapter = self.sets[name]
         return list(adapter.parts) if isinstance(adapter, ComposedAdapter) else [adapter]
 

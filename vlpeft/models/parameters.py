@@ -8,8 +8,8 @@ TRAINABLE = ('heads', 'all')
 
 
 def freeze(model: nn.Module, trainable: str) -> None:
-    """Sets ``requires_grad``: of what the model's parts declare (``'heads'``), or of everything (``'all'``), but for its
-    ``no_grad_parts``.
+    """Sets ``requires_grad`` of what the parts declare (``'heads'``), or of everything (``'all'``), but never of
+    the model's ``no_grad_parts``.
     """
     for name, param in model.named_parameters():
         param.requires_grad_(trainable == 'all' or name in model.roles)
