@@ -1,13 +1,14 @@
 """Adapting a model that somebody brings: ``attach`` and ``load_adapter``, and what task models use of the same code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from torch import nn
 
-from vlpeft.sites import Tower, find_towers
+from vlpeft.sites import find_towers
 
-from .folder import AdapterFolderError, read_record
+from .folder import AdapterFolderError, recorded_parts
 from .handle import AttachedAdapter
 from .sets import DEFAULT, AdapterSets, build_adapter
 from .training_check import UntrainedError
@@ -56,13 +57,9 @@ def attach(
         SiteError: No tower is found, a path does not exist, the method asks for what the towers do not have, or the
             model carries an adapter already. The model is then as it was.
     """
-    found = find_towers(model, towers)
-    handle = AttachedAdapter(model, found, found.paths, trainable, check_after, strict)
-    try:
+    handle = _handle(model, towers, trainable, check_after, strict)
+    with _undone_if_it_fails(handle):
         handle.add(name, adapter)
-    except BaseException:
-        handle.detach()
-        raise
     handle.hooks.switch.active = name
     return handle
 
@@ -89,13 +86,24 @@ def load_adapter(
             named. The model is then as it was.
         SiteError: As for :func:`attach`.
     """
-    found = find_towers(model, towers)
-    record = read_record(Path(folder))
-    handle = AttachedAdapter(model, found, found.paths, record['parts'], check_after, strict)
-    try:
+    handle = _handle(model, towers, recorded_parts(Path(folder)), check_after, strict)
+    with _undone_if_it_fails(handle):
         handle.load(folder, name)
+    handle.hooks.switch.active = name
+    return handle
+
+
+def _handle(model: nn.Module, towers: Mapping[str, str] | None, *options) -> AttachedAdapter:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f'an adapter is attached to a torch.nn.Module, not to {model!r}')
+    found = find_towers(model, towers)
+    return AttachedAdapter(model, found, found.paths, *options)
+
+
+@contextmanager
+def _undone_if_it_fails(handle: AttachedAdapter) -> Iterator[None]:
+    try:
+        yield
     except BaseException:
         handle.detach()
         raise
-    handle.hooks.switch.active = name
-    return handle

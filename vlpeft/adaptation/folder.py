@@ -95,6 +95,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
+def recorded_parts(folder: Path) -> dict[str, str]:
+    """The parts of the model that an adapter folder holds beside the method, with their roles."""
+    return read_record(folder)['parts']
+
+
 def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
     """Puts an adapter folder on a model as a set. Arguments and errors: :meth:`AttachedAdapter.load`."""
     record = read_record(folder)

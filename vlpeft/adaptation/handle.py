@@ -171,11 +171,13 @@ class AttachedAdapter(nn.Module):
         read_folder(self, Path(folder), name)
 
     def remove(self, name: str) -> None:
-        """Takes a set off, hooks and parameters."""
+        """Takes a set off, hooks and parameters; if it was the one that acts, none does."""
         self._known(name)
         self._refuse_merged(f'remove {name!r}')
         self.hooks.detach(name)
         del self.sets[name], self.configs[name]
+        if self.hooks.switch.active == name:
+            self.hooks.switch.active = None
 
     def detach(self) -> None:
         """Takes everything off: the model is bit for bit what it was, without a hook, and trains what it trained."""
@@ -323,6 +325,10 @@ class AttachedAdapter(nn.Module):
         name = self.hooks.switch.active if name is None else name
         self._known(name)
         write_folder(self, Path(folder), name, format)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """:meth:`save` under the name that transformers' models have for it; the model's own would write the base."""
+        self.save(folder)
 
     def __repr__(self) -> str:
         from .report import describe_adapter
