@@ -5,17 +5,17 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 
 from vlpeft.checkpoint.scheme import SCHEME
+from vlpeft.engine.task_model import task_model
 from vlpeft.models.parameters import count_parameters
 from vlpeft.models.tasks.base import AdaptedModel
 
 
 def head(runner) -> Iterator[tuple[str, str]]:
     """Yields (name, text) of its lines."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = task_model(runner)
     yield 'config', str(runner.cfg.filename or 'given as a dict')
     yield from _of_model(model)
     yield 'data', ', '.join(_sizes(runner))

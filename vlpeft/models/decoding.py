@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from vlpeft.models.finite import check_next_token
+from vlpeft.models.precision import at_least_float32
 
 Step = Callable[[Tensor, Tensor | None], Tensor]
 BEAM_RULES = ('default', 'released')
@@ -70,7 +71,7 @@ def beam_search(
     origin = None
     for new in range(1, max_length):
         logits = step(running, origin)
-        log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+        log_probs = at_least_float32(logits).log_softmax(-1)
         check_next_token(log_probs, beams)
         total = (scores[:, :, None] + log_probs.view(count, beams, -1)).flatten(1)
         # Twice as many, so that as many as wanted go on even if all others end.

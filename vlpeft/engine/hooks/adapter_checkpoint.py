@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import Tensor
 
@@ -12,6 +11,7 @@ from vlpeft.checkpoint.fit import TRAINING_ONLY
 from vlpeft.checkpoint.new_rows import new_rows
 from vlpeft.checkpoint.tied import unique_state
 from vlpeft.checkpoint.trained import load_trained
+from vlpeft.engine.task_model import task_model
 from vlpeft.registry import HOOKS
 
 from .resumable_checkpoint import ResumableCheckpointHook, origin_of
@@ -35,14 +35,10 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         self.allow_random = allow_random
         self.has_trained = False
 
-    @staticmethod
-    def _model(runner):
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out frozen weights, and from best checkpoints, which hold no optimiser, what only training needs."""
         super().before_save_checkpoint(runner, checkpoint)
-        model = self._model(runner)
+        model = task_model(runner)
         checkpoint['meta'].update(base=model.base, method=model.method)
         resumable = 'optimizer' in checkpoint
         checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], self.save_base, resumable)
@@ -53,7 +49,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         Raises:
             CheckpointError: The file was trained on another base, or this model has none; or it does not fit.
         """
-        model = self._model(runner)
+        model = task_model(runner)
         start = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         load_trained(model, Checkpoint.of(checkpoint, origin_of(runner)), start, bool(self.allow_random))
         checkpoint['state_dict'] = model.state_dict()
@@ -62,7 +58,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
     def before_train(self, runner) -> None:
         """Says what starts from its initial values."""
         super().before_train(runner)
-        warn_of_random_parts(self._model(runner), begins=not runner._load_from)
+        warn_of_random_parts(task_model(runner), begins=not runner._load_from)
         self.has_trained = True
 
     def before_val(self, runner) -> None:
@@ -77,7 +73,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         """
         if self.has_trained:
             return
-        model = self._model(runner)
+        model = task_model(runner)
         names = random_parts(model)
         if names and self.allow_random is False:
             raise CheckpointError(

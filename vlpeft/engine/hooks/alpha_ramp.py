@@ -1,8 +1,8 @@
 """Ramps the weight of momentum targets over the first epoch."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from vlpeft.engine.task_model import task_model
 from vlpeft.registry import HOOKS
 
 
@@ -11,5 +11,5 @@ class AlphaRampHook(Hook):
     """Raises α of the model's ITC head linearly from 0 during epoch 0."""
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = task_model(runner)
         model.itc_head.ramp = min(1.0, runner.iter / len(runner.train_dataloader))

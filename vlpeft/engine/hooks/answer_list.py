@@ -1,8 +1,8 @@
 """Hands the model the closed answer list of the set that it is about to answer."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
+from vlpeft.engine.task_model import task_model
 from vlpeft.registry import HOOKS
 
 
@@ -18,6 +18,6 @@ class AnswerListHook(Hook):
 
     @staticmethod
     def _hand_over(runner, dataloader) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = task_model(runner)
         if dataloader.dataset.answer_list is not None:
             model.set_answer_list(dataloader.dataset.answer_list)

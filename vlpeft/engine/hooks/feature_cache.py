@@ -7,13 +7,13 @@ from contextlib import closing, nullcontext
 import torch
 from mmengine.dist import all_gather_object, barrier, get_dist_info, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from vlpeft.datasets.feature_cache import CachedVectors, Sources, clip_sets, describe
 from vlpeft.datasets.vector_store import VectorStore
 from vlpeft.engine.progress import Steps
+from vlpeft.engine.task_model import task_model
 from vlpeft.registry import HOOKS, MODELS
 
 
@@ -63,7 +63,7 @@ class FeatureCacheHook(Hook):
         self._cache(runner, [(runner.test_dataloader, None)])
 
     def _cache(self, runner, loaders: list) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = task_model(runner)
         if any(param.requires_grad for param in model.encoder.parameters()):
             raise ValueError('the encoder trains, so its vectors cannot be cached; remove FeatureCacheHook')
         if model.released_dropout:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -21,6 +20,7 @@ from vlpeft.datasets.generators import generator_states
 from vlpeft.engine.bad_batch import BadBatch
 from vlpeft.engine.finite import Measured, NonFiniteStepError, measure, nonfinite_names
 from vlpeft.engine.strategies.sharding import gathered
+from vlpeft.engine.task_model import task_model
 from vlpeft.models.finite import label
 from vlpeft.models.tasks.base import AdaptedModel
 from vlpeft.registry import HOOKS
@@ -63,7 +63,7 @@ class FiniteGuardHook(Hook):
 
     def before_train(self, runner) -> None:
         """Puts itself between losses, gradients and update."""
-        wrapper, model = runner.optim_wrapper, _unwrapped(runner)
+        wrapper, model = runner.optim_wrapper, task_model(runner)
         self.sharded = any(isinstance(param, DTensor) for param in model.parameters())
         self.scaler = getattr(wrapper, 'loss_scaler', None)
         self.scaling = self.scaler is not None and self.scaler.is_enabled()
@@ -74,7 +74,7 @@ class FiniteGuardHook(Hook):
 
     def after_train(self, runner) -> None:
         """Leaves model and optimiser as they were."""
-        del _unwrapped(runner).parse_losses
+        del task_model(runner).parse_losses
         runner.optim_wrapper.step = self.step
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
@@ -124,7 +124,7 @@ class FiniteGuardHook(Hook):
             elif found.bad_gradients and not found.bad_losses and not self.scaling:
                 names = nonfinite_names(
                     (name, param.grad)
-                    for name, param in _unwrapped(runner).named_parameters()
+                    for name, param in task_model(runner).named_parameters()
                     if param.grad is not None
                 )
                 self.culprit = self._bad_batch(
@@ -183,7 +183,7 @@ class FiniteGuardHook(Hook):
 
 def save_trained(runner, path: Path) -> None:
     """Writes the trained tensors, momentum copies and queue, without optimiser; all processes call."""
-    model = _unwrapped(runner)
+    model = task_model(runner)
     state = model.state_dict()
     meta = dict(iter=runner.iter, epoch=runner.epoch)
     if isinstance(model, AdaptedModel):
@@ -192,7 +192,3 @@ def save_trained(runner, path: Path) -> None:
     state = {key: gathered(value) for key, value in state.items()}
     if is_main_process():
         write_checkpoint(dict(state_dict=state, meta=meta), path)
-
-
-def _unwrapped(runner):
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from vlpeft.checkpoint.coverage import random_parts
+from vlpeft.engine.task_model import task_model
 from vlpeft.models.parameters import count_parameters
 from vlpeft.registry import HOOKS
 
@@ -37,7 +37,7 @@ class FreezeReportHook(Hook):
             RuntimeError: Parameters require gradients, or are in the optimiser, that were not declared, or the
                 reverse; or the frozen backbone has random weights.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = task_model(runner)
         optimised = {id(param) for group in runner.optim_wrapper.optimizer.param_groups for param in group['params']}
         params = dict(model.named_parameters())
         trained = {name for name, param in params.items() if param.requires_grad}

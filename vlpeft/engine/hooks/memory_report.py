@@ -2,9 +2,9 @@
 
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 
 from vlpeft.engine.memory import RunLayout, estimate, table
+from vlpeft.engine.task_model import task_model
 from vlpeft.registry import HOOKS
 
 
@@ -20,7 +20,7 @@ class MemoryReportHook(Hook):
         self.tokens = tokens
 
     def before_train(self, runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = task_model(runner)
         layout = RunLayout.of(runner.cfg, get_world_size())
         rows = estimate(model, layout, self.tokens)
         runner.logger.info('memory, estimated: ' + table(rows, model, layout, self.tokens))

@@ -9,7 +9,6 @@ import torch
 from mmengine.dist import all_gather_object, broadcast, get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop
 
 from vlpeft.atomic import write_atomically
@@ -20,6 +19,7 @@ from vlpeft.checkpoint.scheme import SCHEME
 from vlpeft.engine.console import FOR_PEOPLE
 from vlpeft.engine.finite import nonfinite_trained
 from vlpeft.engine.position import KEY, Position, resume_at
+from vlpeft.engine.task_model import task_model
 from vlpeft.engine.work_folder import POINTER, SAVED_AT
 
 #: Arguments of MMEngine's file functions for writing whole files or none.
@@ -193,7 +193,7 @@ class ResumableCheckpointHook(CheckpointHook):
         Raises:
             CheckpointError: It cannot be a checkpoint of anything: a trained tensor is not finite.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = task_model(runner)
         if names := nonfinite_trained(model):
             raise CheckpointError(
                 f'no checkpoint of epoch {at["epoch"]}, iteration {at["iter"]} is written, and those '

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import torch
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.evaluator import Evaluator
-from mmengine.model import is_model_wrapper
 from mmengine.runner import TestLoop, ValLoop
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vlpeft.engine.console import FOR_PEOPLE
 from vlpeft.engine.progress import Steps
+from vlpeft.engine.task_model import task_model
 from vlpeft.evaluation.functional import best_positive_ranks, best_positive_ranks_in_folds
 from vlpeft.models.finite import NonFiniteError, check_finite, label
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
@@ -117,7 +117,7 @@ class TwoStageRetrieval:
     @property
     def model(self):
         """The model without the wrapper of a run of several processes."""
-        return self.runner.model.module if is_model_wrapper(self.runner.model) else self.runner.model
+        return task_model(self.runner)
 
     def run(self) -> dict[str, float]:
         """Evaluates between the hooks of the phase."""

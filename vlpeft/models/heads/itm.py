@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vlpeft.models.precision import at_least_float32
 from vlpeft.registry import MODELS
 
 IGNORED = -100
@@ -62,5 +63,5 @@ class ITMHead(BaseModule):
             + [torch.where(valid, 0, IGNORED) for valid in (clip_valid, text_valid)]
         )
         logits = self(states)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = at_least_float32(logits)
         return F.cross_entropy(logits, labels, ignore_index=IGNORED)

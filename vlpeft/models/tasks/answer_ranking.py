@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vlpeft.models.backbones import BlipTextDecoder, KeyValue, SelfCache
 from vlpeft.models.finite import check_finite
+from vlpeft.models.precision import at_least_float32
 
 
 class AnswerBank(NamedTuple):
@@ -35,7 +36,7 @@ class Ranking(NamedTuple):
 
 def token_scores(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """log p of ``targets`` (…) under ``logits`` (…, V), mixed with the mean over the vocabulary if smoothed."""
-    log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
+    log_probs = at_least_float32(logits).log_softmax(-1)
     scores = log_probs.gather(-1, targets[..., None])[..., 0]
     return scores if smoothing == 0 else (1 - smoothing) * scores + smoothing * log_probs.mean(-1)
 

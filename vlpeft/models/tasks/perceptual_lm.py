@@ -20,6 +20,7 @@ from vlpeft.models.backbones.slotted_lm import Lead, SlottedLM
 from vlpeft.models.continuation import Continuation
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.finite import naming
+from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import CausalTokenizer, Tokens
 from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError
@@ -212,7 +213,7 @@ class PerceptualLM(AdaptedModel):
     def text_losses(self, vectors: Tensor | None, targets: Targets) -> Tensor:
         """Sum of the tokens' negative log-likelihoods for each sample, (B,), at least in float32."""
         logits = self.logits(vectors, targets.tokens)[:, :-1]
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = at_least_float32(logits)
         nll = F.cross_entropy(logits.transpose(1, 2), targets.tokens.ids[:, 1:], reduction='none')
         return (nll * targets.counted[:, 1:]).sum(1)
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from vlpeft.models.backbones import AppendedVision, VisualEmbedding, build_seq2seq_lm, to_cells
 from vlpeft.models.finite import check_finite, check_next_token, naming
+from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
 from vlpeft.registry import MODELS
 
@@ -170,8 +171,7 @@ class VLSeq2Seq(AdaptedModel):
         ids, mask = self.tokens([sample.target for sample in data_samples], task.max_target, device)
         start = ids.new_full((len(ids), 1), self.lm.config.decoder_start_token_id)
         logits = self.logits(encoded, torch.cat([start, ids[:, :-1]], 1))
-        # At least float32, also under autocast.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = at_least_float32(logits)
         nll = F.cross_entropy(logits.transpose(1, 2), ids.masked_fill(mask == 0, IGNORED), reduction='none')
         if task.loss == 'token':
             # Gradients are averaged over processes, so each divides by the mean of their counts.
@@ -247,7 +247,7 @@ class VLSeq2Seq(AdaptedModel):
         prefix = [self.lm.config.decoder_start_token_id, *with_special[: with_special.index(firsts[0])]]
         ids = torch.tensor(prefix, device=encoded.states.device).expand(len(encoded.states), -1)
         logits = self.logits(encoded, ids)[:, -1]
-        log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)[:, firsts]
+        log_probs = at_least_float32(logits).log_softmax(-1)[:, firsts]
         check_finite('logits of the choices', log_probs)
         scores, order = log_probs.sort(dim=1, descending=True, stable=True)
         return [

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache, check_vision_tower
 from vlpeft.models.decoding import BEAM_RULES, beam_search
 from vlpeft.models.finite import naming
+from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
 from vlpeft.registry import MODELS
 
@@ -208,8 +209,7 @@ class GenerativeVQA(AdaptedModel):
         ids[:, 0] = self.tokenizer.decode_id
         context = self.encode_question(clips, questions).take(owner)
         logits = self.decoder(ids[:, :-1], tokens.mask[:, :-1], context)
-        # At least float32, also under autocast.
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        logits = at_least_float32(logits)
         targets = ids[:, 1:].masked_fill(tokens.mask[:, 1:] == 0, -100)
         nll = F.cross_entropy(
             logits.transpose(1, 2), targets, reduction='none', ignore_index=-100, label_smoothing=self.label_smoothing
