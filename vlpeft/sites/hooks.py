@@ -122,6 +122,8 @@ class _Edit(_AtTap):
         super().__init__(binding.write)
         self.site, self.tower, self.depth, self.edit = binding.site, binding.tower, binding.depth, binding.edit
         self.changes_rows = binding.changes_rows
+        # One parameter stands for the format of all; looking for it in every pass would cost more than the look.
+        self.weight = next((param for param in self.unit.parameters() if param.is_floating_point()), None)
         self.captures, self.switch, self.name = captures, switch, name
         self.hits = 0
 
@@ -176,10 +178,9 @@ class _Edit(_AtTap):
 
     def _other_format(self, seen: Tensor) -> torch.dtype | None:
         """The unit's floating-point format, where it differs from the stream's and autocast does not choose it."""
-        own = next((param.dtype for param in self.unit.parameters() if param.is_floating_point()), None)
-        if own is None or own == seen.dtype or not seen.is_floating_point():
+        if self.weight is None or self.weight.dtype == seen.dtype or not seen.is_floating_point():
             return None
-        return None if torch.is_autocast_enabled(seen.device.type) else own
+        return None if torch.is_autocast_enabled(seen.device.type) else self.weight.dtype
 
     def _of_samples(self, active: PerSample, seen: Tensor, reads: list[Tensor | None]) -> Tensor | None:
         """The rows of this set's samples edited, the others as they are."""
