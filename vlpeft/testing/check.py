@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from vlpeft.sites import SiteError
 
+from .backbones import SUBJECTS
 from .contract import ROWS, Case
-from .subjects import SUBJECTS, Subject
+from .subjects import Subject
 
 
 class Cell(NamedTuple):

@@ -152,7 +152,7 @@ def switches(case: Case) -> None:
         with _refusing(SiteError, 'sets per sample were accepted'):
             adapter.per_sample(('default', 'second', None))
         return
-    with adapter.per_sample(('default', 'second', None)):
+    with adapter.per_sample(('default', 'second', None), case.subject.rows_each):
         mixed = case.run(adapter)
     for row, alone in zip(mixed, (first[0], second[1], bare[2])):
         torch.testing.assert_close(row, alone, **case.close)
