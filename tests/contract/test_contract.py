@@ -37,5 +37,7 @@ def test_cell(method, subject):
 
 def test_the_size_of_the_matrix():
     cells = len(METHODS) * len(SUBJECTS)
-    print(f'{len(METHODS)} methods x {len(SUBJECTS)} backbones = {cells} cells, {len(REFUSED)} refused, {len(ROWS)} rows')
+    print(
+        f'{len(METHODS)} methods x {len(SUBJECTS)} backbones = {cells} cells, {len(REFUSED)} refused, {len(ROWS)} rows'
+    )
     assert cells - len(REFUSED) >= 100
