@@ -2,25 +2,9 @@
 
 import pytest
 
+from tests.contract.cells import METHODS, REFUSED
 from vlpeft.testing import SUBJECTS, check_cell
 from vlpeft.testing.contract import ROWS
-
-METHODS = dict(
-    lora=dict(type='LoRA', rank=2, targets={}),
-    bottleneck=dict(type='Bottleneck', bottleneck=3, targets={}),
-    bottleneck_parallel_o=dict(type='Bottleneck', bottleneck=3, form='parallel', targets=dict(linears=['o'])),
-    gate_large=dict(type='Gate', granularity='large', targets={}),
-    gate_middle_y=dict(type='Gate', granularity='middle_y', targets={}),
-    vlpet_middle_x=dict(type='VLPET', granularity='middle_x', bottleneck=4, targets={}, value_bottleneck=None),
-    vlpet_small=dict(type='VLPET', granularity='small', bottleneck=4, targets={}, value_bottleneck=None),
-    uniadapter=dict(type='UniAdapter', bottleneck=4, modalities=['vision', 'text'], share='none', init='normal'),
-    composed=[
-        dict(type='LoRA', rank=2, targets=dict(linears=['o'])),
-        dict(type='Bottleneck', bottleneck=3, targets=dict(kinds=['ffn'])),
-    ],
-    epalm=dict(type='EPALM', levels=1, start=0, end=1),
-)
-REFUSED: dict[tuple[str, str], str] = {}
 
 
 @pytest.mark.parametrize('subject', SUBJECTS)
@@ -38,6 +22,7 @@ def test_cell(method, subject):
 def test_the_size_of_the_matrix():
     cells = len(METHODS) * len(SUBJECTS)
     print(
-        f'{len(METHODS)} methods x {len(SUBJECTS)} backbones = {cells} cells, {len(REFUSED)} refused, {len(ROWS)} rows'
+        f'{len(METHODS)} methods x {len(SUBJECTS)} backbones x {len(ROWS)} rows; of {cells} cells {len(REFUSED)} refused'
     )
     assert cells - len(REFUSED) >= 100
+    assert all(method in METHODS and subject in SUBJECTS for method, subject in REFUSED)

@@ -3,17 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.contract.test_contract import METHODS, REFUSED
+from tests.contract.cells import METHODS, REFUSED
+from tests.workspace import ROOT
 from vlpeft.testing import SUBJECTS
 from vlpeft.testing.contract import Case
-
-ROOT = Path(__file__).parents[2]
 
 
 def compare() -> None:
