@@ -52,7 +52,7 @@ class CentreEverywhere(Adapter):
         units = iter(self.units)
         for block in towers['lm'].blocks:
             for sub in block.sublayers.values():
-                yield Binding('lm', block.depth, (block.mask,) if self.masked else (), sub.h, next(units), 'move')
+                yield Binding('lm', block.depth, (block.mask,) if self.masked else (), sub.h, next(units).move)
 
 
 def build(name):
