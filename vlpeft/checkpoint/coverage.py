@@ -36,16 +36,21 @@ def warn_of_random_parts(model: nn.Module, begins: bool = False) -> None:
 
     Args:
         model: An :class:`AdaptedModel`.
-        begins: Whether a training begins for which no file was given: that the method's own weights have their initial
-            values then is for the log file, and no warning. Defaults to False.
+        begins: Whether a training begins for which no file was given: that the method and trained parts beside the
+            backbones have their initial values then is for the log file, and no warning. Defaults to False.
     """
     if names := random_parts(model):
+        new = begins and all(name in model.declared and _part(name) not in model.backbones for name in names)
         print_log(
             f'{len(names)} parameters of {model.method} come from no file and have their initial values: '
             + by_part(names),
             'current',
-            logging.INFO if begins and all(name.startswith(f'{METHOD_PART}.') for name in names) else logging.WARNING,
+            logging.INFO if new else logging.WARNING,
         )
+
+
+def _part(name: str) -> str:
+    return name.partition('.')[0]
 
 
 def by_part(keys: Collection[str]) -> str:
