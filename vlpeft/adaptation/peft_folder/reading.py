@@ -1,0 +1,204 @@
+"""From a folder of peft to a config of our LoRA and the tensors of its module."""
+
+import json
+import re
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vlpeft.adapters import ComposedAdapter, LoRA
+from vlpeft.checkpoint.errors import CheckpointError
+from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.sites import Tower
+
+from .maps import Part, full_name, is_transposed, parts_by_map, site_list, targets_of
+from .settings import CONFIG, PICKLE, WEIGHTS, LoraSettings
+
+#: Of the text metadata of the weights' file: which columns belong to which rows of a fused projection.
+BLOCKS = 'vlpeft_blocks'
+_KEY = re.compile(r'base_model\.model\.(?P<name>.+)\.lora_(?P<matrix>[AB])\.weight')
+
+
+class _Change(NamedTuple):
+    """(α / r) B A at one site: A (r, in), B (out, r)."""
+
+    part: Part
+    alpha: float
+    down: Tensor
+    up: Tensor
+
+    @property
+    def rank(self) -> int:
+        return len(self.down)
+
+
+def read_peft_folder(
+    folder: Path, towers: Mapping[str, Tower], paths: Mapping[str, str], model: nn.Module
+) -> tuple[dict | list[dict], dict[str, Tensor]]:
+    """Reads a LoRA that Hugging Face PEFT has written.
+
+    A change of a fused projection becomes one of each of its parts, which computes the same: every part has a copy of A
+    and its own rows of B.
+
+    Args:
+        folder: With ``adapter_config.json`` and ``adapter_model.safetensors``; pickles are not read.
+        towers: By name.
+        paths: Where each of them is in the model, ``''`` for the model itself.
+        model: The model.
+
+    Returns:
+        The config of our LoRA, or a list of them where ranks, α or sites need several; the state dict of its module.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or holds what our LoRA cannot represent; the message names the
+            file, the setting or tensor, and the value.
+    """
+    settings = LoraSettings(folder / CONFIG)
+    settings.check_base(model)
+    matrices, blocks = _read_matrices(folder, site_list(towers, paths))
+    maps = parts_by_map(towers, paths)
+    _check_maps(folder / WEIGHTS, settings, matrices, maps, site_list(towers, paths))
+    settings.check_orientation({is_transposed(model.get_submodule(name)) for name in matrices})
+    changes = {
+        (name, change.part.site.span): change
+        for name, (down, up) in matrices.items()
+        for change in _split(settings.alpha(name), down, up, maps[name], blocks.get(name))
+    }
+    config = _config_of(list(changes.values()), towers, settings.dropout)
+    return config, _state_of(config, towers, paths, changes)
+
+
+def _read_matrices(folder: Path, sites: str) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Any]]:
+    """A (r, in) and B (out, r) by the name of the map, and the blocks that the file records."""
+    file = folder / WEIGHTS
+    if not file.is_file() and (folder / PICKLE).is_file():
+        raise CheckpointError(
+            f'{folder / PICKLE} is a pickle, which is not read; convert it with peft: '
+            'PeftModel.from_pretrained(model, folder).save_pretrained(new_folder) writes safetensors'
+        )
+    if not file.is_file():
+        raise CheckpointError(f'{folder}: there is no {WEIGHTS}')
+    stored = read_checkpoint(file)
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in stored['state_dict'].items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            raise CheckpointError(f'{file}: {key} is no LoRA of a linear map; those with a site are: {sites}')
+        found.setdefault(match['name'], {})[match['matrix']] = tensor
+    if not found:
+        raise CheckpointError(f'{file}: it holds no tensors')
+    for name, pair in found.items():
+        for matrix in {'A', 'B'} - set(pair):
+            raise CheckpointError(f'{file}: {name} lacks lora_{matrix}')
+    try:
+        blocks = dict(json.loads(stored['meta'].get(BLOCKS, '{}')))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f'{file}: its metadata {BLOCKS} cannot be read ({error})') from error
+    return {name: (pair['A'], pair['B']) for name, pair in found.items()}, blocks
+
+
+def _check_maps(
+    file: Path,
+    settings: LoraSettings,
+    matrices: Mapping[str, tuple[Tensor, Tensor]],
+    maps: Mapping[str, list[Part]],
+    sites: str,
+) -> None:
+    for name, (down, up) in matrices.items():
+        if name not in maps:
+            raise CheckpointError(f'{file}: {name} is no site of this model; linear maps with a site are: {sites}')
+        if not settings.selects(name):
+            raise settings.refusal('target_modules', f'{WEIGHTS} holds {name}, which is not chosen; peft ignores it')
+        rank, wide = settings.rank(name), maps[name][0].site.in_features
+        out = sum(part.site.out_features for part in maps[name])
+        if (down.shape, up.shape) != ((rank, wide), (out, rank)):
+            raise CheckpointError(
+                f'{file}: {name} has A {tuple(down.shape)} and B {tuple(up.shape)}; the rank of {CONFIG} and the '
+                f'model need {(rank, wide)} and {(out, rank)}'
+            )
+    missing = [name for name in maps if name not in matrices and settings.selects(name)]
+    if missing:
+        raise CheckpointError(
+            f'{file}: no tensors for {len(missing)} maps that target_modules of {CONFIG} chooses: '
+            + ', '.join(missing[:3])
+            + (', …' if len(missing) > 3 else '')
+        )
+
+
+def _split(alpha: float, down: Tensor, up: Tensor, parts: list[Part], blocks: Any) -> list[_Change]:
+    """The changes of the parts of one map."""
+    if len(parts) == 1 and parts[0].site.span is None:
+        return [_Change(parts[0], alpha, down, up)]
+    by_rows = {part.site.span: part for part in parts}
+    if (columns := _columns(blocks, by_rows, up)) is not None:
+        return [
+            _Change(
+                by_rows[rows],
+                _plain(alpha * (stop - start) / len(down)),
+                down[start:stop],
+                up[slice(*rows), start:stop],
+            )
+            for rows, (start, stop) in columns.items()
+        ]
+    return [_Change(part, alpha, down, up[slice(*part.site.span)]) for part in parts]
+
+
+def _columns(blocks: Any, by_rows: Container, up: Tensor) -> dict[tuple[int, int], tuple[int, int]] | None:
+    """Rows of B (out, r) and the columns that only they use, as our own writer records them.
+
+    None where nothing is recorded, or where it does not hold any more since the adapter was trained by peft.
+    """
+    try:
+        columns, start, rest = {}, 0, up.clone()
+        for first, last, rank in blocks:
+            columns[first, last] = (start, start + rank)
+            rest[first:last, start : start + rank] = 0
+            start += rank
+        known = all(rows in by_rows for rows in columns) and len(columns) == len(blocks)
+    except (TypeError, ValueError):
+        return None
+    return columns if known and start == up.shape[1] and not rest.any() else None
+
+
+def _plain(value: float) -> float:
+    """An integer where it is one."""
+    return int(value) if float(value).is_integer() else value
+
+
+def _config_of(changes: list[_Change], towers: Mapping[str, Tower], dropout: float) -> dict | list[dict]:
+    """One LoRA for each rank, α and selection of sites; the only one stands alone."""
+    groups: dict[tuple[int, float], list[Part]] = {}
+    for change in changes:
+        groups.setdefault((change.rank, change.alpha), []).append(change.part)
+    dropped = dict(dropout=dropout) if dropout else {}
+    configs = [
+        dict(type='LoRA', rank=rank, alpha=alpha, **dropped, targets=targets)
+        for (rank, alpha), parts in groups.items()
+        for targets in targets_of(parts, towers)
+    ]
+    return configs[0] if len(configs) == 1 else configs
+
+
+def _state_of(
+    config: dict | list[dict],
+    towers: Mapping[str, Tower],
+    paths: Mapping[str, str],
+    changes: Mapping[tuple[str, tuple[int, int] | None], _Change],
+) -> dict[str, Tensor]:
+    """The tensors under the names that the module of this config gives them."""
+    with torch.device('meta'):
+        module = ComposedAdapter(towers, config) if isinstance(config, list) else LoRA(towers, **_arguments(config))
+    names = {unit: name for name, unit in module.named_modules()}
+    state = {}
+    for binding in module.bindings(towers):
+        change = changes[full_name(paths[binding.tower], binding.write.path), binding.write.span]
+        state[f'{names[binding.unit]}.down.weight'] = change.down
+        state[f'{names[binding.unit]}.up.weight'] = change.up
+    return state
+
+
+def _arguments(config: dict) -> dict:
+    return {key: value for key, value in config.items() if key != 'type'}
