@@ -141,8 +141,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     print(
         f'{args.model}, {size / 1e6:.1f} M parameters, rank {args.rank}, {args.batch_size} x {args.length} tokens: a '
-        f'step takes {record["ours_s"]:.3f} s, {record["peft_s"]:.3f} s in PEFT; ratio {record["ratio"]:.3f}, the median '
-        f'of {args.pairs} pairs; first losses differ by {record["losses_differ_by"]:.1e}'
+        f'step takes {record["ours_s"]:.3f} s, {record["peft_s"]:.3f} s in PEFT; ratio {record["ratio"]:.3f}, '
+        f'median of {args.pairs} pairs; first losses differ by {record["losses_differ_by"]:.1e}'
     )
 
 
