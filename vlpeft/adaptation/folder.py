@@ -20,6 +20,7 @@ from vlpeft.registry import ADAPTERS, MODELS, names_of
 from vlpeft.version import __version__
 
 from .identity import fingerprint
+from .peft_folder import is_peft_folder, read_peft_folder, write_peft_folder
 from .sets import build_adapter
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ def write_folder(handle: 'AttachedAdapter', folder: Path, name: str, format: str
     if folder.exists() and not folder.is_dir():
         raise AdapterFolderError(f'{folder} is a file; an adapter is saved to a folder')
     adapter = handle.sets[name]
+    if format == 'peft':
+        if handle.part_roles:
+            raise AdapterFolderError(
+                f'{folder}: a LoRA folder of HF PEFT has no place for the parts of the model that train too, such as '
+                f'{next(iter(handle.part_roles))}'
+            )
+        write_peft_folder(folder, adapter, handle.towers, handle.model)
+        return
     state = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
     state.update({f'parts.{key}': value for key, value in handle.parts.state_dict().items()})
     broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
@@ -97,11 +106,17 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 def recorded_parts(folder: Path) -> dict[str, str]:
     """The parts of the model that an adapter folder holds beside the method, with their roles."""
-    return read_record(folder)['parts']
+    return {} if is_peft_folder(folder) else read_record(folder)['parts']
 
 
 def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
     """Puts an adapter folder on a model as a set. Arguments and errors: :meth:`AttachedAdapter.load`."""
+    if is_peft_folder(folder):
+        config, state = read_peft_folder(folder, handle.towers, handle.paths, handle.model)
+        adapter = build_adapter(config, handle.towers)
+        adapter.load_state_dict(state, strict=True)
+        handle.put(name, config, adapter)
+        return
     record = read_record(folder)
     path = folder / WEIGHTS
     if not path.is_file():
