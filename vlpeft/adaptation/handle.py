@@ -83,6 +83,7 @@ class AttachedAdapter(nn.Module):
         self.hooks = AdapterSets(towers)
         self._checks = TowerChecks(self.towers, self.hooks.switch, self.sets)
         self.merged: dict[str, Merged] = {}
+        self._serves: dict[str, dict[str, str]] = {}
         self._requires_grad = {name: param.requires_grad for name, param in model.named_parameters()}
         for name, param in model.named_parameters():
             param.requires_grad_(name in self.part_roles)
@@ -155,6 +156,7 @@ class AttachedAdapter(nn.Module):
         adapter.to(like.device, dtype).train(self.model.training)
         self.hooks.attach(adapter, name)
         self.sets[name], self.configs[name] = adapter, config
+        self._serves[name] = self.hooks.towers_of(adapter, name)
 
     def load(self, folder: str | Path, name: str) -> None:
         """Reads an adapter folder, of vlpeft or of HF PEFT, as a further set.
@@ -175,7 +177,7 @@ class AttachedAdapter(nn.Module):
         self._known(name)
         self._refuse_merged(f'remove {name!r}')
         self.hooks.detach(name)
-        del self.sets[name], self.configs[name]
+        del self.sets[name], self.configs[name], self._serves[name]
         if self.hooks.switch.active == name:
             self.hooks.switch.active = None
 
@@ -268,6 +270,7 @@ class AttachedAdapter(nn.Module):
         return count_by_role(self.all_parameters(), self.role_of, self.tower_of)
 
     def all_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and parameters of the model and of all sets, each once."""
         for name, param in self.model.named_parameters():
             yield f'model.{name}', param
         for name, param in self.sets.named_parameters():
@@ -288,7 +291,7 @@ class AttachedAdapter(nn.Module):
             inside = [tower for tower, root in self.paths.items() if not root or rest.startswith(f'{root}.')]
             return inside[0] if inside else 'rest'
         own, _, rest = rest.partition('.')
-        return self.hooks.towers_of(self.sets[own], own)[rest]
+        return self._serves[own][rest]
 
     def never_hit(self) -> list[str]:
         """Sites that no forward pass has reached since they were attached."""

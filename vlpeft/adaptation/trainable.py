@@ -22,12 +22,14 @@ def trained_parts(model: nn.Module, declared: Iterable[str] | Mapping[str, str])
     if isinstance(declared, str):
         raise SiteError(f'trainable={declared!r} is one text; give a list of paths, [{declared!r}]')
     roles = declared if isinstance(declared, Mapping) else {path: path.rpartition('.')[2] for path in declared}
-    names = [name for name, _ in model.named_parameters()]
+    first = {id(param): name for name, param in model.named_parameters()}
+    # A tensor that has several names, as tied embeddings do, is found by each of them, and called by its first.
+    names = {name: first[id(param)] for name, param in model.named_parameters(remove_duplicate=False)}
     found: dict[str, str] = {}
     for path, role in roles.items():
-        covered = [name for name in names if name == path or name.startswith(f'{path}.')]
+        covered = [own for name, own in names.items() if name == path or name.startswith(f'{path}.')]
         if not covered:
-            known = [name for name, _ in model.named_modules() if name] + names
+            known = [name for name, _ in model.named_modules() if name] + list(names)
             raise SiteError(f'trainable names {path!r}, which holds no parameter of the model{suggestion(path, known)}')
         found.update(dict.fromkeys(covered, role))
     return found
