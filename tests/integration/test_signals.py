@@ -163,7 +163,8 @@ def test_two_processes_by_the_script(config, whole, tmp_path, number, phase):
 def test_one_of_two_processes_gets_it(config, whole, tmp_path):
     """As from Slurm, and no launcher tells the other: both stop at the same step."""
     folder = tmp_path / 'run'
-    process = start(config, folder, 2)
+    # Slow enough that the epoch is not over when the signal comes.
+    process = start(config, folder, 2, '--cfg-options', 'custom_hooks.0.seconds=0.5')
     ranks = wait_for(process, 'train', 9)
     os.kill(max(ranks), signal.SIGUSR1)
     output, _ = process.communicate(timeout=60)
@@ -192,3 +193,4 @@ def test_a_failed_process_is_no_stop(config, tmp_path):
     os.kill(max(ranks), signal.SIGKILL)
     output, _ = process.communicate(timeout=90)
     assert process.returncode == 1 and not alive(ranks), output
+    assert 'exitcode  : -9' in output, 'the report of torchrun names the process that was killed'

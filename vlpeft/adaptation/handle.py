@@ -5,6 +5,7 @@ model goes: into an optimizer, ``transformers.Trainer``, DistributedDataParallel
 its class, its keys and its weights.
 """
 
+import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -23,17 +24,6 @@ from .model_checks import TowerChecks
 from .sets import AdapterSets, build_adapter
 from .trainable import mirror, trained_parts
 from .training_check import TrainingCheck
-
-
-class _Call:
-    """The model's call under the signature of its ``forward``, from which trainers take the columns of a data set."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
-        self.__signature__ = inspect.signature(model.forward)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
 
 
 class AttachedAdapter(nn.Module):
@@ -88,6 +78,7 @@ class AttachedAdapter(nn.Module):
         for name, param in model.named_parameters():
             param.requires_grad_(name in self.part_roles)
         self._training_check = TrainingCheck(self._in_use, check_after, strict) if check_after else None
+        self.__class__ = _called_like(type(model))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -97,10 +88,9 @@ class AttachedAdapter(nn.Module):
                 raise
             return getattr(self.__dict__['model'], name)
 
-    @property
-    def forward(self) -> _Call:
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The model's call."""
-        return _Call(self.model)
+        return self.model(*args, **kwargs)
 
     def train(self, mode: bool = True) -> 'AttachedAdapter':
         """Switches the model and the methods."""
@@ -337,3 +327,18 @@ class AttachedAdapter(nn.Module):
         from .report import describe_adapter
 
         return describe_adapter(self)
+
+
+@functools.cache
+def _called_like(kind: type[nn.Module]) -> type[AttachedAdapter]:
+    """The class of handles on models of a class: with the signature of its ``forward``, from which trainers tell the
+    columns of a data set that a model takes and which of them are labels.
+    """
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+    forward.__signature__ = inspect.signature(kind.forward)
+    forward.__doc__ = AttachedAdapter.forward.__doc__
+    members = dict(forward=forward, __doc__=AttachedAdapter.__doc__, __module__=AttachedAdapter.__module__)
+    return type(AttachedAdapter.__name__, (AttachedAdapter,), members)

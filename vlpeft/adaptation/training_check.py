@@ -4,6 +4,7 @@ Nothing that trains may go unnoticed: an optimizer that holds none of the traine
 on, one whose gradient is zero in all steps, and one whose gradient is not finite are each named once.
 """
 
+import functools
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -38,20 +39,18 @@ class TrainingCheck:
         self.steps = 0
         self.moved: set[str] = set()
         self.is_foreign_said = False
-        # The registry of torch holds its hooks for ever: it must not hold the model with them.
-        watch = weakref.WeakMethod(self._before_step)
-        self.handle = register_optimizer_step_pre_hook(lambda optimizer, args, kwargs: _call(watch, optimizer))
-        weakref.finalize(self, self.handle.remove)
+        _watch(self)
 
     def stop(self) -> None:
         """Looks no more."""
-        self.handle.remove()
+        _WATCHING.discard(self)
 
     def __deepcopy__(self, memo: dict) -> None:
         """A copy of an adapter is not watched."""
         return None
 
-    def _before_step(self, optimizer: Optimizer) -> None:
+    def before_step(self, optimizer: Optimizer) -> None:
+        """Looks at what an optimizer is about to do."""
         held = {id(param) for group in optimizer.param_groups for param in group['params']}
         trained = list(self.trained())
         mine = [(name, param, module) for name, param, module in trained if id(param) in held]
@@ -112,6 +111,21 @@ class TrainingCheck:
         warnings.warn(text, stacklevel=2)
 
 
-def _call(watch: weakref.WeakMethod, optimizer: Optimizer) -> None:
-    if (before_step := watch()) is not None:
-        before_step(optimizer)
+#: Checks that still look; they do not keep a model alive that nobody holds.
+_WATCHING: weakref.WeakSet[TrainingCheck] = weakref.WeakSet()
+
+
+@functools.cache
+def _hook() -> None:
+    """Tells them of every step of every optimizer, once for all: hooks may not come or go while torch runs them."""
+
+    def before_step(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        for check in list(_WATCHING):
+            check.before_step(optimizer)
+
+    register_optimizer_step_pre_hook(before_step)
+
+
+def _watch(check: TrainingCheck) -> None:
+    _hook()
+    _WATCHING.add(check)

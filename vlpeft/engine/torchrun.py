@@ -44,8 +44,10 @@ def main() -> None:
         except (ChildFailedError, SignalException) as error:
             if note.is_file():
                 sys.exit(EXIT_CODE)
-            if _has_said(folder) and isinstance(error, ChildFailedError):
-                sys.exit(error.get_first_failure()[1].exitcode)
+            # One that a signal killed has said nothing, whatever the others say of losing it.
+            code = error.get_first_failure()[1].exitcode if isinstance(error, ChildFailedError) else 0
+            if _has_said(folder) and code > 0:
+                sys.exit(code)
             raise
 
 

@@ -32,7 +32,10 @@ class Subject:
 
     def model(self, dtype: torch.dtype | None = None, seed: int = 0) -> nn.Module:
         """In eval mode, with weights N(0, 0.2) and gains N(1, 0.2), so that mistakes show."""
-        return randomise(self.build().to(dtype or self.dtype).eval(), seed)
+        model = self.build().to(dtype or self.dtype)
+        # mmpretrain's backbones return nothing here.
+        model.eval()
+        return randomise(model, seed)
 
     def run(self, model: nn.Module, batch: int = 3, rows: slice = slice(None)) -> Tensor:
         """Output of some rows of a batch."""
