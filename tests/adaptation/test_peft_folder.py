@@ -75,7 +75,7 @@ def gradients(model):
 
 def assert_close(found, expected):
     """1e-6 of the largest entry."""
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * max(1.0, float(expected.abs().max())))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6 * max(1.0, expected.abs().max().item()))
 
 
 def in_peft(model, targets, **settings):
@@ -393,8 +393,9 @@ def refused(model, folder, *texts, **options):
     assert not hooks and all(param.requires_grad for param in model.parameters())
 
 
-@pytest.mark.parametrize('settings, *texts', REFUSED, ids=[next(iter(case[0])) for case in REFUSED])
-def test_a_setting_that_cannot_be_represented(settings, texts, copied):
+@pytest.mark.parametrize('case', REFUSED, ids=[next(iter(case[0])) for case in REFUSED])
+def test_a_setting_that_cannot_be_represented(case, copied):
+    settings, *texts = case
     edit(copied, **settings)
     refused(build('bart'), copied, *texts)
 
@@ -432,6 +433,8 @@ def test_files_that_are_missing_damaged_or_pickles(copied):
     refused(model, copied, 'no tensors for 1 maps')
     save_file(dict(whole, **{'base_model.model.model.shared.weight': torch.zeros(2)}), weights)
     refused(model, copied, 'base_model.model.model.shared.weight is no LoRA of a linear map')
+    save_file(dict(whole, **{first: whole[first] / 0}), weights)
+    refused(model, copied, f'{first} is not finite')
     save_file(dict(whole, **{first: torch.zeros(3, 5)}), weights)
     refused(model, copied, 'has A (3, 5)', '(3, 16)')
     save_file(whole, weights, metadata={'vlpeft_blocks': '{'})
@@ -475,6 +478,14 @@ def test_what_peft_has_no_form_for(name, config, text, tmp_path):
     with pytest.raises(CheckpointError) as error:
         adapter.save(tmp_path / 'out', format='peft')
     assert text in str(error.value) and '\n' not in str(error.value)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_tensors_that_are_not_finite_are_not_written(tmp_path):
+    adapter = vlpeft.attach(build('bart'), lora())
+    next(adapter.sets.parameters()).data[0, 0] = float('nan')
+    with pytest.raises(CheckpointError, match='are not finite'):
+        adapter.save(tmp_path / 'out', format='peft')
     assert not (tmp_path / 'out').exists()
 
 

@@ -101,7 +101,7 @@ class Stepper:
         self.optimizer.step()
         self.optimizer.zero_grad()
         seconds = self._now() - began
-        self.losses.append(float(loss))
+        self.losses.append(loss.item())
         return seconds
 
     def _now(self) -> float:

@@ -8,7 +8,8 @@ from torch import nn
 
 from vlpeft.sites import find_towers
 
-from .folder import AdapterFolderError, recorded_parts
+from .errors import AdapterFolderError
+from .folder import recorded_parts
 from .handle import AttachedAdapter
 from .sets import DEFAULT, AdapterSets, build_adapter
 from .training_check import UntrainedError
@@ -76,7 +77,7 @@ def load_adapter(
 
     Args:
         model, towers, name, check_after, strict: As for :func:`attach`.
-        folder: What ``adapter.save`` wrote.
+        folder: What ``adapter.save`` wrote, or a LoRA folder of Hugging Face PEFT.
 
     Returns:
         The handle, on which training can go on.

@@ -13,26 +13,21 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
 from vlpeft.checkpoint.manifest import write_atomically
 from vlpeft.registry import ADAPTERS, MODELS, names_of
 from vlpeft.version import __version__
 
+from .errors import AdapterFolderError
 from .identity import fingerprint
-from .peft_folder import is_peft_folder, read_peft_folder, write_peft_folder
+from .peft_folder import CONFIG, WEIGHTS, is_peft_folder, read_peft_folder, write_peft_folder
 from .sets import build_adapter
 
 if TYPE_CHECKING:
     from .handle import AttachedAdapter
 
-CONFIG, WEIGHTS = 'adapter_config.json', 'adapter_model.safetensors'
 FORMAT, FORMAT_VERSION = 'vlpeft', 1
 FORMATS = (FORMAT, 'peft')
-
-
-class AdapterFolderError(CheckpointError):
-    """An adapter folder cannot be written, read, or used on this model."""
 
 
 def write_folder(handle: 'AttachedAdapter', folder: Path, name: str, format: str = FORMAT) -> None:
@@ -42,6 +37,13 @@ def write_folder(handle: 'AttachedAdapter', folder: Path, name: str, format: str
     if folder.exists() and not folder.is_dir():
         raise AdapterFolderError(f'{folder} is a file; an adapter is saved to a folder')
     adapter = handle.sets[name]
+    state = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
+    state.update({f'parts.{key}': value for key, value in handle.parts.state_dict().items()})
+    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise AdapterFolderError(
+            f'{folder}: {len(broken)} tensors of set {name!r} are not finite, such as {broken[0]}; nothing was written'
+        )
     if format == 'peft':
         if handle.part_roles:
             raise AdapterFolderError(
@@ -50,13 +52,6 @@ def write_folder(handle: 'AttachedAdapter', folder: Path, name: str, format: str
             )
         write_peft_folder(folder, adapter, handle.towers, handle.model)
         return
-    state = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
-    state.update({f'parts.{key}': value for key, value in handle.parts.state_dict().items()})
-    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if broken:
-        raise AdapterFolderError(
-            f'{folder}: {len(broken)} tensors of set {name!r} are not finite, such as {broken[0]}; nothing was written'
-        )
     config = _plain(handle.configs[name], folder)
     record = dict(
         format=FORMAT,

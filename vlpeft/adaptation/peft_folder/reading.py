@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vlpeft.adapters import ComposedAdapter, LoRA
-from vlpeft.checkpoint.errors import CheckpointError
+from vlpeft.adaptation.errors import AdapterFolderError
+from vlpeft.adaptation.sets import build_adapter
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.sites import Tower
 
@@ -53,7 +53,7 @@ def read_peft_folder(
         The config of our LoRA, or a list of them where ranks, α or sites need several; the state dict of its module.
 
     Raises:
-        CheckpointError: A file is missing or damaged, or holds what our LoRA cannot represent; the message names the
+        AdapterFolderError: A file is missing or damaged, or holds what our LoRA cannot represent; the message names the
             file, the setting or tensor, and the value.
     """
     settings = LoraSettings(folder / CONFIG)
@@ -75,28 +75,30 @@ def _read_matrices(folder: Path, sites: str) -> tuple[dict[str, tuple[Tensor, Te
     """A (r, in) and B (out, r) by the name of the map, and the blocks that the file records."""
     file = folder / WEIGHTS
     if not file.is_file() and (folder / PICKLE).is_file():
-        raise CheckpointError(
+        raise AdapterFolderError(
             f'{folder / PICKLE} is a pickle, which is not read; convert it with peft: '
             'PeftModel.from_pretrained(model, folder).save_pretrained(new_folder) writes safetensors'
         )
     if not file.is_file():
-        raise CheckpointError(f'{folder}: there is no {WEIGHTS}')
+        raise AdapterFolderError(f'{folder}: there is no {WEIGHTS}')
     stored = read_checkpoint(file)
     found: dict[str, dict[str, Tensor]] = {}
     for key, tensor in stored['state_dict'].items():
         match = _KEY.fullmatch(key)
         if match is None:
-            raise CheckpointError(f'{file}: {key} is no LoRA of a linear map; those with a site are: {sites}')
+            raise AdapterFolderError(f'{file}: {key} is no LoRA of a linear map; those with a site are: {sites}')
+        if not torch.isfinite(tensor).all():
+            raise AdapterFolderError(f'{file}: {key} is not finite')
         found.setdefault(match['name'], {})[match['matrix']] = tensor
     if not found:
-        raise CheckpointError(f'{file}: it holds no tensors')
+        raise AdapterFolderError(f'{file}: it holds no tensors')
     for name, pair in found.items():
         for matrix in {'A', 'B'} - set(pair):
-            raise CheckpointError(f'{file}: {name} lacks lora_{matrix}')
+            raise AdapterFolderError(f'{file}: {name} lacks lora_{matrix}')
     try:
         blocks = dict(json.loads(stored['meta'].get(BLOCKS, '{}')))
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f'{file}: its metadata {BLOCKS} cannot be read ({error})') from error
+        raise AdapterFolderError(f'{file}: its metadata {BLOCKS} cannot be read ({error})') from error
     return {name: (pair['A'], pair['B']) for name, pair in found.items()}, blocks
 
 
@@ -109,19 +111,19 @@ def _check_maps(
 ) -> None:
     for name, (down, up) in matrices.items():
         if name not in maps:
-            raise CheckpointError(f'{file}: {name} is no site of this model; linear maps with a site are: {sites}')
+            raise AdapterFolderError(f'{file}: {name} is no site of this model; linear maps with a site are: {sites}')
         if not settings.selects(name):
             raise settings.refusal('target_modules', f'{WEIGHTS} holds {name}, which is not chosen; peft ignores it')
         rank, wide = settings.rank(name), maps[name][0].site.in_features
         out = sum(part.site.out_features for part in maps[name])
         if (down.shape, up.shape) != ((rank, wide), (out, rank)):
-            raise CheckpointError(
+            raise AdapterFolderError(
                 f'{file}: {name} has A {tuple(down.shape)} and B {tuple(up.shape)}; the rank of {CONFIG} and the '
                 f'model need {(rank, wide)} and {(out, rank)}'
             )
     missing = [name for name in maps if name not in matrices and settings.selects(name)]
     if missing:
-        raise CheckpointError(
+        raise AdapterFolderError(
             f'{file}: no tensors for {len(missing)} maps that target_modules of {CONFIG} chooses: '
             + ', '.join(missing[:3])
             + (', …' if len(missing) > 3 else '')
@@ -190,7 +192,7 @@ def _state_of(
 ) -> dict[str, Tensor]:
     """The tensors under the names that the module of this config gives them."""
     with torch.device('meta'):
-        module = ComposedAdapter(towers, config) if isinstance(config, list) else LoRA(towers, **_arguments(config))
+        module = build_adapter(config, towers)
     names = {unit: name for name, unit in module.named_modules()}
     state = {}
     for binding in module.bindings(towers):
@@ -198,7 +200,3 @@ def _state_of(
         state[f'{names[binding.unit]}.down.weight'] = change.down
         state[f'{names[binding.unit]}.up.weight'] = change.up
     return state
-
-
-def _arguments(config: dict) -> dict:
-    return {key: value for key, value in config.items() if key != 'type'}

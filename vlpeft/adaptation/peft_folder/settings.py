@@ -10,8 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from vlpeft.checkpoint.errors import CheckpointError
+from vlpeft.adaptation.errors import AdapterFolderError
 
+#: Our own folders have the same two names.
 CONFIG, WEIGHTS, PICKLE = 'adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'
 
 #: Settings that change nothing of what stored matrices compute: names, versions, how the matrices were initialised.
@@ -37,7 +38,7 @@ class LoraSettings:
         file: The file.
 
     Raises:
-        CheckpointError: It cannot be read, or has a setting that our LoRA cannot represent; the message names the
+        AdapterFolderError: It cannot be read, or has a setting that our LoRA cannot represent; the message names the
             setting and its value.
     """
 
@@ -49,11 +50,11 @@ class LoraSettings:
         if not 0 <= self.dropout < 1:
             raise self.refusal('lora_dropout', 'a rate is at least 0 and below 1')
 
-    def refusal(self, key: str, reason: str) -> CheckpointError:
+    def refusal(self, key: str, reason: str) -> AdapterFolderError:
         """The error that names a setting and its value."""
         value = json.dumps(self.values.get(key))
         value = value if len(value) <= SHOWN else f'{value[:SHOWN]} …'
-        return CheckpointError(f'{self.file}: {key}={value}: {reason}')
+        return AdapterFolderError(f'{self.file}: {key}={value}: {reason}')
 
     def _check(self) -> None:
         if self.values.get('peft_type') != 'LORA':
@@ -82,7 +83,7 @@ class LoraSettings:
         """Compares the class of the base, where the folder names it, with that of the model and what it derives from.
 
         Raises:
-            CheckpointError: It is another.
+            AdapterFolderError: It is another.
         """
         mapping = self.values.get('auto_mapping')
         found = mapping.get('base_model_class') if isinstance(mapping, dict) else None
@@ -96,7 +97,7 @@ class LoraSettings:
             transposed: For the maps that the folder adapts, whether they store (in, out), as GPT-2's ``Conv1D`` does.
 
         Raises:
-            CheckpointError: None of the maps stores its weight the way that the setting says.
+            AdapterFolderError: None of the maps stores its weight the way that the setting says.
         """
         if bool(self.values.get('fan_in_fan_out', False)) not in transposed:
             found = 'Conv1D, which stores (in, out)' if True in transposed else 'Linear, which stores (out, in)'
@@ -162,7 +163,7 @@ def is_peft_folder(folder: Path) -> bool:
     """Whether a folder holds an adapter of Hugging Face PEFT: its ``adapter_config.json`` has a ``peft_type``."""
     try:
         return 'peft_type' in _read_object(folder / CONFIG)
-    except CheckpointError:
+    except AdapterFolderError:
         return False
 
 
@@ -174,7 +175,7 @@ def _read_object(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding='utf-8'))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f'{file}: cannot be read ({error})') from error
+        raise AdapterFolderError(f'{file}: cannot be read ({error})') from error
     if not isinstance(values, dict):
-        raise CheckpointError(f'{file}: expected an object, found {type(values).__name__}')
+        raise AdapterFolderError(f'{file}: expected an object, found {type(values).__name__}')
     return values

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adapters import Adapter, ComposedAdapter, LoRA
 from vlpeft.adapters.lora import LoRALinear
-from vlpeft.checkpoint.errors import CheckpointError
 from vlpeft.checkpoint.manifest import write_atomically
 from vlpeft.sites import Tower
 
@@ -57,7 +57,7 @@ def write_peft_folder(folder: Path, module: Adapter, towers: Mapping[str, Tower]
         model: The model that they are parts of.
 
     Raises:
-        CheckpointError: Another method, or a LoRA that peft has no form for; the message says what.
+        AdapterFolderError: Another method, or a LoRA that peft has no form for; the message says what.
     """
     changes = _changes(folder, module, towers, model)
     settings = _settings(folder, module, model, changes)
@@ -80,7 +80,7 @@ def _changes(folder: Path, module: Adapter, towers: Mapping[str, Tower], model: 
     """By the name that peft gives a map: the first under which the model lists its module."""
     for part in module.parts if isinstance(module, ComposedAdapter) else [module]:
         if type(part) is not LoRA:
-            raise CheckpointError(
+            raise AdapterFolderError(
                 f'{folder}: {type(part).__name__} cannot be written as a folder of peft; LoRA can, and a list of '
                 'LoRAs at different maps'
             )
@@ -89,10 +89,10 @@ def _changes(folder: Path, module: Adapter, towers: Mapping[str, Tower], model: 
     for binding in module.bindings(towers):
         linear = towers[binding.tower].module.get_submodule(binding.write.path)
         if linear not in names:
-            raise CheckpointError(f'{folder}: {binding.site} is no module of this {type(model).__name__}')
+            raise AdapterFolderError(f'{folder}: {binding.site} is no module of this {type(model).__name__}')
         parts = units.setdefault(linear, {})
         if binding.write.span in parts:
-            raise CheckpointError(f'{folder}: two LoRAs change {names[linear]}, a folder of peft has one')
+            raise AdapterFolderError(f'{folder}: two LoRAs change {names[linear]}, a folder of peft has one')
         parts[binding.write.span] = binding.unit
     return {names[linear]: _whole(folder, names[linear], linear, parts) for linear, parts in units.items()}
 
@@ -105,7 +105,7 @@ def _whole(folder: Path, name: str, linear: nn.Module, parts: dict[Rows | None, 
         return _Change(first.scale, first.down.weight, first.up.weight)
     if len({unit.scale for unit in units}) > 1:
         found = ', '.join(f'{unit.scale:g}' for unit in units)
-        raise CheckpointError(
+        raise AdapterFolderError(
             f'{folder}: the parts of {name} have different scales alpha / rank ({found}), peft has one'
         )
     out = linear.nf if is_transposed(linear) else linear.out_features
@@ -127,7 +127,9 @@ def _whole(folder: Path, name: str, linear: nn.Module, parts: dict[Rows | None, 
 def _settings(folder: Path, module: Adapter, model: nn.Module, changes: Mapping[str, _Change]) -> dict[str, Any]:
     rates = {unit.dropout.p for unit in module.modules() if isinstance(unit, LoRALinear)}
     if len(rates) > 1:
-        raise CheckpointError(f'{folder}: the LoRAs have different dropout {sorted(rates)}, peft has one lora_dropout')
+        raise AdapterFolderError(
+            f'{folder}: the LoRAs have different dropout {sorted(rates)}, peft has one lora_dropout'
+        )
     rank = _most_common(change.rank for change in changes.values())
     alpha = _most_common(change.alpha for change in changes.values())
     base = type(model)
