@@ -15,4 +15,45 @@ METHODS = dict(
     ],
     epalm=dict(type='EPALM', levels=1, start=0, end=1),
 )
-REFUSED: dict[tuple[str, str], str] = {}
+
+_NO_MODULE = 'passes no module in this backbone'
+_CAUSAL = 'is causal: a token would see its successors'
+_NO_LM, _NO_ENCODER = 'EPALM needs a tower "lm"', 'EPALM needs a tower "encoder"'
+#: What the message of a refusal says.
+REFUSED = {
+    # BEiT scales its branches by bare parameters, so that no module gives h.
+    ('bottleneck', 'beit'): _NO_MODULE,
+    ('gate_large', 'beit'): _NO_MODULE,
+    ('gate_middle_y', 'beit'): _NO_MODULE,
+    ('vlpet_middle_x', 'beit'): _NO_MODULE,
+    ('vlpet_small', 'beit'): _NO_MODULE,
+    ('composed', 'beit'): _NO_MODULE,
+    # The small gate averages over the tokens of a sample.
+    ('vlpet_small', 'bart'): _CAUSAL,
+    ('vlpet_small', 't5'): _CAUSAL,
+    ('vlpet_small', 't5_gated'): _CAUSAL,
+    ('vlpet_small', 'opt'): _CAUSAL,
+    ('vlpet_small', 'opt_post_norm'): _CAUSAL,
+    ('vlpet_small', 'gpt2'): _CAUSAL,
+    ('vlpet_small', 'llama'): _CAUSAL,
+    ('vlpet_small', 'clip'): _CAUSAL,
+    ('vlpet_small', 'blip_decoder'): _CAUSAL,
+    # eP-ALM joins a language model and an encoder, which PerceptualLM holds; none of these models has both.
+    ('epalm', 'opt'): _NO_ENCODER,
+    ('epalm', 'opt_post_norm'): _NO_ENCODER,
+    ('epalm', 'gpt2'): _NO_ENCODER,
+    ('epalm', 'llama'): _NO_ENCODER,
+    ('epalm', 'bart'): _NO_LM,
+    ('epalm', 't5'): _NO_LM,
+    ('epalm', 't5_gated'): _NO_LM,
+    ('epalm', 'clip'): _NO_LM,
+    ('epalm', 'siglip'): _NO_LM,
+    ('epalm', 'vit'): _NO_LM,
+    ('epalm', 'dinov2'): _NO_LM,
+    ('epalm', 'dinov2_giant'): _NO_LM,
+    ('epalm', 'beit'): _NO_LM,
+    ('epalm', 'eva02'): _NO_LM,
+    ('epalm', 'timesformer'): _NO_LM,
+    ('epalm', 'blip_text'): _NO_LM,
+    ('epalm', 'blip_decoder'): _NO_LM,
+}
