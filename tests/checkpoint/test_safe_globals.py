@@ -144,3 +144,11 @@ def test_attribute_access_is_refused(tmp_path):
         with pytest.raises(pickle.UnpicklingError):
             history_statistic(owner, name)
     assert history_statistic(HistoryBuffer, 'mean') is HistoryBuffer.mean
+
+
+def test_files_are_read_after_another_library_has_forgotten_the_globals(tmp_path):
+    """``torch.serialization.safe_globals`` takes away at its end what was declared before it, too."""
+    torch.save(dict(state_dict=dict(w=torch.ones(1)), meta=dict(scores=np.ones(2))), tmp_path / 'epoch_1.pth')
+    with torch.serialization.safe_globals([np.ndarray, np.dtype]):
+        pass
+    assert read_checkpoint(tmp_path / 'epoch_1.pth')['meta']['scores'].tolist() == [1, 1]

@@ -14,6 +14,7 @@ from vlpeft.nearest import if_folder
 
 from .errors import CheckpointError
 from .manifest import check_manifest, write_with_manifest
+from .safe_globals import register_safe_globals
 from .shards import is_index, shard_names
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin', '.pyth')
@@ -63,6 +64,8 @@ def read_checkpoint(path: str | Path, checked: bool = True) -> dict[str, Any]:
             f'expected one of {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX, NUMPY_SUFFIX))}'
         )
     _check_archive(path)
+    # Another library may have forgotten them meanwhile, as transformers' Trainer does when it resumes.
+    register_safe_globals()
     try:
         checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path) or None)
     except Exception as error:  # a damaged pickle raises nearly anything

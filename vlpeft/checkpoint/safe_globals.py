@@ -37,7 +37,7 @@ def history_statistic(owner: type, name: str):
 
 
 def register_safe_globals() -> None:
-    """Declare the globals of MMEngine checkpoints to torch. Called once, when ``vlpeft`` is imported."""
+    """Declares the globals of MMEngine checkpoints to torch, when ``vlpeft`` is imported and before a file is read."""
     reconstruct = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]
     # numpy 2 renamed numpy.core; files of either numpy must be readable with either.
