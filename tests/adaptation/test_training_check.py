@@ -83,3 +83,11 @@ def test_never_looks_where_it_is_told_not_to():
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         steps(model, torch.optim.SGD(model.parameters(), lr=1e-2), 1)
+
+
+def test_an_adapter_that_only_answers_is_left_alone_while_another_model_trains():
+    model, _ = start(strict=True)
+    PLAIN['llama'].run(model)
+    stranger = torch.nn.Linear(2, 2)
+    stranger(torch.ones(1, 2)).sum().backward()
+    torch.optim.SGD(stranger.parameters(), lr=0.1).step()

@@ -1,6 +1,7 @@
 """The blocks of docs/use_in_your_loop.md run as they stand, one after the other."""
 
 import re
+import warnings
 
 from safetensors.torch import load_file
 
@@ -13,7 +14,9 @@ def test_every_block_runs(tmp_path, monkeypatch, capsys):
     assert len(blocks) == 5
     scope = {}
     for block in blocks:
-        exec(compile(block, 'docs/use_in_your_loop.md', 'exec'), scope)
+        with warnings.catch_warnings():
+            warnings.filterwarnings('error', module='vlpeft')
+            exec(compile(block, 'docs/use_in_your_loop.md', 'exec'), scope)
     printed = capsys.readouterr().out
     first, last = (float(text) for text in re.findall(r'step \d+: loss ([\d.]+)', printed))
     assert last < 0.8 * first

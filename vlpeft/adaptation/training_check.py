@@ -55,7 +55,7 @@ class TrainingCheck:
         trained = list(self.trained())
         mine = [(name, param, module) for name, param, module in trained if id(param) in held]
         if not mine:
-            self._foreign(len(trained))
+            self._foreign([param for _, param, _ in trained])
             return
         self.steps += 1
         faults = self._faults(mine)
@@ -69,12 +69,12 @@ class TrainingCheck:
             self.stop()
             self._say(faults, len(mine))
 
-    def _foreign(self, count: int) -> None:
-        """Another model's optimizer may step too; only one that steps first is suspect."""
-        if count and not self.steps and not self.is_foreign_said:
+    def _foreign(self, trained: list[nn.Parameter]) -> None:
+        """Another model's optimizer may step too; it is suspect where a loss has reached the tensors that it lacks."""
+        if not self.steps and not self.is_foreign_said and any(param.grad is not None for param in trained):
             self.is_foreign_said = True
             self._report(
-                f'an optimizer stepped that holds none of the {count} tensors that the adapter trains; give it '
+                f'an optimizer stepped that holds none of the {len(trained)} tensors that the adapter trains; give it '
                 'adapter.parameters()'
             )
 
