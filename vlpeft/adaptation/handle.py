@@ -135,6 +135,7 @@ class AttachedAdapter(nn.Module):
         self.put(name, config, build_adapter(config, self.towers))
 
     def put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module) -> None:
+        """Attaches a built method. Arguments and errors of :meth:`add`."""
         if not isinstance(name, str) or not name or '.' in name:
             raise ValueError(f'{name!r} is no name for a set; choose a text without dots')
         if name in self.sets:

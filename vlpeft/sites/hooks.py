@@ -180,7 +180,8 @@ class _Edit(_AtTap):
         """The unit's floating-point format, where it differs from the stream's and autocast does not choose it."""
         if self.weight is None or self.weight.dtype == seen.dtype or not seen.is_floating_point():
             return None
-        return None if torch.is_autocast_enabled(seen.device.type) else self.weight.dtype
+        # There is no autocast on meta.
+        return None if not seen.is_meta and torch.is_autocast_enabled(seen.device.type) else self.weight.dtype
 
     def _of_samples(self, active: PerSample, seen: Tensor, reads: list[Tensor | None]) -> Tensor | None:
         """The rows of this set's samples edited, the others as they are."""
