@@ -72,6 +72,15 @@ def _cast(value: Any, dtype: torch.dtype | None) -> Any:
     return value.to(dtype)
 
 
+def _a_weight(unit: nn.Module) -> tuple[nn.Module, str] | None:
+    """Module and name of a parameter of floating-point numbers; None if there is none."""
+    for module in unit.modules():
+        for name, param in module.named_parameters(recurse=False):
+            if param.is_floating_point():
+                return module, name
+    return None
+
+
 class _AtTap:
     """A tap's tensor the way methods see it: the part that the tap spans, (B, L, D) where it passes flattened."""
 
@@ -122,8 +131,9 @@ class _Edit(_AtTap):
         super().__init__(binding.write)
         self.site, self.tower, self.depth, self.edit = binding.site, binding.tower, binding.depth, binding.edit
         self.changes_rows = binding.changes_rows
-        # One parameter stands for the format of all; looking for it in every pass would cost more than the look.
-        self.weight = next((param for param in self.unit.parameters() if param.is_floating_point()), None)
+        # Where one parameter is that stands for the format of all: looking for it in every pass would cost more than
+        # the look. Not the parameter itself, which sharding replaces by others.
+        self.weight = _a_weight(self.unit)
         self.captures, self.switch, self.name = captures, switch, name
         self.hits = 0
 
@@ -178,10 +188,14 @@ class _Edit(_AtTap):
 
     def _other_format(self, seen: Tensor) -> torch.dtype | None:
         """The unit's floating-point format, where it differs from the stream's and autocast does not choose it."""
-        if self.weight is None or self.weight.dtype == seen.dtype or not seen.is_floating_point():
+        if self.weight is None or not seen.is_floating_point():
+            return None
+        module, name = self.weight
+        own = getattr(module, name).dtype
+        if own == seen.dtype:
             return None
         # There is no autocast on meta.
-        return None if not seen.is_meta and torch.is_autocast_enabled(seen.device.type) else self.weight.dtype
+        return None if not seen.is_meta and torch.is_autocast_enabled(seen.device.type) else own
 
     def _of_samples(self, active: PerSample, seen: Tensor, reads: list[Tensor | None]) -> Tensor | None:
         """The rows of this set's samples edited, the others as they are."""
