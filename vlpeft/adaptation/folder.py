@@ -13,8 +13,8 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from vlpeft.atomic import write_atomically
 from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
-from vlpeft.checkpoint.manifest import write_atomically
 from vlpeft.registry import ADAPTERS, MODELS, names_of
 from vlpeft.version import __version__
 

@@ -14,6 +14,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, LinearSite, Targets, Tower
 
 from .base import Adapter
+from .places import module_key
 
 
 class LoRALinear(nn.Module):
@@ -67,7 +68,7 @@ class LoRA(Adapter):
         self.targets = Targets(**targets)
         self.layers = nn.ModuleDict()
         for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
-            key = f'{tower.name}_{depth}_{sublayer.kind}_{role}'
+            key = module_key(tower, depth, sublayer, role)
             self.layers[key] = LoRALinear(site, rank, rank if alpha is None else alpha, dropout)
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
@@ -80,4 +81,4 @@ class LoRA(Adapter):
 
     def _units(self, towers: Mapping[str, Tower]) -> Iterator[tuple[Tower, int, LinearSite, LoRALinear]]:
         for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
-            yield tower, depth, site, self.layers[f'{tower.name}_{depth}_{sublayer.kind}_{role}']
+            yield tower, depth, site, self.layers[module_key(tower, depth, sublayer, role)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from vlpeft.sites import SiteError, Tap, Targets, Tower
+from vlpeft.sites import SiteError, SubLayer, Tap, Targets, Tower
 
 
 class Place(NamedTuple):
@@ -26,6 +26,14 @@ class Place(NamedTuple):
     out_features: int
 
 
+def module_key(tower: Tower, depth: int, sublayer: SubLayer, role: str | None = None) -> str:
+    """Name of the module that acts at a sub-layer, such as ``encoder_0_self_attn``, or at its linear map of a role, as
+    ``decoder_0_cross_attn_v``. Checkpoints hold it.
+    """
+    place = f'{tower.name}_{depth}_{sublayer.kind}'
+    return place if role is None else f'{place}_{role}'
+
+
 def branches(targets: Mapping, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[Place]:
     """Yields the chosen sub-layers in forward order.
 
@@ -41,7 +49,7 @@ def branches(targets: Mapping, towers: Mapping[str, Tower], wanted_by: str) -> I
         raise SiteError(f'{wanted_by} acts on whole sub-layers, but its targets name linears {targets["linears"]}')
     for tower, depth, sublayer in Targets(**targets).sublayers(towers, wanted_by):
         yield Place(
-            f'{tower.name}_{depth}_{sublayer.kind}',
+            module_key(tower, depth, sublayer),
             tower.name,
             depth,
             sublayer.x,
@@ -61,7 +69,7 @@ def places(targets: Mapping, towers: Mapping[str, Tower], wanted_by: str) -> Ite
         return
     for tower, depth, sublayer, role, site in Targets(**targets).linears(towers, wanted_by):
         yield Place(
-            f'{tower.name}_{depth}_{sublayer.kind}_{role}',
+            module_key(tower, depth, sublayer, role),
             tower.name,
             depth,
             site.input,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adapters import Adapter, ComposedAdapter, LoRA
 from vlpeft.adapters.lora import LoRALinear
-from vlpeft.checkpoint.manifest import write_atomically
+from vlpeft.atomic import write_atomically
 from vlpeft.sites import Tower
 
 from .maps import is_transposed
