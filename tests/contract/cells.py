@@ -8,6 +8,7 @@ METHODS = dict(
     gate_middle_y=dict(type='Gate', granularity='middle_y', targets={}),
     vlpet_middle_x=dict(type='VLPET', granularity='middle_x', bottleneck=4, targets={}, value_bottleneck=None),
     vlpet_small=dict(type='VLPET', granularity='small', bottleneck=4, targets={}, value_bottleneck=None),
+    vlpet=dict(type='VLPET', granularity='small', mean='masked', bottleneck=4, value_bottleneck=3),
     uniadapter=dict(type='UniAdapter', bottleneck=4, modalities=['vision', 'text'], share='none', init='normal'),
     composed=[
         dict(type='LoRA', rank=2, targets=dict(linears=['o'])),
@@ -18,6 +19,7 @@ METHODS = dict(
 
 _NO_MODULE = 'passes no module in this backbone'
 _CAUSAL = 'is causal: a token would see its successors'
+_NO_DECODER = "unknown towers ['encoder']"
 _NO_LM, _NO_ENCODER = 'EPALM needs a tower "lm"', 'EPALM needs a tower "encoder"'
 #: What the message of a refusal says.
 REFUSED = {
@@ -38,6 +40,21 @@ REFUSED = {
     ('vlpet_small', 'llama'): _CAUSAL,
     ('vlpet_small', 'clip'): _CAUSAL,
     ('vlpet_small', 'blip_decoder'): _CAUSAL,
+    # VL-PET's own places are an encoder and the cross-attentions of a decoder.
+    ('vlpet', 'opt'): _NO_DECODER,
+    ('vlpet', 'opt_post_norm'): _NO_DECODER,
+    ('vlpet', 'gpt2'): _NO_DECODER,
+    ('vlpet', 'llama'): _NO_DECODER,
+    ('vlpet', 'clip'): _NO_DECODER,
+    ('vlpet', 'siglip'): _NO_DECODER,
+    ('vlpet', 'vit'): _NO_DECODER,
+    ('vlpet', 'dinov2'): _NO_DECODER,
+    ('vlpet', 'dinov2_giant'): _NO_DECODER,
+    ('vlpet', 'beit'): _NO_DECODER,
+    ('vlpet', 'eva02'): _NO_DECODER,
+    ('vlpet', 'timesformer'): _NO_DECODER,
+    ('vlpet', 'blip_text'): _NO_DECODER,
+    ('vlpet', 'blip_decoder'): _NO_DECODER,
     # eP-ALM joins a language model and an encoder, which PerceptualLM holds; none of these models has both.
     ('epalm', 'opt'): _NO_ENCODER,
     ('epalm', 'opt_post_norm'): _NO_ENCODER,
