@@ -26,7 +26,9 @@ def test_nothing_is_explained_as_a_building():
     assert found == []
 
 
-@pytest.mark.parametrize('word', ['site', 'tower', 'kind', 'tap', 'layout', 'base', 'trained part', 'role'])
+@pytest.mark.parametrize(
+    'word', ['site', 'tower', 'kind', 'tap', 'layout', 'base', 'trained part', 'role', 'set', 'handle', 'family']
+)
 def test_words_of_ours_are_explained(word):
     glossary = (ROOT / 'docs/glossary.md').read_text()
     explained = section(glossary, 'ours') + section(glossary, 'the-fields')
