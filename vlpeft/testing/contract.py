@@ -127,13 +127,14 @@ def saves(case: Case) -> None:
 
 
 def _shorten(path: Path) -> None:
-    """Cuts a row off one tensor."""
+    """Cuts a slice off one tensor."""
     from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
 
     checkpoint = read_checkpoint(path)
     state = checkpoint['state_dict']
-    key = next(key for key, value in state.items() if value.ndim and len(value) > 1)
-    state[key] = state[key][1:]
+    key, value = next((key, value) for key, value in state.items() if value.numel() > 1)
+    dim = value.shape.index(max(value.shape))
+    state[key] = value.narrow(dim, 1, value.shape[dim] - 1).contiguous()
     write_safetensors(state, path, checkpoint['meta'])
 
 
