@@ -163,9 +163,9 @@ def test_two_processes_by_the_script(config, whole, tmp_path, number, phase):
 def test_one_of_two_processes_gets_it(config, whole, tmp_path):
     """As from Slurm, and no launcher tells the other: both stop at the same step."""
     folder = tmp_path / 'run'
-    # Slow enough that the epoch is not over when the signal comes.
+    # Five steps an epoch for each of two processes, slow enough that it is not over when the signal comes.
     process = start(config, folder, 2, '--cfg-options', 'custom_hooks.0.seconds=0.5')
-    ranks = wait_for(process, 'train', 9)
+    ranks = wait_for(process, 'train', 5)
     os.kill(max(ranks), signal.SIGUSR1)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 75 and 'SIGUSR1: the run stops after iteration' in output, output
