@@ -132,3 +132,48 @@ def test_every_page_has_its_example():
         assert (PICTURES in text) == (name != 'family')
         example = max((block['body'] for block in FENCE.finditer(text) if block['language'] == 'python'), key=len)
         assert 25 <= len([line for line in example.splitlines() if line.strip()]) <= 75
+
+
+FAULTY = """
+from importlib import import_module
+
+import constant
+import torch
+from vlpeft.testing import SUBJECTS, Subject, check_cell, check_family
+
+print('constant:', check_cell(dict(type='IA3', targets={}), SUBJECTS['bart'], ['trains']).broken)
+bottleneck = dict(bottleneck=dict(type='Bottleneck', bottleneck=3, targets={}))
+for name in ('unreached', 'misnamed'):
+    toy = import_module(name)
+    subject = Subject(toy.ToyEncoder, lambda batch: dict(ids=torch.arange(5 * batch).view(batch, 5)), lambda out: out)
+    try:
+        check_family(subject, bottleneck)
+    except AssertionError as error:
+        print(f'{name}:', ' '.join(str(error).split()))
+"""
+
+
+def test_the_checks_find_what_the_pages_warn_of(tmp_path):
+    """Each example with one fault: factors that get no gradient, a tensor that never passes, a wrong path."""
+    method, toy = (
+        next(block['body'] for block in FENCE.finditer((ROOT / f'docs/extend/{name}.md').read_text()))
+        for name in ('method', 'family')
+    )
+    faults = dict(
+        constant=(method, 'value * self.weight', 'value * self.weight.detach()'),
+        unreached=(toy, "h=Tap(f'{path}.out', 'output')", "h=Tap(f'{path}.spare', 'output')"),
+        misnamed=(toy, "f'{path}.up'", "f'{path}.fc1'"),
+    )
+    for name, (text, right, wrong) in faults.items():
+        assert right in text
+        text = text.replace(right, wrong).replace('toy.ToyEncoder', f'{name}.ToyEncoder')
+        # A module that no pass runs.
+        text = text.replace(
+            '        self.heads = heads\n', '        self.heads = heads\n        self.spare = nn.Identity()\n'
+        )
+        (tmp_path / f'{name}.py').write_text(text)
+    (tmp_path / 'faulty.py').write_text(FAULTY)
+    printed = run('python faulty.py', tmp_path)
+    assert re.search(r'^constant: .*trains.*does not require grad', printed, re.M), printed
+    assert re.search(r'^unreached: .*acts_everywhere.*sites never reached.*spare', printed, re.M), printed
+    assert re.search(r'^misnamed: .*the family of misnamed.ToyEncoder does not fit.*fc1', printed, re.M), printed
