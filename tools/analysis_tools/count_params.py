@@ -20,14 +20,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def count(config: str, options: dict | None = None) -> dict:
     """Counts of :func:`vlpeft.models.count_parameters` for a config file."""
+    return count_model(load_config(config, options).model)
+
+
+def count_model(model: dict) -> dict:
+    """The same for the ``model`` of a config."""
     from vlpeft.models import count_parameters
     from vlpeft.registry import MODELS
 
-    cfg = load_config(config, options)
-    cfg.model.base_checkpoint = None
     init_default_scope('vlpeft')
     with torch.device('meta'):
-        return count_parameters(MODELS.build(cfg.model))
+        return count_parameters(MODELS.build(dict(model, base_checkpoint=None)))
 
 
 def show(counts: dict) -> None:
