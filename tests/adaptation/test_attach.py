@@ -1,6 +1,7 @@
 """A method on models of other libraries: they stay what they are, and what is declared trains."""
 
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -141,6 +142,16 @@ def test_parts_of_the_model_train_beside_the_method():
         (dict(adapter=dict(LORA, targets=dict(towers=['vision']))), r"unknown towers \['vision'\]; there are \['lm'\]"),
         (dict(towers=dict(lm='modle')), 'modle'),
         (dict(name='a.b'), "'a.b' is no name for a set"),
+        (dict(adapter='LoRA'), r"'LoRA' is no method; write dict\(type='LoRA', …\)"),
+        (dict(adapter=None), 'None is no method'),
+        (dict(adapter=dict(rank=2)), 'is no method'),
+        (dict(adapter=[]), 'has no site to act on'),
+        (dict(adapter=dict(LORA, rank=0)), 'rank=0; it is an integer of at least 1'),
+        (dict(adapter=dict(LORA, rank='8')), "rank='8'; it is an integer of at least 1"),
+        (dict(adapter=dict(type='Bottleneck', targets={}, bottleneck=-1)), 'bottleneck=-1; it is an integer'),
+        (dict(adapter=dict(LORA, targets=dict(linears='q'))), r"linears='q' is no list; write linears=\['q'\]"),
+        (dict(adapter=dict(LORA, targets=dict(depths=-1))), r'depths=-1 is no list; write depths=\[-1\]'),
+        (dict(adapter=dict(LORA, targets=dict(depths=[-9]))), r'unknown depths .* \[-9\]; there are \[0, 1\]'),
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_the_model(options, message):
@@ -288,6 +299,25 @@ def test_a_loop_of_plain_pytorch_learns():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_detached_handle_does_nothing_more():
+    model, adapter = attached('gpt2')
+    adapter.detach()
+    adapter.detach()
+    for call in (lambda: adapter.use('default'), lambda: adapter.add('b', LORA), adapter.merge):
+        with pytest.raises(SiteError, match='the adapter was detached; attach one anew'):
+            call()
+    again = vlpeft.attach(model, LORA)
+    assert torch.equal(PLAIN['gpt2'].run(again), PLAIN['gpt2'].run(PLAIN['gpt2'].model()))
+
+
+def test_a_handle_can_be_pickled():
+    _, adapter = attached('llama')
+    again = pickle.loads(pickle.dumps(adapter))
+    assert torch.equal(PLAIN['llama'].run(again), PLAIN['llama'].run(adapter))
+    with again.use(None):
+        assert not torch.equal(PLAIN['llama'].run(again), PLAIN['llama'].run(adapter))
 
 
 def test_importing_vlpeft_stays_light():

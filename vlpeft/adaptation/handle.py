@@ -45,6 +45,7 @@ class AttachedAdapter(nn.Module):
         sets: The methods by the names of their sets.
         configs: Their configs.
         parts: The parts of the model that train beside them.
+        is_detached: Whether it was taken off.
         part_roles: Roles of these by the names of their parameters.
     """
 
@@ -74,6 +75,7 @@ class AttachedAdapter(nn.Module):
         self._checks = TowerChecks(self.towers, self.hooks.switch, self.sets)
         self.merged: dict[str, Merged] = {}
         self._serves: dict[str, dict[str, str]] = {}
+        self.is_detached = False
         self._requires_grad = {name: param.requires_grad for name, param in model.named_parameters()}
         for name, param in model.named_parameters():
             param.requires_grad_(name in self.part_roles)
@@ -140,7 +142,7 @@ class AttachedAdapter(nn.Module):
             raise ValueError(f'{name!r} is no name for a set; choose a text without dots')
         if name in self.sets:
             raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.sets)}')
-        self._refuse_merged(f'add {name!r}')
+        self._must_be_free_to(f'add {name!r}')
         like = next(param for tower in self.towers.values() for param in tower.module.parameters())
         # As in mixed precision the trained weights stay in single precision where the model's are shorter.
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
@@ -166,7 +168,7 @@ class AttachedAdapter(nn.Module):
     def remove(self, name: str) -> None:
         """Takes a set off, hooks and parameters; if it was the one that acts, none does."""
         self._known(name)
-        self._refuse_merged(f'remove {name!r}')
+        self._must_be_free_to(f'remove {name!r}')
         self.hooks.detach(name)
         del self.sets[name], self.configs[name], self._serves[name]
         if self.hooks.switch.active == name:
@@ -175,6 +177,7 @@ class AttachedAdapter(nn.Module):
     def detach(self) -> None:
         """Takes everything off: the model is bit for bit what it was, without a hook, and trains what it trained."""
         self.unmerge()
+        self.is_detached = True
         self.hooks.detach_all()
         self._checks.remove()
         if self._training_check is not None:
@@ -191,7 +194,7 @@ class AttachedAdapter(nn.Module):
         """
         if name is not None:
             self._known(name)
-        self._refuse_merged('switch sets')
+        self._must_be_free_to('switch sets')
         return self.hooks.switch.use(name)
 
     def per_sample(self, names: Sequence[str | None], rows_each: int = 1) -> AbstractContextManager[None]:
@@ -214,7 +217,7 @@ class AttachedAdapter(nn.Module):
                     f'set {name!r}: {type(mixed[0]).__name__} does not act on the samples of a batch one by one, so it '
                     'cannot be chosen per sample'
                 )
-        self._refuse_merged('switch sets')
+        self._must_be_free_to('switch sets')
         return self.hooks.switch.per_sample(names, rows_each)
 
     def methods(self, name: str) -> list[nn.Module]:
@@ -222,7 +225,9 @@ class AttachedAdapter(nn.Module):
         adapter = self.sets[name]
         return list(adapter.parts) if isinstance(adapter, ComposedAdapter) else [adapter]
 
-    def _known(self, name: str) -> None:
+    def _known(self, name: str | None) -> None:
+        if name is None:
+            raise ValueError(f'no set acts here; name one of {", ".join(self.sets)}')
         if name not in self.sets:
             raise ValueError(f'there is no set {name!r}; sets: {", ".join(self.sets)}')
 
@@ -237,9 +242,9 @@ class AttachedAdapter(nn.Module):
         Raises:
             SiteError: The change is not linear, a map is quantised, or a set is merged already.
         """
+        self._must_be_free_to('merge')
         name = self.hooks.switch.active if name is None else name
         self._known(name)
-        self._refuse_merged('merge')
         self.merged[name] = Merged(self.sets[name], self.towers)
         self.hooks.switch.active = None
 
@@ -250,7 +255,9 @@ class AttachedAdapter(nn.Module):
             self.hooks.switch.active = name
         self.merged = {}
 
-    def _refuse_merged(self, action: str) -> None:
+    def _must_be_free_to(self, action: str) -> None:
+        if self.is_detached:
+            raise SiteError(f'cannot {action}: the adapter was detached; attach one anew with vlpeft.attach')
         if self.merged:
             raise SiteError(f'cannot {action} while set {next(iter(self.merged))!r} is merged; call unmerge() first')
 
@@ -315,7 +322,7 @@ class AttachedAdapter(nn.Module):
         """
         from .folder import write_folder
 
-        self._refuse_merged('save')
+        self._must_be_free_to('save')
         name = self.hooks.switch.active if name is None else name
         self._known(name)
         write_folder(self, Path(folder), name, format)
@@ -323,6 +330,10 @@ class AttachedAdapter(nn.Module):
     def save_pretrained(self, folder: str | Path) -> None:
         """:meth:`save` under the name that transformers' models have for it; the model's own would write the base."""
         self.save(folder)
+
+    def __reduce_ex__(self, protocol: int) -> tuple:
+        """For pickles and copies: the class is made anew from that of the model."""
+        return _blank, (type(self.model),), self.__dict__
 
     def __repr__(self) -> str:
         from .report import describe_adapter
@@ -343,3 +354,8 @@ def _called_like(kind: type[nn.Module]) -> type[AttachedAdapter]:
     forward.__doc__ = AttachedAdapter.forward.__doc__
     members = dict(forward=forward, __doc__=AttachedAdapter.__doc__, __module__=AttachedAdapter.__module__)
     return type(AttachedAdapter.__name__, (AttachedAdapter,), members)
+
+
+def _blank(kind: type[nn.Module]) -> AttachedAdapter:
+    cls = _called_like(kind)
+    return cls.__new__(cls)

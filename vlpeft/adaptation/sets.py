@@ -19,8 +19,12 @@ def build_adapter(config: dict | Sequence[dict], towers: Mapping[str, Tower]) ->
         towers: The frozen backbones by name.
 
     Raises:
+        ValueError: It is no config.
         SiteError: The method asks for what the towers do not have.
     """
+    for part in config if isinstance(config, (list, tuple)) else [config]:
+        if not isinstance(part, Mapping) or not part.get('type'):
+            raise ValueError(f"{part!r} is no method; write dict(type='LoRA', …), or a list of such")
     if isinstance(config, Mapping):
         return ADAPTERS.build(dict(config), default_args=dict(towers=towers))
     return ComposedAdapter(towers, config)

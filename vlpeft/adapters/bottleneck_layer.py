@@ -16,6 +16,12 @@ def check_choice(wanted_by: str, option: str, value: str, choices: Sequence[str]
         raise ValueError(f'{wanted_by}: {option}={value!r}; choose from {choices}')
 
 
+def check_size(option: str, value: int) -> None:
+    """Raises ValueError unless ``value`` is an integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f'{option}={value!r}; it is an integer of at least 1')
+
+
 def draw_normal(module: nn.Module) -> None:
     """Weights of all linear maps from N(0, 0.02), biases zero."""
     for linear in module.modules():
@@ -59,6 +65,7 @@ class BottleneckLayer(nn.Module):
         act_cfg: Mapping = GELU,
     ) -> None:
         super().__init__()
+        check_size('bottleneck', bottleneck)
         self.scale = scale
         self.down = nn.Linear(in_features, bottleneck)
         self.activation = build_activation_layer(dict(act_cfg))

@@ -14,6 +14,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, LinearSite, Targets, Tower
 
 from .base import Adapter
+from .bottleneck_layer import check_size
 from .places import module_key
 
 
@@ -29,6 +30,7 @@ class LoRALinear(nn.Module):
 
     def __init__(self, site: LinearSite, rank: int, alpha: float, dropout: float) -> None:
         super().__init__()
+        check_size('rank', rank)
         self.scale = alpha / rank
         self.dropout = nn.Dropout(dropout)
         self.down = nn.Linear(site.in_features, rank, bias=False)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
+from .bottleneck_layer import check_size
+
 MODALITIES = ('vision', 'text', 'multimodal')
 
 
@@ -32,6 +34,7 @@ class UniAdapterLayer(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        check_size('bottleneck', bottleneck)
         self.scale = nn.Parameter(torch.tensor([scale])) if learn_scale else scale
         self.norm = nn.LayerNorm(width)
         if 'multimodal' in modalities:

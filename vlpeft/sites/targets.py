@@ -36,8 +36,8 @@ class Targets:
             Defaults to None, all of the chosen kinds.
 
     Raises:
-        SiteError: When used on towers that lack a named tower, kind, depth or linear map; a selection that is
-            empty is an error too, since a method must not silently adapt nothing.
+        SiteError: An option is no list. When used on towers that lack a named tower, kind, depth or linear map; a
+            selection that is empty is an error too, since a method must not silently adapt nothing.
     """
 
     def __init__(
@@ -47,6 +47,10 @@ class Targets:
         depths: Sequence[int] | None = None,
         linears: Sequence[str] | None = None,
     ) -> None:
+        for option, value in dict(towers=towers, kinds=kinds, depths=depths, linears=linears).items():
+            # A text is a sequence, of its characters.
+            if value is not None and (isinstance(value, (str, int)) or not isinstance(value, Collection)):
+                raise SiteError(f'targets: {option}={value!r} is no list; write {option}=[{value!r}]')
         self.towers, self.kinds, self.depths, self.linear_names = towers, kinds, depths, linears
 
     def sublayers(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[tuple[Tower, int, SubLayer]]:
@@ -62,7 +66,8 @@ class Targets:
         )
         for tower in chosen:
             count = len(tower.blocks)
-            depths = None if self.depths is None else [d + count if d < 0 else d for d in self.depths]
+            # Negative ones that reach before the first are named as they were given.
+            depths = self.depths and [d + count if -count <= d < 0 else d for d in self.depths]
             for depth in _chosen(depths, range(count), f'depths of tower "{tower.name}"', wanted_by):
                 for kind in kinds:
                     if kind in tower.blocks[depth].sublayers:
