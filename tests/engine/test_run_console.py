@@ -90,6 +90,7 @@ def test_a_resumed_run_says_where_it_goes_on_and_what_it_passed_over(trained, co
 
 
 def test_a_test_shows_all_figures(trained, config, tmp_path, capsys):
+    time.sleep(1)  # MMEngine names a log by config and second: a test just before this one would have it
     out = tmp_path / 'result.json'
     checkpoint = str(trained[0] / 'epoch_2.pth')
     test_tool.main([config, checkpoint, '--work-dir', str(tmp_path), '--out', str(out)])
@@ -157,6 +158,15 @@ def test_warnings_that_a_user_can_act_on_are_shown_the_others_are_logged(tmp_pat
     assert first == 'warning: the warm-up is too long' and second.startswith('warning: look at this (UserWarning of ')
     log = (tmp_path / 'log').read_text()
     assert not err and all(text in log for text in ('of no interest', 'will go', 'MKL_NUM_THREADS', 'look at this'))
+
+
+def test_a_logger_of_an_earlier_run_says_a_warning_once(capsys):
+    with quiet_console():
+        logger = MMLogger.get_instance('of two runs')
+    for _ in range(2):
+        with quiet_console():
+            logger.warning('once in each')
+    assert capsys.readouterr().out == 2 * 'warning: once in each\n'
 
 
 def test_the_console_of_others_is_as_before(capsys):

@@ -85,6 +85,9 @@ def _quieten(logger: MMLogger) -> None:
 
 
 def _is_console(handler: logging.Handler) -> bool:
+    # One of ours is there where a run in this process takes the logger of one that began in the same second.
+    if isinstance(handler, ConsoleHandler):
+        return True
     return isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler)
 
 
