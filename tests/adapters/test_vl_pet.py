@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import BartConfig, BartModel, T5Config, T5Model
 
+import vlpeft
+from tests.plain_models import PLAIN
 from tests.slow_seq2seq import SlowVLPET, slow_model
 from tests.tiny import build_retriever, random_batch, retriever_config, write_vocabulary
 from tests.tiny_seq2seq import BACKBONES, WIDTH, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
@@ -330,3 +332,15 @@ def test_everything_declared_is_trained_on_blip(tmp_path, granularity):
     assert all(params[name].grad is not None and params[name].grad.any() for name in model.declared)
     roles = {model.role_of(name) for name in params if name.startswith('adapter.')}
     assert roles == {'adapter', 'gate', 'value_adapter'}
+
+
+def test_value_adapters_need_a_decoder_where_the_gates_have_places_of_their_own():
+    """On a decoder-only model there are none; in the method's own places a missing decoder is an error."""
+    lm = PLAIN['llama'].model()
+    adapter = vlpeft.attach(lm, dict(type='VLPET', granularity='large', targets=dict(towers=['lm'])))
+    assert {role for role in adapter.counts()['trainable_by_role']} == {'adapter', 'gate'}
+    with pytest.raises(SiteError, match=r"unknown towers \['encoder'\]"):
+        vlpeft.attach(PLAIN['gpt2'].model(), dict(type='VLPET'))
+    with pytest.raises(SiteError, match=r"unknown towers \['decoder'\]"):
+        options = dict(targets=dict(towers=['lm']), value_targets=dict(towers=['decoder'], linears=['v']))
+        vlpeft.attach(PLAIN['gpt2'].model(), dict(type='VLPET', **options))

@@ -25,7 +25,8 @@ from .gates import GateLayer, GateOptions
 from .places import places
 
 TARGETS = dict(towers=('encoder',), kinds=('self_attn', 'ffn'))
-VALUE_TARGETS = dict(towers=('decoder',), kinds=('cross_attn',), linears=('v',))
+VALUE_TOWER = 'decoder'
+VALUE_TARGETS = dict(towers=(VALUE_TOWER,), kinds=('cross_attn',), linears=('v',))
 GATE_INPUTS = ('h+dh', 'h')
 
 
@@ -67,7 +68,8 @@ class VLPET(Adapter):
             self-attention and FFN of tower ``encoder``.
         value_bottleneck: r_d; None for no value adapter. Defaults to 96.
         value_targets: Maps that value adapters act on, arguments of :class:`vlpeft.sites.Targets`. Defaults to None:
-            the values of the cross-attentions of tower ``decoder``.
+            the values of the cross-attentions of tower ``decoder``; beside ``targets`` of one's own only if there is
+            such a tower.
         gate_input: What middle_x and small see beside x: ``'h+dh'`` as released, ``'h'`` as in the paper's figure.
             Defaults to ``'h+dh'``.
         middle_y: ``'1+z'`` as released, ``'1+sigmoid(z)'`` as in the figure. Defaults to ``'1+z'``.
@@ -110,7 +112,8 @@ class VLPET(Adapter):
             }
         )
         self.values = nn.ModuleDict()
-        if value_bottleneck is not None:
+        has_place = targets is None or value_targets is not None or VALUE_TOWER in towers
+        if value_bottleneck is not None and has_place:
             for place in places(self.value_targets, towers, 'VLPET'):
                 self.values[place.key] = BottleneckLayer(
                     place.in_features, place.out_features, value_bottleneck, init=init
