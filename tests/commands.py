@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import os
 import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +29,8 @@ def run_script(script: str | Path, *arguments) -> subprocess.CompletedProcess:
     out, err, before = io.StringIO(), io.StringIO(), sys.argv
     sys.argv = list(command)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        # A tool sets LOCAL_RANK, by which others would take this for a process of several.
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), mock.patch.dict(os.environ):
             runpy.run_path(command[0], run_name='__main__')
     except SystemExit as end:
         return subprocess.CompletedProcess(command, end.code or 0, out.getvalue(), err.getvalue())

@@ -2,7 +2,9 @@
 
 import gc
 import logging
+import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from mmengine.logging import MMLogger
@@ -46,6 +48,13 @@ def quick_garbage_collection():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope='module', autouse=True)
+def own_environment():
+    """What a module's tests and fixtures put into the environment is gone after it."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(autouse=True)
