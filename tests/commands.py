@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def run_script(script: str | Path, *arguments) -> subprocess.CompletedProcess:
     """
     command = [str(ROOT / script), *map(str, arguments)]
     out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
     sys.argv = list(command)
     try:
         # A tool sets LOCAL_RANK, by which others would take this for a process of several.
@@ -36,4 +38,6 @@ def run_script(script: str | Path, *arguments) -> subprocess.CompletedProcess:
         return subprocess.CompletedProcess(command, end.code or 0, out.getvalue(), err.getvalue())
     finally:
         sys.argv = before
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     raise AssertionError(f'{script} ended without an exit code')

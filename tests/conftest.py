@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 from pathlib import Path
 from unittest import mock
 
@@ -55,6 +56,15 @@ def own_environment():
     """What a module's tests and fixtures put into the environment is gone after it."""
     with mock.patch.dict(os.environ):
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_signals():
+    """A run that failed leaves its handlers of signals, and processes forked later would not end when told to."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

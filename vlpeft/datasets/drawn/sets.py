@@ -81,6 +81,9 @@ def run_jobs(jobs: list, workers: int, done: Callable[[], None] = lambda: None) 
     with multiprocessing.Pool(workers) as pool:
         for _ in pool.imap_unordered(_write, jobs, chunksize=16):
             done()
+        # Workers that end by themselves: the block would send a signal, which they may have inherited a handler for.
+        pool.close()
+        pool.join()
 
 
 def write_set(root: Path, field: str, name: str, items: list[tuple[Scene, list[str]]], seed: int) -> list:
