@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 import vlpeft  # noqa: F401
 from tests.cached_runs import NoteEpochs
+from tests.ports import free_port
 from tests.processes import run_on_ranks
 from tests.resuming import CopyCheckpoints  # noqa: F401  registers it in every process
-from tests.toy_tasks import free_port
 from vlpeft.engine.launch import build_runner, end_process_group
 from vlpeft.evaluation.metrics.base import ExactlyOnceMetric
 from vlpeft.registry import DATASETS, HOOKS, METRICS

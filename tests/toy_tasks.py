@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 from pathlib import Path
 
 import torch
@@ -145,12 +144,6 @@ def toy_config(
 def noted(runner) -> list:
     """(rate, gradient) of each update of a finished run."""
     return next(hook.updates for hook in runner.hooks if isinstance(hook, NoteGradients))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 def join_group(rank: int, world: int, port: int) -> None:

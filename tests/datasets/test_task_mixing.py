@@ -11,7 +11,8 @@ from mmengine.config import Config
 from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.runner import Runner
 
-from tests.toy_tasks import free_port, join_group, toy_set, write_sets
+from tests.ports import free_port
+from tests.toy_tasks import join_group, toy_set, write_sets
 from vlpeft.datasets import MultiTaskDataset
 from vlpeft.datasets.samplers import TaskMixingBatchSampler
 from vlpeft.engine.launch import end_process_group

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.docs.markdown_pages import FENCE
-from tests.toy_tasks import free_port
+from tests.ports import free_port
 from tests.workspace import ROOT
 
 #: The first command of every page that needs pictures, carried out once for all of them.

@@ -14,8 +14,8 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import nn
 
-from tests import toy_tasks
 from tests.bad_numbers import recorded
+from tests.ports import free_port
 from tests.processes import run_on_ranks
 from tests.sharded_runs import run_config
 from tests.tiny_epalm import EPALM, build_perceptual, perceptual_config, write_vocabulary
@@ -414,7 +414,7 @@ def grouped(folder):
         add('weights', hooks=[dict(type='SpoilWeight', iteration=10, priority='HIGHEST')])
     out = str(folder / 'group')
     given = [{**config.to_dict(), 'launcher': 'pytorch'} for config in configs.values()]
-    run_on_ranks(_in_group, toy_tasks.free_port(), given, out)
+    run_on_ranks(_in_group, free_port(), given, out)
     found = [torch.load(f'{out}{rank}.pt') for rank in (0, 1)]
     return {key: (config, [lines[number] for lines in found]) for number, (key, config) in enumerate(configs.items())}
 

@@ -5,8 +5,9 @@ import torch
 from mmengine.device import get_device
 from mmengine.runner import Runner
 
+from tests.ports import free_port
 from tests.processes import run_on_ranks
-from tests.toy_tasks import SCALES, free_port, join_group, noted, toy_config, toy_set, write_sets
+from tests.toy_tasks import SCALES, join_group, noted, toy_config, toy_set, write_sets
 from vlpeft.engine.launch import end_process_group
 from vlpeft.registry import DATASETS
 

@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.ports import free_port
 from tests.resuming import assert_same, outcome
 from tests.workspace import ROOT, write_workspace
 
@@ -49,9 +49,7 @@ def folder(tmp_path_factory):
 
 def run(folder, name, fault='', *arguments) -> tuple:
     """Exit status, output and seconds of a run on two processes."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', FAULT=fault, CUDA_VISIBLE_DEVICES='')
     command = [
         sys.executable,

@@ -4,8 +4,9 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
+from tests.ports import free_port
 from tests.processes import run_on_ranks
-from tests.toy_tasks import free_port, join_group, noted, toy_config, write_sets
+from tests.toy_tasks import join_group, noted, toy_config, write_sets
 from vlpeft.engine.launch import end_process_group
 
 TRAINED, TESTED, BATCH = 24, 7, 6

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 
 from tests.commands import run_script
+from tests.ports import free_port
 from tests.processes import run_on_ranks
 from tests.tiny import build_retriever, random_batch, write_vocabulary
 from tests.workspace import ROOT, write_workspace
@@ -23,12 +23,6 @@ METHODS = dict(
     checkpointed=dict(adapter=dict(type='LoRA', rank=2, targets=dict()), gradient_checkpointing=('vision', 'text')),
     full=dict(trainable='all'),
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
 
 
 def hardest(logits, ids, candidate_ids):

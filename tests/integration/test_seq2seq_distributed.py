@@ -8,7 +8,7 @@ import torch.distributed as dist
 from mmengine.dataset import DefaultSampler, default_collate
 from mmengine.model import MMDistributedDataParallel
 
-from tests.integration.test_distributed import free_port
+from tests.ports import free_port
 from tests.processes import run_on_ranks
 from tests.tiny import randomise
 from tests.vl_workspace import shrink_vl_model, write_vl_workspace

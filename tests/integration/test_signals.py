@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_resume import assert_same, outcome
+from tests.ports import free_port
 from tests.workspace import ROOT, write_workspace
 
 MOMENTS = ('train', 'train', 'train', 'val')
@@ -32,9 +32,7 @@ def config(tmp_path_factory):
 
 def start(config: Path, folder: Path, processes: int = 1, *arguments) -> subprocess.Popen:
     """A run in a process group of its own, as a shell starts it."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = dict(
         os.environ,
         PYTHONPATH=str(ROOT),

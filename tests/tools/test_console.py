@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import time
 import pytest
 from mmengine.config import Config
 
+from tests.ports import free_port
 from tests.workspace import ROOT, write_workspace
 from vlpeft.cli import COMMANDS, main
 from vlpeft.engine.config_file import ConfigFileError, read_config
@@ -176,9 +176,7 @@ def test_dist_train_becomes_torchrun(tmp_path):
 @pytest.mark.slow
 def test_dist_train_hands_signals_and_exit_codes_on(tmp_path):
     config = write_workspace(tmp_path)
-    with socket.create_server(('127.0.0.1', 0)) as free:
-        port = free.getsockname()[1]
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', PORT=str(port))
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', PORT=str(free_port()))
     command = [sys.executable, '-m', 'vlpeft', 'dist-train', str(config), '2']
     command += ['--cfg-options', 'train_cfg.max_epochs=1000']
     with subprocess.Popen(command, cwd=tmp_path, env=environment) as run:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from argparse import Namespace
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from tests.ports import free_port
 from vlpeft.engine.launch import apply_run_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -20,9 +20,7 @@ CONFIG = str(TOY / 'toy_config.py')
 
 def start(command, cwd):
     """Run a tool on the CPU, with the toy importable; return stdout and stderr together."""
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = dict(
         os.environ,
         PYTHONPATH=f'{ROOT}{os.pathsep}{TOY}',

@@ -4,7 +4,6 @@ import importlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ import pytest
 
 import vlpeft
 from tests.media import write_image
+from tests.ports import free_port
 from tests.workspace import LORA, ROOT, write_child, write_workspace
 from vlpeft.engine import messages
 
@@ -234,10 +234,7 @@ def test_several_processes_say_it_once(place, tmp_path):
 
 
 def _environment() -> dict:
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = str(free.getsockname()[1])
-    return dict(os.environ, PYTHON=sys.executable, PORT=port, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+    return dict(os.environ, PYTHON=sys.executable, PORT=str(free_port()), OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
 
 
 @pytest.mark.parametrize(
