@@ -61,7 +61,8 @@ def targets_of(parts: Iterable[Part], towers: Mapping[str, Tower]) -> list[dict]
         towers: By name.
     """
     depths: dict[tuple[str, str, str], set[int]] = {}
-    for part in parts:
+    # In one order, so that what is put together first, maps of one branch, does not depend on that of a file.
+    for part in sorted(parts, key=lambda part: (part.tower, part.kind, part.role)):
         depths.setdefault((part.tower, part.kind, part.role), set()).add(part.depth)
     boxes = [_smallest(_Box({t}, {k}, frozenset(d), {r}), towers) for (t, k, r), d in depths.items()]
     while (pair := _joined(boxes, towers)) is not None:
