@@ -40,13 +40,17 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _places(adapter: 'AttachedAdapter', name: str) -> list[str]:
-    """Modules below the blocks that are written, and the depths at which they are."""
+    """Modules that are written: those outside of all blocks, and those below the blocks, with their depths."""
     depths: dict[tuple[str, str], list[int]] = {}
+    outside: dict[tuple[str, str], None] = {}
     for edit in adapter.hooks.attachments[name].edits:
         tower = adapter.towers[edit.tower]
+        if edit.depth is None:
+            outside[edit.tower, edit.tap.path or 'the tower'] = None
+            continue
         inside = edit.tap.path.removeprefix(f'{tower.block_path}.{edit.depth}').removeprefix('.')
         depths.setdefault((edit.tower, inside or 'the block'), []).append(edit.depth)
-    return [
+    return [f'{tower:<10} {path}' for tower, path in outside] + [
         f'{tower:<10} {path}: {_ranges(sorted(set(found)))} of {len(adapter.towers[tower].blocks)} blocks'
         for (tower, path), found in depths.items()
     ]

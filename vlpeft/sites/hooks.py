@@ -31,8 +31,8 @@ class Binding:
 
     Attributes:
         tower: The tower's name.
-        depth: The block's index in it.
-        reads: Taps captured earlier in the same block.
+        depth: The block's index in it; None for a place outside of all blocks.
+        reads: Taps captured earlier in the same block; outside of all blocks, in the same pass of the tower.
         write: The tap whose tensor is replaced.
         edit: Bound method of a module of the adapter.
         changes_rows: Whether the new value may have another number of rows, its last dimension but one. Defaults to
@@ -40,7 +40,7 @@ class Binding:
     """
 
     tower: str
-    depth: int
+    depth: int | None
     reads: tuple[Tap, ...]
     write: Tap
     edit: Callable[..., Tensor]
@@ -58,7 +58,8 @@ class Binding:
     @property
     def site(self) -> str:
         """Tower, depth, module written and method, for messages."""
-        return f'{self.tower}.{self.depth}:{self.write.path} ({self.edit.__name__})'
+        block = '' if self.depth is None else f'.{self.depth}'
+        return f'{self.tower}{block}:{self.write.path} ({self.edit.__name__})'
 
 
 def _first(output: Any) -> Tensor:
@@ -262,7 +263,8 @@ class Attachment:
             edit = _Edit(binding, captures, switch, name)
             # A tap on the edited module itself always passes right before the edit and needs no reset.
             if any(tap.path != binding.write.path for tap in binding.reads):
-                first = tower.module.get_submodule(tower.blocks[binding.depth].input.path)
+                starts = '' if binding.depth is None else tower.blocks[binding.depth].input.path
+                first = tower.module.get_submodule(starts)
                 self._handles.append(first.register_forward_pre_hook(edit.reset))
             for hook in (*captures, edit):
                 module = tower.module.get_submodule(hook.tap.path)

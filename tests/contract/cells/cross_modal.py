@@ -1,19 +1,12 @@
-"""The matrix of the contract: methods, and where they cannot stand."""
+"""VL-PET with its gates, UniAdapter and eP-ALM."""
 
 METHODS = dict(
-    lora=dict(type='LoRA', rank=2, targets={}),
-    bottleneck=dict(type='Bottleneck', bottleneck=3, targets={}),
-    bottleneck_parallel_o=dict(type='Bottleneck', bottleneck=3, form='parallel', targets=dict(linears=['o'])),
     gate_large=dict(type='Gate', granularity='large', targets={}),
     gate_middle_y=dict(type='Gate', granularity='middle_y', targets={}),
     vlpet_middle_x=dict(type='VLPET', granularity='middle_x', bottleneck=4, targets={}, value_bottleneck=None),
     vlpet_small=dict(type='VLPET', granularity='small', bottleneck=4, targets={}, value_bottleneck=None),
     vlpet=dict(type='VLPET', granularity='small', mean='masked', bottleneck=4, value_bottleneck=3),
     uniadapter=dict(type='UniAdapter', bottleneck=4, modalities=['vision', 'text'], share='none', init='normal'),
-    composed=[
-        dict(type='LoRA', rank=2, targets=dict(linears=['o'])),
-        dict(type='Bottleneck', bottleneck=3, targets=dict(kinds=['ffn'])),
-    ],
     epalm=dict(type='EPALM', levels=1, start=0, end=1),
 )
 
@@ -24,12 +17,10 @@ _NO_LM, _NO_ENCODER = 'EPALM needs a tower "lm"', 'EPALM needs a tower "encoder"
 #: What the message of a refusal says.
 REFUSED = {
     # BEiT scales its branches by bare parameters, so that no module gives h.
-    ('bottleneck', 'beit'): _NO_MODULE,
     ('gate_large', 'beit'): _NO_MODULE,
     ('gate_middle_y', 'beit'): _NO_MODULE,
     ('vlpet_middle_x', 'beit'): _NO_MODULE,
     ('vlpet_small', 'beit'): _NO_MODULE,
-    ('composed', 'beit'): _NO_MODULE,
     # The small gate averages over the tokens of a sample.
     ('vlpet_small', 'bart'): _CAUSAL,
     ('vlpet_small', 't5'): _CAUSAL,
