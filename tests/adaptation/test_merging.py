@@ -6,7 +6,9 @@ import torch
 import vlpeft
 from tests.plain_models import PLAIN
 from tests.tiny import randomise
-from vlpeft.sites import SiteError
+from vlpeft.adaptation.merging import Merged
+from vlpeft.adapters import Adapter, WeightChange
+from vlpeft.sites import SiteError, Targets
 
 LORA = dict(type='LoRA', rank=2, alpha=3, targets={})
 
@@ -78,3 +80,58 @@ def test_while_merged_nothing_else_can_be_done(tmp_path):
             call()
     adapter.detach()
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+class Affine(Adapter):
+    """y ← s ⊙ y + t at the chosen maps."""
+
+    def __init__(self, towers, **targets):
+        super().__init__(towers)
+        self.targets = Targets(**targets)
+        for i, (*_, site) in enumerate(self.targets.linears(towers, 'Affine')):
+            unit = torch.nn.Module()
+            unit.s = torch.nn.Parameter(torch.empty(site.out_features))
+            unit.t = torch.nn.Parameter(torch.empty(site.out_features))
+            self.add_module(str(i), unit)
+
+    def weight_changes(self, towers):
+        for unit, (tower, _, _, _, site) in zip(self.children(), self.targets.linears(towers, 'Affine')):
+            yield WeightChange.of(tower.name, site, scale=unit.s, bias=unit.t)
+
+
+@pytest.mark.parametrize('name, module', [('gpt2', 'c_attn'), ('vit', 'qkv'), ('bart', 'v_proj'), ('llama', 'v_proj')])
+def test_factors_and_offsets_of_outputs(name, module):
+    """In the order in which they act: s ⊙ (W x + b + ΔW x) + t. A map that has no bias cannot take t up."""
+    plain, model = PLAIN[name], PLAIN[name].model()
+    towers = vlpeft.find_towers(model)
+    adapter = vlpeft.attach(model, dict(LORA, targets=dict(kinds=['self_attn'], linears=['v'])))
+    randomise(adapter.sets, seed=1)
+    affine = randomise(Affine(towers, kinds=['self_attn'], linears=['v']).double(), seed=2)
+    units, places = list(affine.children()), list(affine.targets.linears(towers, 'Affine'))
+    after = [tower.module.get_submodule(site.path) for tower, _, _, _, site in places]
+
+    def act(unit, site):
+        rows = slice(None) if site.span is None else slice(*site.span)
+
+        def hook(module, args, output):
+            output = output.clone()
+            output[..., rows] = unit.s * output[..., rows] + unit.t
+            return output
+
+        return hook
+
+    hooks = [found.register_forward_hook(act(unit, place[-1])) for found, unit, place in zip(after, units, places)]
+    expected = plain.run(model)
+    for hook in hooks:
+        hook.remove()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    adapter.merge()
+    if name == 'llama':
+        with pytest.raises(SiteError, match='v_proj has no bias, so what is added to its output cannot be merged'):
+            Merged(affine, towers)
+        return
+    merged = Merged(affine, towers)
+    torch.testing.assert_close(plain.run(model), expected, rtol=1e-9, atol=1e-10)
+    merged.undo()
+    adapter.unmerge()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

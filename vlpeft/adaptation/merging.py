@@ -1,8 +1,8 @@
 """Merging a method whose change is linear into the weights of the maps that it changes, and taking it out again.
 
-    y = x Wᵀ + b + x ΔWᵀ = x (W + ΔW)ᵀ + b
+    scale ⊙ (x Wᵀ + b) + x ΔWᵀ + Δb = x (diag(scale) W + ΔW)ᵀ + (scale ⊙ b + Δb)
 
-The former weights are kept, so that unmerging restores them bit for bit.
+The former weights and biases are kept, so that unmerging restores them bit for bit.
 """
 
 from collections.abc import Mapping
@@ -10,30 +10,40 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from vlpeft.adapters import Adapter
-from vlpeft.sites import LinearSite, SiteError, Tower
+from vlpeft.adapters import Adapter, WeightChange
+from vlpeft.sites import SiteError, Tower, bias_rows, numbers_of, weight_rows
 
 
-def _transposed(module: nn.Module) -> bool:
-    """Whether a map's weight is stored (in, out), as transformers' ``Conv1D`` does."""
-    return type(module).__name__ == 'Conv1D'
+def _changed(change: WeightChange, module: nn.Module) -> list[nn.Parameter]:
+    """What of a map changes: its weight, its bias, or both.
 
-
-def _rows(weight: Tensor, site: LinearSite, transposed: bool) -> Tensor:
-    """A view (out, in) of the part of a weight that is the site's."""
-    whole = weight.T if transposed else weight
-    return whole if site.span is None else whole[site.span[0] : site.span[1]]
-
-
-def _weight_of(tower: Tower, site: LinearSite) -> nn.Parameter:
-    weight = getattr(tower.module.get_submodule(site.path), 'weight', None)
-    if not isinstance(weight, nn.Parameter) or not weight.is_floating_point():
-        kind = type(tower.module.get_submodule(site.path)).__name__
+    Raises:
+        SiteError: It has no such numbers.
+    """
+    weight, bias = numbers_of(module), numbers_of(module, 'bias')
+    if weight is None:
         raise SiteError(
-            f'{tower.name}: {site.path} is a quantised map ({kind}), which nothing can be merged into; use the adapter '
-            'unmerged'
+            f'{change.tower}: {change.path} is a quantised map ({type(module).__name__}), which nothing can be merged '
+            'into; use the adapter unmerged'
         )
-    return weight
+    if change.bias is not None and bias is None:
+        raise SiteError(
+            f'{change.tower}: {change.path} has no bias, so what is added to its output cannot be merged; use the '
+            'adapter unmerged'
+        )
+    scaled = change.scale is not None
+    chosen = [weight] if scaled or change.weight is not None else []
+    return [*chosen, bias] if bias is not None and (scaled or change.bias is not None) else chosen
+
+
+def _put(rows: Tensor, scale: Tensor | None, added: Tensor | None) -> None:
+    """rows ← scale ⊙ rows + added, in the wider of the formats, then rounded once."""
+    value = rows
+    if scale is not None:
+        value = (scale if rows.ndim == 1 else scale[:, None]).to(rows.device) * value
+    if added is not None:
+        value = value.to(torch.promote_types(value.dtype, added.dtype)) + added.to(rows.device)
+    rows.copy_(value)
 
 
 class Merged:
@@ -44,25 +54,27 @@ class Merged:
         towers: The backbones by name.
 
     Raises:
-        SiteError: The change is not linear, or a map is quantised. Nothing has changed then.
+        SiteError: The change is not linear, a map is quantised, or one has no bias to hold a change of it. Nothing has
+            changed then.
     """
 
     @torch.no_grad()
     def __init__(self, adapter: Adapter, towers: Mapping[str, Tower]) -> None:
-        changes = list(adapter.weight_changes(towers))
-        weights = [_weight_of(towers[name], site) for name, site, _ in changes]
-        self.former: list[tuple[nn.Parameter, Tensor]] = []
-        kept: set[int] = set()
-        for weight, (name, site, change) in zip(weights, changes):
-            if id(weight) not in kept:
-                kept.add(id(weight))
-                self.former.append((weight, weight.detach().clone()))
-            rows = _rows(weight.data, site, _transposed(towers[name].module.get_submodule(site.path)))
-            # Added in the wider of the two formats, then rounded once.
-            rows.copy_(rows.to(torch.promote_types(rows.dtype, change.dtype)) + change.to(rows.device))
+        changes = [
+            (change, towers[change.tower].module.get_submodule(change.path))
+            for change in adapter.weight_changes(towers)
+        ]
+        changed = {id(param): param for change, module in changes for param in _changed(change, module)}
+        self.former = [(param, param.detach().clone()) for param in changed.values()]
+        for change, module in changes:
+            if change.scale is not None or change.weight is not None:
+                _put(weight_rows(module, change.span).detach(), change.scale, change.weight)
+            bias = bias_rows(module, change.span)
+            if bias is not None and (change.scale is not None or change.bias is not None):
+                _put(bias.detach(), change.scale, change.bias)
 
     @torch.no_grad()
     def undo(self) -> None:
-        """Restores the former weights bit for bit."""
-        for weight, former in self.former:
-            weight.data.copy_(former)
+        """Restores the former weights and biases bit for bit."""
+        for param, former in self.former:
+            param.data.copy_(former)

@@ -1,6 +1,6 @@
 """The methods: one file each, opening with its equation and paper."""
 
-from .base import Adapter
+from .base import Adapter, WeightChange
 from .bottleneck import Bottleneck
 from .composed import ComposedAdapter
 from .epalm import EPALM
@@ -9,4 +9,4 @@ from .lora import LoRA
 from .uniadapter import UniAdapter
 from .vl_pet import VLPET
 
-__all__ = ['EPALM', 'VLPET', 'Adapter', 'Bottleneck', 'ComposedAdapter', 'Gate', 'LoRA', 'UniAdapter']
+__all__ = ['EPALM', 'VLPET', 'Adapter', 'Bottleneck', 'ComposedAdapter', 'Gate', 'LoRA', 'UniAdapter', 'WeightChange']

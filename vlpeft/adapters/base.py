@@ -1,10 +1,39 @@
 """What every method is: modules of its own, and bindings that say at which sites they act."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from vlpeft.sites import Binding, LinearSite, SiteError, Tower
+
+
+@dataclass(frozen=True)
+class WeightChange:
+    """What a method does at the output y of a map for its input x, in a form that its weight and bias can hold.
+
+        y ← scale ⊙ y + x weightᵀ + bias
+
+    Attributes:
+        tower: The tower's name.
+        path: Of the map, or of a norm, below the tower's root.
+        span: Rows of a fused map. Defaults to None, all.
+        weight: ΔW (out, in). Defaults to None, none.
+        bias: (out,). Defaults to None, none; a map without a bias cannot hold one.
+        scale: (out,). Defaults to None, one.
+    """
+
+    tower: str
+    path: str
+    span: tuple[int, int] | None = None
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    scale: Tensor | None = None
+
+    @classmethod
+    def of(cls, tower: str, site: LinearSite, **changes: Tensor | None) -> 'WeightChange':
+        """The change of a linear map."""
+        return cls(tower, site.path, site.span, **changes)
 
 
 class Adapter(nn.Module):
@@ -30,8 +59,8 @@ class Adapter(nn.Module):
         """Yields what to do at which site, in the order in which it acts."""
         raise NotImplementedError(f'{type(self).__name__} has no bindings')
 
-    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[tuple[str, LinearSite, Tensor]]:
-        """Yields tower, map and ΔW (out, in), for methods that do nothing but add x ΔWᵀ to linear maps.
+    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[WeightChange]:
+        """Yields, in the order in which they act, what weights and biases can hold of a method: all of it, or nothing.
 
         Raises:
             SiteError: The method does something else, so it cannot be merged into the weights.

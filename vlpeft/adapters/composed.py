@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import Binding, LinearSite, Tower
+from vlpeft.sites import Binding, Tower
 
-from .base import Adapter
+from .base import Adapter, WeightChange
 
 
 class ComposedAdapter(Adapter):
@@ -26,7 +26,7 @@ class ComposedAdapter(Adapter):
         for part in self.parts:
             yield from part.bindings(towers)
 
-    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[tuple[str, LinearSite, Tensor]]:
+    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[WeightChange]:
         for part in self.parts:
             yield from part.weight_changes(towers)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, LinearSite, Targets, Tower
 
-from .base import Adapter
+from .base import Adapter, WeightChange
 from .bottleneck_layer import check_size
 from .places import module_key
 
@@ -77,9 +77,9 @@ class LoRA(Adapter):
         for tower, depth, site, unit in self._units(towers):
             yield Binding(tower.name, depth, (site.input,), site.output, unit.add)
 
-    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[tuple[str, LinearSite, Tensor]]:
+    def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[WeightChange]:
         for tower, _, site, unit in self._units(towers):
-            yield tower.name, site, unit.scale * unit.up.weight @ unit.down.weight
+            yield WeightChange.of(tower.name, site, weight=unit.scale * unit.up.weight @ unit.down.weight)
 
     def _units(self, towers: Mapping[str, Tower]) -> Iterator[tuple[Tower, int, LinearSite, LoRALinear]]:
         for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):

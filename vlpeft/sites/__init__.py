@@ -7,6 +7,7 @@ from .hooks import Attachment, Binding, attached_to
 from .schema import PERCEPTION, PROMPT_ROWS, Block, Entrance, LinearSite, SiteError, SubLayer, Tap, Tower
 from .switch import AdapterSwitch, PerSample
 from .targets import Targets
+from .weights import bias_rows, is_transposed, numbers_of, weight_rows
 
 __all__ = [
     'FAMILIES',
@@ -27,8 +28,12 @@ __all__ = [
     'Targets',
     'Tower',
     'attached_to',
+    'bias_rows',
     'checkpoint_blocks',
     'describe',
     'family',
     'find_towers',
+    'is_transposed',
+    'numbers_of',
+    'weight_rows',
 ]

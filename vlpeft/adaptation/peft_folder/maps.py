@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from torch import nn
-
 from vlpeft.sites import LinearSite, SiteError, Targets, Tower
 
 
@@ -22,11 +20,6 @@ class Part(NamedTuple):
 def full_name(path: str, below: str) -> str:
     """Name in the model of a module ``below`` a tower at ``path`` ('' is the model itself)."""
     return f'{path}.{below}' if path else below
-
-
-def is_transposed(module: nn.Module) -> bool:
-    """Whether a linear map stores its weight as (in, out): transformers' ``Conv1D``."""
-    return hasattr(module, 'nf')
 
 
 def parts_by_map(towers: Mapping[str, Tower], paths: Mapping[str, str]) -> dict[str, list[Part]]:

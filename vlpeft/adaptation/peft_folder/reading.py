@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adaptation.sets import build_adapter
 from vlpeft.checkpoint.files import read_checkpoint
-from vlpeft.sites import Tower
+from vlpeft.sites import Tower, is_transposed
 
-from .maps import Part, full_name, is_transposed, parts_by_map, site_list, targets_of
+from .maps import Part, full_name, parts_by_map, site_list, targets_of
 from .settings import CONFIG, PICKLE, WEIGHTS, LoraSettings
 
 #: Of the text metadata of the weights' file: which columns belong to which rows of a fused projection.

@@ -14,9 +14,8 @@ from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adapters import Adapter, ComposedAdapter, LoRA
 from vlpeft.adapters.lora import LoRALinear
 from vlpeft.atomic import write_atomically
-from vlpeft.sites import Tower
+from vlpeft.sites import Tower, is_transposed
 
-from .maps import is_transposed
 from .reading import BLOCKS
 from .settings import CONFIG, WEIGHTS
 
