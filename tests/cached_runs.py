@@ -15,7 +15,7 @@ from vlpeft.registry import HOOKS
 
 FILES, SIDE = 12, 16
 LOAD = [dict(type='LoadClip', num_frames=1), dict(type='ClipResize', size=SIDE)]
-TEXT = [dict(type='DrawTarget'), dict(type='ComposeText', template=''), dict(type='PackText', task='caption')]
+TEXT = [dict(type='DrawTarget'), dict(type='ComposeText', template=''), dict(type='PackSample', task='caption')]
 
 
 @HOOKS.register_module()

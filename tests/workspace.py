@@ -18,10 +18,10 @@ _base_ = [{bases}]
 default_scope = 'vlpeft'
 pipeline = [
     dict(type='LoadClip', num_frames=2, sampling={sampling!r}), dict(type='ClipResize', size={size}),
-    dict(type='CleanText', max_words=30), dict(type='PackClip')]
+    dict(type='CleanText', max_words=30), dict(type='PackSample')]
 test_pipeline = [
     dict(type='LoadClip', num_frames=2, sampling='middle'), dict(type='ClipResize', size={size}),
-    dict(type='CleanText', max_words=30), dict(type='PackClip')]
+    dict(type='CleanText', max_words=30), dict(type='PackSample')]
 model = {model}
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False,
     dataset=dict(data_root={data!r}, ann_file='train.jsonl', pipeline=pipeline))

@@ -9,12 +9,12 @@ num_frames = 4
 train_pipeline = [
     dict(type='LoadClip', num_frames=num_frames, sampling='random'),
     dict(type='CleanText', max_words=30),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 test_pipeline = [
     dict(type='LoadClip', num_frames=num_frames, sampling='middle'),
     dict(type='CleanText', max_words=30),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 model = dict(
     type='Retriever',

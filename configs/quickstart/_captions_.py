@@ -38,7 +38,7 @@ model = dict(
 )
 data_root = 'data/quickstart/pictures/'
 prompt = dict(type='ComposeText', template='<mask>')
-pack = dict(type='PackText', task='caption')
+pack = dict(type='PackSample', task='caption')
 train_pipeline = [dict(type='LoadImages', size=64), dict(type='DrawTarget'), prompt, pack]
 test_pipeline = [dict(type='LoadImages', size=64), prompt, pack]
 train_dataloader = dict(

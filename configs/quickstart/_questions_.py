@@ -37,7 +37,7 @@ pipeline = [
     dict(type='LoadClip', num_frames=1),
     dict(type='DrawTarget'),
     dict(type='ComposeText', template='{question}</a>'),
-    dict(type='PackText', task='vqa'),
+    dict(type='PackSample', task='vqa'),
 ]
 train_dataloader = dict(
     batch_size=64,

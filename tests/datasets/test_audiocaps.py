@@ -19,7 +19,7 @@ TEST = [
     dict(type='LoadAudio'),
     dict(type='Fbank', length=64),
     dict(type='ComposeText', template=''),
-    dict(type='PackText', task='caption'),
+    dict(type='PackSample', task='caption'),
 ]
 TRAIN = [*TEST[:2], dict(type='DrawTarget'), *TEST[2:]]
 LISTS = dict(

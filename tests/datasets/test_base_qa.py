@@ -17,7 +17,7 @@ PIPELINE = [
     dict(type='LoadClip', num_frames=4),
     dict(type='ClipResize', size=16),
     dict(type='CleanQuestion'),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 LINES = [
     dict(video='a.mp4', question='What  sleeps?', answer='cat'),

@@ -96,7 +96,7 @@ def test_own_images_make_a_sample(tmp_path):
         dict(type='LoadImages', size=16),
         dict(type='DrawTarget'),
         dict(type='ComposeText', template='caption: '),
-        dict(type='PackText', task='caption'),
+        dict(type='PackSample', task='caption'),
     ]
     item = build('JSONLCaption', tmp_path, 'own.jsonl', pipeline=steps)[0]
     assert item['inputs'].shape == (1, 3, 16, 16)

@@ -206,7 +206,7 @@ def test_a_decompression_bomb_is_an_unreadable_sample_also_while_one_is_replaced
             dict(
                 type='JSONLRetrieval',
                 ann_file=str(tmp_path / 'a.jsonl'),
-                pipeline=[dict(type='LoadClip'), dict(type='PackClip')],
+                pipeline=[dict(type='LoadClip'), dict(type='PackSample')],
                 **options,
             )
         )

@@ -260,7 +260,7 @@ def test_an_unreadable_sound_is_replaced_like_any_other(tmp_path):
         dict(type='Fbank'),
         dict(type='DrawTarget'),
         dict(type='ComposeText', template=''),
-        dict(type='PackText', task='caption'),
+        dict(type='PackSample', task='caption'),
     ]
     dataset = DATASETS.build(dict(type='JSONLCaption', ann_file=str(tmp_path / 'a.jsonl'), pipeline=steps))
     assert all(torch.isfinite(dataset[index]['inputs']).all() for index in range(5))

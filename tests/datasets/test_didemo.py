@@ -16,7 +16,7 @@ ENTRIES = [
     ('b_1.mov', 'it leaves'),
     ('d_1.3gp', 'nothing here'),
 ]
-PIPELINE = [dict(type='LoadClip', num_frames=4), dict(type='CleanText', max_words=64), dict(type='PackClip')]
+PIPELINE = [dict(type='LoadClip', num_frames=4), dict(type='CleanText', max_words=64), dict(type='PackSample')]
 
 
 @pytest.fixture(scope='module')

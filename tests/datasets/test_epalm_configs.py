@@ -106,7 +106,9 @@ def test_batches_have_clips_prompts_and_targets(name):
         samples = batch['data_samples']
         assert batch['inputs'].shape == (len(samples), frames, 3, 224, 224) and batch['inputs'].dtype == torch.uint8
         assert {(sample.task, sample.text) for sample in samples} == {(task, text)}
-        extra = {'target', 'weight'} if part == 'train' else FIELDS[task]
+        asked = {'question'} if task != 'caption' else set()
+        trained = {'target', 'weight'} | ({'answers', 'weights'} if asked else set())
+        extra = {'frame_indices'} | asked | (trained if part == 'train' else FIELDS[task])
         if name == 'epalm_nocaps_test' and part == 'test':
             extra = extra - {'references'}
         assert all(set(sample.keys()) == {'task', 'name', 'text'} | extra for sample in samples)
@@ -170,7 +172,9 @@ def test_images_are_mirrored_only_as_released_where_sides_are_asked_about():
     # The training answer is "left": as released half of the images are mirrored, else none.
     for name, expected in (('epalm_vqav2', {False}), ('epalm_vqav2_released', {False, True})):
         config = read(name).train_dataloader.dataset
-        config.pipeline = [step for step in config.pipeline if step.type in ('LoadClip', 'ClipRandomFlip', 'PackText')]
+        config.pipeline = [
+            step for step in config.pipeline if step.type in ('LoadClip', 'ClipRandomFlip', 'PackSample')
+        ]
         dataset = build(config)
         torch.manual_seed(0)
         clips = [dataset[0]['inputs'] for _ in range(20)]

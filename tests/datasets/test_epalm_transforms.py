@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vlpeft.datasets.transforms import ComposeText, PackText, rand_augment
+from vlpeft.datasets.transforms import ComposeText, rand_augment
 from vlpeft.registry import TRANSFORMS
 
 CLIP = torch.arange(2 * 3 * 8 * 8, dtype=torch.uint8).reshape(2, 3, 8, 8)
@@ -90,9 +90,3 @@ def test_question_marks(question, rstrip, text):
 def test_only_the_end_of_texts_is_stripped():
     sample = dict(question='Is it? Yes?', ts=[1, 2], n=3)
     assert ComposeText('{question} {ts} {n:03d}?', rstrip='?')(sample)['text'] == 'Is it? Yes [1, 2] 003?'
-
-
-def test_clips_are_packed_with_texts():
-    packed = PackText('caption')(dict(clip=CLIP.transpose(2, 3), text='', sample_id=4, references=['a'], path='x'))
-    assert packed['inputs'].is_contiguous() and torch.equal(packed['inputs'], CLIP.transpose(2, 3))
-    assert packed['data_samples'].to_dict() == dict(task='caption', text='', sample_id=4, references=['a'])

@@ -13,7 +13,7 @@ TRAIN = [
     dict(type='LoadClip', num_frames=4, sampling='random'),
     dict(type='ClipResize', size=16),
     dict(type='CleanText'),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 TEST = [dict(type='LoadClip', num_frames=4), *TRAIN[1:]]
 LINES = [

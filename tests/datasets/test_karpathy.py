@@ -96,7 +96,7 @@ def test_both_layouts_are_the_same_set_and_restval_is_trained_on(layout, split):
 
 def test_an_image_is_a_clip_of_one_frame(layout):
     folder, name, images = layout
-    pipeline = [dict(type='LoadClip', num_frames=8), dict(type='CleanText'), dict(type='PackClip')]
+    pipeline = [dict(type='LoadClip', num_frames=8), dict(type='CleanText'), dict(type='PackSample')]
     item = build(folder, f'dataset_{name}.json', split='test', test_mode=True, pipeline=pipeline)[1]
     assert item['inputs'].shape == (1, 3, 48, 80)
     assert item['data_samples'].texts[0] == f'text 0 of {images[4][2]}'.replace('.', ' ').lower()

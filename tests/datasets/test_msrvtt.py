@@ -79,7 +79,7 @@ def test_training_has_every_caption_as_a_sample(layout):
 
 
 def test_clips_are_read_whole_and_captions_with_commas_and_quotes_too(layout):
-    pipeline = [dict(type='LoadClip', num_frames=2), dict(type='CleanText'), dict(type='PackClip')]
+    pipeline = [dict(type='LoadClip', num_frames=2), dict(type='CleanText'), dict(type='PackSample')]
     item = build(layout, split='test_1ka', test_mode=True, pipeline=pipeline)[0]
     sample = item['data_samples']
     assert item['inputs'].shape == (2, 3, 48, 80) and sample.frame_indices == [5, 15]

@@ -49,7 +49,7 @@ def test_every_caption_of_the_lists_clips_is_a_query(root):
 def test_avi_clips_and_re_encoded_ones_are_read(root):
     media.write_video(root / 'videos/c_0_3.avi', media.numbered_frames(20), codec='mpeg4')
     media.write_video(root / 'videos/a_1_5.webm', media.numbered_frames(8), codec='libvpx')
-    pipeline = [dict(type='LoadClip', num_frames=2), dict(type='CleanText'), dict(type='PackClip')]
+    pipeline = [dict(type='LoadClip', num_frames=2), dict(type='CleanText'), dict(type='PackSample')]
     dataset = build(root, test_mode=True, pipeline=pipeline)
     assert dataset.get_data_info(1)['path'] == str(root / 'videos/a_1_5.webm')
     for item, frames in zip(dataset, ([5, 15], [2, 6])):

@@ -312,7 +312,7 @@ def test_several_images_are_one_sample_where_the_pipeline_reads_them(root):
     steps = [
         dict(type='LoadImages', size=8),
         dict(type='ComposeText', template='{question}'),
-        dict(type='PackText', task='vqa'),
+        dict(type='PackSample', task='vqa'),
     ]
     record = dict(image=['a.png', 'b.png'], question='same?', answer='yes')
     item = build(root, [record], 'JSONLQA', test_mode=True, pipeline=steps)[0]

@@ -124,7 +124,7 @@ def test_unreadable_features_are_replaced_or_marked_for_one_image_and_for_two(tm
     steps = [
         dict(type='StoredLengths'),
         dict(type='ComposeText', template='{statement}'),
-        dict(type='PackText', task='nlvr2'),
+        dict(type='PackSample', task='nlvr2'),
     ]
     train = build('NLVR2', tmp_path, entries, pipeline=steps)[0]
     assert train['inputs'].tolist() == [[1], [2]]
@@ -141,7 +141,7 @@ def test_pixels_of_both_images_are_stacked(tmp_path):
     steps = [
         dict(type='LoadImages', size=16),
         dict(type='ComposeText', template='nlvr: {statement}'),
-        dict(type='PackText', task='nlvr2'),
+        dict(type='PackSample', task='nlvr2'),
     ]
     item = build('NLVR2', tmp_path, [STATEMENT], pipeline=steps, test_mode=True)[0]
     assert item['inputs'].shape == (2, 3, 16, 16) and item['data_samples'].text == 'nlvr: Both are red.'

@@ -58,12 +58,12 @@ BATCHES = dict(vqa=500, gqa=833, nlvr2=166, caption=416, tvqa=50, how2qa=50, tvc
 # Beyond task, name and text: what a validation and a test sample have.
 QA, CAPTION = {'question_id', 'gold'}, {'sample_id', 'references'}
 VALIDATION = dict(
-    vqa=QA | {'label', 'question_type', 'answer_type'},
-    gqa=QA | {'label'},
+    vqa=QA | {'question', 'label', 'question_type', 'answer_type'},
+    gqa=QA | {'question', 'label'},
     nlvr2=QA,
     caption=CAPTION,
-    tvqa=QA | {'ts'},
-    how2qa=QA | {'ts'},
+    tvqa=QA | {'question', 'ts'},
+    how2qa=QA | {'question', 'ts'},
     tvc=CAPTION | {'vid_name', 'clip_id', 'ts'},
     yc2c=CAPTION | {'vid_name', 'clip_id'},
 )

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vlpeft.datasets import ClipError
-from vlpeft.datasets.transforms import ComposeText, DrawTarget, LoadImages, PackText
+from vlpeft.datasets.transforms import ComposeText, DrawTarget, LoadImages
 
 
 def test_answers_are_drawn_by_their_share_and_keep_their_weight():
@@ -57,48 +57,6 @@ def test_a_missing_field_is_named_with_those_there_are():
 def test_malformed_templates_are_refused(template, message):
     with pytest.raises(ValueError, match=message):
         ComposeText(template)
-
-
-def test_packing_keeps_what_model_and_metrics_need():
-    features = torch.rand(2, 49, 8).transpose(0, 1)[:36].transpose(0, 1)
-    packed = PackText('vqa')(
-        dict(
-            features=features,
-            name='a',
-            path='x',
-            text='vqa: x',
-            question='x',
-            question_id=3,
-            gold=['b'],
-            label=dict(b=1.0),
-            question_type='what',
-            answer_type='other',
-            subtitles='long',
-        )
-    )
-    assert packed['inputs'].is_contiguous() and torch.equal(packed['inputs'], features)
-    assert packed['data_samples'].to_dict() == dict(
-        task='vqa',
-        name='a',
-        text='vqa: x',
-        question_id=3,
-        gold=['b'],
-        label=dict(b=1.0),
-        question_type='what',
-        answer_type='other',
-    )
-    caption = dict(features=features, text='tvc: ', sample_id='7', references=['a'], vid_name='v', clip_id=7, ts=[0, 1])
-    assert set(PackText('tvc')(caption)['data_samples'].keys()) == {
-        'task',
-        'text',
-        'sample_id',
-        'references',
-        'vid_name',
-        'clip_id',
-        'ts',
-    }
-    train = PackText('tvc')(dict(features=features, text='tvc: ', target='a', weight=1.0))['data_samples']
-    assert (train.target, train.weight, train.task) == ('a', 1.0, 'tvc')
 
 
 def test_images_become_squares_by_bicubic_interpolation(tmp_path):

@@ -11,7 +11,7 @@ from tests import media
 from vlpeft.datasets import ClipError, UnreadableClipsError
 from vlpeft.registry import DATASETS
 
-PIPELINE = [dict(type='LoadClip', num_frames=2), dict(type='PackClip')]
+PIPELINE = [dict(type='LoadClip', num_frames=2), dict(type='PackSample')]
 
 
 def make_set(folder, good, broken=('gone.mp4',)):

@@ -90,7 +90,7 @@ def test_dataset_reads_the_annotations(quickstart_data):
         dict(type='LoadClip', num_frames=4, sampling='middle'),
         dict(type='ClipResize', size=64),
         dict(type='CleanText', max_words=30),
-        dict(type='PackClip'),
+        dict(type='PackSample'),
     ]
     for folder, frames in (('clips', 4), ('stills', 1)):
         steps = [dict(pipeline[0], num_frames=frames), *pipeline[1:]]

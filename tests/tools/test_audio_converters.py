@@ -41,7 +41,7 @@ def test_audiocaps(tmp_path):
         dict(audio=NAMES[1], caption=['Rain']),
         dict(audio='train/gone0000000.wav', caption=['Wind']),
     ]
-    steps = [dict(type='LoadAudio'), dict(type='Fbank', length=8), dict(type='PackText', task='caption')]
+    steps = [dict(type='LoadAudio'), dict(type='Fbank', length=8), dict(type='PackSample', task='caption')]
     test = DATASETS.build(
         dict(
             type='AudioCaps',

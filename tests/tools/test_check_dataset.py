@@ -78,7 +78,7 @@ def slow_config(folder, count):
     for number in range(count):
         write_image(folder / f'{number}.png', seed=number)
     write_lines(folder / 'train.jsonl', [dict(image=f'{number}.png', caption=f'{number}') for number in range(count)])
-    steps = [dict(type='LoadClip', image_reader=dict(type='SlowReader')), dict(type='PackClip')]
+    steps = [dict(type='LoadClip', image_reader=dict(type='SlowReader')), dict(type='PackSample')]
     cfg = dict(
         train_dataloader=dict(
             dataset=dict(type='JSONLRetrieval', data_root=str(folder), ann_file='train.jsonl', pipeline=steps)

@@ -17,11 +17,11 @@ from .base_clips import BaseClips
 from .generators import seed_of, seeded, unchanged_generators
 from .readers import ClipError
 from .seeded_samples import SeededSamples
-from .transforms import ComposeText, DrawTarget, PackText
+from .transforms import ComposeText, DrawTarget, PackSample
 from .vector_store import VectorStore
 
 #: With the first of these the part of a pipeline begins that runs for every sample anew.
-TEXT_STEPS = (DrawTarget, ComposeText, PackText)
+TEXT_STEPS = (DrawTarget, ComposeText, PackSample)
 #: Files on which a pipeline is tried for random steps.
 TRIED = 8
 

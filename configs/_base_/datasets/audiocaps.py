@@ -7,7 +7,7 @@ caption_load = dict(type='LoadAudio', sample_rate=16000)
 caption_fbank = dict(type='Fbank', length=1024, bins=128)
 caption_normalise = dict(type='NormaliseFbank')
 caption_text = dict(type='ComposeText', template='')
-caption_pack = dict(type='PackText', task='caption')
+caption_pack = dict(type='PackSample', task='caption')
 caption_train_pipeline = [
     caption_load,
     caption_fbank,

@@ -7,7 +7,7 @@ caption_features = dict(
     type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/COCO/clip_features/data_clip_RN101_att')
 )
 caption_text = dict(type='ComposeText', template='caption: ')
-caption_pack = dict(type='PackText', task='caption')
+caption_pack = dict(type='PackSample', task='caption')
 caption_train_pipeline = [caption_features, dict(type='DrawTarget'), caption_text, caption_pack]
 caption_test_pipeline = [caption_features, caption_text, caption_pack]
 

@@ -12,13 +12,13 @@ train_pipeline = [
     dict(type='ClipRandomFlip', prob=0.5),
     dict(type='ClipRandAugment', num_ops=2, magnitude=5),
     dict(type='CleanText', max_words=30),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 test_pipeline = [
     dict(type='LoadClip', num_frames=num_frames, sampling='middle'),
     dict(type='ClipResize', size=image_size),
     dict(type='CleanText', max_words=30),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 
 train_dataloader = dict(

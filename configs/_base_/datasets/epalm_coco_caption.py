@@ -5,7 +5,7 @@ _base_ = './epalm_image.py'
 data_root = 'data/epalm/'
 images = dict(media='COCO/images')
 caption_text = dict(type='ComposeText', template='')
-pack = dict(type='PackText', task='caption')
+pack = dict(type='PackSample', task='caption')
 train_pipeline = [*_base_.image_train, dict(type='DrawTarget'), caption_text, pack]
 test_pipeline = [*_base_.image_test, caption_text, pack]
 train_dataloader = dict(

@@ -6,7 +6,7 @@ _base_ = './epalm_image.py'
 data_root = 'data/epalm/'
 # Questions end with a question mark already, so the released prompts have two.
 question_text = dict(type='ComposeText', template='{question}?</a>')
-pack = dict(type='PackText', task='gqa')
+pack = dict(type='PackSample', task='gqa')
 train_pipeline = [*_base_.image_train, dict(type='DrawTarget'), question_text, pack]
 test_pipeline = [*_base_.image_test, question_text, pack]
 train_dataloader = dict(

@@ -4,7 +4,7 @@
 _base_ = './epalm_image.py'
 data_root = 'data/own/'
 question_text = dict(type='ComposeText', template='{question}</a>')
-pack = dict(type='PackText', task='vqa')
+pack = dict(type='PackSample', task='vqa')
 train_pipeline = [*_base_.image_train, dict(type='DrawTarget'), question_text, pack]
 test_pipeline = [*_base_.image_test, question_text, pack]
 

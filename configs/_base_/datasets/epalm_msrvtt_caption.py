@@ -5,7 +5,7 @@ _base_ = './epalm_video.py'
 data_root = 'data/msrvtt/'
 videos = dict(media='videos/all')
 caption_text = dict(type='ComposeText', template='')
-pack = dict(type='PackText', task='caption')
+pack = dict(type='PackSample', task='caption')
 train_pipeline = [
     dict(type='LoadClip', num_frames=16, sampling='random'),
     *_base_.video_augment,

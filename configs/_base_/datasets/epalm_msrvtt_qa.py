@@ -6,7 +6,7 @@ _base_ = './epalm_video.py'
 data_root = 'data/msrvtt/'
 videos = dict(media='videos/all')
 question_text = dict(type='ComposeText', template='{question}?</a>')
-pack = dict(type='PackText', task='video_qa')
+pack = dict(type='PackSample', task='video_qa')
 train_pipeline = [
     dict(type='LoadClip', num_frames=8, sampling='random'),
     *_base_.video_augment,

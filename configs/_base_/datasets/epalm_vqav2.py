@@ -7,7 +7,7 @@ data_root = 'data/epalm/'
 images = dict(media='COCO/images')
 # Questions end with a question mark already, so the released prompts have two; epalm_vqav2_one_mark.py has one.
 question_text = dict(type='ComposeText', template='{question}?</a>')
-pack = dict(type='PackText', task='vqa')
+pack = dict(type='PackSample', task='vqa')
 train_pipeline = [*_base_.image_train, dict(type='DrawTarget'), question_text, pack]
 test_pipeline = [*_base_.image_test, question_text, pack]
 train_dataloader = dict(

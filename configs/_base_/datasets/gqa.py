@@ -6,7 +6,7 @@
 gqa_data_root = 'data/vlpet/'
 # The prompt is spelt so in the release.
 gqa_text = dict(type='ComposeText', template='gpa: {question}')
-gqa_pack = dict(type='PackText', task='gqa')
+gqa_pack = dict(type='PackSample', task='gqa')
 gqa_train_features = dict(
     type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/VG/clip_features/data_clip_RN101_att')
 )

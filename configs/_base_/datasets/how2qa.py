@@ -10,7 +10,7 @@ how2qa_features = dict(
 how2qa_text = dict(
     type='ComposeText', template='how2qa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}'
 )
-how2qa_pack = dict(type='PackText', task='how2qa')
+how2qa_pack = dict(type='PackSample', task='how2qa')
 how2qa_train_pipeline = [how2qa_features, dict(type='DrawTarget'), how2qa_text, how2qa_pack]
 how2qa_test_pipeline = [how2qa_features, how2qa_text, how2qa_pack]
 

@@ -4,7 +4,7 @@
 _base_ = './seq2seq_loaders.py'
 data_root = 'data/own/'
 caption_text = dict(type='ComposeText', template='caption: ')
-pack = dict(type='PackText', task='caption')
+pack = dict(type='PackSample', task='caption')
 train_pipeline = [dict(type='LoadImages', size=224), dict(type='DrawTarget'), caption_text, pack]
 test_pipeline = [dict(type='LoadImages', size=224), caption_text, pack]
 

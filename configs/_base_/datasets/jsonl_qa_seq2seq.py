@@ -3,7 +3,7 @@
 #   data/own/{train.jsonl, test.jsonl, …}    {"image": "stills/car.jpg", "question": "which colour?", "answer": "red"}
 _base_ = './jsonl_caption.py'
 question_text = dict(type='ComposeText', template='vqa: {question}')
-pack = dict(type='PackText', task='vqa')
+pack = dict(type='PackSample', task='vqa')
 train_pipeline = [dict(type='LoadImages', size=224), dict(type='DrawTarget'), question_text, pack]
 test_pipeline = [dict(type='LoadImages', size=224), question_text, pack]
 

@@ -7,7 +7,7 @@ nlvr2_features = dict(
     type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/nlvr/clip_features/data_clip_RN101_att')
 )
 nlvr2_text = dict(type='ComposeText', template='nlvr: {statement}')
-nlvr2_pack = dict(type='PackText', task='nlvr2')
+nlvr2_pack = dict(type='PackSample', task='nlvr2')
 nlvr2_train_pipeline = [nlvr2_features, dict(type='DrawTarget'), nlvr2_text, nlvr2_pack]
 nlvr2_test_pipeline = [nlvr2_features, nlvr2_text, nlvr2_pack]
 

@@ -8,7 +8,7 @@ tvc_features = dict(
 )
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 tvc_text = dict(type='ComposeText', template='tvc: [TS] ({ts}) [Subs] {subtitles}')
-tvc_pack = dict(type='PackText', task='tvc')
+tvc_pack = dict(type='PackSample', task='tvc')
 tvc_train_pipeline = [tvc_features, dict(type='DrawTarget'), tvc_text, tvc_pack]
 tvc_test_pipeline = [tvc_features, tvc_text, tvc_pack]
 

@@ -8,7 +8,7 @@ tvqa_features = dict(
 )
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 tvqa_text = dict(type='ComposeText', template='tvqa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}')
-tvqa_pack = dict(type='PackText', task='tvqa')
+tvqa_pack = dict(type='PackSample', task='tvqa')
 tvqa_train_pipeline = [tvqa_features, dict(type='DrawTarget'), tvqa_text, tvqa_pack]
 tvqa_test_pipeline = [tvqa_features, tvqa_text, tvqa_pack]
 

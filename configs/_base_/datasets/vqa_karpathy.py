@@ -7,7 +7,7 @@ vqa_features = dict(
     type='LoadFeatures', reader=dict(type='HDF5Reader', root='data/vlpet/COCO/clip_features/data_clip_RN101_att')
 )
 vqa_text = dict(type='ComposeText', template='vqa: {question}')
-vqa_pack = dict(type='PackText', task='vqa')
+vqa_pack = dict(type='PackSample', task='vqa')
 vqa_train_pipeline = [vqa_features, dict(type='DrawTarget'), vqa_text, vqa_pack]
 vqa_test_pipeline = [vqa_features, vqa_text, vqa_pack]
 

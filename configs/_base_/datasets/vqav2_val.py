@@ -15,13 +15,13 @@ train_pipeline = [
     dict(type='ClipRandomFlip', prob=0.5),
     dict(type='ClipRandAugment', num_ops=2, magnitude=5),
     dict(type='CleanQuestion', max_words=50),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 test_pipeline = [
     dict(type='LoadClip', num_frames=num_frames, sampling='middle'),
     dict(type='ClipResize', size=image_size),
     dict(type='CleanQuestion', max_words=50),
-    dict(type='PackClip'),
+    dict(type='PackSample'),
 ]
 train_set = dict(type='VQAv2', data_root=data_root, ann_file='vqa_train.json', pipeline=train_pipeline)
 visual_genome_set = dict(

@@ -8,7 +8,7 @@ yc2c_features = dict(
 )
 # Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
 yc2c_text = dict(type='ComposeText', template='yc2c: [Subs] {subtitles}')
-yc2c_pack = dict(type='PackText', task='yc2c')
+yc2c_pack = dict(type='PackSample', task='yc2c')
 yc2c_train_pipeline = [yc2c_features, dict(type='DrawTarget'), yc2c_text, yc2c_pack]
 yc2c_test_pipeline = [yc2c_features, yc2c_text, yc2c_pack]
 

@@ -4,7 +4,7 @@ import json
 
 from tests import media
 
-LOAD = [dict(type='LoadClip', num_frames=4), dict(type='PackClip')]
+LOAD = [dict(type='LoadClip', num_frames=4), dict(type='PackSample')]
 
 
 def write_lines(path, records):

@@ -192,7 +192,7 @@ def feature_config(folder, reader):
         dict(type='LoadFeatures', reader=reader),
         dict(type='DrawTarget'),
         dict(type='ComposeText', template=''),
-        dict(type='PackText', task='caption'),
+        dict(type='PackSample', task='caption'),
     ]
     return dict(train_dataloader=loader('JSONLCaption', folder, 'train.jsonl', pipeline=steps))
 
@@ -247,7 +247,7 @@ def test_sounds(tmp_path):
         dict(type='Fbank'),
         dict(type='DrawTarget'),
         dict(type='ComposeText', template=''),
-        dict(type='PackText', task='caption'),
+        dict(type='PackSample', task='caption'),
     ]
     cfg = dict(train_dataloader=loader('JSONLCaption', tmp_path, 'train.jsonl', pipeline=steps))
     seen = found(cfg, tmp_path)

@@ -6,9 +6,9 @@ from .load_audio import LoadAudio
 from .load_clip import LoadClip
 from .load_features import LoadFeatures
 from .load_images import LoadImages
-from .pack import PackClip
+from .pack import PackSample
 from .rand_augment import ClipRandAugment, ClipTorchvisionRandAugment
-from .seq2seq import ComposeText, DrawTarget, PackText
+from .seq2seq import ComposeText, DrawTarget
 from .spec_augment import SpecAugment
 from .text import CleanQuestion, CleanText, clean_caption, clean_question
 
@@ -28,8 +28,7 @@ __all__ = [
     'LoadFeatures',
     'LoadImages',
     'NormaliseFbank',
-    'PackClip',
-    'PackText',
+    'PackSample',
     'SpecAugment',
     'clean_caption',
     'clean_question',

@@ -4,26 +4,8 @@ from string import Formatter
 
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.structures import BaseDataElement
 
 from ...registry import TRANSFORMS
-
-FIELDS = (
-    'name',
-    'text',
-    'target',
-    'weight',
-    'question_id',
-    'gold',
-    'label',
-    'question_type',
-    'answer_type',
-    'sample_id',
-    'references',
-    'vid_name',
-    'clip_id',
-    'ts',
-)
 
 
 @TRANSFORMS.register_module()
@@ -79,31 +61,3 @@ class ComposeText(BaseTransform):
         stripped = {name: value.rstrip(self.rstrip) for name, value in values.items() if isinstance(value, str)}
         results['text'] = self.template.format_map({**values, **stripped})
         return results
-
-
-@TRANSFORMS.register_module()
-class PackText(BaseTransform):
-    """Pack a clip or features with texts as ``dict(inputs=Tensor, data_samples=BaseDataElement)``.
-
-    ``inputs`` are the ``clip``, uint8 (T, 3, H, W), an image being one frame; without one the ``features``: stored ones
-    (I, N, F) of I images, N cells and F channels; images (I, 3, H, W); or the filter-bank energies of a sound (1,
-    frames, bins).
-    Fields of ``data_samples``: ``task``, ``name``, ``text`` and
-
-    * in training: ``target`` and ``weight``;
-    * for questions in a test: ``question_id`` and, where known, ``gold``, ``label``, ``question_type`` and
-      ``answer_type``;
-    * for captions in a test: ``sample_id`` and, where public, ``references``; ``vid_name``, ``clip_id`` and ``ts`` of
-      VALUE's sets.
-
-    Args:
-        task: Task of the sample, by which the model knows how to train and to answer.
-    """
-
-    def __init__(self, task: str) -> None:
-        self.task = task
-
-    def transform(self, results: dict) -> dict:
-        sample = BaseDataElement(task=self.task, **{key: results[key] for key in FIELDS if key in results})
-        inputs = results['clip'] if 'clip' in results else results['features']
-        return dict(inputs=inputs.contiguous(), data_samples=sample)
