@@ -6,6 +6,7 @@ along, and no submodule is added to the backbone, so its state-dict keys never c
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -165,18 +166,23 @@ class _Edit(_AtTap):
 
     def _edited(self, whole: Tensor) -> Tensor | None:
         """What replaces ``whole``, or None where it stays."""
+        reads = self.take()
+        value = None if reads is None else self.value(self.see(whole), reads)
+        return None if value is None else self.put(whole, value)
+
+    def take(self) -> list[Tensor | None] | None:
+        """What was captured in this pass, for this edit alone; None where it has nothing to do."""
         reads = [capture.value for capture in self.captures]
         for capture in self.captures:
             capture.value = None
         active = self.switch.active
-        if reads and all(read is None for read in reads):
-            return None
-        if isinstance(active, PerSample):
-            value = self._of_samples(active, self.see(whole), reads)
-            return None if value is None else self.put(whole, value)
-        if active != self.name:
-            return None
-        return self.put(whole, self._of_unit(self.see(whole), reads))
+        acts = active == self.name or isinstance(active, PerSample)
+        return reads if acts and (not reads or any(read is not None for read in reads)) else None
+
+    def value(self, seen: Tensor, reads: list[Tensor | None]) -> Tensor | None:
+        """What replaces ``seen``, or None where it stays."""
+        active = self.switch.active
+        return self._of_samples(active, seen, reads) if isinstance(active, PerSample) else self._of_unit(seen, reads)
 
     def _of_unit(self, seen: Tensor, reads: list[Tensor | None]) -> Tensor:
         if not torch.compiler.is_compiling():
@@ -230,10 +236,50 @@ class _Edit(_AtTap):
         )
 
 
+class _Parts:
+    """Edits of different parts of one output, a fused projection's: it is taken apart and put together once for all."""
+
+    def __init__(self, module: nn.Module, edits: list[_Edit]) -> None:
+        self.module, self.edits = module, edits
+
+    @staticmethod
+    def fits(edit: _Edit) -> bool:
+        """Whether an edit is of a part of an output."""
+        tap = edit.tap
+        return tap.span is not None and tap.side == 'output' and tap.shape_of is None and not edit.changes_rows
+
+    def takes(self, edit: _Edit, module: nn.Module) -> bool:
+        """Whether an edit can be made at once with these: it is of another part, and does not read what they leave."""
+        start, stop = edit.tap.span
+        apart = all(stop <= other.tap.span[0] or other.tap.span[1] <= start for other in self.edits)
+        reads = [capture.tap for capture in edit.captures]
+        return (
+            module is self.module
+            and apart
+            and not any(tap.path == edit.tap.path and tap.side == 'output' for tap in reads)
+        )
+
+    def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        taken = [edit.take() for edit in self.edits]
+        if all(reads is None for reads in taken):
+            return None
+        whole = _first(output)
+        bounds = sorted({0, *(bound for edit in self.edits for bound in edit.tap.span), whole.shape[-1]})
+        parts = dict(zip(bounds, whole.split([stop - start for start, stop in pairwise(bounds)], dim=-1)))
+        values = {}
+        for edit, reads in zip(self.edits, taken):
+            start = edit.tap.span[0]
+            values[start] = None if reads is None else edit.value(parts[start], reads)
+        if all(value is None for value in values.values()):
+            return None
+        value = torch.cat([part if values.get(start) is None else values[start] for start, part in parts.items()], -1)
+        return (value, *output[1:]) if isinstance(output, tuple) else value
+
+
 def attached_to(model: nn.Module) -> bool:
     """Whether any module of a model carries the hooks of a method."""
     return any(
-        isinstance(getattr(hook, '__self__', None), _Edit)
+        isinstance(getattr(hook, '__self__', None), (_Edit, _Parts))
         for module in model.modules()
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     )
@@ -257,28 +303,41 @@ class Attachment:
     ) -> None:
         self.edits: list[_Edit] = []
         self._handles: list = []
+        parts: _Parts | None = None
         for binding in bindings:
             tower = towers[binding.tower]
             captures = [_Capture(tap) for tap in binding.reads]
             edit = _Edit(binding, captures, switch, name)
+            self.edits.append(edit)
             # A tap on the edited module itself always passes right before the edit and needs no reset.
             if any(tap.path != binding.write.path for tap in binding.reads):
                 starts = '' if binding.depth is None else tower.blocks[binding.depth].input.path
                 first = tower.module.get_submodule(starts)
                 self._handles.append(first.register_forward_pre_hook(edit.reset))
-            for hook in (*captures, edit):
-                module = tower.module.get_submodule(hook.tap.path)
-                if hook.tap.side == 'input':
-                    handle = module.register_forward_pre_hook(hook.on_input, with_kwargs=True)
-                else:
-                    handle = module.register_forward_hook(hook.on_output)
-                self._handles.append(handle)
-                if hook.tap.shape_of is not None:
-                    shaped = tower.module.get_submodule(hook.tap.shape_of)
-                    self._handles.append(shaped.register_forward_hook(hook.on_shape))
-            self.edits.append(edit)
+            for capture in captures:
+                self._hook(tower, capture, capture)
+            module = tower.module.get_submodule(binding.write.path)
+            if not _Parts.fits(edit):
+                self._hook(tower, edit, edit)
+                parts = None
+            elif parts is not None and parts.takes(edit, module):
+                parts.edits.append(edit)
+            else:
+                parts = _Parts(module, [edit])
+                self._hook(tower, edit, parts)
         if not self.edits:
             raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))
+
+    def _hook(self, tower: Tower, at: _AtTap, hook: _Capture | _Edit | _Parts) -> None:
+        """Registers a hook at a tap."""
+        module = tower.module.get_submodule(at.tap.path)
+        if at.tap.side == 'input':
+            self._handles.append(module.register_forward_pre_hook(hook.on_input, with_kwargs=True))
+        else:
+            self._handles.append(module.register_forward_hook(hook.on_output))
+        if at.tap.shape_of is not None:
+            shaped = tower.module.get_submodule(at.tap.shape_of)
+            self._handles.append(shaped.register_forward_hook(at.on_shape))
 
     def detach(self) -> None:
         """Removes every hook; the backbone is bit-identical to before."""
