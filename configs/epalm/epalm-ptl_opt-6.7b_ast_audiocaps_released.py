@@ -1,12 +1,6 @@
 # eP-ALM_pt-L on AudioCaps, whose figure is published and whose settings are not (docs/reproducing.md): the released
-# ways, the rates of the released pt-L recipes, and batches and epochs of OPT-2.7B's.
-_base_ = [
-    '../_base_/models/epalm-ptl_opt-6.7b_ast.py',
-    '../_base_/datasets/audiocaps_released.py',
-    '../_base_/schedules/epalm_35e_caption_released.py',
-    '../_base_/seq2seq_runtime.py',
-]
-model = {{_base_.released}}
-param_scheduler = dict(end=30)
-train_cfg = dict(max_epochs=30)
-default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))
+# ways, batches and epochs of OPT-2.7B's recipe with the rates of the released pt-L recipes.
+_base_ = './epalm_opt-2.7b_ast_audiocaps_released.py'
+model = {{_base_.ptl}}
+optim_wrapper = dict(optimizer=dict(lr=2e-4))
+param_scheduler = dict(warmup_lr=1e-4, min_lr=1e-5)

@@ -1,13 +1,7 @@
 # epalm-ptl_opt-6.7b_vit-l_coco-caption.py as released (docs/reproducing.md): 8 GPUs x 2 captions.
-_base_ = [
-    '../_base_/models/epalm-ptl_opt-6.7b_vit-l.py',
-    '../_base_/datasets/epalm_coco_caption_released.py',
-    '../_base_/schedules/epalm_35e_caption_released.py',
-    '../_base_/seq2seq_runtime.py',
-]
+_base_ = './epalm-ptl_opt-6.7b_vit-l_coco-caption.py'
 model = {{_base_.released}}
-train_dataloader = dict(batch_size=2)
-val_dataloader = dict(batch_size=16)
-test_dataloader = dict(batch_size=16)
-auto_scale_lr = dict(base_batch_size=16)
-default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))
+train_pipeline = [*_base_.train_pipeline[:2], dict(type='ClipRandomFlip', prob=0.5), *_base_.train_pipeline[3:]]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+optim_wrapper = {{_base_.released_captions}}
+val_cfg = test_cfg = dict(fp16=True)

@@ -1,12 +1,9 @@
 # epalm-ptl_opt-6.7b_vit-l_gqa.py as released (docs/reproducing.md): 8 GPUs x 8 questions.
-_base_ = [
-    '../_base_/models/epalm-ptl_opt-6.7b_vit-l.py',
-    '../_base_/datasets/epalm_gqa_released.py',
-    '../_base_/schedules/epalm_35e_qa_released.py',
-    '../_base_/seq2seq_runtime.py',
-]
+_base_ = './epalm-ptl_opt-6.7b_vit-l_gqa.py'
 model = {{_base_.released}}
-train_dataloader = dict(batch_size=8)
-val_dataloader = dict(batch_size=16)
-test_dataloader = dict(batch_size=16)
-auto_scale_lr = dict(base_batch_size=64)
+train_pipeline = [*_base_.train_pipeline[:2], dict(type='ClipRandomFlip', prob=0.5), *_base_.train_pipeline[3:]]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# All of valid is evaluated after every epoch.
+val_dataloader = dict(dataset=dict(fraction=None, seed=None))
+optim_wrapper = {{_base_.released_questions}}
+val_cfg = test_cfg = dict(fp16=True)

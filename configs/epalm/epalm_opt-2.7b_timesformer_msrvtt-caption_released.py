@@ -1,9 +1,12 @@
-# epalm_opt-2.7b_timesformer_msrvtt-caption.py as released (docs/reproducing.md): 4 GPUs x 16 captions.
-_base_ = [
-    '../_base_/models/epalm_opt-2.7b_timesformer.py',
-    '../_base_/datasets/epalm_msrvtt_caption_released.py',
-    '../_base_/schedules/epalm_26e_caption_released.py',
-    '../_base_/seq2seq_runtime.py',
-]
-model = dict(_base_.released, encoder=dict(num_frames=16))
-default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))
+# epalm_opt-2.7b_timesformer_msrvtt-caption.py as released (docs/reproducing.md): 4 GPUs x 16 captions. Trained on 7,010
+# videos, which include those of val, the best epoch by the test set itself; frames as in MSRVTT-QA's.
+_base_ = './epalm_opt-2.7b_timesformer_msrvtt-caption.py'
+model = {{_base_.released}}
+load = dict(type='LoadClip', num_frames=16, sampling='released_random')
+train_pipeline = [load, _base_.train_pipeline[1], dict(type='ClipRandomFlip', prob=0.5), *_base_.train_pipeline[3:]]
+test_pipeline = [load, *_base_.test_pipeline[1:]]
+train_dataloader = dict(dataset=dict(ann_file='annotation/msrvtt_caption_train7k.json', pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(ann_file='annotation/msrvtt_caption_test.json', pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+optim_wrapper = {{_base_.released_captions}}
+val_cfg = test_cfg = dict(fp16=True)

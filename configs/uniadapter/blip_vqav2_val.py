@@ -1,7 +1,8 @@
-# As blip_vqav2.py, with the validation set held out to measure accuracy on.
+# UniAdapter (r = 512, key/value adapters) on BLIP, VQA v2 with the validation set held out to measure accuracy on,
+# 480 px, 8 GPUs x 16 images.
 _base_ = [
     '../_base_/models/blip_vqa.py',
-    '../_base_/datasets/vqav2_val.py',
+    '../_base_/datasets/vqav2.py',
     '../_base_/schedules/adamw_cosine_10e_answering.py',
     '../_base_/answering_runtime.py',
 ]

@@ -1,7 +1,8 @@
 # VL-PET large on BART-base, COCO captions alone.
 _base_ = [
     '../_base_/models/vl_bart.py',
-    '../_base_/datasets/coco_caption_single.py',
+    '../_base_/datasets/coco_caption.py',
+    '../_base_/datasets/seq2seq_loaders.py',
     '../_base_/schedules/adamw_linear_20e.py',
     '../_base_/seq2seq_runtime.py',
 ]
@@ -10,3 +11,8 @@ model = dict(
     adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )
 default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))
+train_dataloader = dict(batch_size=416, dataset={{_base_.caption_train_set}})
+val_dataloader = dict(batch_size=100, dataset={{_base_.caption_val_set}})
+test_dataloader = dict(batch_size=100, dataset={{_base_.caption_test_set}})
+val_evaluator = {{_base_.caption_val_evaluator}}
+test_evaluator = {{_base_.caption_test_evaluator}}

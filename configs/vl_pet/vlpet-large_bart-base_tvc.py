@@ -1,7 +1,8 @@
 # VL-PET large on BART-base, TVC alone.
 _base_ = [
     '../_base_/models/vl_bart_video.py',
-    '../_base_/datasets/tvc_single.py',
+    '../_base_/datasets/tvc.py',
+    '../_base_/datasets/seq2seq_loaders.py',
     '../_base_/schedules/adamw_linear_20e.py',
     '../_base_/seq2seq_runtime.py',
 ]
@@ -11,3 +12,8 @@ model = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=7e-4))
 default_hooks = dict(checkpoint=dict(save_best='caption/CIDEr'))
+train_dataloader = dict(batch_size=50, dataset={{_base_.tvc_train_set}})
+val_dataloader = dict(batch_size=50, dataset={{_base_.tvc_val_set}})
+test_dataloader = dict(batch_size=50, dataset={{_base_.tvc_test_set}})
+val_evaluator = {{_base_.tvc_val_evaluator}}
+test_evaluator = {{_base_.tvc_test_evaluator}}

@@ -1,7 +1,7 @@
 # VL-PET large on BART-base, VQA v2 alone, from the images themselves: a frozen CLIP ViT-B/16 computes the features.
 _base_ = [
     '../_base_/models/vl_bart_online.py',
-    '../_base_/datasets/vqa_karpathy_online.py',
+    '../_base_/datasets/image_tasks_online.py',
     '../_base_/datasets/seq2seq_loaders.py',
     '../_base_/schedules/adamw_linear_20e.py',
     '../_base_/seq2seq_runtime.py',

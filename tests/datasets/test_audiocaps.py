@@ -117,7 +117,7 @@ def first_batch(config, part):
 
 
 def test_training_batches_of_the_config(inside):
-    config = Config.fromfile(CONFIGS / 'audiocaps_single.py')
+    config = Config.fromfile(CONFIGS / 'audiocaps.py')
     batch = first_batch(config, 'train')
     assert config.train_dataloader.batch_size == 8
     assert batch['inputs'].shape == (4, 1, 1024, 128) and batch['inputs'].dtype == torch.float32
@@ -136,7 +136,7 @@ def test_training_batches_of_the_config(inside):
 
 
 def test_validation_and_test_batches_of_the_config(inside):
-    config = Config.fromfile(CONFIGS / 'audiocaps_single.py')
+    config = Config.fromfile(CONFIGS / 'audiocaps.py')
     for part in ('val', 'test'):
         batch = first_batch(config, part)
         (sample,) = batch['data_samples']
@@ -149,17 +149,15 @@ def test_validation_and_test_batches_of_the_config(inside):
 
 
 def test_other_rates_are_resampled_or_kept_as_released(inside):
-    config = Config.fromfile(CONFIGS / 'audiocaps.py')
-    steps = [config.caption_load, config.caption_fbank, config.caption_text, config.caption_pack]
-
-    def peak():
-        features = DATASETS.build(dict(config.caption_train_set, pipeline=steps))[2]['inputs'][0, :98]
+    def peak(recipe):
+        dataset = Config.fromfile(CONFIGS.parents[1] / f'epalm/{recipe}.py').train_dataloader.dataset
+        steps = [step for step in dataset.pipeline if step.type in ('LoadAudio', 'Fbank', 'ComposeText', 'PackSample')]
+        features = DATASETS.build(dict(dataset, pipeline=steps))[2]['inputs'][0, :98]
         return set(features.argmax(dim=1).tolist())
 
     # 4080 Hz are 2166 mel: bin 97 of 128 up to 8 kHz (2840 mel), bin 70 of 128 up to 22.05 kHz (3924 mel).
-    assert peak() == {97}
-    steps[0]['sample_rate'] = None
-    assert peak() == {70}
+    assert peak('epalm_opt-2.7b_ast_audiocaps') == {97}
+    assert peak('epalm_opt-2.7b_ast_audiocaps_released') == {70}
 
 
 def test_own_sounds(tmp_path):

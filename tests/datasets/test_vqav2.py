@@ -10,7 +10,7 @@ from tests.datasets.qa_files import IMAGES, write_coco, write_json
 from vlpeft.datasets import AnnotationError
 from vlpeft.registry import DATASETS, METRICS
 
-CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
+CONFIGS = Path(__file__).parents[2] / 'configs/uniadapter'
 VAL_ANNOTATIONS = 'v2_mscoco_val2014_annotations.json'
 
 
@@ -153,7 +153,7 @@ def load(root, name, part):
 
 
 def test_the_released_recipe_trains_on_train_val_and_visual_genome(root):
-    config, loader = load(root, 'vqav2', 'train')
+    config, loader = load(root, 'blip_vqav2', 'train')
     batches = list(loader)
     assert [tuple(batch['inputs'].shape) for batch in batches] == [(2, 1, 3, 480, 480)] * 2
     samples = {sample.question: sample for batch in batches for sample in batch['data_samples']}
@@ -165,11 +165,11 @@ def test_the_released_recipe_trains_on_train_val_and_visual_genome(root):
     ]
     assert samples['how many people are there?'].weights == [0.2]
     assert config.val_dataloader is None and config.val_evaluator is None
-    assert Config.fromfile(str(CONFIGS / 'vqav2.py')).train_dataloader.batch_size == 16
+    assert Config.fromfile(str(CONFIGS / 'blip_vqav2.py')).train_dataloader.batch_size == 16
 
 
 def test_the_released_recipe_answers_the_test_questions_for_the_server(root, tmp_path):
-    config, loader = load(root, 'vqav2', 'test')
+    config, loader = load(root, 'blip_vqav2', 'test')
     (batch,) = loader
     assert loader.dataset.answer_list == ['yes', 'cup', '2', 'three']
     metric = METRICS.build(dict(config.test_evaluator, out_file=str(tmp_path / 'x.json')))
@@ -178,9 +178,9 @@ def test_the_released_recipe_answers_the_test_questions_for_the_server(root, tmp
 
 
 def test_the_held_out_recipe_validates_on_val(root):
-    config, train = load(root, 'vqav2_val', 'train')
+    config, train = load(root, 'blip_vqav2_val', 'train')
     assert sorted(len(dataset) for dataset in train.dataset.datasets) == [1, 2]
-    _, loader = load(root, 'vqav2_val', 'val')
+    _, loader = load(root, 'blip_vqav2_val', 'val')
     (batch,) = loader
     metric = METRICS.build(config.val_evaluator)
     metric.process(None, [dict(sample.to_dict(), pred_answer='2') for sample in batch['data_samples']])

@@ -22,6 +22,16 @@ def code_blocks(text: str, language: str) -> list[str]:
     return [match['body'] for match in FENCE.finditer(text) if match['language'] == language]
 
 
+def own_configs(text: str) -> list[str]:
+    """Python blocks that are whole configs; those of docs/extend, which import a package of their own, are left out."""
+    blocks = code_blocks(text, 'python')
+    return [
+        block
+        for block in blocks
+        if re.search(r'^_base_ = ', block, re.M) and '...' not in block and 'custom_imports' not in block
+    ]
+
+
 def links(text: str) -> Iterator[tuple[str, str]]:
     """(text, target) of the links and pictures outside of code."""
     prose = re.sub(r'`[^`\n]*`', lambda span: span[0].replace('[', ' ').replace(']', ' '), FENCE.sub('', text))

@@ -9,7 +9,7 @@ from runpy import run_path
 
 import pytest
 
-from tests.docs.markdown_pages import FENCE, code_blocks, pages, section, table_rows
+from tests.docs.markdown_pages import FENCE, own_configs, pages, section, table_rows
 from tests.workspace import ROOT
 from vlpeft.cli import COMMANDS
 from vlpeft.engine.config_file import read_config
@@ -101,8 +101,7 @@ def test_wrong_commands_are_found(tmp_path):
 OWN_CONFIGS = [
     pytest.param(block, id=f'{page.stem}-{number}')
     for page in PAGES
-    for number, block in enumerate(code_blocks(page.read_text(), 'python'))
-    if re.search(r'^_base_ = ', block, re.M) and '...' not in block and 'custom_imports' not in block  # test_extend.py
+    for number, block in enumerate(own_configs(page.read_text()))
 ]
 
 

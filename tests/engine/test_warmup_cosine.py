@@ -16,7 +16,13 @@ from torch import nn
 import vlpeft  # noqa: F401
 from vlpeft.registry import PARAM_SCHEDULERS
 
-SCHEDULES = Path(__file__).parents[2] / 'configs/_base_/schedules'
+RECIPES = Path(__file__).parents[2] / 'configs/epalm'
+IMAGES, VIDEOS, SOUNDS, LARGE = (
+    'epalm_opt-2.7b_vit-b',
+    'epalm_opt-2.7b_timesformer',
+    'epalm_opt-2.7b_ast',
+    'epalm-ptl_opt-6.7b_vit-l',
+)
 LENGTH = 450
 CONNECTOR = {
     'adapter.connector.0.weight',
@@ -66,10 +72,10 @@ def on_any_device(config: Config) -> None:
 
 
 class Run:
-    """A schedule's configuration, built as the runner builds it."""
+    """A recipe's optimiser and schedule, built as the runner builds them."""
 
     def __init__(self, name: str, length: int = LENGTH) -> None:
-        self.config = Config.fromfile(SCHEDULES / f'{name}.py', format_python_code=False)
+        self.config = Config.fromfile(RECIPES / f'{name}.py', format_python_code=False)
         self.model = Model()
         self.epochs, self.length = self.config.train_cfg.max_epochs, length
         on_any_device(self.config)
@@ -112,8 +118,8 @@ def law(iteration, base, start, low, epochs, length):
 @pytest.mark.parametrize(
     'name, epochs, expected',
     [
-        ('epalm_8e', (1, 2, 3, 6, 7), (1.9277e-5, 1.7218e-5, 1.4135e-5, 3.7825e-6, 1.7231e-6)),
-        ('epalm_35e', (1, 34), (1.99618e-4, 1.03824e-5)),
+        (f'{IMAGES}_vqav2', (1, 2, 3, 6, 7), (1.9277e-5, 1.7218e-5, 1.4135e-5, 3.7825e-6, 1.7231e-6)),
+        (f'{LARGE}_vqav2', (1, 34), (1.99618e-4, 1.03824e-5)),
     ],
 )
 def test_the_published_rates(name, epochs, expected):
@@ -138,16 +144,16 @@ def test_the_published_rates(name, epochs, expected):
     ],
 )
 def test_the_warm_up_has_four_steps_after_every_hundredth_iteration(iteration, rate):
-    assert Run('epalm_8e').by_iteration([iteration], 'adapter.connector.0.bias') == [pytest.approx(rate)]
+    assert Run(f'{IMAGES}_vqav2').by_iteration([iteration], 'adapter.connector.0.bias') == [pytest.approx(rate)]
 
 
 @pytest.mark.parametrize(
     'name, base, prompt, start, low',
     [
-        ('epalm_8e', 2e-5, 1e-5, 1e-5, 1e-6),
-        ('epalm_26e', 2e-5, 1e-5, 1e-5, 1e-6),
-        ('epalm_30e', 2e-5, 1e-5, 1e-5, 1e-6),
-        ('epalm_35e', 2e-4, 1e-3, 1e-4, 1e-5),
+        (f'{IMAGES}_vqav2', 2e-5, 1e-5, 1e-5, 1e-6),
+        (f'{VIDEOS}_msrvtt-qa', 2e-5, 1e-5, 1e-5, 1e-6),
+        (f'{SOUNDS}_audiocaps', 2e-5, 1e-5, 1e-5, 1e-6),
+        (f'{LARGE}_vqav2', 2e-4, 1e-3, 1e-4, 1e-5),
     ],
 )
 def test_as_meant_both_groups_are_scheduled_each_from_its_own_rate(name, base, prompt, start, low):
@@ -166,9 +172,9 @@ def test_as_meant_both_groups_are_scheduled_each_from_its_own_rate(name, base, p
 @pytest.mark.parametrize(
     'name, base, prompt, start, low',
     [
-        ('epalm_8e_qa_released', 2e-5, 1e-5, 1e-5, 1e-6),
-        ('epalm_26e_qa_released', 2e-5, 1e-5, 1e-5, 1e-6),
-        ('epalm_35e_qa_released', 2e-4, 1e-3, 1e-4, 1e-5),
+        (f'{IMAGES}_vqav2_released', 2e-5, 1e-5, 1e-5, 1e-6),
+        (f'{VIDEOS}_msrvtt-qa_released', 2e-5, 1e-5, 1e-5, 1e-6),
+        (f'{LARGE}_gqa_released', 2e-4, 1e-3, 1e-4, 1e-5),
     ],
 )
 def test_released_question_answering_schedules_the_connectors_alone(name, base, prompt, start, low):
@@ -184,10 +190,10 @@ def test_released_question_answering_schedules_the_connectors_alone(name, base, 
 @pytest.mark.parametrize(
     'name, base, start, low',
     [
-        ('epalm_8e_caption_released', 2e-5, 1e-5, 1e-6),
-        ('epalm_26e_caption_released', 2e-5, 1e-5, 1e-6),
-        ('epalm_30e_caption_released', 2e-5, 1e-5, 1e-6),
-        ('epalm_35e_caption_released', 2e-4, 1e-4, 1e-5),
+        (f'{IMAGES}_coco-caption_released', 2e-5, 1e-5, 1e-6),
+        (f'{VIDEOS}_msrvtt-caption_released', 2e-5, 1e-5, 1e-6),
+        (f'{SOUNDS}_audiocaps_released', 2e-5, 1e-5, 1e-6),
+        (f'{LARGE}_coco-caption_released', 2e-4, 1e-4, 1e-5),
     ],
 )
 def test_released_captioning_schedules_the_biases_alone_and_does_not_decay_them(name, base, start, low):
@@ -202,14 +208,14 @@ def test_released_captioning_schedules_the_biases_alone_and_does_not_decay_them(
 
 
 def test_a_first_epoch_too_short_for_the_warm_up_ends_it():
-    run = Run('epalm_8e', length=8)
+    run = Run(f'{IMAGES}_vqav2', length=8)
     rates = run.by_iteration(range(64), 'adapter.connector.0.weight')
     assert rates == pytest.approx([law(iteration, 2e-5, 1e-5, 1e-6, 8, 8) for iteration in range(64)])
     assert rates[7:9] == pytest.approx([1e-5, 1.9277e-5], rel=5e-5)
 
 
 def test_a_resumed_run_goes_on_exactly():
-    whole, first, resumed = (Run('epalm_8e_qa_released') for _ in range(3))
+    whole, first, resumed = (Run(f'{IMAGES}_vqav2_released') for _ in range(3))
     whole.step(1000)
     first.step(700)
     resumed.wrapper.load_state_dict(first.wrapper.state_dict())
@@ -245,7 +251,7 @@ def train(config, work_dir, epochs, resume=False):
 
 
 def test_a_real_run_and_its_resumption_train_with_these_rates(tmp_path):
-    config = Config.fromfile(SCHEDULES / 'epalm_8e_qa_released.py', format_python_code=False)
+    config = Config.fromfile(RECIPES / f'{IMAGES}_vqav2_released.py', format_python_code=False)
     on_any_device(config)
     found = train(config, tmp_path / 'whole', 4)
     warmed = [1e-5] * 3 + [1.25e-5] * 2 + [1.5e-5] * 2 + [1.75e-5] * 2 + [2e-5] * 4

@@ -1,7 +1,7 @@
 # COCO captioning on Karpathy's splits (566,747 captions of 113,287 images / 5,000 / 5,000 images) for eP-ALM
 # (docs/data.md):
 #   data/epalm/COCO/{dataset_coco.json, images/{train2014,val2014}/COCO_val2014_000000000042.jpg, …}
-_base_ = './epalm_image.py'
+_base_ = './epalm_clips.py'
 data_root = 'data/epalm/'
 images = dict(media='COCO/images')
 caption_text = dict(type='ComposeText', template='')

@@ -2,7 +2,7 @@
 #   data/epalm/GQA/{train.json, valid.json, testdev.json}
 #   data/epalm/VG/VG_100K/2354786.jpg …     images of train and valid
 #   data/epalm/GQA/images/n161313.jpg …     images of testdev
-_base_ = './epalm_image.py'
+_base_ = './epalm_clips.py'
 data_root = 'data/epalm/'
 # Questions end with a question mark already, so the released prompts have two.
 question_text = dict(type='ComposeText', template='{question}?</a>')

@@ -1,7 +1,7 @@
 # Own images with questions for PerceptualLM (docs/own_data.md): JSON lines or a list, paths relative to data_root.
 # Answers are generated, so there is no closed list.
 #   data/own/{train.jsonl, test.jsonl, …}    {"image": "stills/car.jpg", "question": "which colour?", "answer": "red"}
-_base_ = './epalm_image.py'
+_base_ = './epalm_clips.py'
 data_root = 'data/own/'
 question_text = dict(type='ComposeText', template='{question}</a>')
 pack = dict(type='PackSample', task='vqa')

@@ -1,7 +1,7 @@
 # MSR-VTT captioning (130,260 captions of 6,513 videos / 497 / 2,990 videos) for eP-ALM, 16 frames (docs/data.md):
 #   data/msrvtt/annotation/msrvtt_caption_{train,val,test}.json    tools/dataset_converters/msrvtt_caption.py
 #   data/msrvtt/videos/all/video0.mp4 …
-_base_ = './epalm_video.py'
+_base_ = './epalm_clips.py'
 data_root = 'data/msrvtt/'
 videos = dict(media='videos/all')
 caption_text = dict(type='ComposeText', template='')
@@ -13,7 +13,7 @@ train_pipeline = [
     caption_text,
     pack,
 ]
-test_pipeline = [dict(type='LoadClip', num_frames=16, sampling='middle'), _base_.video_resize, caption_text, pack]
+test_pipeline = [dict(type='LoadClip', num_frames=16, sampling='middle'), _base_.resize, caption_text, pack]
 train_dataloader = dict(
     batch_size=16,
     dataset=dict(

@@ -2,7 +2,7 @@
 #   data/msrvtt/annotation/msrvtt_vqa_{train,val,test}.json
 #   data/msrvtt/videos/all/video0.mp4 …
 # The published files do as well: ann_file='train_qa.json' and so on, data_prefix=dict(media='videos').
-_base_ = './epalm_video.py'
+_base_ = './epalm_clips.py'
 data_root = 'data/msrvtt/'
 videos = dict(media='videos/all')
 question_text = dict(type='ComposeText', template='{question}?</a>')
@@ -14,7 +14,7 @@ train_pipeline = [
     question_text,
     pack,
 ]
-test_pipeline = [dict(type='LoadClip', num_frames=8, sampling='middle'), _base_.video_resize, question_text, pack]
+test_pipeline = [dict(type='LoadClip', num_frames=8, sampling='middle'), _base_.resize, question_text, pack]
 train_dataloader = dict(
     batch_size=8,
     dataset=dict(

@@ -2,10 +2,10 @@
 # (docs/data.md):
 #   data/epalm/vqa/{karpathy_train.json, karpathy_val.json, karpathy_test.json, v2_mscoco_val2014_annotations.json}
 #   data/epalm/COCO/images/{train2014,val2014}/COCO_val2014_000000000042.jpg …
-_base_ = './epalm_image.py'
+_base_ = './epalm_clips.py'
 data_root = 'data/epalm/'
 images = dict(media='COCO/images')
-# Questions end with a question mark already, so the released prompts have two; epalm_vqav2_one_mark.py has one.
+# Questions end with a question mark already, so the released prompts have two (docs/data.md: one).
 question_text = dict(type='ComposeText', template='{question}?</a>')
 pack = dict(type='PackSample', task='vqa')
 train_pipeline = [*_base_.image_train, dict(type='DrawTarget'), question_text, pack]

@@ -6,7 +6,8 @@ how2qa_data_root = 'data/vlpet/'
 how2qa_features = dict(
     type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/how2/clip-vit'), length=64
 )
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else;
+# vl_pet/vlpet-large_bart-base_video_released.py has the release's order.
 how2qa_text = dict(
     type='ComposeText', template='how2qa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}'
 )

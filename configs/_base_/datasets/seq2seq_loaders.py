@@ -1,4 +1,4 @@
-# Loaders of a single task for sequence-to-sequence models; <task>_single.py adds the sets.
+# Loaders of a single task that is text generation; batch sizes and sets come from the data or the recipe.
 train_dataloader = dict(
     num_workers=4,
     pin_memory=True,

@@ -6,7 +6,8 @@ tvc_data_root = 'data/vlpet/'
 tvc_features = dict(
     type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'), length=64
 )
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else;
+# vl_pet/vlpet-large_bart-base_video_released.py has the release's order.
 tvc_text = dict(type='ComposeText', template='tvc: [TS] ({ts}) [Subs] {subtitles}')
 tvc_pack = dict(type='PackSample', task='tvc')
 tvc_train_pipeline = [tvc_features, dict(type='DrawTarget'), tvc_text, tvc_pack]

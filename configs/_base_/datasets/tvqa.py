@@ -6,7 +6,8 @@ tvqa_data_root = 'data/vlpet/'
 tvqa_features = dict(
     type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/tv/clip-vit'), length=64
 )
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else;
+# vl_pet/vlpet-large_bart-base_video_released.py has the release's order.
 tvqa_text = dict(type='ComposeText', template='tvqa: [Q] {question} [TS] ({ts}) [Choices] {choices} [Subs] {subtitles}')
 tvqa_pack = dict(type='PackSample', task='tvqa')
 tvqa_train_pipeline = [tvqa_features, dict(type='DrawTarget'), tvqa_text, tvqa_pack]

@@ -6,7 +6,8 @@ yc2c_data_root = 'data/vlpet/'
 yc2c_features = dict(
     type='LoadFeatures', reader=dict(type='NPZReader', root='data/vlpet/video/vis_features/yc2/clip-vit'), length=64
 )
-# Subtitles come last, where truncation to 600 tokens cuts nothing else; the release's: video_multitask_released.py.
+# Subtitles come last, where truncation to 600 tokens cuts nothing else;
+# vl_pet/vlpet-large_bart-base_video_released.py has the release's order.
 yc2c_text = dict(type='ComposeText', template='yc2c: [Subs] {subtitles}')
 yc2c_pack = dict(type='PackSample', task='yc2c')
 yc2c_train_pipeline = [yc2c_features, dict(type='DrawTarget'), yc2c_text, yc2c_pack]

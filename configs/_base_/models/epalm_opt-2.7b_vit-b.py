@@ -10,6 +10,15 @@ released = dict(
     lm_dtype='float16',
     tasks=dict(vqa=as_released, gqa=as_released, video_qa=as_released, caption=as_released),
 )
+# What makes it eP-ALM_pt-L: OPT-6.7B, one connector for all levels, the soft prompt a bare table.
+ptl = dict(
+    lm=dict(hidden_size=4096, word_embed_proj_dim=4096, ffn_dim=16384),
+    vocabulary='facebook/opt-6.7b',
+    adapter=dict(shared_connector=True, prompt_mlp=False),
+    base_checkpoint=dict(
+        lm=dict(source='https://huggingface.co/facebook/opt-6.7b/resolve/main/pytorch_model.bin.index.json')
+    ),
+)
 model = dict(
     type='PerceptualLM',
     lm=dict(

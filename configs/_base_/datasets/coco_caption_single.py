@@ -1,7 +1,0 @@
-# COCO captioning alone, with the release's batch size for BART.
-_base_ = ['./coco_caption.py', './seq2seq_loaders.py']
-train_dataloader = dict(batch_size=416, dataset={{_base_.caption_train_set}})
-val_dataloader = dict(batch_size=100, dataset={{_base_.caption_val_set}})
-test_dataloader = dict(batch_size=100, dataset={{_base_.caption_test_set}})
-val_evaluator = {{_base_.caption_val_evaluator}}
-test_evaluator = {{_base_.caption_test_evaluator}}

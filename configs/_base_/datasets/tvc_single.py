@@ -1,7 +1,0 @@
-# TVC alone, with the release's batch size for BART.
-_base_ = ['./tvc.py', './seq2seq_loaders.py']
-train_dataloader = dict(batch_size=50, dataset={{_base_.tvc_train_set}})
-val_dataloader = dict(batch_size=50, dataset={{_base_.tvc_val_set}})
-test_dataloader = dict(batch_size=50, dataset={{_base_.tvc_test_set}})
-val_evaluator = {{_base_.tvc_val_evaluator}}
-test_evaluator = {{_base_.tvc_test_evaluator}}

@@ -1,5 +1,0 @@
-# Released pt-L question answering, see epalm_8e_qa_released.py and epalm_35e.py.
-_base_ = './epalm_8e_qa_released.py'
-optim_wrapper = dict(optimizer=dict(lr=2e-4), paramwise_cfg=dict(custom_keys=dict(prompt=dict(lr_mult=5.0))))
-param_scheduler = dict(warmup_lr=1e-4, min_lr=1e-5, end=35)
-train_cfg = dict(max_epochs=35)
