@@ -21,7 +21,7 @@ from vlpeft.sites import Binding, Tower
 
 from .base import Adapter
 from .bottleneck_layer import GELU, INITS, BottleneckLayer, check_choice
-from .places import places
+from .places import Place, places
 
 FORMS = ('sequential', 'parallel')
 LAYER_INITS = (*INITS, 'clamped')
@@ -33,8 +33,8 @@ class Bottleneck(Adapter):
 
     Args:
         towers: The frozen backbones by name.
-        targets: Arguments of :class:`vlpeft.sites.Targets`. Without ``linears`` the outputs of sub-layers are adapted,
-            with it the outputs of linear maps.
+        targets: Arguments of :class:`vlpeft.sites.Targets`. Without ``linears`` the outputs of sub-layers, connectors
+            and patch embeddings are adapted, with it the outputs of linear maps.
         bottleneck: r. Defaults to 96.
         form: ``'sequential'`` or ``'parallel'``. Defaults to ``'sequential'``.
         scale: s. Defaults to 1.
@@ -63,14 +63,17 @@ class Bottleneck(Adapter):
         check_choice('Bottleneck', 'init', init, LAYER_INITS)
         self.targets, self.form = targets, form
         self.layers = nn.ModuleDict()
-        for place in places(targets, towers, 'Bottleneck'):
+        for place in self._places(towers):
             width = place.in_features if form == 'parallel' else place.out_features
             self.layers[place.key] = BottleneckLayer(width, place.out_features, bottleneck, scale, init, act_cfg)
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
-        for place in places(self.targets, towers, 'Bottleneck'):
+        for place in self._places(towers):
             layer = self.layers[place.key]
             reads, edit = (
                 ((place.source,), layer.add_parallel) if self.form == 'parallel' else ((), layer.add_sequential)
             )
             yield Binding(place.tower, place.depth, reads, place.write, edit)
+
+    def _places(self, towers: Mapping[str, Tower]) -> Iterator[Place]:
+        return places(self.targets, towers, 'Bottleneck', reads_source=self.form == 'parallel')
