@@ -1,12 +1,16 @@
-"""Bottleneck adapters against a slow restatement: every kind of sub-layer, linear maps, both forms."""
+"""Bottleneck adapters against a slow restatement: every kind of sub-layer, linear maps, forms, positions, norms."""
 
 import pytest
 import torch
 
-from tests.slow_seq2seq import SlowVLPET, slow_model
+import vlpeft
+from tests.slow_seq2seq import SlowVLPET, gelu_tanh, layer_norm, linear, slow_model
+from tests.tiny import randomise
 from tests.tiny_seq2seq import BACKBONES, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
 from tests.watching import watch
+from vlpeft.adapters.bottleneck_layer import BottleneckLayer
 from vlpeft.sites import SiteError
+from vlpeft.testing import SUBJECTS
 
 BASE = dict(type='Bottleneck', bottleneck=6, scale=0.7)
 VALUES = dict(towers=['decoder'], kinds=['cross_attn'], linears=['v'])
@@ -14,14 +18,26 @@ EXACT = dict(rtol=1e-8, atol=1e-10)
 
 
 class SlowBottleneck(SlowVLPET):
-    """h + s f(h), h + s f(x), at values v + s f(e)."""
+    """h + s f(h), h + s f(x), at values v + s f(e), on the stream x + h + s f(x + h) or y + s f(y)."""
 
-    def branch(self, place, x, h, real):
+    def f(self, u, name):
+        act = (lambda v: v.clamp(min=0)) if 'act_cfg' in self.options else gelu_tanh
+        if self.options.get('norm_before'):
+            u = layer_norm(u, self.state, f'{name}.norm_before')
+        f = linear(act(linear(u, self.state, f'{name}.down')), self.state, f'{name}.up')
+        return layer_norm(f, self.state, f'{name}.norm_after') if self.options.get('norm_after') else f
+
+    def change(self, place, h, source):
         name = f'layers.{place}'
         if f'{name}.down.weight' not in self.state:
             return h
-        source = x if self.options.get('form') == 'parallel' else h
-        return h + self.options['scale'] * torch.stack([self.bottleneck(token, name) for token in source])
+        added = torch.stack([self.options['scale'] * self.f(token, name) for token in source])
+        return h + added if self.options.get('residual', True) else added
+
+    def branch(self, place, x, h, real):
+        if self.options.get('position') == 'stream':
+            return h if self.is_post_norm else self.change(place, h, x + h)
+        return self.change(place, h, x if self.options.get('form') == 'parallel' else h)
 
     def value(self, place, v, e):
         return self.branch(place, e, v, None)
@@ -30,6 +46,15 @@ class SlowBottleneck(SlowVLPET):
 def slow_logits(model, options, ids, mask, target):
     slow = slow_model(dict(model.lm.named_parameters()), model.lm.config, {}, options)
     slow.pet = SlowBottleneck(dict(model.adapter.named_parameters()), options)
+    slow.pet.is_post_norm = model.lm.config.model_type == 'bart'
+    if slow.pet.is_post_norm and options.get('position') == 'stream':
+        add = slow.add
+
+        def add_and_change(x, h, place, norm, real):
+            y = add(x, h, place, norm, real)
+            return slow.pet.change(place, y, y)
+
+        slow.add = add_and_change
     return torch.stack([slow.logits(target[i], slow.encoder(ids[i], real), real) for i, real in enumerate(mask.bool())])
 
 
@@ -40,8 +65,26 @@ def slow_logits(model, options, ids, mask, target):
         dict(targets=dict(), form='parallel'),
         dict(targets=dict(towers=['decoder'], kinds=['cross_attn'], depths=[-1])),
         dict(targets=VALUES, form='parallel'),
+        # Houlsby et al., Pfeiffer et al. and the scaled parallel form of He et al., as the page writes them.
+        dict(targets=dict(kinds=['self_attn', 'ffn'])),
+        dict(targets=dict(kinds=['ffn']), position='stream', act_cfg=dict(type='ReLU')),
+        dict(targets=dict(kinds=['ffn']), form='parallel', act_cfg=dict(type='ReLU'), scale=4.0),
+        dict(targets=dict(), position='stream', norm_after=True),
+        dict(targets=dict(), norm_before=True),
+        dict(targets=dict(kinds=['ffn']), residual=False, norm_before=True, norm_after=True),
     ],
-    ids=['sequential', 'parallel', 'last-cross', 'values'],
+    ids=[
+        'sequential',
+        'parallel',
+        'last-cross',
+        'values',
+        'houlsby',
+        'pfeiffer',
+        'scaled-parallel',
+        'stream',
+        'norm',
+        'no-residual',
+    ],
 )
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_the_whole_model_equals_the_formulas(backbone, options):
@@ -57,6 +100,43 @@ def test_the_whole_model_equals_the_formulas(backbone, options):
         assert slow.abs().max() > 0
     with model.switch.use(None), torch.no_grad():
         assert (model(*batch) - found).abs().max() > 0.05
+
+
+@pytest.mark.parametrize('name', ['gpt2', 'llama', 'opt', 'opt_post_norm', 'vit', 'dinov2'])
+def test_on_the_stream_after_the_ffn_it_changes_what_the_next_block_gets(name):
+    """y + s f(y), where y is what the block gave without it; also where the library keeps what blocks return."""
+    config = dict(BASE, position='stream', targets=dict(kinds=['ffn'], depths=[0]))
+    adapter = vlpeft.attach(SUBJECTS[name].model(), config, check_after=0)
+    randomise(adapter.sets, seed=1)
+    (tower,) = adapter.towers.values()
+    after = watch(tower.module, tower.blocks[1].input)
+    with adapter.use(None):
+        SUBJECTS[name].run(adapter)
+    y = after.value
+    SUBJECTS[name].run(adapter)
+    (layer,) = adapter.sets['default'].layers.values()
+    torch.testing.assert_close(after.value, y + 0.7 * layer(y), **EXACT)
+    assert (after.value - y).abs().max() > 0.05
+
+
+@pytest.mark.parametrize('share, count', [('none', 4), ('down', 3), ('up', 3)])
+def test_what_the_tasks_share_is_there_once(share, count):
+    config = dict(BASE, targets=VALUES, tasks=['a', 'b'], share=share, init='zero_up', norm_before=True)
+    model = AdaptedLM(build_lm('bart'), config).double()
+    maps = [module for module in model.adapter.modules() if isinstance(module, torch.nn.Linear)]
+    assert len(maps) == 2 * count and len({id(one) for one in maps}) == len(maps)
+    batch = random_texts()
+    with model.switch.use(None), torch.no_grad():
+        base = model(*batch)
+    for task in ('a', 'b'):
+        with model.switch.task(task), torch.no_grad():
+            assert torch.equal(model(*batch), base)
+
+
+def test_clamped_numbers_are_those_of_the_maps():
+    layer = BottleneckLayer(16, 16, 4, init='clamped', norms=(True, True))
+    assert layer.norm_before.weight.eq(1).all() and layer.norm_after.weight.eq(1).all()
+    assert all(0 < param.abs().max() <= 2e-3 for param in (layer.down.bias, layer.up.weight))
 
 
 @pytest.mark.parametrize('form', ['sequential', 'parallel'])
@@ -96,8 +176,8 @@ def test_the_default_start_is_near_the_base():
     torch.manual_seed(0)
     adapter = AdaptedLM(build_lm('bart'), dict(BASE, bottleneck=96, targets=dict())).adapter
     for layer in adapter.layers.values():
-        for linear in (layer.down, layer.up):
-            assert abs(linear.weight.std() - 0.02) < 0.002 and not linear.bias.any()
+        for one in (layer.down, layer.up):
+            assert abs(one.weight.std() - 0.02) < 0.002 and not one.bias.any()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +199,16 @@ def test_the_default_start_is_near_the_base():
             SiteError,
             r'Bottleneck: unknown linears of tower \"encoder\"',
         ),
+        (dict(position='y'), ValueError, r"Bottleneck: position='y'; choose from \('branch', 'stream'\)"),
+        (dict(position='stream', form='parallel'), ValueError, "position='stream' is that of the sequential form"),
+        (dict(position='stream', targets=VALUES), ValueError, "position='stream' is that of the sequential form"),
+        (dict(position='stream', residual=False), ValueError, "residual=False replaces a branch's output"),
+        (dict(share='down'), ValueError, r"share='down' is about tasks; name them with tasks=\[…\]"),
+        (dict(tasks=['a'], share='both'), ValueError, r"share='both'; choose from \('none', 'down', 'up'\)"),
+        (dict(tasks=[]), ValueError, r'Bottleneck: tasks=\[\]; it is a list of different names'),
+        (dict(tasks='vqa'), ValueError, "tasks='vqa'; it is a list of different names"),
+        (dict(tasks=['a', 'a']), ValueError, 'it is a list of different names'),
+        (dict(tasks=['a.b']), ValueError, 'it is a list of different names'),
     ],
 )
 def test_impossible_options_are_errors(options, error, message):

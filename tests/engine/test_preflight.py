@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from tests.vl_workspace import shrink_vl_model, write_vl_workspace
 from tests.workspace import write_workspace
 from vlpeft.checkpoint import base as base_loading
 from vlpeft.engine.functions import collate_clips
@@ -332,3 +333,31 @@ def test_a_set_that_fills_no_batch_is_told_before_schedules_are_built(workspace,
     )
     assert run.returncode == 1
     assert '10 samples in each process do not fill a batch of 64, and drop_last=True' in run.stderr
+
+
+@pytest.fixture(scope='module')
+def vl_workspace(tmp_path_factory):
+    return write_vl_workspace(tmp_path_factory.mktemp('vl'))
+
+
+def test_tensors_of_single_tasks_need_the_search_for_unused_ones_in_several_processes(vl_workspace, monkeypatch):
+    monkeypatch.chdir(vl_workspace)
+
+    def checked_with(tasks, **options):
+        cfg = RunConfig.read(str(ROOT / 'configs/bottleneck/vl-adapter_bart-base_image.py'))
+        shrink_vl_model(cfg.model, vl_workspace)
+        cfg.model.adapter.tasks = tasks
+        cfg.merge_from_dict(dict(work_dir='work', **options))
+        check_run(cfg, 'train')
+
+    tasks = ['vqa', 'gqa', 'nlvr2', 'caption']
+    with pytest.raises(ConfigError) as raised:
+        checked_with(tasks, launcher='pytorch')
+    (problem,) = raised.value.problems
+    assert problem.startswith('find_unused_parameters: must be True with several processes: 160 tensors of the method')
+    checked_with(tasks, launcher='pytorch', find_unused_parameters=True)
+    checked_with(tasks, launcher='none')
+    checked_with(None, launcher='pytorch')
+    with pytest.raises(ConfigError) as raised:
+        checked_with(tasks[:3], launcher='none')
+    assert "for each of the tasks vqa, gqa, nlvr2, but the task is 'caption'" in raised.value.problems[0]

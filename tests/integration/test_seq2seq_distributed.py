@@ -17,10 +17,12 @@ from vlpeft.engine.launch import end_process_group
 
 RECIPE = 'vl_pet/vlpet-large_{}-base_image.py'
 BATCH = 4
+#: Half of it each task has for itself.
+PER_TASK = dict(type='Bottleneck', bottleneck=4, tasks=['vqa', 'gqa', 'nlvr2', 'caption'], share='up', targets={})
 
 
-def train(rank: int, world: int, port: int, family: str, workspace: str, out: str) -> None:
-    """Gradients of an epoch without updates, with the sampler and the set of the recipe."""
+def train(rank: int, world: int, port: int, family: str, workspace: str, out: str, per_task: bool) -> None:
+    """Gradients of an epoch without updates, with the sampler and the set of the recipe, and its method or another."""
     import os
     from pathlib import Path
 
@@ -38,9 +40,13 @@ def train(rank: int, world: int, port: int, family: str, workspace: str, out: st
     init_default_scope('vlpeft')
     cfg = RunConfig.read(ROOT / 'configs' / RECIPE.format(family))
     shrink_vl_model(cfg.model, Path(workspace))
+    if per_task:
+        cfg.model.adapter = PER_TASK
     model = randomise(MODELS.build(cfg.model).double())
     model.eval()
-    wrapped = MMDistributedDataParallel(model, broadcast_buffers=False) if world > 1 else model
+    wrapped = model
+    if world > 1:
+        wrapped = MMDistributedDataParallel(model, broadcast_buffers=False, find_unused_parameters=per_task)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     sampler = TaskMixingBatchSampler(
         DefaultSampler(dataset, shuffle=True, seed=3), BATCH // world, order=cfg.train_dataloader.batch_sampler.order
@@ -72,18 +78,21 @@ def workspace(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize('family', ['bart', 't5'])
-def test_gradients_under_task_mixing_are_those_of_the_joined_batch(workspace, tmp_path, family):
+@pytest.mark.parametrize('family, per_task', [('bart', False), ('t5', False), ('bart', True)])
+def test_gradients_under_task_mixing_are_those_of_the_joined_batch(workspace, tmp_path, family, per_task):
     results = []
     for world in (1, 2):
         out = str(tmp_path / f'{world}.pt')
-        run_on_ranks(train, world, free_port(), family, str(workspace), out, world=world)
+        run_on_ranks(train, world, free_port(), family, str(workspace), out, per_task, world=world)
         results.append(torch.load(out, weights_only=True))
     one, two = results
     assert [name for name, _ in one] == [name for name, _ in two]
     assert {name for name, _ in one} == {'loss_vqa', 'loss_gqa', 'loss_nlvr2', 'loss_caption'}
     for (task, single), (_, averaged) in zip(one, two):
         assert set(single) == set(averaged) and len(single) > 20
+        if per_task:
+            trained = {key.split('.')[4] for key in single if '.down.' in key}
+            assert trained == {task.removeprefix('loss_')}
         for key, grad in single.items():
             # T5 computes its softmax and norms in single precision, even here.
             rtol = 1e-8 if family == 'bart' else 1e-5

@@ -220,6 +220,12 @@ class AttachedAdapter(nn.Module):
         self._must_be_free_to('switch sets')
         return self.hooks.switch.per_sample(names, rows_each)
 
+    def task(self, name: str) -> AbstractContextManager[None]:
+        """Inside the ``with`` block batches are of the named task, which methods need that have something of their own
+        for each task. Without it, or with a task that they do not know, their pass is a :class:`SiteError`.
+        """
+        return self.hooks.switch.task(name)
+
     def methods(self, name: str) -> list[nn.Module]:
         """The methods of a set, in the order in which they act."""
         adapter = self.sets[name]
@@ -296,7 +302,9 @@ class AttachedAdapter(nn.Module):
         return self.hooks.never_hit()
 
     def _in_use(self) -> Iterator[tuple[str, nn.Parameter, nn.Module]]:
-        """What an optimizer is to hold: the trained tensors of the model, and of the sets that have acted."""
+        """What an optimizer is to hold: the trained tensors of the model, and of the sets that have acted, for the
+        tasks that they have acted for.
+        """
         for path, module in self.parts.named_modules():
             for name, param in module.named_parameters(path, recurse=False):
                 yield f'parts.{name}', param, module
@@ -304,8 +312,9 @@ class AttachedAdapter(nn.Module):
             edits = self.hooks.attachments[own].edits
             if any(edit.hits for edit in edits):
                 units = {id(param): edit.unit for edit in edits for param in edit.unit.parameters()}
+                served = {None, *(task for edit in edits for task in edit.served)}
                 for name, param in adapter.named_parameters():
-                    if param.requires_grad:
+                    if param.requires_grad and adapter.task_of(name) in served:
                         yield f'sets.{own}.{name}', param, units.get(id(param), adapter)
 
     def save(self, folder: str | Path, name: str | None = None, format: str = 'vlpeft') -> None:

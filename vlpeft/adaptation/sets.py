@@ -57,6 +57,12 @@ class AdapterSets:
             raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.attachments)}')
         self.attachments[name] = Attachment(adapter.bindings(self.towers), self.towers, self.switch, name)
 
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks for which some method has something of its own, in the order in which they are named."""
+        edits = (edit for attachment in self.attachments.values() for edit in attachment.edits)
+        return list(dict.fromkeys(task for edit in edits for task in edit.tasks))
+
     def detach(self, name: str) -> None:
         """Removes every hook of a set."""
         self.attachments.pop(name).detach()
@@ -66,9 +72,10 @@ class AdapterSets:
         for name in list(self.attachments):
             self.detach(name)
 
-    def never_hit(self) -> list[str]:
-        """Sites, of all sets, that no forward pass has reached."""
-        return [site for attachment in self.attachments.values() for site in attachment.never_hit()]
+    def never_hit(self, name: str | None = None) -> list[str]:
+        """Sites that no forward pass has reached; of one set, or of all."""
+        chosen = self.attachments if name is None else [name]
+        return [site for own in chosen for site in self.attachments[own].never_hit()]
 
     def towers_of(self, adapter: nn.Module, name: str = DEFAULT) -> dict[str, str]:
         """The tower that each parameter of a set's module serves, ``'shared'`` if several do."""

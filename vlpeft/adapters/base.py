@@ -70,6 +70,10 @@ class Adapter(nn.Module):
             'no weights can hold it'
         )
 
+    def task_of(self, name: str) -> str | None:
+        """The only task whose batches train the parameter ``name``. Defaults to None: those of every task do."""
+        return None
+
     def role_of(self, name: str) -> str:
         """The role under which the parameter ``name`` is counted. Defaults to ``'adapter'``."""
         return 'adapter'

@@ -1,6 +1,6 @@
 """The bottleneck f(u) = Up(φ(Down(u))) that several methods are made of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from mmcv.cnn import build_activation_layer
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 GELU = dict(type='GELU', approximate='tanh')
 INITS = ('normal', 'zero_up')
+#: Which of the two maps is one for all tasks, where each task has the other for itself.
+SHARES = ('none', 'down', 'up')
 
 
 def check_choice(wanted_by: str, option: str, value: str, choices: Sequence[str]) -> None:
@@ -31,16 +33,21 @@ def draw_normal(module: nn.Module) -> None:
 
 
 def draw_clamped(module: nn.Module) -> None:
-    """All parameters from N(0, 1e-3), clamped to ±2e-3."""
-    for parameter in module.parameters():
-        with torch.no_grad():
-            nn.init.normal_(parameter, std=1e-3).clamp_(-2e-3, 2e-3)
+    """Weights and biases of all linear maps from N(0, 1e-3), clamped to ±2e-3."""
+    for linear in module.modules():
+        for parameter in linear.parameters() if isinstance(linear, nn.Linear) else ():
+            with torch.no_grad():
+                nn.init.normal_(parameter, std=1e-3).clamp_(-2e-3, 2e-3)
 
 
 def zero(linear: nn.Linear) -> None:
     """Weight and bias zero."""
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
+
+
+class PerTask(nn.ModuleDict):
+    """A map of its own for each task."""
 
 
 class BottleneckLayer(nn.Module):
@@ -51,8 +58,14 @@ class BottleneckLayer(nn.Module):
         bottleneck: r.
         scale: s, a factor on f(u) where it is added. Defaults to 1.
         init: ``'normal'``: weights N(0, 0.02), biases zero; ``'zero_up'``: torch's default, then the up-projection
-            zero; ``'clamped'``: all from N(0, 1e-3), clamped to ±2e-3. Defaults to ``'normal'``.
+            zero; ``'clamped'``: all from N(0, 1e-3), clamped to ±2e-3; None: as ``linear`` draws its own. Defaults to
+            ``'normal'``.
         act_cfg: φ. Defaults to the tanh form of GELU.
+        norms: Whether a LayerNorm comes before the down-projection, and after the up-projection. Defaults to neither.
+        residual: Whether f(u) is added to what it changes, or takes its place. Defaults to True.
+        tasks: Tasks that have maps of their own; norms are one for all. Defaults to none.
+        share: Which map all tasks have in common, of :data:`SHARES`. Defaults to ``'none'``.
+        linear: Makes a map of two widths. Defaults to ``nn.Linear``.
     """
 
     def __init__(
@@ -61,30 +74,53 @@ class BottleneckLayer(nn.Module):
         out_features: int,
         bottleneck: int,
         scale: float = 1.0,
-        init: str = 'normal',
+        init: str | None = 'normal',
         act_cfg: Mapping = GELU,
+        norms: tuple[bool, bool] = (False, False),
+        residual: bool = True,
+        tasks: Sequence[str] = (),
+        share: str = 'none',
+        linear: Callable[[int, int], nn.Module] = nn.Linear,
     ) -> None:
         super().__init__()
         check_size('bottleneck', bottleneck)
-        self.scale = scale
-        self.down = nn.Linear(in_features, bottleneck)
+        self.scale, self.residual = scale, residual
+
+        def maps(side: str, *widths: int) -> nn.Module:
+            if not tasks or share == side:
+                return linear(*widths)
+            return PerTask({task: linear(*widths) for task in tasks})
+
+        self.norm_before = nn.LayerNorm(in_features) if norms[0] else None
+        self.down = maps('down', in_features, bottleneck)
         self.activation = build_activation_layer(dict(act_cfg))
-        self.up = nn.Linear(bottleneck, out_features)
+        self.up = maps('up', bottleneck, out_features)
+        self.norm_after = nn.LayerNorm(out_features) if norms[1] else None
         if init == 'normal':
             draw_normal(self)
         elif init == 'clamped':
             draw_clamped(self)
-        else:
-            zero(self.up)
+        elif init == 'zero_up':
+            for up in self.up.values() if isinstance(self.up, PerTask) else [self.up]:
+                zero(up)
 
-    def forward(self, u: Tensor) -> Tensor:
-        """f(u), (…, out_features) of (…, in_features)."""
-        return self.up(self.activation(self.down(u)))
+    def forward(self, u: Tensor, task: str | None = None) -> Tensor:
+        """f(u), (…, out_features) of (…, in_features), by the maps of ``task`` where it has its own."""
+        down, up = (maps[task] if isinstance(maps, PerTask) else maps for maps in (self.down, self.up))
+        if self.norm_before is not None:
+            u = self.norm_before(u)
+        change = up(self.activation(down(u)))
+        return change if self.norm_after is None else self.norm_after(change)
 
-    def add_parallel(self, y: Tensor, u: Tensor) -> Tensor:
-        """y + s · f(u)."""
-        return torch.add(y, self(u), alpha=self.scale)
+    def add_parallel(self, y: Tensor, u: Tensor, task: str | None = None) -> Tensor:
+        """y + s · f(u), without residual s · f(u)."""
+        change = self(u, task)
+        return torch.add(y, change, alpha=self.scale) if self.residual else self.scale * change
 
-    def add_sequential(self, y: Tensor) -> Tensor:
-        """y + s · f(y)."""
-        return self.add_parallel(y, y)
+    def add_sequential(self, y: Tensor, task: str | None = None) -> Tensor:
+        """y + s · f(y), without residual s · f(y)."""
+        return self.add_parallel(y, y, task)
+
+    def add_to_sum(self, y: Tensor, x: Tensor, task: str | None = None) -> Tensor:
+        """y + s · f(x + y), without residual s · f(x + y)."""
+        return self.add_parallel(y, x + y, task)

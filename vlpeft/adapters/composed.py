@@ -30,6 +30,14 @@ class ComposedAdapter(Adapter):
         for part in self.parts:
             yield from part.weight_changes(towers)
 
+    def task_of(self, name: str) -> str | None:
+        part, rest = self._part_of(name)
+        return part.task_of(rest)
+
     def role_of(self, name: str) -> str:
+        part, rest = self._part_of(name)
+        return part.role_of(rest)
+
+    def _part_of(self, name: str) -> tuple[Adapter, str]:
         _, index, rest = name.split('.', 2)
-        return self.parts[int(index)].role_of(rest)
+        return self.parts[int(index)], rest

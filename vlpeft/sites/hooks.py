@@ -5,7 +5,7 @@ along, and no submodule is added to the backbone, so its state-dict keys never c
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -38,6 +38,9 @@ class Binding:
         edit: Bound method of a module of the adapter.
         changes_rows: Whether the new value may have another number of rows, its last dimension but one. Defaults to
             False.
+        tasks: Names of the tasks for each of which the unit has something of its own; ``edit`` is then told the
+            batch's, as ``task``. Defaults to none: it does the same for every task.
+        given: What else ``edit`` is told, by keyword. Defaults to nothing.
     """
 
     tower: str
@@ -46,6 +49,8 @@ class Binding:
     write: Tap
     edit: Callable[..., Tensor]
     changes_rows: bool = False
+    tasks: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(getattr(self.edit, '__self__', None), nn.Module):
@@ -100,16 +105,12 @@ class _AtTap:
     def see(self, whole: Tensor | None) -> Tensor | None:
         if self.tap.shape_of is not None:
             whole = whole.unflatten(0, self.lengths)
-        if self.tap.grid:
-            whole = whole.flatten(2).transpose(1, 2)
         return whole if self.tap.span is None else whole[..., self.tap.span[0] : self.tap.span[1]]
 
     def put(self, whole: Tensor, value: Tensor) -> Tensor:
         """What replaces ``whole`` when a method returns ``value`` of what it saw."""
         if self.tap.shape_of is not None:
             value = value.flatten(0, 1)
-        if self.tap.grid:
-            value = value.transpose(1, 2).unflatten(2, whole.shape[2:])
         if self.tap.span is None:
             return value
         start, stop = self.tap.span
@@ -136,12 +137,13 @@ class _Edit(_AtTap):
     def __init__(self, binding: Binding, captures: list[_Capture], switch: AdapterSwitch, name: str) -> None:
         super().__init__(binding.write)
         self.site, self.tower, self.depth, self.edit = binding.site, binding.tower, binding.depth, binding.edit
-        self.changes_rows = binding.changes_rows
+        self.changes_rows, self.tasks, self.given = binding.changes_rows, binding.tasks, binding.given
         # Where one parameter is that stands for the format of all: looking for it in every pass would cost more than
         # the look. Not the parameter itself, which sharding replaces by others.
         self.weight = _a_weight(self.unit)
         self.captures, self.switch, self.name = captures, switch, name
         self.hits = 0
+        self.served: set[str] = set()
 
     def reset(self, module: nn.Module, args: tuple) -> None:
         """A pass that was cut short (an early-stopped recomputation, an exception) must not leak into the next."""
@@ -189,13 +191,30 @@ class _Edit(_AtTap):
         return self._of_samples(active, seen, reads) if isinstance(active, PerSample) else self._of_unit(seen, reads)
 
     def _of_unit(self, seen: Tensor, reads: list[Tensor | None]) -> Tensor:
+        told = self._told()
         if not torch.compiler.is_compiling():
             self.hits += 1
+            if self.tasks:
+                self.served.add(told['task'])
         dtype = self._other_format(seen)
-        value = self.edit(*(_cast(part, dtype) for part in (seen, *reads)))
+        value = self.edit(*(_cast(part, dtype) for part in (seen, *reads)), **told)
         if not isinstance(value, Tensor) or self._fixed(value.shape) != self._fixed(seen.shape):
             raise SiteError(self._refusal(seen, value))
         return value if dtype is None else value.to(seen.dtype)
+
+    def _told(self) -> dict[str, Any]:
+        """What the edit is told by keyword, the batch's task among it where it asks for that."""
+        if not self.tasks:
+            return dict(self.given)
+        task = self.switch.current_task
+        if task not in self.tasks:
+            found = 'no task is named' if task is None else f'the task is {task!r}'
+            raise SiteError(
+                f'{type(self.unit).__name__} at {self.site} has something of its own for each of the tasks '
+                f"{', '.join(self.tasks)}, but {found}; run the model inside 'with adapter.task(name)' (a task model "
+                "whose samples name no task: 'with model.switch.task(name)')"
+            )
+        return dict(self.given, task=task)
 
     def _other_format(self, seen: Tensor) -> torch.dtype | None:
         """The unit's floating-point format, where it differs from the stream's and autocast does not choose it."""
@@ -250,8 +269,7 @@ class _Parts:
     def fits(edit: _Edit) -> bool:
         """Whether an edit is of a part of an output."""
         tap = edit.tap
-        plain = tap.shape_of is None and not tap.grid and not edit.changes_rows
-        return plain and tap.span is not None and tap.side == 'output'
+        return tap.span is not None and tap.side == 'output' and tap.shape_of is None and not edit.changes_rows
 
     def takes(self, edit: _Edit, module: nn.Module) -> bool:
         """Whether an edit can be made at once with these: it is of another part, and does not read what they leave."""
@@ -317,11 +335,11 @@ class Attachment:
             # A tap on the edited module itself always passes right before the edit and needs no reset.
             if any(tap.path != binding.write.path for tap in binding.reads):
                 starts = '' if binding.depth is None else tower.blocks[binding.depth].input.path
-                first = tower.at(starts)
+                first = tower.module.get_submodule(starts)
                 self._handles.append(first.register_forward_pre_hook(edit.reset))
             for capture in captures:
                 self._hook(tower, capture, capture)
-            module = tower.at(binding.write.path)
+            module = tower.module.get_submodule(binding.write.path)
             if not _Parts.fits(edit):
                 self._hook(tower, edit, edit)
                 parts = None
@@ -335,13 +353,13 @@ class Attachment:
 
     def _hook(self, tower: Tower, at: _AtTap, hook: _Capture | _Edit | _Parts) -> None:
         """Registers a hook at a tap."""
-        module = tower.at(at.tap.path)
+        module = tower.module.get_submodule(at.tap.path)
         if at.tap.side == 'input':
             self._handles.append(module.register_forward_pre_hook(hook.on_input, with_kwargs=True))
         else:
             self._handles.append(module.register_forward_hook(hook.on_output))
         if at.tap.shape_of is not None:
-            shaped = tower.at(at.tap.shape_of)
+            shaped = tower.module.get_submodule(at.tap.shape_of)
             self._handles.append(shaped.register_forward_hook(at.on_shape))
 
     def detach(self) -> None:

@@ -1,4 +1,6 @@
-"""Which of several adapter sets on the same frozen weights acts, for a whole batch or sample by sample."""
+"""Which of several adapter sets on the same frozen weights acts, for a whole batch or sample by sample, and for which
+task.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -35,10 +37,13 @@ class AdapterSwitch:
 
     Attributes:
         active: Name of the acting set, None for the bare backbone, or :class:`PerSample`. Defaults to ``'default'``.
+        current_task: Task of the batch, for methods that have something of their own for each; None where nobody has
+            named it. Defaults to None.
     """
 
     def __init__(self) -> None:
         self.active: str | None | PerSample = 'default'
+        self.current_task: str | None = None
 
     @contextmanager
     def use(self, active: str | None | PerSample) -> Iterator[None]:
@@ -53,8 +58,22 @@ class AdapterSwitch:
         """Inside the ``with`` block each sample of a batch has its own set. Arguments as of :class:`PerSample`."""
         return self.use(PerSample(tuple(names), rows_each))
 
+    @contextmanager
+    def task(self, name: str | None) -> Iterator[None]:
+        """Inside the ``with`` block batches are of this task; None for of no named one."""
+        previous, self.current_task = self.current_task, name
+        try:
+            yield
+        finally:
+            self.current_task = previous
+
     def contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
         """``context_fn`` of ``torch.utils.checkpoint``: recomputing happens in ``backward``, outside any scope, and
-        must run under the set that was active in the forward pass.
+        must run under the set that was active in the forward pass, and for its task.
         """
-        return nullcontext(), self.use(self.active)
+        return nullcontext(), self._as_now(self.active, self.current_task)
+
+    @contextmanager
+    def _as_now(self, active: str | None | PerSample, task: str | None) -> Iterator[None]:
+        with self.use(active), self.task(task):
+            yield

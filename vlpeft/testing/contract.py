@@ -42,7 +42,7 @@ class Case:
         )
         if trained:
             randomise(adapter.sets, seed=1)
-        return adapter
+        return for_first_task(adapter)
 
     @torch.no_grad()
     def run(self, model: nn.Module, **options) -> Tensor:
@@ -55,9 +55,31 @@ class Case:
         return dict(rtol=1e-9, atol=1e-10) if self.subject.dtype == torch.float64 else dict(rtol=1e-4, atol=1e-5)
 
 
+def for_first_task(adapter: AttachedAdapter) -> AttachedAdapter:
+    """Where a method has something of its own for each task, the first of them is that of all that follows."""
+    adapter.hooks.switch.current_task = next(iter(adapter.hooks.tasks), None)
+    return adapter
+
+
+def backward(case: Case, adapter: AttachedAdapter, model: nn.Module | None = None, rows: slice = slice(None)) -> None:
+    """Adds up the gradients of a batch of some rows, of every task that the method knows.
+
+    Args:
+        case: The method on a kind of model.
+        adapter: The handle.
+        model: What is called. Defaults to None: the handle.
+        rows: Of the batch. Defaults to all.
+    """
+    for task in adapter.hooks.tasks or [None]:
+        with adapter.task(task):
+            loss = case.subject.run(adapter if model is None else model, rows=rows).square().sum()
+        # Outside of the task: what is recomputed here has to know it from the forward pass.
+        loss.backward()
+
+
 def _gradients(case: Case, adapter: AttachedAdapter) -> dict[str, Tensor | None]:
     adapter.zero_grad()
-    case.subject.run(adapter).square().sum().backward()
+    backward(case, adapter)
     return {name: param.grad for name, param in adapter.named_parameters() if param.requires_grad}
 
 
@@ -118,7 +140,7 @@ def saves(case: Case) -> None:
     adapter = case.attached()
     with tempfile.TemporaryDirectory() as folder:
         adapter.save(folder)
-        again = vlpeft.load_adapter(case.subject.model(), folder, case.subject.towers, check_after=0)
+        again = for_first_task(vlpeft.load_adapter(case.subject.model(), folder, case.subject.towers, check_after=0))
         assert torch.equal(case.run(again), case.run(adapter)), 'loaded, it computes something else'
         path = Path(folder, 'adapter_model.safetensors')
         _shorten(path)
@@ -158,6 +180,24 @@ def switches(case: Case) -> None:
         mixed = case.run(adapter)
     for row, alone in zip(mixed, (first[0], second[1], bare[2])):
         torch.testing.assert_close(row, alone, **case.close)
+
+
+def tells_tasks_apart(case: Case) -> None:
+    """What has something of its own for each task does another thing for another, and refuses a pass without one."""
+    adapter = case.attached()
+    tasks = adapter.hooks.tasks
+    if not tasks:
+        return
+    found = []
+    for task in tasks:
+        with adapter.task(task):
+            found.append(case.run(adapter))
+    for i, one in enumerate(found):
+        for other in found[:i]:
+            assert not torch.allclose(one, other), 'two tasks compute the same'
+    for task in (None, 'no such task'):
+        with _refusing(SiteError, f'a pass of task {task} was accepted'), adapter.task(task):
+            case.run(adapter)
 
 
 def merges(case: Case) -> None:
@@ -248,7 +288,7 @@ def batches(case: Case) -> None:
     whole, parts = case.attached(), case.attached()
     expected = _gradients(case, whole)
     for rows in (slice(0, 1), slice(1, 3)):
-        case.subject.run(parts, rows=rows).square().sum().backward()
+        backward(case, parts, rows=rows)
     for name, param in parts.named_parameters():
         if name in expected:
             torch.testing.assert_close(param.grad, expected[name], **case.close)
@@ -264,6 +304,7 @@ ROWS: Mapping[str, Callable[[Case], None]] = {
         copies,
         saves,
         switches,
+        tells_tasks_apart,
         merges,
         trains,
         recomputes,

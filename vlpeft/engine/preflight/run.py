@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from vlpeft.bases import find_base
 from vlpeft.models.hub import nearest_beside
@@ -55,7 +56,7 @@ def check_run(cfg: Config, phase: str, known_problems: Sequence[str] = ()) -> No
         if phase == 'train':
             problems += _best_problems(cfg, sound)
         if 'model' not in wrong:
-            problems += _model_problems(cfg.model)
+            problems += _model_problems(cfg, phase)
     told = [f'{path}: {text}' for path, text in problems]
     # An override that does not fit its class is found here again.
     told = [*known_problems, *(line for line in told if not any(known.endswith(line) for known in known_problems))]
@@ -127,13 +128,13 @@ def _best_problems(cfg: Config, sound: list) -> Iterator[tuple]:
             )
 
 
-def _model_problems(cfg: Mapping) -> Iterator[tuple]:
-    cfg = copy.deepcopy(cfg)
-    if cfg.get('base_checkpoint') is not None:
-        cfg['base_checkpoint'] = None
+def _model_problems(cfg: Config, phase: str) -> Iterator[tuple]:
+    described = copy.deepcopy(cfg.model)
+    if described.get('base_checkpoint') is not None:
+        described['base_checkpoint'] = None
     try:
         with torch.device('meta'):
-            model = MODELS.build(cfg)
+            model = MODELS.build(described)
     except CONFIG_ERRORS as error:
         yield 'model', _text(error)
         return
@@ -145,6 +146,22 @@ def _model_problems(cfg: Mapping) -> Iterator[tuple]:
                 tokenizer.tokenizer
             except CONFIG_ERRORS as error:
                 yield 'model', _text(error)
+
+    if phase == 'train' and cfg.get('launcher', 'none') != 'none' and 'strategy' not in cfg:
+        yield from _unused_problems(cfg.get('model_wrapper_cfg') or cfg, model)
+
+
+def _unused_problems(wrapper: Mapping, model: nn.Module) -> Iterator[tuple]:
+    """Data parallel processes wait for the gradient of every tensor, also of those that a batch does not use."""
+    adapter = getattr(model, 'adapter', None)
+    if adapter is None or wrapper.get('find_unused_parameters'):
+        return
+    if own := [name for name, _ in adapter.named_parameters() if adapter.task_of(name) is not None]:
+        yield (
+            'find_unused_parameters',
+            f'must be True with several processes: {len(own)} tensors of the method, such as adapter.{own[0]}, serve '
+            'one task each, and a batch of another task gives them no gradient',
+        )
 
 
 def _text(error: Exception) -> str:

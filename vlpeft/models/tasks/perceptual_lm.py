@@ -136,7 +136,9 @@ class PerceptualLM(AdaptedModel):
     def probe(self) -> None:
         ids = torch.zeros(1, 2, dtype=torch.long, device=self.lm.device)
         vectors = torch.zeros(1, self.epalm.levels, self.towers['encoder'].width, device=self.lm.device)
-        self.logits(self.perceive(vectors), Tokens(ids, torch.ones_like(ids)))
+        for task in self.tasks:
+            with self.switch.task(task):
+                self.logits(self.perceive(vectors), Tokens(ids, torch.ones_like(ids)))
 
     def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
         """MMEngine's entry.
@@ -153,6 +155,10 @@ class PerceptualLM(AdaptedModel):
             NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
+        with self.switch.task(task):
+            return self._forward(inputs, data_samples, mode, task)
+
+    def _forward(self, inputs: Tensor, data_samples: list, mode: str, task: str):
         vectors = self.perceive(inputs)
         if mode == 'loss':
             targets = self.targets(data_samples, self.tasks[task], inputs.device)

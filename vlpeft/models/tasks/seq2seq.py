@@ -108,8 +108,9 @@ class VLSeq2Seq(AdaptedModel):
             features = table.new_zeros(1, 1, self.visual_embedding.cells, self.visual_embedding.feature[0].in_features)
         else:
             features = self.features(table.new_zeros(1, 1, 3, *self.vision.img_size))
-        encoded = self.read(features, Tokens(ids, mask))
-        self.logits(encoded, ids)
+        for task in self.tasks:
+            with self.switch.task(task):
+                self.logits(self.read(features, Tokens(ids, mask)), ids)
 
     def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
         """MMEngine's entry.
@@ -125,6 +126,10 @@ class VLSeq2Seq(AdaptedModel):
             NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
+        with self.switch.task(task):
+            return self._forward(inputs, data_samples, mode, task)
+
+    def _forward(self, inputs: Tensor, data_samples: list, mode: str, task: str):
         encoded = self.read(
             self.features(inputs),
             self.tokens([sample.text for sample in data_samples], self.tasks[task].max_text, inputs.device),

@@ -2,9 +2,8 @@
 
 from torch import nn
 
-from ..paths import below
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linears
+from .parts import below, linears
 from .registry import family
 
 
