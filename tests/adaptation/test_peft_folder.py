@@ -19,7 +19,7 @@ from tests.tiny_seq2seq import build_lm
 from tests.tiny_seq2seq import random_texts as seq2seq_texts
 from tests.towers import VISION
 from vlpeft.adaptation import AttachedAdapter
-from vlpeft.adaptation.peft_folder import is_peft_folder
+from vlpeft.adaptation.peft_folder import is_peft_folder, patterns
 from vlpeft.adaptation.peft_folder.maps import Part, targets_of
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.models.backbones import build_causal_lm
@@ -262,6 +262,7 @@ def test_numbers_that_differ_from_map_to_map(tmp_path):
         (['v_proj', 'o_proj'], dict(exclude_modules=['layers.0.self_attn.v_proj'])),
         (r'.*\.(2|5)\.self_attn\.(q|o)_proj', dict()),
         (['q_proj', 'down_proj'], dict(exclude_modules=r'.*[0-5]\.self_attn.*')),
+        (r'(?i)(?!.*mlp).*\.(?P<depth>\d)\..*\b([QKV])_PROJ', dict()),
         (['q_proj', 'v_proj'], dict(init_lora_weights='gaussian', task_type='CAUSAL_LM')),
     ],
 )
@@ -336,6 +337,8 @@ def test_the_base_is_named(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
 
 
+#: Python's re would look for hours.
+SLOW = '(?:.|..)*[^a-z_]'
 REFUSED = [
     (dict(peft_type='IA3'), 'peft_type="IA3"', 'only LORA'),
     (dict(use_dora=True), 'use_dora=true', 'must be off'),
@@ -352,6 +355,17 @@ REFUSED = [
     (dict(fan_in_fan_out=True), 'fan_in_fan_out=true', 'Linear, which stores (out, in)'),
     (dict(rank_pattern={'q_proj': 2}), 'A (3, 16) and B (16, 3)', '(2, 16) and (16, 2)'),
     (dict(rank_pattern={'(': 2}), 'rank_pattern=', 'no regular expression'),
+    (dict(rank_pattern={SLOW: 2}), 'rank_pattern={', 'takes too long'),
+    (dict(alpha_pattern={SLOW: 2}), 'alpha_pattern={', 'takes too long'),
+    (dict(target_modules=SLOW), 'target_modules="(?:.|..)*', 'takes too long'),
+    (dict(exclude_modules=SLOW), 'exclude_modules="(?:.|..)*', 'takes too long'),
+    (dict(layers_to_transform=[0], layers_pattern=SLOW), 'layers_pattern="(?:.|..)*', 'takes too long'),
+    (dict(target_modules='q|' * 100_001), 'target_modules="q|q', '200,002 characters, at most 200,000'),
+    (dict(target_modules='(' * 5000 + ')' * 5000), 'target_modules="((', 'no regular expression'),
+    (dict(target_modules='(?:q_proj){e<=1}'), 'target_modules=', "'{' means something else elsewhere"),
+    (dict(target_modules=[['q_proj']]), 'target_modules=[["q_proj"]]', 'expected a list'),
+    (dict(exclude_modules=5), 'exclude_modules=5', 'expected a list'),
+    (dict(layers_pattern=[1]), 'layers_pattern=[1]', 'expected a list'),
     (dict(alpha_pattern=['q_proj']), 'alpha_pattern=["q_proj"]', 'object of numbers'),
     (dict(lora_alpha='much'), 'lora_alpha="much"', 'expected a number'),
     (dict(lora_dropout=1.0), 'lora_dropout=1.0', 'below 1'),
@@ -394,7 +408,8 @@ def refused(model, folder, *texts, **options):
 
 
 @pytest.mark.parametrize('case', REFUSED, ids=[next(iter(case[0])) for case in REFUSED])
-def test_a_setting_that_cannot_be_represented(case, copied):
+def test_a_setting_that_cannot_be_represented(case, copied, monkeypatch):
+    monkeypatch.setattr(patterns, 'SECONDS', 0.3)
     settings, *texts = case
     edit(copied, **settings)
     refused(build('bart'), copied, *texts)

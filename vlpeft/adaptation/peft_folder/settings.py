@@ -12,6 +12,8 @@ from torch import nn
 
 from vlpeft.adaptation.errors import AdapterFolderError
 
+from .patterns import PatternError, Patterns
+
 #: Our own folders have the same two names.
 CONFIG, WEIGHTS, PICKLE = 'adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin'
 
@@ -43,7 +45,7 @@ class LoraSettings:
     """
 
     def __init__(self, file: Path) -> None:
-        self.file = file
+        self.file, self.patterns = file, Patterns()
         self.values = _read_object(file)
         self._check()
         self.dropout = self._number('lora_dropout', 0.0)
@@ -70,8 +72,10 @@ class LoraSettings:
                 'path_initial_model_for_weight_conversion, which makes them a LoRA of the base itself'
             )
             raise self.refusal('init_lora_weights', reason)
-        if not isinstance(self.values.get('target_modules'), (str, list)):
-            raise self.refusal('target_modules', 'expected a list of module names, or a pattern')
+        for key in ('target_modules', 'exclude_modules', 'layers_pattern'):
+            value = self.values.get(key)
+            if (value or key == 'target_modules') and not _is_text_or_texts(value):
+                raise self.refusal(key, 'expected a list of module names, or a pattern')
 
     def _number(self, key: str, default: float) -> float:
         value = self.values.get(key, default)
@@ -118,15 +122,15 @@ class LoraSettings:
         if not isinstance(entries, dict) or not all(_is_number(value) for value in entries.values()):
             raise self.refusal(pattern, 'expected an object of numbers')
         for entry, value in entries.items():
-            if self._matches(pattern, rf'(.*\.)?({entry})$', name):
+            if self._match(pattern, rf'(.*\.)?({entry})$', name):
                 return value
         return self._number(key, default)
 
-    def _matches(self, key: str, pattern: str, name: str) -> bool:
+    def _match(self, key: str, pattern: str, name: str, whole: bool = False) -> re.Match | None:
         try:
-            return re.match(pattern, name) is not None
-        except re.error as error:
-            raise self.refusal(key, f'{pattern!r} is no regular expression ({error})') from error
+            return self.patterns.match(pattern, name, whole)
+        except PatternError as error:
+            raise self.refusal(key, str(error)) from error
 
     def selects(self, name: str) -> bool:
         """Whether peft would adapt the linear map ``name``."""
@@ -141,7 +145,7 @@ class LoraSettings:
 
     def _names(self, key: str, wanted: str | list, name: str) -> bool:
         if isinstance(wanted, str):
-            return self._matches(key, rf'(?:{wanted})\Z', name)
+            return self._match(key, wanted, name, whole=True) is not None
         return name in wanted or any(name.endswith(f'.{end}') for end in wanted)
 
     def _in_layers(self, name: str) -> bool:
@@ -153,8 +157,8 @@ class LoraSettings:
         patterns = [patterns] if isinstance(patterns, str) else patterns
         rules = [rf'(?:^|.*?\.){pattern}\.(?P<index>\d+)\.' for pattern in patterns]
         for rule in rules or [r'.*?\.[^.]*\.(?P<index>\d+)\.']:
-            if self._matches('layers_pattern', rule, name):
-                index = int(re.match(rule, name)['index'])
+            if found := self._match('layers_pattern', rule, name):
+                index = int(found['index'])
                 return index in (layers if isinstance(layers, list) else [layers])
         return False
 
@@ -165,6 +169,10 @@ def is_peft_folder(folder: Path) -> bool:
         return 'peft_type' in _read_object(folder / CONFIG)
     except AdapterFolderError:
         return False
+
+
+def _is_text_or_texts(value: Any) -> bool:
+    return isinstance(value, str) or isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _is_number(value: Any) -> bool:
