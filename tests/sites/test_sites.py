@@ -214,11 +214,14 @@ def test_a_pass_cut_short_does_not_leak_into_the_next():
     'targets, message',
     [
         (dict(towers=['audio']), r"LoRA: unknown towers \['audio'\]; there are \['vision', 'text'\]"),
-        (dict(kinds=['mlp']), r"unknown kinds \['mlp'\]; there are \['self_attn', 'cross_attn', 'ffn'\]"),
+        (
+            dict(kinds=['mlp']),
+            r"unknown kinds \['mlp'\]; there are \['self_attn', 'cross_attn', 'ffn', 'patch_embed', 'connector'\]",
+        ),
         (
             dict(towers=['vision'], kinds=['cross_attn']),
             r"unknown kinds in tower vision \['cross_attn'\]; there are "
-            r"\['self_attn', 'ffn'\]",
+            r"\['self_attn', 'ffn', 'patch_embed'\]",
         ),
         (dict(depths=[7]), r'unknown depths of tower "vision" \[7\]; there are \[0, 1\]'),
         (

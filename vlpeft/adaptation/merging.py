@@ -60,10 +60,7 @@ class Merged:
 
     @torch.no_grad()
     def __init__(self, adapter: Adapter, towers: Mapping[str, Tower]) -> None:
-        changes = [
-            (change, towers[change.tower].module.get_submodule(change.path))
-            for change in adapter.weight_changes(towers)
-        ]
+        changes = [(change, towers[change.tower].at(change.path)) for change in adapter.weight_changes(towers)]
         changed = {id(param): param for change, module in changes for param in _changed(change, module)}
         self.former = [(param, param.detach().clone()) for param in changed.values()]
         for change, module in changes:

@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from vlpeft.sites import below
+
 if TYPE_CHECKING:
     from .handle import AttachedAdapter
 
@@ -40,13 +42,15 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _places(adapter: 'AttachedAdapter', name: str) -> list[str]:
-    """Modules that are written: those outside of all blocks, and those below the blocks, with their depths."""
+    """Modules that are written: those outside of all blocks, by their names in the model, and those in blocks, by their
+    names below the block, with their depths.
+    """
     depths: dict[tuple[str, str], list[int]] = {}
     outside: dict[tuple[str, str], None] = {}
     for edit in adapter.hooks.attachments[name].edits:
         tower = adapter.towers[edit.tower]
         if edit.depth is None:
-            outside[edit.tower, edit.tap.path or 'the tower'] = None
+            outside[edit.tower, below(adapter.paths[edit.tower], edit.tap.path) or 'the model'] = None
             continue
         inside = edit.tap.path.removeprefix(f'{tower.block_path}.{edit.depth}').removeprefix('.')
         depths.setdefault((edit.tower, inside or 'the block'), []).append(edit.depth)

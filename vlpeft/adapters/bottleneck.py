@@ -25,7 +25,7 @@ from vlpeft.sites import Binding, Tap, Tower
 
 from .base import Adapter
 from .bottleneck_layer import GELU, INITS, SHARES, BottleneckLayer, PerTask, check_choice
-from .places import Place, places
+from .places import Place, branches, places
 from .tasks import check_tasks
 
 FORMS = ('sequential', 'parallel')
@@ -38,8 +38,8 @@ class BottleneckAdapter(Adapter):
 
     Args:
         towers: The frozen backbones by name.
-        targets: Arguments of :class:`vlpeft.sites.Targets`. Without ``linears`` the outputs of sub-layers are adapted,
-            with it the outputs of linear maps.
+        targets: Arguments of :class:`vlpeft.sites.Targets`. Without ``linears`` the outputs of sub-layers, connectors
+            and patch embeddings are adapted, with it the outputs of linear maps.
         form: ``'sequential'`` or ``'parallel'``.
         position: ``'branch'`` or ``'stream'``.
         tasks: Tasks that have maps of their own; None for none.
@@ -94,7 +94,10 @@ class BottleneckAdapter(Adapter):
         return layer.add_to_sum, (place.source,), place.write
 
     def _places(self, towers: Mapping[str, Tower]) -> Iterator[Place]:
-        return places(self.targets, towers, type(self).__name__)
+        name = type(self).__name__
+        if self.position == 'stream':
+            return branches(self.targets, towers, name)
+        return places(self.targets, towers, name, reads_source=self.form == 'parallel')
 
     def task_of(self, name: str) -> str | None:
         """The task in ``layers.{place}.{side}.{task}.…``."""
@@ -108,8 +111,8 @@ class Bottleneck(BottleneckAdapter):
 
     Args:
         towers: The frozen backbones by name.
-        targets: Arguments of :class:`vlpeft.sites.Targets`. Without ``linears`` the outputs of sub-layers are adapted,
-            with it the outputs of linear maps.
+        targets: Arguments of :class:`vlpeft.sites.Targets`. Without ``linears`` the outputs of sub-layers, connectors
+            and patch embeddings are adapted, with it the outputs of linear maps.
         bottleneck: r. Defaults to 96.
         form: ``'sequential'`` or ``'parallel'``. Defaults to ``'sequential'``.
         scale: s. Defaults to 1.

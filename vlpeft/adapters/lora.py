@@ -81,6 +81,6 @@ class LoRA(Adapter):
         for tower, _, site, unit in self._units(towers):
             yield WeightChange.of(tower.name, site, weight=unit.scale * unit.up.weight @ unit.down.weight)
 
-    def _units(self, towers: Mapping[str, Tower]) -> Iterator[tuple[Tower, int, LinearSite, LoRALinear]]:
+    def _units(self, towers: Mapping[str, Tower]) -> Iterator[tuple[Tower, int | None, LinearSite, LoRALinear]]:
         for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
             yield tower, depth, site, self.layers[module_key(tower, depth, sublayer, role)]

@@ -1,16 +1,31 @@
 """Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
 from .checkpointing import checkpoint_blocks
-from .families import FAMILIES, Family, describe, family
+from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
 from .hooks import Attachment, Binding, attached_to
-from .schema import PERCEPTION, PROMPT_ROWS, Block, Entrance, LinearSite, SiteError, SubLayer, Tap, Tower
+from .paths import below
+from .schema import (
+    OUTSIDE,
+    PERCEPTION,
+    PROMPT_ROWS,
+    Block,
+    Entrance,
+    LinearSite,
+    OuterPart,
+    SiteError,
+    SubLayer,
+    Tap,
+    Tower,
+)
 from .switch import AdapterSwitch, PerSample
 from .targets import Targets
 from .weights import bias_rows, is_transposed, numbers_of, weight_rows
 
 __all__ = [
+    'CONNECTORS',
     'FAMILIES',
+    'OUTSIDE',
     'PERCEPTION',
     'PROMPT_ROWS',
     'AdapterSwitch',
@@ -21,6 +36,7 @@ __all__ = [
     'Family',
     'FoundTowers',
     'LinearSite',
+    'OuterPart',
     'PerSample',
     'SiteError',
     'SubLayer',
@@ -29,7 +45,9 @@ __all__ = [
     'Tower',
     'attached_to',
     'bias_rows',
+    'below',
     'checkpoint_blocks',
+    'connects',
     'describe',
     'family',
     'find_towers',

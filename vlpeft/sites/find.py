@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from .families.registry import FAMILIES, class_name, describe, key_of, nearest, usual_role
-from .schema import SiteError, Tower
+from .families.connectors import describe_in
+from .families.registry import FAMILIES, class_name, key_of, nearest, usual_role
+from .paths import below
+from .schema import OUTSIDE, SiteError, Tower
 
 
 class FoundTowers(Mapping[str, Tower]):
@@ -18,7 +20,7 @@ class FoundTowers(Mapping[str, Tower]):
 
     def __init__(self, model: nn.Module, paths: Mapping[str, str]) -> None:
         self.paths = dict(paths)
-        self._towers = {name: describe(model.get_submodule(path), name) for name, path in paths.items()}
+        self._towers = {name: describe_in(model, path, name) for name, path in paths.items()}
 
     def __getitem__(self, name: str) -> Tower:
         return self._towers[name]
@@ -40,7 +42,9 @@ class FoundTowers(Mapping[str, Tower]):
                     str(len(tower.blocks)),
                     str(tower.width),
                     'yes' if tower.causal else 'no',
-                    ', '.join(f'{kind} ({" ".join(roles)})' for kind, roles in _roles(tower).items()),
+                    ', '.join(
+                        f'{kind} ({" ".join(roles)})' if roles else kind for kind, roles in _roles(tower).items()
+                    ),
                 )
             )
         widths = [max(map(len, column)) for column in zip(*rows)]
@@ -88,7 +92,7 @@ def _uppermost(module: nn.Module, path: str = '', seen: set[int] | None = None) 
         yield path
         return
     for name, child in module.named_children():
-        yield from _uppermost(child, f'{path}.{name}' if path else name, seen)
+        yield from _uppermost(child, below(path, name), seen)
 
 
 def _by_role(model: nn.Module) -> dict[str, str]:
@@ -156,9 +160,10 @@ def _none_in(module: nn.Module) -> str:
 
 
 def _roles(tower: Tower) -> dict[str, list[str]]:
-    """The roles of linear maps by kind, of all blocks together."""
+    """The roles of linear maps by kind, of all blocks together, and of the parts outside of them."""
     roles: dict[str, dict[str, None]] = {}
     for block in tower.blocks:
         for kind, sub in block.sublayers.items():
             roles.setdefault(kind, {}).update(dict.fromkeys(sub.linears))
+    roles.update({kind: dict.fromkeys(tower.outside[kind].linears) for kind in OUTSIDE if kind in tower.outside})
     return {kind: list(names) for kind, names in roles.items()}

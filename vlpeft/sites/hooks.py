@@ -105,12 +105,16 @@ class _AtTap:
     def see(self, whole: Tensor | None) -> Tensor | None:
         if self.tap.shape_of is not None:
             whole = whole.unflatten(0, self.lengths)
+        if self.tap.grid:
+            whole = whole.flatten(2).transpose(1, 2)
         return whole if self.tap.span is None else whole[..., self.tap.span[0] : self.tap.span[1]]
 
     def put(self, whole: Tensor, value: Tensor) -> Tensor:
         """What replaces ``whole`` when a method returns ``value`` of what it saw."""
         if self.tap.shape_of is not None:
             value = value.flatten(0, 1)
+        if self.tap.grid:
+            value = value.transpose(1, 2).unflatten(2, whole.shape[2:])
         if self.tap.span is None:
             return value
         start, stop = self.tap.span
@@ -269,7 +273,8 @@ class _Parts:
     def fits(edit: _Edit) -> bool:
         """Whether an edit is of a part of an output."""
         tap = edit.tap
-        return tap.span is not None and tap.side == 'output' and tap.shape_of is None and not edit.changes_rows
+        plain = tap.shape_of is None and not tap.grid and not edit.changes_rows
+        return plain and tap.span is not None and tap.side == 'output'
 
     def takes(self, edit: _Edit, module: nn.Module) -> bool:
         """Whether an edit can be made at once with these: it is of another part, and does not read what they leave."""
@@ -335,11 +340,11 @@ class Attachment:
             # A tap on the edited module itself always passes right before the edit and needs no reset.
             if any(tap.path != binding.write.path for tap in binding.reads):
                 starts = '' if binding.depth is None else tower.blocks[binding.depth].input.path
-                first = tower.module.get_submodule(starts)
+                first = tower.at(starts)
                 self._handles.append(first.register_forward_pre_hook(edit.reset))
             for capture in captures:
                 self._hook(tower, capture, capture)
-            module = tower.module.get_submodule(binding.write.path)
+            module = tower.at(binding.write.path)
             if not _Parts.fits(edit):
                 self._hook(tower, edit, edit)
                 parts = None
@@ -353,13 +358,13 @@ class Attachment:
 
     def _hook(self, tower: Tower, at: _AtTap, hook: _Capture | _Edit | _Parts) -> None:
         """Registers a hook at a tap."""
-        module = tower.module.get_submodule(at.tap.path)
+        module = tower.at(at.tap.path)
         if at.tap.side == 'input':
             self._handles.append(module.register_forward_pre_hook(hook.on_input, with_kwargs=True))
         else:
             self._handles.append(module.register_forward_hook(hook.on_output))
         if at.tap.shape_of is not None:
-            shaped = tower.module.get_submodule(at.tap.shape_of)
+            shaped = tower.at(at.tap.shape_of)
             self._handles.append(shaped.register_forward_hook(at.on_shape))
 
     def detach(self) -> None:

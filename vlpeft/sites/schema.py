@@ -1,7 +1,8 @@
 """Sites: named places in a frozen backbone where a method may attach.
 
 A *tap* says where a tensor passes, a *sub-layer* names the taps of one attention or feed-forward branch, a *block*
-groups its sub-layers and a *tower* its blocks. All four are plain data: families write them, methods read them.
+groups its sub-layers, an *outer part* is what lies before the first block or leads out of the last one, and a *tower*
+has all of them. They are plain data: families write them, methods read them.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import nn
 
+#: Of sub-layers.
 KINDS = ('self_attn', 'cross_attn', 'ffn')
+#: Of parts outside of all blocks, in forward order.
+OUTSIDE = ('patch_embed', 'connector')
 
 
 class SiteError(ValueError):
@@ -30,6 +34,8 @@ class Tap:
         argument: Index of that argument where callers pass it by position; None where they never do. Defaults to 0.
         shape_of: Path of a module whose output is (B, L, …), where this tensor passes flattened to (B · L, D); methods
             see and return it unflattened. Defaults to None, it is not flattened.
+        grid: Whether this tensor passes as (B, D, H, W), as it leaves a convolution; methods see and return
+            (B, H · W, D). Defaults to False.
     """
 
     path: str
@@ -38,6 +44,7 @@ class Tap:
     span: tuple[int, int] | None = None
     argument: int | None = 0
     shape_of: str | None = None
+    grid: bool = False
 
     def beside(self, keyword: str) -> 'Tap':
         """Another keyword argument of the same module: None passes there where its caller does not give it."""
@@ -127,6 +134,30 @@ class Block:
     mask: Tap | None = None
 
 
+@dataclass(frozen=True)
+class OuterPart:
+    """A part of a backbone outside of its blocks: the patch embedding, or the connector, which leads out of a tower
+    into a shared space or into another tower.
+
+    Attributes:
+        kind: ``'patch_embed'`` or ``'connector'``.
+        h: Its output, (B, L, D'), or (B, D') where it acts on one pooled vector.
+        out_features: D'.
+        x: Its input, (B, L, D) or (B, D). Defaults to None: what enters are no tokens, as with the pixels that enter a
+            convolution.
+        in_features: D. Defaults to None, as for ``x``.
+        linears: Its linear maps by role: ``proj`` of a single one, ``fc1, fc2`` of two with an activation between.
+            Defaults to none.
+    """
+
+    kind: str
+    h: Tap
+    out_features: int
+    x: Tap | None = None
+    in_features: int | None = None
+    linears: Mapping[str, LinearSite] = field(default_factory=dict)
+
+
 #: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks and their
 #: attentions receive too: the vectors of an encoder (B, K, Dv), and the ``slice`` of rows that a soft prompt fills.
 PERCEPTION, PROMPT_ROWS = 'perception', 'prompt_rows'
@@ -166,6 +197,9 @@ class Tower:
         records_blocks: Whether the library keeps what its blocks return, as transformers does for hidden states,
             before hooks could change it: what a method adds to the stream then belongs at the h of a branch, since an
             edit of a block's output may be missed. Defaults to False.
+        outside: Its parts outside of all blocks, by kind. Defaults to none.
+        beside: Modules that lie not below ``module`` but beside it, in the model that holds both, by path: ``../proj``
+            is that model's ``proj``, one level up. Defaults to none.
     """
 
     name: str
@@ -178,6 +212,12 @@ class Tower:
     causal: bool = False
     packed: bool = False
     records_blocks: bool = False
+    outside: Mapping[str, OuterPart] = field(default_factory=dict)
+    beside: Mapping[str, nn.Module] = field(default_factory=dict, repr=False, compare=False)
+
+    def at(self, path: str) -> nn.Module:
+        """The module at a path of a tap or a linear map."""
+        return self.beside[path] if path in self.beside else self.module.get_submodule(path)
 
     @property
     def block_modules(self) -> nn.ModuleList:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from .schema import KINDS, LinearSite, SiteError, SubLayer, Tower
+from .schema import KINDS, OUTSIDE, LinearSite, OuterPart, SiteError, SubLayer, Tower
 
 #: What the names of a plain FFN's maps choose in a gated one: those that lead into it, and the one that leads out.
 IN_A_GATED_FFN = dict(fc1=('gate', 'up'), fc2=('down',))
@@ -21,7 +21,12 @@ def _spelled(asked: Sequence[str] | None, there: Collection[str]) -> Sequence[st
     """The roles that a tower has for the maps that are asked for."""
     if asked is None or 'gate' not in there:
         return asked
-    return [role for name in asked for role in ([name] if name in there else IN_A_GATED_FFN.get(name, [name]))]
+    spelled = []
+    for name in asked:
+        gated = IN_A_GATED_FFN.get(name, ())
+        # A connector beside the gated FFNs may have maps of that name.
+        spelled += [*([name] if name in there or not gated else []), *gated]
+    return spelled
 
 
 class Targets:
@@ -29,15 +34,18 @@ class Targets:
 
     Args:
         towers: Names of towers. Defaults to None, all that are given.
-        kinds: Of ``'self_attn'``, ``'cross_attn'``, ``'ffn'``. Defaults to None, all that a block has.
+        kinds: Of ``'self_attn'``, ``'cross_attn'``, ``'ffn'``, and outside of all blocks ``'patch_embed'`` and
+            ``'connector'``, which are chosen by name only. Defaults to None, all that a block has.
         depths: Block indices; negative ones count from the last. Defaults to None, all.
         linears: Of ``'q'``, ``'k'``, ``'v'``, ``'o'``, ``'fc1'``, ``'fc2'``, and of gated FFNs ``'gate'``, ``'up'``,
-            ``'down'``; there ``'fc1'`` chooses gate and up, ``'fc2'`` down, so that both name maps of any FFN.
-            Defaults to None, all of the chosen kinds.
+            ``'down'``; there ``'fc1'`` chooses gate and up, ``'fc2'`` down, so that both name maps of any FFN. Of a
+            connector or patch embedding ``'proj'``, or ``'fc1'``, ``'fc2'`` where it has two. Defaults to None, all of
+            the chosen kinds.
 
     Raises:
         SiteError: An option is no list. When used on towers that lack a named tower, kind, depth or linear map; a
-            selection that is empty is an error too, since a method must not silently adapt nothing.
+            selection that is empty, or of which a named kind is left empty, is an error too, since a method must not
+            silently adapt nothing.
     """
 
     def __init__(
@@ -54,17 +62,40 @@ class Targets:
         self.towers, self.kinds, self.depths, self.linear_names = towers, kinds, depths, linears
 
     def sublayers(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[tuple[Tower, int, SubLayer]]:
-        """Yields (tower, depth, sub-layer) in forward order."""
-        _chosen(self.kinds, KINDS, 'kinds', wanted_by)
+        """Yields (tower, depth, sub-layer) in forward order.
+
+        Raises:
+            SiteError: As of the class; or the kinds name a part outside of all blocks.
+        """
+        if outside := [kind for kind in self.kinds or () if kind in OUTSIDE]:
+            raise SiteError(
+                f'{wanted_by} acts on the sub-layers of blocks, but its targets name kinds {outside}, outside of all '
+                f'blocks; choose from {list(KINDS)}'
+            )
+        yield from self.parts(towers, wanted_by)
+
+    def parts(
+        self, towers: Mapping[str, Tower], wanted_by: str
+    ) -> Iterator[tuple[Tower, int | None, SubLayer | OuterPart]]:
+        """Yields (tower, depth, part) in forward order: sub-layers, and those outside of all blocks with depth None."""
+        _chosen(self.kinds, (*KINDS, *OUTSIDE), 'kinds', wanted_by)
         chosen = [towers[name] for name in _chosen(self.towers, list(towers), 'towers', wanted_by)]
         present = {kind for tower in chosen for block in tower.blocks for kind in block.sublayers}
+        present.update(kind for tower in chosen for kind in tower.outside)
         kinds = _chosen(
             self.kinds,
-            [kind for kind in KINDS if kind in present],
+            [kind for kind in (*KINDS, *OUTSIDE) if kind in present],
             f'kinds in tower {"/".join(tower.name for tower in chosen)}',
             wanted_by,
         )
+        if self.kinds is None:
+            kinds = [kind for kind in kinds if kind in KINDS]
+        elif self.depths is not None and kinds and not set(kinds) & set(KINDS):
+            raise SiteError(f'{wanted_by}: depths={self.depths} choose blocks, but kinds {kinds} are outside of them')
         for tower in chosen:
+            outside = {kind: part for kind, part in tower.outside.items() if kind in kinds}
+            if 'patch_embed' in outside:
+                yield tower, None, outside['patch_embed']
             count = len(tower.blocks)
             # Negative ones that reach before the first are named as they were given.
             depths = self.depths and [d + count if -count <= d < 0 else d for d in self.depths]
@@ -72,21 +103,40 @@ class Targets:
                 for kind in kinds:
                     if kind in tower.blocks[depth].sublayers:
                         yield tower, depth, tower.blocks[depth].sublayers[kind]
+            if 'connector' in outside:
+                yield tower, None, outside['connector']
 
     def linears(
         self, towers: Mapping[str, Tower], wanted_by: str
-    ) -> Iterator[tuple[Tower, int, SubLayer, str, LinearSite]]:
-        """Yields (tower, depth, sub-layer, role, linear map) in forward order."""
-        sublayers = list(self.sublayers(towers, wanted_by))
+    ) -> Iterator[tuple[Tower, int | None, SubLayer | OuterPart, str, LinearSite]]:
+        """Yields (tower, depth, part, role, linear map) in forward order, parts as of :meth:`parts`."""
+        parts = list(self.parts(towers, wanted_by))
         present: dict[str, dict] = {}
-        for tower, _, sublayer in sublayers:
-            present.setdefault(tower.name, {}).update(dict.fromkeys(sublayer.linears))
+        for tower, _, part in parts:
+            present.setdefault(tower.name, {}).update(dict.fromkeys(part.linears))
+            if not part.linears:
+                _refuse_without_maps(tower, part, wanted_by)
         # Checked in each tower: one that lacks a map must not be left out in silence because another has it.
         roles = {
             name: _chosen(_spelled(self.linear_names, there), list(there), f'linears of tower "{name}"', wanted_by)
             for name, there in present.items()
         }
-        for tower, depth, sublayer in sublayers:
+        for tower, _, part in parts if self.kinds is not None else ():
+            if not any(role in part.linears for role in roles[tower.name]):
+                raise SiteError(
+                    f'{wanted_by}: linears {list(self.linear_names)} choose none of kind {part.kind!r} in tower '
+                    f'"{tower.name}", which has {list(part.linears)}'
+                )
+        for tower, depth, part in parts:
             for role in roles[tower.name]:
-                if role in sublayer.linears:
-                    yield tower, depth, sublayer, role, sublayer.linears[role]
+                if role in part.linears:
+                    yield tower, depth, part, role, part.linears[role]
+
+
+def _refuse_without_maps(tower: Tower, part: SubLayer | OuterPart, wanted_by: str) -> None:
+    if isinstance(part, OuterPart):
+        found = type(tower.at(part.h.path)).__name__
+        raise SiteError(
+            f'{wanted_by} acts on linear maps, but the {part.kind} of tower "{tower.name}" is none ({found} at '
+            f'{part.h.path}); a method that changes its output can act there, such as Bottleneck'
+        )

@@ -1,25 +1,20 @@
 """The linear maps of a model by the name that peft gives them, and the targets that choose a set of their parts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-from vlpeft.sites import LinearSite, SiteError, Targets, Tower
+from vlpeft.sites import OUTSIDE, LinearSite, SiteError, Targets, Tower, below
 
 
 class Part(NamedTuple):
     """One of our sites: a whole linear map, or the rows ``site.span`` of a fused one."""
 
     tower: str
-    depth: int
+    depth: int | None
     kind: str
     role: str
     site: LinearSite
-
-
-def full_name(path: str, below: str) -> str:
-    """Name in the model of a module ``below`` a tower at ``path`` ('' is the model itself)."""
-    return f'{path}.{below}' if path else below
 
 
 def parts_by_map(towers: Mapping[str, Tower], paths: Mapping[str, str]) -> dict[str, list[Part]]:
@@ -28,18 +23,26 @@ def parts_by_map(towers: Mapping[str, Tower], paths: Mapping[str, str]) -> dict[
     A module that several towers publish is listed once: a change of it acts wherever it is called.
     """
     found: dict[str, dict] = {}
-    for tower, depth, sublayer, role, site in Targets().linears(towers, 'LoRA'):
+    for tower, depth, sublayer, role, site in _all_linears(towers):
         part = Part(tower.name, depth, sublayer.kind, role, site)
-        found.setdefault(full_name(paths[tower.name], site.path), {}).setdefault(site.span, part)
+        found.setdefault(below(paths[tower.name], site.path), {}).setdefault(site.span, part)
     return {name: list(parts.values()) for name, parts in found.items()}
+
+
+def _all_linears(towers: Mapping[str, Tower]) -> Iterator[tuple]:
+    """What ``Targets`` yields of all linear maps, those outside of blocks among them."""
+    yield from Targets().linears(towers, 'LoRA')
+    for name, tower in towers.items():
+        if kinds := [kind for kind in OUTSIDE if kind in tower.outside and tower.outside[kind].linears]:
+            yield from Targets(towers=[name], kinds=kinds).linears(towers, 'LoRA')
 
 
 def site_list(towers: Mapping[str, Tower], paths: Mapping[str, str]) -> str:
     """The linear maps that are sites, for messages: one name for all depths of a tower."""
     names = {}
-    for tower, depth, _, _, site in Targets().linears(towers, 'LoRA'):
+    for tower, depth, _, _, site in _all_linears(towers):
         blocks = f'{tower.block_path}.{depth}.'
-        names[full_name(paths[tower.name], site.path.replace(blocks, f'{tower.block_path}.*.', 1))] = None
+        names[below(paths[tower.name], site.path.replace(blocks, f'{tower.block_path}.*.', 1))] = None
     return ', '.join(names)
 
 
@@ -53,11 +56,13 @@ def targets_of(parts: Iterable[Part], towers: Mapping[str, Tower]) -> list[dict]
         parts: At least one.
         towers: By name.
     """
-    depths: dict[tuple[str, str, str], set[int]] = {}
+    depths: dict[tuple[str, str, str], set[int | None]] = {}
     # In one order, so that what is put together first, maps of one branch, does not depend on that of a file.
     for part in sorted(parts, key=lambda part: (part.tower, part.kind, part.role)):
         depths.setdefault((part.tower, part.kind, part.role), set()).add(part.depth)
-    boxes = [_smallest(_Box({t}, {k}, frozenset(d), {r}), towers) for (t, k, r), d in depths.items()]
+    boxes = [
+        _smallest(_Box({t}, {k}, None if None in d else frozenset(d), {r}), towers) for (t, k, r), d in depths.items()
+    ]
     while (pair := _joined(boxes, towers)) is not None:
         first, second, both = pair
         boxes = [both, *(box for box in boxes if box is not first and box is not second)]
@@ -73,9 +78,10 @@ class _Box(NamedTuple):
     def arguments(self, towers: Mapping[str, Tower]) -> dict:
         """Of ``Targets``, in the order in which the towers have them."""
         chosen = [name for name in towers if name in self.towers]
-        sublayers = [sub for name in chosen for block in towers[name].blocks for sub in block.sublayers.values()]
-        kinds = dict.fromkeys(sub.kind for sub in sublayers if sub.kind in self.kinds)
-        roles = dict.fromkeys(role for sub in sublayers for role in sub.linears if role in self.roles)
+        parts = [sub for name in chosen for block in towers[name].blocks for sub in block.sublayers.values()]
+        parts += [part for name in chosen for part in towers[name].outside.values()]
+        kinds = dict.fromkeys(part.kind for part in parts if part.kind in self.kinds)
+        roles = dict.fromkeys(role for part in parts for role in part.linears if role in self.roles)
         depths = {} if self.depths is None else dict(depths=sorted(self.depths))
         return dict(towers=chosen, kinds=list(kinds), **depths, linears=list(roles))
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adaptation.sets import build_adapter
 from vlpeft.checkpoint.files import read_checkpoint
-from vlpeft.sites import Tower, is_transposed
+from vlpeft.sites import Tower, below, is_transposed
 
-from .maps import Part, full_name, parts_by_map, site_list, targets_of
+from .maps import Part, parts_by_map, site_list, targets_of
 from .settings import CONFIG, PICKLE, WEIGHTS, LoraSettings
 
 #: Of the text metadata of the weights' file: which columns belong to which rows of a fused projection.
@@ -196,7 +196,7 @@ def _state_of(
     names = {unit: name for name, unit in module.named_modules()}
     state = {}
     for binding in module.bindings(towers):
-        change = changes[full_name(paths[binding.tower], binding.write.path), binding.write.span]
+        change = changes[below(paths[binding.tower], binding.write.path), binding.write.span]
         state[f'{names[binding.unit]}.down.weight'] = change.down
         state[f'{names[binding.unit]}.up.weight'] = change.up
     return state

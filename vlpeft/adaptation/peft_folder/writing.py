@@ -86,7 +86,7 @@ def _changes(folder: Path, module: Adapter, towers: Mapping[str, Tower], model: 
     names = {found: name for name, found in model.named_modules()}
     units: dict[nn.Module, dict[Rows | None, LoRALinear]] = {}
     for binding in module.bindings(towers):
-        linear = towers[binding.tower].module.get_submodule(binding.write.path)
+        linear = towers[binding.tower].at(binding.write.path)
         if linear not in names:
             raise AdapterFolderError(f'{folder}: {binding.site} is no module of this {type(model).__name__}')
         parts = units.setdefault(linear, {})

@@ -13,7 +13,7 @@ from vlpeft.checkpoint.base import load_base
 from vlpeft.models.parameters import TRAINABLE, freeze
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
-from vlpeft.sites import AdapterSwitch, SiteError, Tower, checkpoint_blocks, describe
+from vlpeft.sites import AdapterSwitch, FoundTowers, SiteError, Tower, below, checkpoint_blocks
 
 
 class AdaptedModel(BaseModel):
@@ -84,8 +84,8 @@ class AdaptedModel(BaseModel):
         Raises:
             SiteError: A site is missing, or no pass reaches it; an unknown tower; or a parameter that no part declares.
         """
-        self.towers = {name: describe(self.get_submodule(path), name) for name, path in towers.items()}
-        self.tower_paths = dict(towers)
+        found = FoundTowers(self, towers)
+        self.towers, self.tower_paths = dict(found), found.paths
         self._check_tower_names()
         self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in towers.values()))
         self.heads = {name: getattr(self, name) for name in heads}
@@ -123,11 +123,11 @@ class AdaptedModel(BaseModel):
         """(path, role) of what trains, as the parts declare it."""
         for name, head in self.heads.items():
             for path, role in getattr(head, 'roles', {'': 'head'}).items():
-                yield f'{name}.{path}' if path else name, role
+                yield below(name, path), role
         yield from self.own_parts.items()
         for tower in self.train_norms:
             for path in self.towers[tower].declared_norms('train_norms'):
-                yield f'{self.tower_paths[tower]}.{path}', 'layer_norm'
+                yield below(self.tower_paths[tower], path), 'layer_norm'
 
     def _trained_roles(self) -> dict[str, str]:
         roles = trained_parts(self, dict(self._declarations()))

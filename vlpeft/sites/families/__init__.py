@@ -6,6 +6,7 @@ from . import (
     clip,
     gpt2,
     llama,
+    llava,
     mmpretrain_beit,
     mmpretrain_eva02,
     mmpretrain_vit,
@@ -13,18 +14,22 @@ from . import (
     t5,
     timesformer,
 )
+from .connectors import CONNECTORS, connects
 from .registry import FAMILIES, Family, describe, family
 
 __all__ = [
+    'CONNECTORS',
     'FAMILIES',
     'Family',
     'bart',
     'blip_text',
     'clip',
+    'connects',
     'describe',
     'family',
     'gpt2',
     'llama',
+    'llava',
     'mmpretrain_beit',
     'mmpretrain_eva02',
     'mmpretrain_vit',

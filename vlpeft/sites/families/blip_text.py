@@ -2,8 +2,9 @@
 
 from torch import nn
 
+from ..paths import below
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import below, linears
+from .parts import linears
 from .registry import family
 
 

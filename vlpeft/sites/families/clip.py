@@ -1,13 +1,21 @@
-"""CLIP's and SigLIP's text and vision transformers as transformers builds them: pre-norm, blocks may return tuples."""
+"""CLIP's and SigLIP's text and vision transformers as transformers builds them: pre-norm, blocks may return tuples.
 
-from collections.abc import Sequence
+CLIP's projections into the shared space lie beside its towers, SigLIP's heads in them.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from torch import nn
 
-from ..schema import Block, Tap, Tower
-from .parts import below, linears, norms_of, pre_norm_block
+from ..paths import below
+from ..schema import Block, OuterPart, Tap, Tower
+from .connectors import connects
+from .parts import connector, linear, linears, norms_of, patch_embed, pre_norm_block
 from .registry import family
+
+PATCHES = 'embeddings.patch_embedding'
 
 
 def _block(module: nn.Module, path: str, depth: int, padded: bool) -> Block:
@@ -24,7 +32,13 @@ def _block(module: nn.Module, path: str, depth: int, padded: bool) -> Block:
 
 
 def _tower(
-    module: nn.Module, name: str, outer_norms: Sequence[str], root: str = '', padded: bool = False, causal: bool = False
+    module: nn.Module,
+    name: str,
+    outer_norms: Sequence[str],
+    root: str = '',
+    padded: bool = False,
+    causal: bool = False,
+    outside: Mapping[str, OuterPart] = MappingProxyType({}),
 ) -> Tower:
     path = below(root, 'encoder.layers')
     layers = module.get_submodule(path)
@@ -38,6 +52,7 @@ def _tower(
         (*norms_of(blocks), *(below(root, norm) for norm in outer_norms)),
         causal=causal,
         records_blocks=True,
+        outside=outside,
     )
 
 
@@ -53,19 +68,47 @@ def own_clip_text(module: nn.Module, name: str) -> Tower:
     return replace(_tower(module, name, ('final_layer_norm',), 'text_model', causal=True), records_blocks=False)
 
 
-@family('transformers.SiglipTextTransformer', role='text')
+@family('transformers.SiglipTextTransformer', 'transformers.Siglip2TextTransformer', role='text')
 def siglip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``SiglipTextTransformer``: tokens see each other in both directions."""
-    return _tower(module, name, ('final_layer_norm',), padded=True)
+    outside = connector(dict(proj=linear(module, 'head')))
+    return _tower(module, name, ('final_layer_norm',), padded=True, outside=outside)
 
 
 @family('transformers.CLIPVisionTransformer', role='vision')
 def clip_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPVisionTransformer``."""
-    return _tower(module, name, ('pre_layrnorm', 'post_layernorm'))
+    return _tower(module, name, ('pre_layrnorm', 'post_layernorm'), outside=patch_embed(module, PATCHES))
 
 
 @family('transformers.SiglipVisionTransformer', role='vision')
 def siglip_vision(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``SiglipVisionTransformer``; its pooling head is no block."""
-    return _tower(module, name, ('post_layernorm', *(('head.layernorm',) if module.use_head else ())))
+    """Sites of transformers' ``SiglipVisionTransformer``; the FFN of its pooling head, which is no block, leads out."""
+    return _siglip_vision(module, name)
+
+
+@family('transformers.Siglip2VisionTransformer', role='vision')
+def siglip2_vision(module: nn.Module, name: str) -> Tower:
+    """Sites of transformers' ``Siglip2VisionTransformer``: pictures of different sizes, padded, whose patches enter a
+    linear map.
+    """
+    return _siglip_vision(module, name, padded=True)
+
+
+def _siglip_vision(module: nn.Module, name: str, padded: bool = False) -> Tower:
+    norms, outside = ['post_layernorm'], patch_embed(module, PATCHES)
+    if module.use_head:
+        norms.append('head.layernorm')
+        outside.update(connector(linears(module, 'head.mlp', fc1='fc1', fc2='fc2')))
+    return _tower(module, name, norms, padded=padded, outside=outside)
+
+
+connects(
+    'transformers.CLIPModel', 'transformers.CLIPTextModelWithProjection', tower='text_model', proj='text_projection'
+)
+connects(
+    'transformers.CLIPModel',
+    'transformers.CLIPVisionModelWithProjection',
+    tower='vision_model',
+    proj='visual_projection',
+)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from torch import nn
 
+from ..paths import below
 from ..schema import Block, LinearSite, SiteError, Tap, Tower
-from .parts import below, decoder_only, fused, norms_of, pre_norm_block
+from .parts import decoder_only, fused, norms_of, pre_norm_block
 from .registry import family
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from torch import nn
 
+from ..paths import below
 from ..schema import Block, Tap, Tower
-from .parts import below, decoder_only, linears, norms_of, pre_norm_block
+from .parts import decoder_only, linears, norms_of, pre_norm_block
 from .registry import family
 
 

@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused, linear, linears, pre_norm_block
+from .parts import fused, linear, linears, patch_embed, pre_norm_block
 from .registry import family
 
 
@@ -30,4 +30,4 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
                 ffn=linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
-    return Tower(name, width, tuple(blocks), module, 'layers')
+    return Tower(name, width, tuple(blocks), module, 'layers', outside=patch_embed(module, 'patch_embed'))

@@ -4,7 +4,7 @@ from torch import nn
 
 from ..schema import Tower
 from .mmpretrain_vit import swiglu
-from .parts import fused, linear, pre_norm_block
+from .parts import fused, linear, patch_embed, pre_norm_block
 from .registry import family
 
 
@@ -25,4 +25,4 @@ def mmpretrain_eva02(module: nn.Module, name: str) -> Tower:
                 ffn=swiglu(module, f'{path}.mlp'),
             )
         )
-    return Tower(name, width, tuple(blocks), module, 'layers')
+    return Tower(name, width, tuple(blocks), module, 'layers', outside=patch_embed(module, 'patch_embed'))

@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import SiteError, Tower
-from .parts import Linears, fused, linear, linears, norms_of, pre_norm_block
+from .parts import Linears, fused, linear, linears, norms_of, patch_embed, pre_norm_block
 from .registry import class_name, family, names_of
 
 BLOCK = 'mmpretrain.TransformerEncoderLayer'
@@ -44,4 +44,12 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
         )
     # Which of these there are depends on the config; one that is off is an Identity or missing.
     outer = [path for path in ('pre_norm', 'ln1', 'ln2') if hasattr(getattr(module, path, None), 'weight')]
-    return Tower(name, width, tuple(blocks), module, 'layers', (*norms_of(blocks), *outer))
+    return Tower(
+        name,
+        width,
+        tuple(blocks),
+        module,
+        'layers',
+        (*norms_of(blocks), *outer),
+        outside=patch_embed(module, 'patch_embed'),
+    )

@@ -4,8 +4,9 @@ than its stream. From the end of the attention to the end of the block the strea
 
 from torch import nn
 
+from ..paths import below
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import below, decoder_only, linear, linears
+from .parts import decoder_only, linear, linears
 from .registry import family
 
 

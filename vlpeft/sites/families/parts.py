@@ -4,17 +4,14 @@ y = x + h(norm(x))     first for the attention, then for the FFN, whose x is the
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from torch import nn
 
-from ..schema import Block, Entrance, LinearSite, SubLayer, Tap, Tower
+from ..paths import below
+from ..schema import Block, Entrance, LinearSite, OuterPart, SubLayer, Tap, Tower
 
 Linears = dict[str, LinearSite]
-
-
-def below(root: str, path: str) -> str:
-    """``path`` below the module at ``root``, which is ``''`` where that is the backbone itself."""
-    return f'{root}.{path}' if root else path
 
 
 def linear(module: nn.Module, path: str, shape_of: str | None = None) -> LinearSite:
@@ -25,7 +22,7 @@ def linear(module: nn.Module, path: str, shape_of: str | None = None) -> LinearS
 
 def linears(module: nn.Module, root: str, **names: str) -> Linears:
     """The ``nn.Linear`` at each of the paths ``names`` below ``root``, by their roles."""
-    return {role: linear(module, f'{root}.{name}') for role, name in names.items()}
+    return {role: linear(module, below(root, name)) for role, name in names.items()}
 
 
 def fused(path: str, in_features: int, out_features: int, roles: Iterable[str]) -> Linears:
@@ -34,6 +31,29 @@ def fused(path: str, in_features: int, out_features: int, roles: Iterable[str]) 
         role: LinearSite(path, in_features, out_features, span=(i * out_features, (i + 1) * out_features))
         for i, role in enumerate(roles)
     }
+
+
+def patch_embed(module: nn.Module, path: str) -> dict[str, OuterPart]:
+    """The patch embedding at ``path``: a linear map of flat patches, a convolution, or a module that returns tokens and
+    their grid, and knows their width as ``embed_dims``.
+    """
+    found, output = module.get_submodule(path), Tap(path, 'output')
+    if isinstance(found, nn.Linear):
+        return dict(patch_embed=_mapped('patch_embed', dict(proj=linear(module, path))))
+    if isinstance(found, nn.Conv2d):
+        return dict(patch_embed=OuterPart('patch_embed', replace(output, grid=True), found.out_channels))
+    return dict(patch_embed=OuterPart('patch_embed', output, found.embed_dims))
+
+
+def connector(maps: Linears) -> dict[str, OuterPart]:
+    """The connector that a chain of linear maps is."""
+    return dict(connector=_mapped('connector', maps))
+
+
+def _mapped(kind: str, maps: Linears) -> OuterPart:
+    """A part that begins with the first of its linear maps and ends with the last."""
+    first, *_, last = (*maps.values(), *maps.values())
+    return OuterPart(kind, last.output, last.out_features, first.input, first.in_features, maps)
 
 
 def pre_norm_block(

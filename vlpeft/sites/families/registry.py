@@ -4,12 +4,12 @@ Classes of one name are built differently in different libraries: timm's ``Visio
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from torch import nn
 
-from ..schema import SiteError, Tower
+from ..schema import SiteError, Tap, Tower
 
 Describe = Callable[[nn.Module, str], Tower]
 Role = str | Callable[[nn.Module], str]
@@ -45,10 +45,7 @@ def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
 
     def register(function: Describe) -> Describe:
         for name in classes:
-            parts = name.split('.')
-            if len(parts) != 2 or not all(part.isidentifier() for part in parts):
-                right = f'{parts[0]}.{parts[-1]}' if len(parts) > 1 else 'package.Class'
-                raise SiteError(f'family: {name!r} is no class of a top-level module; write it as {right}')
+            check_class_name('family', name)
             known = FAMILIES.get(name)
             # A module that is imported again, or a notebook's cell that runs again, replaces its own function.
             if known is not None and _origin(known.describe) != _origin(function):
@@ -57,6 +54,14 @@ def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
         return function
 
     return register
+
+
+def check_class_name(wanted_by: str, name: str) -> None:
+    """Refuses what is no ``'package.Class'``."""
+    parts = name.split('.')
+    if len(parts) != 2 or not all(part.isidentifier() for part in parts):
+        right = f'{parts[0]}.{parts[-1]}' if len(parts) > 1 else 'package.Class'
+        raise SiteError(f'{wanted_by}: {name!r} is no class of a top-level module; write it as {right}')
 
 
 def describe(module: nn.Module, name: str) -> Tower:
@@ -79,7 +84,7 @@ def describe(module: nn.Module, name: str) -> Tower:
     try:
         tower = FAMILIES[key].describe(module, name)
         for path in _paths(tower):
-            module.get_submodule(path)
+            tower.at(path)
     except AttributeError as error:
         raise SiteError(f'the family of {key} does not fit {class_name(type(module))}: {error}') from error
     return tower
@@ -126,8 +131,14 @@ def _paths(tower: Tower) -> Iterator[str]:
         taps = [block.input, block.mask]
         for sub in block.sublayers.values():
             taps += [sub.x, sub.h, sub.y, sub.context, *(site.input for site in sub.linears.values())]
-        for tap in taps:
-            if tap is not None:
-                yield tap.path
-                if tap.shape_of is not None:
-                    yield tap.shape_of
+        yield from _paths_of(taps)
+    for part in tower.outside.values():
+        yield from _paths_of([part.x, part.h, *(site.input for site in part.linears.values())])
+
+
+def _paths_of(taps: Iterable[Tap | None]) -> Iterator[str]:
+    for tap in taps:
+        if tap is not None:
+            yield tap.path
+            if tap.shape_of is not None:
+                yield tap.shape_of

@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused, linear, linears, pre_norm_block
+from .parts import fused, linear, linears, patch_embed, pre_norm_block
 from .registry import family
 
 
@@ -30,4 +30,6 @@ def timesformer(module: nn.Module, name: str) -> Tower:
             )
         )
     norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
-    return Tower(name, width, tuple(blocks), module, 'layers', (*norms, 'ln1'))
+    return Tower(
+        name, width, tuple(blocks), module, 'layers', (*norms, 'ln1'), outside=patch_embed(module, 'patch_embed')
+    )
