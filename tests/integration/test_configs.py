@@ -15,6 +15,7 @@ RECIPES = sorted(
     for folder, pattern in (
         ('uniadapter', 'blip_*.py'),
         ('lora', 'blip_*.py'),
+        ('bottleneck', 'blip_*.py'),
         ('baselines', 'blip_*.py'),
         ('vl_pet', '*_blip_*.py'),
     )
@@ -28,6 +29,7 @@ SAMPLE = [
     'baselines/blip_didemo_full.py',
     'baselines/blip_msvd_qa_heads.py',
     'baselines/blip_vqav2_full.py',
+    'bottleneck/blip_msrvtt.py',
     'lora/blip_coco.py',
     'lora/blip_msvd_qa.py',
     'uniadapter/blip_didemo_r512.py',

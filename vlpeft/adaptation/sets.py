@@ -72,10 +72,9 @@ class AdapterSets:
         for name in list(self.attachments):
             self.detach(name)
 
-    def never_hit(self, name: str | None = None) -> list[str]:
-        """Sites that no forward pass has reached; of one set, or of all."""
-        chosen = self.attachments if name is None else [name]
-        return [site for own in chosen for site in self.attachments[own].never_hit()]
+    def never_hit(self) -> list[str]:
+        """Sites, of all sets, that no forward pass has reached."""
+        return [site for attachment in self.attachments.values() for site in attachment.never_hit()]
 
     def towers_of(self, adapter: nn.Module, name: str = DEFAULT) -> dict[str, str]:
         """The tower that each parameter of a set's module serves, ``'shared'`` if several do."""

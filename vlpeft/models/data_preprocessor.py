@@ -12,12 +12,11 @@ from vlpeft.registry import MODELS
 class FeatureDataPreprocessor(BaseDataPreprocessor):
     """Moves stored features (B, I, N, F) to the device and casts them there, so that workers ship what was stored.
 
-    Args:
-        non_blocking: Whether copies may overlap with computation. Defaults to True.
+    Copies may overlap with computation.
     """
 
-    def __init__(self, non_blocking: bool = True) -> None:
-        super().__init__(non_blocking)
+    def __init__(self) -> None:
+        super().__init__(non_blocking=True)
         self.register_buffer('like', torch.zeros(()), persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
@@ -28,20 +27,18 @@ class FeatureDataPreprocessor(BaseDataPreprocessor):
 
 @MODELS.register_module()
 class ClipDataPreprocessor(BaseDataPreprocessor):
-    """Casts uint8 frames (B, T, 3, H, W) to normalised floats on the device.
+    """Casts uint8 frames (B, T, 3, H, W) to normalised floats on the device; copies may overlap with computation.
 
     Args:
         mean, std: Per channel, for values in [0, 255]. Default to CLIP's, as BLIP uses.
-        non_blocking: Whether copies may overlap with computation. Defaults to True.
     """
 
     def __init__(
         self,
         mean: Sequence[float] = (122.7709383, 116.7460125, 104.09373615),
         std: Sequence[float] = (68.5005327, 66.6321579, 70.32316305),
-        non_blocking: bool = True,
     ) -> None:
-        super().__init__(non_blocking)
+        super().__init__(non_blocking=True)
         self.register_buffer('mean', torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer('std', torch.tensor(std).view(3, 1, 1), persistent=False)
 

@@ -12,6 +12,8 @@ from ..readers import ClipError
 
 LOWEST = 20.0
 PREEMPHASIS = 0.97
+#: Of AudioSet's filter-bank energies.
+AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 FLOOR = torch.finfo(torch.float32).eps
 
 
@@ -105,16 +107,10 @@ class Fbank(BaseTransform):
 
 @TRANSFORMS.register_module()
 class NormaliseFbank(BaseTransform):
-    """Normalise ``features`` as AST does, to mean 0 and standard deviation 1/2: (x - mean) / (2 std).
-
-    Args:
-        mean: Defaults to -4.2677393, AudioSet's.
-        std: Defaults to 4.5689974, AudioSet's.
+    """Normalise ``features`` as AST does, by AudioSet's statistics, to mean 0 and standard deviation 1/2:
+    (x - mean) / (2 std).
     """
 
-    def __init__(self, mean: float = -4.2677393, std: float = 4.5689974) -> None:
-        self.mean, self.std = mean, std
-
     def transform(self, results: dict) -> dict:
-        results['features'] = (results['features'] - self.mean) / (2 * self.std)
+        results['features'] = (results['features'] - AUDIOSET_MEAN) / (2 * AUDIOSET_STD)
         return results

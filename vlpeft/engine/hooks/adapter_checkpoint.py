@@ -22,16 +22,14 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
     """Saves trained parameters, momentum copies and queue, with the base's name and hash instead of its weights.
 
     Args:
-        save_base: Writes the frozen weights too. Defaults to False.
         allow_random: Whether a model is tested of which parts come from no file and so are random. True: with a
             warning; False: not; None: with a warning if there is no checkpoint, not if one leaves parts unfilled.
             Defaults to None.
         **kwargs: Of :class:`ResumableCheckpointHook`.
     """
 
-    def __init__(self, save_base: bool = False, allow_random: bool | None = None, **kwargs) -> None:
+    def __init__(self, allow_random: bool | None = None, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.save_base = save_base
         self.allow_random = allow_random
         self.has_trained = False
 
@@ -41,7 +39,7 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         model = task_model(runner)
         checkpoint['meta'].update(base=model.base, method=model.method)
         resumable = 'optimizer' in checkpoint
-        checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], self.save_base, resumable)
+        checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], resumable)
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
         """Loads any dialect, completes the rest from the base, and hands MMEngine a full state dict.
@@ -84,20 +82,15 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         warn_of_random_parts(model)
 
 
-def kept_state(
-    model, state: Mapping[str, Tensor], save_base: bool = False, for_training: bool = True
-) -> dict[str, Tensor]:
+def kept_state(model, state: Mapping[str, Tensor], for_training: bool = True) -> dict[str, Tensor]:
     """What a checkpoint holds of an :class:`AdaptedModel`.
 
     Args:
         model: The model.
         state: Its state dict.
-        save_base: Whether frozen weights that the base brings back stay in. Defaults to False.
         for_training: Whether what only training needs stays in. Defaults to True.
     """
-    dropped = set(state) - set(unique_state(model))
-    if not save_base:
-        dropped |= model.frozen_keys()
+    dropped = (set(state) - set(unique_state(model))) | model.frozen_keys()
     if not for_training:
         dropped |= {key for key in state if key.startswith(TRAINING_ONLY)}
     # In one order in all processes, which gather split tensors together.

@@ -24,6 +24,8 @@ from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import LOOPS
 
 UNSCORED = -100.0
+#: Texts of one clip that are re-ranked in a pass.
+TEXTS_PER_BATCH = 64
 SHOWN = 10
 
 
@@ -50,7 +52,6 @@ class TwoStageRetrieval:
         k_test: Candidates per query that are re-ranked; larger than the gallery is clamped with a note.
             0 ranks by features alone. Defaults to 128.
         clips_per_chunk: Clips whose keys and values are held at a time. Defaults to 8.
-        texts_per_batch: Texts of one clip scored in a pass. Defaults to 64.
         amp: Whether to compute under bfloat16 autocast. Defaults to False.
         beta: Weight of the features' cosine similarity, which is added to the match logit. Defaults to 0.
         folds: Also rank within each of this many folds of the set's clips, in their order, by the same scores; 5 gives
@@ -72,14 +73,13 @@ class TwoStageRetrieval:
         evaluator: Evaluator | dict | list,
         k_test: int = 128,
         clips_per_chunk: int = 8,
-        texts_per_batch: int = 64,
         amp: bool = False,
         beta: float = 0.0,
         folds: int | None = None,
     ) -> None:
-        self.check_arguments(k_test, clips_per_chunk, texts_per_batch, folds=folds)
+        self.check_arguments(k_test, clips_per_chunk, folds=folds)
         super().__init__(runner, dataloader, evaluator)
-        self.k_test, self.clips_per_chunk, self.texts_per_batch = k_test, clips_per_chunk, texts_per_batch
+        self.k_test, self.clips_per_chunk = k_test, clips_per_chunk
         self.amp, self.beta, self.folds = amp, beta, folds
         if k_test and not self.model.matches:
             raise ValueError(
@@ -95,7 +95,6 @@ class TwoStageRetrieval:
     def check_arguments(
         k_test: int = 128,
         clips_per_chunk: int = 8,
-        texts_per_batch: int = 64,
         amp: bool = False,
         beta: float = 0.0,
         folds: int | None = None,
@@ -107,10 +106,7 @@ class TwoStageRetrieval:
         """
         if k_test < 0:
             raise ValueError(f'k_test={k_test} must be 0 (rank by features alone) or the number of candidates')
-        least = dict(
-            clips_per_chunk=clips_per_chunk, texts_per_batch=texts_per_batch, folds=1 if folds is None else folds
-        )
-        for name, value in least.items():
+        for name, value in dict(clips_per_chunk=clips_per_chunk, folds=1 if folds is None else folds).items():
             if value < 1:
                 raise ValueError(f'{name}={value} must be at least 1')
 
@@ -226,7 +222,7 @@ class TwoStageRetrieval:
                 TextBank(gallery.tokens, gallery.texts.to(device)),
                 pairs,
                 self.clips_per_chunk,
-                self.texts_per_batch,
+                TEXTS_PER_BATCH,
                 device,
                 steps.step,
             )

@@ -35,8 +35,6 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         epoch_length: Iterations of an epoch.
         warmup_steps: Steps S of the warm-up. Defaults to 4.
         warmup_interval: Iterations I between them. Defaults to 100.
-        last_step: Last iteration before a run is resumed without state. Defaults to -1.
-        verbose: Print every value. Defaults to False.
     """
 
     def __init__(
@@ -48,13 +46,11 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         epoch_length: int,
         warmup_steps: int = 4,
         warmup_interval: int = 100,
-        last_step: int = -1,
-        verbose: bool = False,
     ) -> None:
         self.warmup_lr, self.min_lr = warmup_lr, min_lr
         self.epochs, self.epoch_length = end, epoch_length
         self.warmup_steps, self.warmup_interval = warmup_steps, warmup_interval
-        super().__init__(optimizer, end=end * epoch_length, last_step=last_step, by_epoch=False, verbose=verbose)
+        super().__init__(optimizer, end=end * epoch_length, by_epoch=False)
 
     @classmethod
     def build_iter_from_epoch(cls, *args, by_epoch: bool = True, **kwargs) -> 'WarmupCosineLR':

@@ -30,9 +30,7 @@ class WarmupLinear(LRSchedulerMixin, _ParamScheduler):
         warmup_iters: Iterations W. Defaults to None.
         warmup_epochs: W in epochs, rounded to iterations. Only where the config counts epochs. Defaults to None.
         warmup_ratio: W = ⌊warmup_ratio · T⌋. Defaults to None.
-        last_step: Last iteration before a run is resumed without state. Defaults to -1.
         by_epoch: Must be False here: the law counts iterations. Defaults to True, as in MMEngine's schedulers.
-        verbose: Print every value. Defaults to False.
 
     Raises:
         ValueError: Not exactly one length of the warm-up, a negative or broken number of iterations, a ratio above 1,
@@ -46,9 +44,7 @@ class WarmupLinear(LRSchedulerMixin, _ParamScheduler):
         warmup_iters: int | None = None,
         warmup_epochs: float | None = None,
         warmup_ratio: float | None = None,
-        last_step: int = -1,
         by_epoch: bool = True,
-        verbose: bool = False,
     ) -> None:
         if by_epoch:
             raise ValueError(
@@ -60,7 +56,7 @@ class WarmupLinear(LRSchedulerMixin, _ParamScheduler):
         self.total = end
         self.warmup = int(warmup_ratio * end) if warmup_iters is None else warmup_iters
         # The rate of T, zero, also belongs to whatever comes after it.
-        super().__init__(optimizer, end=end + 1, last_step=last_step, by_epoch=False, verbose=verbose)
+        super().__init__(optimizer, end=end + 1, by_epoch=False)
 
     @classmethod
     def build_iter_from_epoch(

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 NORMS = dict(bart=nn.LayerNorm, t5=nn.RMSNorm)
 BOX = 5
+#: Rows of the image embedding: NLVR2 shows two.
+IMAGES = 2
 
 
 def pool_grid(features: Tensor, side: int) -> Tensor:
@@ -45,18 +47,17 @@ class VisualEmbedding(nn.Module):
         family: ``'bart'`` (LayerNorm) or ``'t5'`` (RMSNorm).
         eps: Of the norms.
         grid: Side of the grid after pooling.
-        images: Rows of the image embedding. Defaults to 2.
     """
 
     roles = dict.fromkeys(('feature', 'position', 'image'), 'visual_projector')
 
-    def __init__(self, feature_width: int, width: int, family: str, eps: float, grid: int, images: int = 2) -> None:
+    def __init__(self, feature_width: int, width: int, family: str, eps: float, grid: int) -> None:
         super().__init__()
         norm = NORMS[family]
         self.grid = grid
         self.feature = nn.Sequential(nn.Linear(feature_width, width), norm(width, eps=eps))
         self.position = nn.Sequential(nn.Linear(BOX, width), norm(width, eps=eps))
-        self.image = nn.Embedding(images, width)
+        self.image = nn.Embedding(IMAGES, width)
 
     @property
     def cells(self) -> int:

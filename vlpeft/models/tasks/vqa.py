@@ -26,6 +26,8 @@ from .frames import TemporalEmbedding, frame_key_weights
 from .seq2seq_task import check_counts, check_settings
 
 INFERENCES = ('rank', 'generate')
+#: Of the training loss.
+LABEL_SMOOTHING = 0.1
 
 
 class QuestionContext(NamedTuple):
@@ -56,7 +58,6 @@ class GenerativeVQA(AdaptedModel):
         frame_head: :class:`ITCHead` whose frozen projections, from the base, compare question and frames for
             frame-aware attention. Defaults to None, no such weights.
         temporal_frames: Size of a learned temporal embedding of the vision tokens. Defaults to None, none.
-        label_smoothing: Of the training loss. Defaults to 0.1.
         loss_per_frame: Whether the loss is also divided by T, as released. Defaults to False.
         inference: ``'rank'`` chooses from a closed list by likelihood, ``'generate'`` writes freely. Defaults to
             ``'rank'``.
@@ -88,7 +89,6 @@ class GenerativeVQA(AdaptedModel):
         train_lm_head: bool = False,
         frame_head: dict | None = None,
         temporal_frames: int | None = None,
-        label_smoothing: float = 0.1,
         loss_per_frame: bool = False,
         inference: str = 'rank',
         shortlist: int = 128,
@@ -124,8 +124,7 @@ class GenerativeVQA(AdaptedModel):
             None if temporal_frames is None else TemporalEmbedding(temporal_frames, self.vision.embed_dims)
         )
         self.tokenizer = CaptionTokenizer(vocabulary, max_text_length, self.text.vocab_size)
-        self.label_smoothing, self.score_smoothing = label_smoothing, score_smoothing
-        self.loss_per_frame = loss_per_frame
+        self.score_smoothing, self.loss_per_frame = score_smoothing, loss_per_frame
         self.inference, self.shortlist, self.pairs_per_batch = inference, shortlist, pairs_per_batch
         self.beams, self.beam_rule, self.max_answer_length = beams, beam_rule, max_answer_length
         self.generate_with_padding = generate_with_padding
@@ -212,7 +211,7 @@ class GenerativeVQA(AdaptedModel):
         logits = at_least_float32(logits)
         targets = ids[:, 1:].masked_fill(tokens.mask[:, 1:] == 0, -100)
         nll = F.cross_entropy(
-            logits.transpose(1, 2), targets, reduction='none', ignore_index=-100, label_smoothing=self.label_smoothing
+            logits.transpose(1, 2), targets, reduction='none', ignore_index=-100, label_smoothing=LABEL_SMOOTHING
         )
         count = len(data_samples) * (clips.shape[1] if self.loss_per_frame else 1)
         return dict(loss_vqa=(nll.sum(1) * weights).sum() / count)

@@ -1,0 +1,3 @@
+# A bottleneck adapter (r = 128) after every sub-layer of every tower, otherwise as UniAdapter's MSR-VTT recipe.
+_base_ = '../uniadapter/blip_msrvtt.py'
+model = dict(adapter=dict(_delete_=True, type='Bottleneck', bottleneck=128, targets=dict()))
