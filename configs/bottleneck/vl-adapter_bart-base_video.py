@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
-    train_norms=['encoder', 'decoder'],
+    trainable=['heads', dict(parts='norms', towers=['encoder', 'decoder'])],
     adapter=dict(type='Bottleneck', bottleneck=96, targets=dict(towers=['encoder', 'decoder'])),
 )
 optim_wrapper = dict(optimizer=dict(lr=3e-4))

@@ -6,6 +6,6 @@ _base_ = [
     '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
-    train_norms=['encoder'],
+    trainable=['heads', dict(parts='norms', towers=['encoder'])],
     adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
-    train_norms=['encoder'],
+    trainable=['heads', dict(parts='norms', towers=['encoder'])],
     adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )
 train_dataloader = dict(batch_size=166, dataset={{_base_.nlvr2_train_set}})

@@ -7,7 +7,7 @@ _base_ = [
     '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
-    train_norms=['encoder'],
+    trainable=['heads', dict(parts='norms', towers=['encoder'])],
     adapter=dict(type='VLPET', granularity='large', bottleneck=96, heads=4, value_bottleneck=96),
 )
 optim_wrapper = dict(optimizer=dict(lr=7e-4))

@@ -2,7 +2,7 @@
 # cross-attentions that read the clip.
 _base_ = '../uniadapter/blip_msrvtt.py'
 model = dict(
-    train_norms=['vision', 'text'],
+    trainable=['heads', dict(parts='norms', towers=['vision', 'text'])],
     adapter=dict(
         _delete_=True,
         type='VLPET',

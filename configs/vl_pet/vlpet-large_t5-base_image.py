@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/seq2seq_runtime.py',
 ]
 model = dict(
-    train_norms=['encoder'],
+    trainable=['heads', dict(parts='norms', towers=['encoder'])],
     adapter=dict(
         type='VLPET', granularity='large', bottleneck=192, heads=4, value_bottleneck=96, scale=0.3, init='zero_up'
     ),

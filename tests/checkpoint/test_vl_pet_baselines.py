@@ -37,7 +37,7 @@ VISUAL = dict(feat_embedding='feature', absolute_vis_pos_embedding='position', i
 SETTINGS = dict(
     adapter=dict(
         adapter=dict(type='Bottleneck', bottleneck=BOTTLENECK, targets=dict(towers=['encoder', 'decoder'])),
-        train_norms=['encoder', 'decoder'],
+        trainable=['heads', dict(parts='norms', towers=['encoder', 'decoder'])],
     ),
     lora=dict(
         adapter=dict(

@@ -18,6 +18,7 @@ from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
 
 BOTTLENECK, GATE, VALUE, HEADS = 8, 4, 3, 4
+WITH_NORMS = ['heads', dict(parts='norms', towers=['encoder'])]
 GRANULARITIES = ('large', 'middle_x', 'middle_y', 'small')
 TASKS = dict(vl_pet=('vqa', 'gqa', 'nlvr', 'caption'), vl_pet_video=('tvqa', 'how2qa', 'tvc', 'yc2c'))
 ENCODER, DECODER = dict(bart='model.encoder', t5='encoder'), dict(bart='model.decoder', t5='decoder')
@@ -109,7 +110,7 @@ def vocabularies(tmp_path_factory):
 def test_released_checkpoints_load_compute_and_are_saved_back(vocabularies, family, granularity, dialect):
     state, ours = released(family, granularity, TASKS[dialect])
     assert detect(state).name == dialect
-    model = build_vl(family, vocabularies[family], adapter=adapter_config(granularity), train_norms=['encoder'])
+    model = build_vl(family, vocabularies[family], adapter=adapter_config(granularity), trainable=WITH_NORMS)
     report = load_trained(model, Checkpoint.of(state, 'released.pth'))
     assert not report.missing and not report.unexpected and not random_parts(model)
     # Not the dialect's reading, but the released names themselves make the slow model.
@@ -139,17 +140,17 @@ def test_released_checkpoints_load_compute_and_are_saved_back(vocabularies, fami
     assert all(torch.equal(saved[key], value) for key, value in state.items())
 
 
-@pytest.mark.parametrize('train_norms', [['encoder'], []])
+@pytest.mark.parametrize('trainable', [WITH_NORMS, 'heads'])
 @pytest.mark.parametrize('family', ['bart', 't5'])
-def test_the_trained_part_alone_comes_back(family, train_norms):
-    model = build_vl(family, adapter=adapter_config('small'), train_norms=train_norms)
+def test_the_trained_part_alone_comes_back(family, trainable):
+    model = build_vl(family, adapter=adapter_config('small'), trainable=trainable)
     trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
     file = get_dialect('vl_pet').of_model(model).from_vlpeft(trained)
     assert not any('embed_tokens' in key or 'fc1' in key for key in file)
     # The names of the release, typed out above, and no other family's.
     names = set(released(family, 'small', TASKS['vl_pet'])[0])
     assert set(file) <= names and f'module.{ENCODER[family]}.visual_embedding.feat_embedding.0.weight' in file
-    other = build_vl(family, adapter=adapter_config('small'), train_norms=train_norms, seed=1)
+    other = build_vl(family, adapter=adapter_config('small'), trainable=trainable, seed=1)
     report = load_into(other, Checkpoint.of(file))
     assert set(report.loaded) == model.declared and not report.unexpected
     assert all(torch.equal(other.get_parameter(name), value) for name, value in trained.items())

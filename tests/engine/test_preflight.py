@@ -99,6 +99,7 @@ def test_all_recipes_have_known_types_and_arguments():
         ('train_dataloader.dataset.pipeline.0.type', 'LoadClp', 'not a registered transform; did you mean LoadClip?'),
         ('default_hooks.loger.interval', 3, "default_hooks has no 'loger'; did you mean logger?"),
         ('default_hooks.ema.momentum', 3, 'has no type'),
+        ('model.trainable', [dict(part='norms')], "takes no 'part'; did you mean parts?"),
         ('load_from.epoch', 3, 'load_from is None in the config, which has no entries'),
         ('randomness.sed', 3, "randomness takes no 'sed'; did you mean seed?"),
         ('optim_wrapper.clip_grad.maxnorm', 1.0, "takes no 'maxnorm'; did you mean max_norm?"),

@@ -35,8 +35,7 @@ def test_logits_loss_and_gradients_equal_the_slow_restatement(vocabularies, fami
         vocabularies[family],
         dtype,
         adapter=adapter,
-        train_norms=['encoder'],
-        trainable='heads' if adapter else 'all',
+        trainable=['heads', dict(parts='norms', towers=['encoder'])] if adapter else 'all',
     )
     slow = SlowVL.of(model, options)
     trained = {name: param for name, param in model.named_parameters() if param.requires_grad}

@@ -171,7 +171,7 @@ def is_norm(module):
 def check_norms(tower):
     assert len(set(tower.norms)) == len(tower.norms)
     assert set(tower.norms) == {name for name, module in tower.module.named_modules() if is_norm(module)}
-    assert tower.declared_norms('train_norms') == tower.norms
+    assert tower.declared_norms('NormTuning') == tower.norms
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -206,9 +206,9 @@ def test_encoder_norms_have_the_published_sizes():
 
 def test_undeclared_norms_are_an_error_that_names_the_family():
     tower = build(retriever_config(vision=VISION['beit'])).towers['vision']
-    message = r'train_norms: the family of BEiTViT \(tower "vision"\) declares no norms'
+    message = r'NormTuning: the family of BEiTViT \(tower "vision"\) declares no norms'
     with pytest.raises(SiteError, match=message):
-        tower.declared_norms('train_norms')
+        tower.declared_norms('NormTuning')
 
 
 GATED = T5Config(vocab_size=40, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, feed_forward_proj='gated-gelu')

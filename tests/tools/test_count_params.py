@@ -103,6 +103,18 @@ def test_vl_pet(backbone, tasks, granularity, trainable, total):
     assert sum(counts['by_role'].values()) == sum(counts['by_tower'].values()) == total
 
 
+def test_bitfit_as_released():
+    """Every parameter of BART whose name contains ``bias``, and the visual projector."""
+    options = {'model.adapter': None, 'model.trainable': ['heads', dict(parts='biases')]}
+    from tools.analysis_tools.count_params import count as count_here
+
+    counts = count_here(str(ROOT / 'configs/vl_pet/vlpet-large_bart-base_image.py'), options)
+    assert (counts['trainable'], counts['total']) == (1_708_800, 141_156_864)
+    # q, k, v, o, fc1 (4 d), fc2 and two norms of an encoder layer; five more of a decoder layer; the norm of the words.
+    biases = 6 * 11 * 768 + 6 * 16 * 768 + 2 * 768
+    assert counts['trainable_by_role'] == dict(visual_projector=1_582_848, bias=biases)
+
+
 def test_vl_pet_by_role():
     assert count('configs/vl_pet/vlpet-large_bart-base_image.py')['by_role'] == dict(
         backbone=139_554_048,

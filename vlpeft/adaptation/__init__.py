@@ -12,6 +12,7 @@ from .errors import AdapterFolderError
 from .folder import recorded_parts
 from .handle import AttachedAdapter
 from .sets import DEFAULT, AdapterSets, build_adapter
+from .trainable import Trainable
 from .training_check import UntrainedError
 
 __all__ = [
@@ -27,10 +28,10 @@ __all__ = [
 
 def attach(
     model: nn.Module,
-    adapter: dict | Sequence[dict],
+    adapter: dict | Sequence[dict] | None,
     towers: Mapping[str, str] | None = None,
     name: str = DEFAULT,
-    trainable: Sequence[str] | Mapping[str, str] = (),
+    trainable: Trainable = None,
     check_after: int = 1,
     strict: bool = False,
 ) -> AttachedAdapter:
@@ -41,12 +42,14 @@ def attach(
 
     Args:
         model: Any module that holds backbones of known families (:func:`vlpeft.find_towers`).
-        adapter: Config of a method, or a list of them that act in that order.
+        adapter: Config of a method, or a list of them that act in that order. None for no method: what is declared as
+            ``trainable`` trains alone.
         towers: The backbones by name, each with its module path in the model (``''`` for the model itself), such as
             ``dict(vision='vision_tower', lm='language_model')``. Defaults to None: they are found.
         name: Of the set. Defaults to ``'default'``.
-        trainable: Paths of modules or parameters of the model that train too, as a mapping with the role under which
-            each is counted. Defaults to none.
+        trainable: Parts of the model that train too: paths, words and selections by tower and kind, such as
+            ``['lm_head', dict(parts='norms', towers=['encoder'])]``; see :mod:`vlpeft.adaptation.trainable`. They
+            change in place, so that neither ``use(None)`` nor ``detach()`` brings them back. Defaults to none.
         check_after: After how many steps of an optimizer the gradients are looked at once, so that nothing that is
             declared to train stays untrained unnoticed. 0 for never. Defaults to 1.
         strict: Whether what is then found is an error rather than a warning. Defaults to False.

@@ -21,8 +21,9 @@ from vlpeft.sites import SiteError, Tower, attached_to
 from .counts import count_by_role
 from .merging import Merged
 from .model_checks import TowerChecks
+from .parts import ModelParts
 from .sets import AdapterSets, build_adapter
-from .trainable import mirror, trained_parts
+from .trainable import Trainable, mirror, trained_parts
 from .training_check import TrainingCheck
 
 
@@ -35,7 +36,7 @@ class AttachedAdapter(nn.Module):
         model: The model. It is frozen but for ``trainable``.
         towers: Its backbones by name.
         paths: Where each of them is in the model.
-        trainable: Parts of the model that train too, as for :func:`vlpeft.adaptation.trainable.trained_parts`.
+        trainable: Parts of the model that train too, see :mod:`vlpeft.adaptation.trainable`. Defaults to none.
         check_after: After how many steps of an optimizer the gradients are judged. 0 for never.
         strict: Whether tensors that do not train are an error rather than a warning.
 
@@ -54,7 +55,7 @@ class AttachedAdapter(nn.Module):
         model: nn.Module,
         towers: Mapping[str, Tower],
         paths: Mapping[str, str],
-        trainable: Sequence[str] | Mapping[str, str] = (),
+        trainable: Trainable = None,
         check_after: int = 1,
         strict: bool = False,
     ) -> None:
@@ -69,7 +70,7 @@ class AttachedAdapter(nn.Module):
         self.towers, self.paths = dict(towers), dict(paths)
         self.sets = nn.ModuleDict()
         self.configs: dict[str, dict | list[dict]] = {}
-        self.part_roles = trained_parts(model, trainable)
+        self.part_roles = trained_parts(ModelParts(model, self.towers, self.paths), trainable)
         self.parts = mirror(model, self.part_roles)
         self.hooks = AdapterSets(towers)
         self._checks = TowerChecks(self.towers, self.hooks.switch, self.sets)
@@ -123,18 +124,23 @@ class AttachedAdapter(nn.Module):
 
     # Sets
 
-    def add(self, name: str, config: dict | Sequence[dict]) -> None:
+    def add(self, name: str, config: dict | Sequence[dict] | None) -> None:
         """Builds a method and attaches it as a further set, which acts inside ``use(name)``.
 
         Args:
             name: A name that is not taken, without dots.
-            config: ``dict(type='LoRA', …)``, or a list of such.
+            config: ``dict(type='LoRA', …)``, or a list of such. None for no method, where parts of the model train.
 
         Raises:
             ValueError: The name is taken or has a dot.
             SiteError: The method asks for what the model does not have.
         """
-        self.put(name, config, build_adapter(config, self.towers))
+        if not config and not self.part_roles:
+            raise SiteError(
+                'no method is given and no part of the model is declared trainable, so nothing would train; give a '
+                "config such as dict(type='LoRA', …), or trainable=…"
+            )
+        self.put(name, config or [], build_adapter(config, self.towers))
 
     def put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module) -> None:
         """Attaches a built method. Arguments and errors of :meth:`add`."""

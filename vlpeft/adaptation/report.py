@@ -31,8 +31,9 @@ def describe_adapter(adapter: 'AttachedAdapter') -> str:
         lines.append(f'  {owner:<12} {tower:<10} {role:<16} {count:>12,}  {share:>9}  {weighs:>12,} bytes')
     for name, config in adapter.configs.items():
         methods = ' + '.join(part['type'] for part in (config if isinstance(config, (list, tuple)) else [config]))
+        methods = methods or 'no method'
         state = 'merged into the weights' if name in adapter.merged else 'active' if name == active else 'not active'
-        lines.append(f'set {name!r}: {methods}, {state}, acts at')
+        lines.append(f'set {name!r}: {methods}, {state}{", acts at" if config else ""}')
         lines += [f'  {place}' for place in _places(adapter, name)]
     return '\n'.join(lines)
 

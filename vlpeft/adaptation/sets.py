@@ -6,22 +6,23 @@ from torch import nn
 
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import AdapterSwitch, Attachment, Tower
+from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower
 
 DEFAULT = 'default'
 
 
-def build_adapter(config: dict | Sequence[dict], towers: Mapping[str, Tower]) -> Adapter:
+def build_adapter(config: dict | Sequence[dict] | None, towers: Mapping[str, Tower]) -> Adapter:
     """The method of a config, or several that compose.
 
     Args:
-        config: ``dict(type='LoRA', …)``, or a list of such.
+        config: ``dict(type='LoRA', …)``, or a list of such. None or an empty one for no method.
         towers: The frozen backbones by name.
 
     Raises:
         ValueError: It is no config.
         SiteError: The method asks for what the towers do not have.
     """
+    config = [] if config is None else config
     for part in config if isinstance(config, (list, tuple)) else [config]:
         if not isinstance(part, Mapping) or not part.get('type'):
             raise ValueError(f"{part!r} is no method; write dict(type='LoRA', …), or a list of such")
@@ -55,7 +56,11 @@ class AdapterSets:
         """
         if name in self.attachments:
             raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.attachments)}')
-        self.attachments[name] = Attachment(adapter.bindings(self.towers), self.towers, self.switch, name)
+        attachment = Attachment(adapter.bindings(self.towers), self.towers, self.switch, name)
+        no_method = isinstance(adapter, ComposedAdapter) and not adapter.parts
+        if not attachment.edits and not no_method:
+            raise SiteError('the method has no site to act on; towers: ' + ', '.join(self.towers))
+        self.attachments[name] = attachment
 
     @property
     def tasks(self) -> list[str]:

@@ -1,37 +1,117 @@
-"""Parts of a model that train beside its method, by declaration: module or parameter paths, each with a role."""
+"""The parts of a model that train beside its method, by one declaration.
 
-from collections.abc import Iterable, Mapping
+    trainable = ['lm_head', dict(parts='biases', towers=['encoder', 'decoder'])]
+    trainable = [dict(parts='all', but=['embeddings'])]
+
+It is a list whose items are added up. A text is a module or parameter path or one of the :data:`words
+<vlpeft.adaptation.parts.WORDS>` ``all``, ``heads``, ``norms``, ``biases``, ``embeddings`` and ``position_biases``; the
+words come first. A dict narrows its ``parts`` down to ``towers``, ``kinds``, ``depths`` and ``linears``, takes away
+what ``but`` declares, and may name the ``role`` under which they are counted. One word may stand alone, and a mapping
+from paths to roles too. A parameter that several items name has the role of the first.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
-from vlpeft.nearest import suggestion
 from vlpeft.sites import SiteError
 
+from .parts import WORDS, ModelParts
 
-def trained_parts(model: nn.Module, declared: Iterable[str] | Mapping[str, str]) -> dict[str, str]:
+#: ``trainable`` of a method's handle and of task models.
+Trainable = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] | None
+KEYS = ('parts', 'towers', 'kinds', 'depths', 'linears', 'but', 'role')
+PLACES = ('towers', 'kinds', 'depths', 'linears')
+
+
+def trained_parts(parts: ModelParts, declared: Trainable) -> dict[str, str]:
     """Names of the parameters that a declaration covers, and their roles.
 
     Args:
-        model: The model.
-        declared: Paths of modules or parameters; as a mapping with the role under which each is counted. Without one it
-            is the last part of the path.
+        parts: What there is.
+        declared: See the module's text. None for nothing.
 
     Raises:
-        SiteError: There is no such module or parameter, or it holds none.
+        SiteError: It is none; it names what there is not; or a part of it selects nothing, or takes nothing away.
     """
-    if isinstance(declared, str):
-        raise SiteError(f'trainable={declared!r} is one text; give a list of paths, [{declared!r}]')
-    roles = declared if isinstance(declared, Mapping) else {path: path.rpartition('.')[2] for path in declared}
-    first = {id(param): name for name, param in model.named_parameters()}
-    # A tensor that has several names, as tied embeddings do, is found by each of them, and called by its first.
-    names = {name: first[id(param)] for name, param in model.named_parameters(remove_duplicate=False)}
     found: dict[str, str] = {}
-    for path, role in roles.items():
-        covered = [own for name, own in names.items() if name == path or name.startswith(f'{path}.')]
-        if not covered:
-            known = [name for name, _ in model.named_modules() if name] + list(names)
-            raise SiteError(f'trainable names {path!r}, which holds no parameter of the model{suggestion(path, known)}')
-        found.update(dict.fromkeys(covered, role))
+    for item in _items(declared):
+        for name, role in _selected(parts, item).items():
+            found.setdefault(name, role)
+    return found
+
+
+def declared_texts(declared: Trainable) -> list[str]:
+    """The words and paths of a declaration, without what narrows them down."""
+    return list(dict.fromkeys(text for item in _items(declared) for text in _texts(item, 'parts')))
+
+
+def _items(declared: Trainable, option: str = 'trainable') -> list[Mapping[str, Any]]:
+    if declared is None:
+        return []
+    if isinstance(declared, str):
+        if declared not in WORDS:
+            raise SiteError(
+                f'{option}={declared!r} is one text; give a list of paths, [{declared!r}], or one of the words '
+                f'{", ".join(WORDS)}'
+            )
+        declared = [declared]
+    if isinstance(declared, Mapping):
+        if 'parts' in declared:
+            return [_checked(declared)]
+        return [_checked(dict(parts=path, role=role)) for path, role in declared.items()]
+    if not isinstance(declared, Iterable):
+        raise SiteError(f'{option}={declared!r} is no declaration; write a list, such as [dict(parts=…)]')
+    return [_checked(dict(parts=item) if isinstance(item, str) else item) for item in declared]
+
+
+def _checked(item: Any) -> Mapping[str, Any]:
+    if not isinstance(item, Mapping) or 'parts' not in item:
+        raise SiteError(
+            f'trainable: {item!r} names no parts; write a path, or dict(parts=…) with one of {", ".join(WORDS)}'
+        )
+    if unknown := [key for key in item if key not in KEYS]:
+        raise SiteError(f'trainable: {dict(item)!r} has unknown keys {unknown}; there are {", ".join(KEYS)}')
+    role = item.get('role', '')
+    if not isinstance(role, str):
+        raise SiteError(f'trainable: role={role!r} is no text')
+    return item
+
+
+def _texts(item: Mapping[str, Any], key: str) -> list[str]:
+    value = item[key]
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, Sequence) or not texts or not all(isinstance(text, str) for text in texts):
+        raise SiteError(f'trainable: {key}={value!r} is no path or word, nor a list of them')
+    return list(texts)
+
+
+def _selected(parts: ModelParts, item: Mapping[str, Any]) -> dict[str, str]:
+    places = {key: item.get(key) for key in PLACES}
+    inside = None if all(value is None for value in places.values()) else parts.inside(**places)
+    role = item.get('role')
+    found: dict[str, str] = {}
+    for text in _texts(item, 'parts'):
+        named = {name: own for name, own in parts.named(text).items() if inside is None or name in inside}
+        if not named and not (text == 'heads' and parts.has_declared_heads):
+            where = ''.join(f', {key}={value!r}' for key, value in places.items() if value is not None)
+            raise SiteError(f'trainable: parts={text!r}{where} selects no parameter of the model')
+        for name, own in named.items():
+            found.setdefault(name, own if role is None else role)
+    if item.get('but') is not None:
+        found = _without(parts, item, found)
+    return found
+
+
+def _without(parts: ModelParts, item: Mapping[str, Any], found: dict[str, str]) -> dict[str, str]:
+    for part in _items(item['but'], 'but'):
+        away = _selected(parts, part)
+        if not away.keys() & found.keys():
+            raise SiteError(f'trainable: {dict(item)!r}: {dict(part)!r} takes nothing away from it')
+        found = {name: role for name, role in found.items() if name not in away}
+    if not found:
+        raise SiteError(f'trainable: {dict(item)!r} selects nothing: but takes everything away')
     return found
 
 

@@ -321,9 +321,6 @@ class Attachment:
         towers: The towers by name.
         switch: Decides which set acts.
         name: Set that these hooks belong to. Defaults to ``'default'``.
-
-    Raises:
-        SiteError: The method has no binding at all.
     """
 
     def __init__(
@@ -353,8 +350,6 @@ class Attachment:
             else:
                 parts = _Parts(module, [edit])
                 self._hook(tower, edit, parts)
-        if not self.edits:
-            raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))
 
     def _hook(self, tower: Tower, at: _AtTap, hook: _Capture | _Edit | _Parts) -> None:
         """Registers a hook at a tap."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from mmengine.hooks import Hook
+from torch import nn
 
 from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.engine.task_model import task_model
@@ -24,6 +25,15 @@ def report(counts: dict) -> str:
     lines.append('by tower: ' + ', '.join(f'{name} {total:,}' for name, total in counts['by_tower'].items()))
     lines.append(f'adapter checkpoint: {counts["adapter_bytes"] / 2**20:.1f} MiB of trained weights')
     return '\n'.join(lines)
+
+
+def _must_be_filled(model: nn.Module, name: str) -> bool:
+    """Whether a frozen parameter of random weights makes a run useless; a tower without gradient may be left so where
+    the others train from scratch.
+    """
+    if model.trains_all and any(name.startswith(f'{path}.') for path in model.no_grad_parts):
+        return False
+    return name.partition('.')[0] in {*model.backbones, *model.heads}
 
 
 @HOOKS.register_module()
@@ -49,12 +59,8 @@ class FreezeReportHook(Hook):
                         f'{len(names)} parameters {what} differently from the declaration ({fault}): {_shorten(names)}'
                     )
         # A base fills its backbones, but for what its layout declares as new, which is warned of.
-        random = [
-            name
-            for name in random_parts(model)
-            if name.partition('.')[0] in model.backbones and name not in model.declared
-        ]
-        if model.base is None and model.trainable != 'all' and random:
+        random = [name for name in random_parts(model) if name not in model.declared and _must_be_filled(model, name)]
+        if model.base is None and random:
             raise RuntimeError(
                 f'the backbone is frozen but has random weights ({_shorten(random)}): set '
                 'model.base_checkpoint=dict(source=…), give a whole checkpoint as load_from, or '

@@ -60,8 +60,8 @@ NESTED: dict[str, Registry] = dict(
 )
 #: Of these, those that hold one thing.
 ALONE, ALONE_WITHIN = ('model', 'visualizer', 'strategy'), ('adapter', 'optimizer', 'dataset', 'reader', 'sampler')
-#: Arguments whose entries are names of anything.
-FREE = ('paramwise_cfg',)
+#: Arguments of whose entries no registry builds any.
+FREE = ('paramwise_cfg', 'trainable')
 #: Types that MMEngine takes where the config names none.
 DEFAULTS = dict(
     optim_wrapper='OptimWrapper',

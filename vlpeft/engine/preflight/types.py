@@ -7,6 +7,7 @@ from mmengine.registry import Registry
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
+from vlpeft.adaptation.trainable import KEYS
 from vlpeft.models.momentum import MomentumWeights
 from vlpeft.nearest import suggestion
 from vlpeft.registry import HOOKS, LOOPS, OPTIM_WRAPPERS, PARAM_SCHEDULERS, names_of
@@ -78,6 +79,10 @@ def tables(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Mapping, Mapping[str, 
         for name, taker in HANDED_ON.items():
             if isinstance(place.cfg.get(name), Mapping):
                 yield f'{place.path}.{name}', place.cfg[name], accepted(taker)
+        declared = place.cfg.get('trainable')
+        for index, item in enumerate(declared if isinstance(declared, (list, tuple)) else ()):
+            if isinstance(item, Mapping):
+                yield f'{place.path}.trainable.{index}', item, dict.fromkeys(KEYS, Any)
 
 
 def _place_problems(place: Place) -> Iterator[tuple[str, str]]:

@@ -6,11 +6,11 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from vlpeft.adaptation.parts import ModelParts
 from vlpeft.adaptation.sets import AdapterSets, build_adapter
-from vlpeft.adaptation.trainable import trained_parts
+from vlpeft.adaptation.trainable import Trainable, declared_texts, trained_parts
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.checkpoint.base import load_base
-from vlpeft.models.parameters import TRAINABLE, freeze
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
 from vlpeft.sites import AdapterSwitch, FoundTowers, SiteError, Tower, below, checkpoint_blocks
@@ -24,8 +24,9 @@ class AdaptedModel(BaseModel):
     Args:
         data_preprocessor: Its config.
         adapter: Config of a method, or of several that compose. Defaults to None, none.
-        trainable: ``'heads'`` (heads, method and the task's own parts) or ``'all'``. Defaults to ``'heads'``.
-        train_norms: Names of towers whose norms train beside them. Defaults to ().
+        trainable: What trains beside the method: ``'heads'`` (with the task's own parts), ``'all'``, or a list of parts
+            such as ``['heads', dict(parts='norms', towers=['encoder'])]``; see :mod:`vlpeft.adaptation.trainable`.
+            Defaults to ``'heads'``.
         gradient_checkpointing: Names of towers whose blocks recompute their activations. Defaults to ().
         base_checkpoint: Arguments of :func:`vlpeft.checkpoint.base.load_base`, such as ``dict(source=…)``. Defaults to
             None, a base of random weights.
@@ -38,8 +39,8 @@ class AdaptedModel(BaseModel):
             all of it does, as ``'head'``.
         own_parts: What else trains, path -> role.
         no_grad_parts: Module paths that are only used without gradient, and so never train.
-        roles: Names of the parameters that these and the method declare as trained, and their roles.
-        declared: Names of the parameters that train, all if ``trainable='all'``.
+        roles: Names of parameters of the heads, of the method and of what else trains, and their roles.
+        declared: Names of the parameters that train.
         sets: The method's hooks, and which set acts.
         base: Name and hash of the loaded base, or None.
         base_keys: State-dict keys that it filled.
@@ -54,15 +55,12 @@ class AdaptedModel(BaseModel):
         self,
         data_preprocessor: dict,
         adapter: None | dict | Sequence[dict] = None,
-        trainable: str = 'heads',
-        train_norms: Sequence[str] = (),
+        trainable: Trainable = 'heads',
         gradient_checkpointing: Sequence[str] = (),
         base_checkpoint: dict | None = None,
     ) -> None:
         super().__init__(MODELS.build(data_preprocessor))
-        if trainable not in TRAINABLE:
-            raise ValueError(f'trainable={trainable!r}; choose from {TRAINABLE}')
-        self.trainable, self.train_norms = trainable, tuple(train_norms)
+        self.trainable = trainable
         self._adapter_config, self._base_checkpoint = adapter, base_checkpoint
         self._gradient_checkpointing = tuple(gradient_checkpointing)
         self.towers: dict[str, Tower] = {}
@@ -86,7 +84,8 @@ class AdaptedModel(BaseModel):
         """
         found = FoundTowers(self, towers)
         self.towers, self.tower_paths = dict(found), found.paths
-        self._check_tower_names()
+        if unknown := [name for name in self._gradient_checkpointing if name not in self.towers]:
+            raise SiteError(f'gradient_checkpointing names tower {unknown[0]!r}; there are {list(self.towers)}')
         self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in towers.values()))
         self.heads = {name: getattr(self, name) for name in heads}
         if not next(self.parameters()).is_meta:
@@ -94,12 +93,11 @@ class AdaptedModel(BaseModel):
                 for name in self.backbones:
                     getattr(self, name).init_weights()
         config = self._adapter_config
-        self.adapter = None if config is None else self._build_adapter(config)
+        self.adapter = self._build_adapter(config) if config else None
+        # Before the base is read, so that what cannot be declared is said at once.
+        self._declare()
         if self._base_checkpoint is not None:
             self.base, self.base_keys, self.grown = load_base(self, **self._base_checkpoint)
-        self.roles = self._trained_roles()
-        freeze(self, self.trainable)
-        self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
         self.sets = AdapterSets(self.towers)
         if self.adapter is not None:
             self.sets.attach(self.adapter)
@@ -108,31 +106,27 @@ class AdaptedModel(BaseModel):
         for name in self._gradient_checkpointing:
             checkpoint_blocks(self.towers[name], self.switch)
 
-    def _check_tower_names(self) -> None:
-        asked = dict(gradient_checkpointing=self._gradient_checkpointing, train_norms=self.train_norms)
-        for option, names in asked.items():
-            if unknown := [name for name in names if name not in self.towers]:
-                raise SiteError(f'{option} names tower {unknown[0]!r}; there are {list(self.towers)}')
-        if idle := [name for name in self.train_norms if self.tower_paths[name] in self.no_grad_parts]:
-            raise SiteError(f'train_norms names tower {idle[0]!r}, which runs without gradient')
-
     def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
         return build_adapter(config, self.towers)
 
-    def _declarations(self) -> Iterator[tuple[str, str]]:
-        """(path, role) of what trains, as the parts declare it."""
+    def _head_roles(self) -> Iterator[tuple[str, str]]:
+        """(path, role) of the heads and the task's own parts, as they declare them."""
         for name, head in self.heads.items():
             for path, role in getattr(head, 'roles', {'': 'head'}).items():
                 yield below(name, path), role
         yield from self.own_parts.items()
-        for tower in self.train_norms:
-            for path in self.towers[tower].declared_norms('train_norms'):
-                yield below(self.tower_paths[tower], path), 'layer_norm'
 
-    def _trained_roles(self) -> dict[str, str]:
-        roles = trained_parts(self, dict(self._declarations()))
+    def _declare(self) -> None:
+        """Freezes all but what is declared to train, and gives every parameter its role."""
+        parts = ModelParts(
+            self, self.towers, self.tower_paths, dict(self._head_roles()), idle=self.no_grad_parts, apart=('adapter',)
+        )
+        trained = trained_parts(parts, self.trainable)
         if self.adapter is not None:
-            roles.update({f'adapter.{name}': self.adapter.role_of(name) for name, _ in self.adapter.named_parameters()})
+            trained.update(
+                {f'adapter.{name}': self.adapter.role_of(name) for name, _ in self.adapter.named_parameters()}
+            )
+        self.roles = {**parts.heads(), **trained}
         placed = {*self.backbones, *self.heads, 'adapter', *(path.partition('.')[0] for path in self.own_parts)}
         for name, param in self.named_parameters():
             part = name.partition('.')[0]
@@ -142,9 +136,13 @@ class AdaptedModel(BaseModel):
                     f"own_parts = dict({part}='…')"
                 )
             # What a method or a part of the task's own builds frozen is declared frozen by it.
-            if part not in self.backbones and not param.requires_grad:
-                roles.pop(name, None)
-        return roles
+            param.requires_grad_(name in trained and (part in self.backbones or param.requires_grad))
+        self.declared = frozenset(name for name, param in self.named_parameters() if param.requires_grad)
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether the backbones train as such, rather than single parts of them."""
+        return 'all' in declared_texts(self.trainable)
 
     @property
     def switch(self) -> AdapterSwitch:
@@ -161,9 +159,9 @@ class AdaptedModel(BaseModel):
         composed = isinstance(self.adapter, ComposedAdapter)
         parts = self.adapter.parts if composed else [] if self.adapter is None else [self.adapter]
         names = [type(part).__name__ for part in parts]
-        if self.trainable == 'all':
+        if self.trains_all:
             names.append('all weights')
-        return f'{" + ".join(names) or "heads"} of a {type(self).__name__}'
+        return f'{" + ".join(names or declared_texts(self.trainable)) or "nothing"} of a {type(self).__name__}'
 
     def init_weights(self) -> None:
         """Everything was initialised in the constructor, before the base was loaded."""

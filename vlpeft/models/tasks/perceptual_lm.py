@@ -88,7 +88,7 @@ class PerceptualLM(AdaptedModel):
         **adaptation,
     ) -> None:
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'), **adaptation)
-        if self._adapter_config is None:
+        if not self._adapter_config:
             raise ValueError('PerceptualLM perceives through one EPALM; adapter is None')
         if padding not in PADDINGS:
             raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
@@ -129,7 +129,7 @@ class PerceptualLM(AdaptedModel):
         super().train(mode)
         if not self.released_dropout:
             self.encoder.eval()
-            if self.trainable != 'all':
+            if not self.trains_all:
                 self.lm.eval()
         return self
 

@@ -49,7 +49,7 @@ class Retriever(AdaptedModel):
         negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
         max_text_length: In tokens. Defaults to 35.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
-        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``train_norms``, ``gradient_checkpointing``,
+        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``,
             ``base_checkpoint``.
 
     Raises:

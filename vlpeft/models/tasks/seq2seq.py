@@ -57,8 +57,8 @@ class VLSeq2Seq(AdaptedModel):
             or tokens (:func:`to_cells`); it stays in eval mode. Defaults to None: samples bring their features.
         data_preprocessor: Defaults to :class:`FeatureDataPreprocessor`, with ``vision`` to
             :class:`ClipDataPreprocessor`.
-        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``train_norms`` (of ``'encoder'`` and
-            ``'decoder'``), ``gradient_checkpointing``, ``base_checkpoint``.
+        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``,
+            ``base_checkpoint``.
 
     Raises:
         ValueError: More cells than order tokens.

@@ -72,7 +72,7 @@ class GenerativeVQA(AdaptedModel):
             False.
         max_text_length: Of questions in tokens. Defaults to 35.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
-        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``train_norms``, ``gradient_checkpointing``,
+        **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``,
             ``base_checkpoint``.
 
     Raises:
