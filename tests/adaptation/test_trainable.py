@@ -135,12 +135,30 @@ def test_heads_are_what_lies_outside_of_the_towers():
     handle = vlpeft.attach(model, LORA, trainable='heads')
     assert {key.split('.')[0] for key in handle.part_roles} == {'classification_head'}
     assert handle.counts()['trainable_by_role'].keys() == {'adapter', 'head'}
-    assert declared('clip', 'heads')[0] == {'logit_scale', 'visual_projection.weight', 'text_projection.weight'}
+    assert declared('clip', 'heads')[0] == {'logit_scale'}
     # In a tower that is the whole model, the output embedding, where it is no other than the words'.
     assert declared('llama', 'heads')[0] == {'lm_head.weight'}
     for tied in ('bart', 'opt', 'gpt2'):
         with pytest.raises(SiteError, match="parts='heads' selects no parameter"):
             declared(tied, 'heads')
+
+
+def test_connectors_lead_out_of_a_tower():
+    both = {'visual_projection.weight', 'text_projection.weight'}
+    assert declared('clip', 'connectors')[0] == both
+    for trainable in (
+        [dict(parts='connectors', towers=['vision'])],
+        [dict(parts='all', towers=['vision'], kinds=['connector'])],
+    ):
+        found, handle = declared('clip', trainable)
+        assert found == {'visual_projection.weight'}
+    assert declared('clip', [dict(parts='connectors', role='projection')])[1].counts()['trainable_by_role'] == dict(
+        projection=2 * 16 * 512
+    )
+    inner, _ = declared('clip', [dict(parts='all', towers=['vision'])])
+    assert inner == {key for key in names_of('clip') if key.startswith('vision_model.')}
+    with pytest.raises(SiteError, match="parts='connectors' selects no parameter"):
+        declared('bart', 'connectors')
 
 
 def test_one_role_each_that_of_the_first():
@@ -158,7 +176,7 @@ def test_one_role_each_that_of_the_first():
 @pytest.mark.parametrize(
     'trainable, message',
     [
-        ('bias', 'is one text; .* or one of the words all, heads, norms, biases'),
+        ('bias', 'is one text; .* or one of the words all, heads, connectors, norms'),
         (['biasses'], "names 'biasses', which holds no parameter of the model; did you mean biases"),
         ([dict(parts='norm')], 'did you mean norms'),
         ([dict(part='norms')], 'names no parts; write a path, or dict'),

@@ -33,8 +33,8 @@ class ModelParts:
         model: The model.
         towers: Its backbones by name.
         paths: Where each of them is in the model.
-        heads: Paths of its heads and their roles. Defaults to None: what lies outside of all towers, and an output
-            embedding that is not tied to the words'.
+        heads: Paths of its heads and their roles. Defaults to None: what lies outside of all towers and connectors, and
+            an output embedding that is not tied to the words'.
         idle: Module paths that run without gradient, so that nothing below them trains.
         apart: Module paths that are no parts of the model, such as that of its method.
     """
@@ -93,12 +93,14 @@ class ModelParts:
 
     def inside(
         self,
+        text: str,
         towers: Sequence[str] | None,
         kinds: Sequence[str] | None,
         depths: Sequence[int] | None,
         linears: Sequence[str] | None,
     ) -> set[str]:
-        """Names of the parameters in a selection of the towers, by the words of :class:`vlpeft.sites.Targets`.
+        """Names of the parameters in a selection of the towers, by the words of :class:`vlpeft.sites.Targets`; a
+        connector may lie beside its tower, where the text must mean it.
 
         Raises:
             SiteError: It names what the towers do not have, or a tower that runs without gradient.
@@ -123,6 +125,7 @@ class ModelParts:
                     paths = _branch(tower, depth, part)
                 else:
                     paths = [''] if depths is None else [f'{tower.block_path}.{depth}']
+                    paths += _outer(tower.outside.get('connector')) if text == 'connectors' else []
                 chosen.update(dict.fromkeys(below(self.paths[tower.name], path) for path in paths))
         return set(self.under(chosen))
 
@@ -130,7 +133,7 @@ class ModelParts:
         """Names of the parameters of all heads, and their roles."""
         if self._heads is not None:
             return {name: role for path, role in self._heads.items() for name in self.under([path])}
-        inside = set(self.under(self.paths.values()))
+        inside = {*self.under(self.paths.values()), *self._of_kind('connectors')}
         outputs = set()
         for module in (self.model, *(tower.module for tower in self.towers.values())):
             output = module.get_output_embeddings() if hasattr(module, 'get_output_embeddings') else None

@@ -6,7 +6,7 @@ from torch import nn
 
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower
+from vlpeft.sites import AdapterSwitch, Attachment, Tower
 
 DEFAULT = 'default'
 
@@ -56,11 +56,9 @@ class AdapterSets:
         """
         if name in self.attachments:
             raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.attachments)}')
-        attachment = Attachment(adapter.bindings(self.towers), self.towers, self.switch, name)
         no_method = isinstance(adapter, ComposedAdapter) and not adapter.parts
-        if not attachment.edits and not no_method:
-            raise SiteError('the method has no site to act on; towers: ' + ', '.join(self.towers))
-        self.attachments[name] = attachment
+        bindings = adapter.bindings(self.towers)
+        self.attachments[name] = Attachment(bindings, self.towers, self.switch, name, may_be_empty=no_method)
 
     @property
     def tasks(self) -> list[str]:

@@ -4,10 +4,10 @@
     trainable = [dict(parts='all', but=['embeddings'])]
 
 It is a list whose items are added up. A text is a module or parameter path or one of the :data:`words
-<vlpeft.adaptation.parts.WORDS>` ``all``, ``heads``, ``norms``, ``biases``, ``embeddings`` and ``position_biases``; the
-words come first. A dict narrows its ``parts`` down to ``towers``, ``kinds``, ``depths`` and ``linears``, takes away
-what ``but`` declares, and may name the ``role`` under which they are counted. One word may stand alone, and a mapping
-from paths to roles too. A parameter that several items name has the role of the first.
+<vlpeft.adaptation.parts.WORDS>` ``all``, ``heads``, ``connectors``, ``norms``, ``biases``, ``embeddings`` and
+``position_biases``; the words come first. A dict narrows its ``parts`` down to ``towers``, ``kinds``, ``depths`` and
+``linears``, takes away what ``but`` declares, and may name the ``role`` under which they are counted. One word may
+stand alone, and a mapping from paths to roles too. A parameter that several items name has the role of the first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -89,11 +89,14 @@ def _texts(item: Mapping[str, Any], key: str) -> list[str]:
 
 def _selected(parts: ModelParts, item: Mapping[str, Any]) -> dict[str, str]:
     places = {key: item.get(key) for key in PLACES}
-    inside = None if all(value is None for value in places.values()) else parts.inside(**places)
+    anywhere = all(value is None for value in places.values())
     role = item.get('role')
     found: dict[str, str] = {}
     for text in _texts(item, 'parts'):
-        named = {name: own for name, own in parts.named(text).items() if inside is None or name in inside}
+        named = parts.named(text)
+        if not anywhere:
+            inside = parts.inside(text, **places)
+            named = {name: own for name, own in named.items() if name in inside}
         if not named and not (text == 'heads' and parts.has_declared_heads):
             where = ''.join(f', {key}={value!r}' for key, value in places.items() if value is not None)
             raise SiteError(f'trainable: parts={text!r}{where} selects no parameter of the model')

@@ -321,10 +321,19 @@ class Attachment:
         towers: The towers by name.
         switch: Decides which set acts.
         name: Set that these hooks belong to. Defaults to ``'default'``.
+        may_be_empty: Whether there may be no binding at all. Defaults to False.
+
+    Raises:
+        SiteError: The method has no binding.
     """
 
     def __init__(
-        self, bindings: Iterable[Binding], towers: Mapping[str, Tower], switch: AdapterSwitch, name: str = 'default'
+        self,
+        bindings: Iterable[Binding],
+        towers: Mapping[str, Tower],
+        switch: AdapterSwitch,
+        name: str = 'default',
+        may_be_empty: bool = False,
     ) -> None:
         self.edits: list[_Edit] = []
         self._handles: list = []
@@ -350,6 +359,8 @@ class Attachment:
             else:
                 parts = _Parts(module, [edit])
                 self._hook(tower, edit, parts)
+        if not self.edits and not may_be_empty:
+            raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))
 
     def _hook(self, tower: Tower, at: _AtTap, hook: _Capture | _Edit | _Parts) -> None:
         """Registers a hook at a tap."""
