@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from vlpeft.sites import find_towers
+from vlpeft.sites import SiteError, find_towers
 
 from .errors import AdapterFolderError
 from .folder import recorded_parts
@@ -100,6 +101,8 @@ def load_adapter(
 def _handle(model: nn.Module, towers: Mapping[str, str] | None, *options) -> AttachedAdapter:
     if not isinstance(model, nn.Module):
         raise TypeError(f'an adapter is attached to a torch.nn.Module, not to {model!r}')
+    if torch.is_inference_mode_enabled():
+        raise SiteError('an adapter made under torch.inference_mode could never train; attach it outside')
     found = find_towers(model, towers)
     return AttachedAdapter(model, found, found.paths, *options)
 

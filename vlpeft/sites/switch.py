@@ -2,9 +2,13 @@
 task.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
+
+from .schema import SiteError
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,9 @@ class PerSample:
 class AdapterSwitch:
     """Holds the name of the active set; sets of other names stay attached but silent.
 
-    The scopes are nestable. Cached keys and values, and vision tokens, belong to the set they were computed under.
+    The scopes are nestable. Cached keys and values, and vision tokens, belong to the set they were computed under. They
+    hold for all threads, so that a generation started in a thread of its own, as for streaming, runs under the set that
+    its starter chose; therefore only one thread may have scopes open.
 
     Attributes:
         active: Name of the acting set, None for the bare backbone, or :class:`PerSample`. Defaults to ``'default'``.
@@ -44,15 +50,27 @@ class AdapterSwitch:
     def __init__(self) -> None:
         self.active: str | None | PerSample = 'default'
         self.current_task: str | None = None
+        self._open: list[int] = []
 
     @contextmanager
     def use(self, active: str | None | PerSample) -> Iterator[None]:
-        """Makes ``active`` what acts inside the ``with`` block."""
-        previous, self.active = self.active, active
+        """Makes ``active`` what acts inside the ``with`` block.
+
+        Raises:
+            SiteError: Another thread is inside such a block.
+        """
+        thread = threading.get_ident()
+        if any(other != thread for other in self._open):
+            raise SiteError(
+                'another thread has chosen the set that acts, and there is one choice for the whole model; run one '
+                'after the other, or give the samples of one batch their sets with adapter.per_sample(names)'
+            )
+        self._open.append(thread)
         try:
-            yield
+            with self._as_now(active, self.current_task):
+                yield
         finally:
-            self.active = previous
+            self._open.remove(thread)
 
     def per_sample(self, names: Sequence[str | None], rows_each: int = 1) -> AbstractContextManager[None]:
         """Inside the ``with`` block each sample of a batch has its own set. Arguments as of :class:`PerSample`."""
@@ -61,11 +79,8 @@ class AdapterSwitch:
     @contextmanager
     def task(self, name: str | None) -> Iterator[None]:
         """Inside the ``with`` block batches are of this task; None for of no named one."""
-        previous, self.current_task = self.current_task, name
-        try:
+        with self._as_now(self.active, name):
             yield
-        finally:
-            self.current_task = previous
 
     def contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
         """``context_fn`` of ``torch.utils.checkpoint``: recomputing happens in ``backward``, outside any scope, and
@@ -75,5 +90,14 @@ class AdapterSwitch:
 
     @contextmanager
     def _as_now(self, active: str | None | PerSample, task: str | None) -> Iterator[None]:
-        with self.use(active), self.task(task):
+        """Whichever thread this is: on a GPU backward passes run in one of their own."""
+        previous = self.active, self.current_task
+        self.active, self.current_task = active, task
+        try:
             yield
+        finally:
+            self.active, self.current_task = previous
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy keeps what acts, and is inside of no block."""
+        return {**self.__dict__, '_open': []}
