@@ -131,7 +131,10 @@ def test_vl_pet_by_role():
     [
         ('bottleneck/vl-adapter_bart-base_image', 6_081_600, 145_606_464),
         ('bottleneck/vl-adapter_bart-base_video', 4_901_952, 144_426_816),
+        # 60 places of r = 192, without norms.
+        ('bottleneck/vl-adapter_t5-base_image', 60 * 295_872 + 1_581_312, 224_540_160 + 60 * 295_872),
         ('baselines/bart-base_image_full', 141_156_864, 141_156_864),
+        ('baselines/t5-base_image_full', 222_903_552 + 72 * 768 + 1_581_312, 224_540_160),
     ],
 )
 def test_baselines_of_vl_pet(config, trainable, total):
