@@ -29,7 +29,8 @@ def draw_normal(module: nn.Module) -> None:
     for linear in module.modules():
         if isinstance(linear, nn.Linear):
             nn.init.normal_(linear.weight, std=0.02)
-            nn.init.zeros_(linear.bias)
+            if linear.bias is not None:
+                nn.init.zeros_(linear.bias)
 
 
 def draw_clamped(module: nn.Module) -> None:

@@ -25,10 +25,11 @@ class Binding:
     """What a method does at one place.
 
     ``edit(value, *reads)``, a method of the adapter's module, receives the tensor at ``write`` and those at ``reads``
-    (None where the pass did not reach them) and returns the new value, of the same shape (but for its rows, where
-    ``changes_rows`` says so): anything else is a :class:`SiteError` in that pass, which the probe of a task model runs
-    at once. It is not called in a pass that reaches none of its reads, such as those at a cross-attention in a
-    text-only pass. Where a backbone and its adapter have different number formats, it computes in the adapter's.
+    (None where the pass did not reach them) and returns the new value, of the same shape (but for its rows or width,
+    where ``changes_rows`` or ``changes_width`` says so): anything else is a :class:`SiteError` in that pass, which the
+    probe of a task model runs at once. It is not called in a pass that reaches none of its reads, such as those at a
+    cross-attention in a text-only pass. Where a backbone and its adapter have different number formats, it computes in
+    the adapter's.
 
     Attributes:
         tower: The tower's name.
@@ -38,6 +39,8 @@ class Binding:
         edit: Bound method of a module of the adapter.
         changes_rows: Whether the new value may have another number of rows, its last dimension but one. Defaults to
             False.
+        changes_width: Whether its last dimension may become another: whatever receives it then takes its part before
+            the backbone sees it. Defaults to False.
         tasks: Names of the tasks for each of which the unit has something of its own; ``edit`` is then told the
             batch's, as ``task``. Defaults to none: it does the same for every task.
         given: What else ``edit`` is told, by keyword. Defaults to nothing.
@@ -49,6 +52,7 @@ class Binding:
     write: Tap
     edit: Callable[..., Tensor]
     changes_rows: bool = False
+    changes_width: bool = False
     tasks: tuple[str, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
 
@@ -142,6 +146,7 @@ class _Edit(_AtTap):
         super().__init__(binding.write)
         self.site, self.tower, self.depth, self.edit = binding.site, binding.tower, binding.depth, binding.edit
         self.changes_rows, self.tasks, self.given = binding.changes_rows, binding.tasks, binding.given
+        self.changes_width = binding.changes_width
         # Where one parameter is that stands for the format of all: looking for it in every pass would cost more than
         # the look. Not the parameter itself, which sharding replaces by others.
         self.weight = _a_weight(self.unit)
@@ -249,7 +254,8 @@ class _Edit(_AtTap):
         return seen.index_copy(0, index, self._of_unit(seen[index], own).to(seen.dtype))
 
     def _fixed(self, shape: torch.Size) -> tuple[int, ...]:
-        return (*shape[:-2], *shape[-1:]) if self.changes_rows else tuple(shape)
+        rows = () if self.changes_rows else shape[-2:-1]
+        return (*shape[:-2], *rows, *(() if self.changes_width else shape[-1:]))
 
     def _refusal(self, seen: Tensor, value: Any) -> str:
         """A forward hook that returns None leaves the tensor as it is: nothing would be adapted, without a word."""

@@ -91,7 +91,9 @@ class SubLayer:
         y: The stream after the residual add (and after the norm, if post-norm), (B, L, D).
         linears: By role: ``q, k, v, o`` of an attention, whose keys and values may be narrower than its queries;
             ``fc1, fc2`` of a plain FFN, W_2 φ(W_1 x); ``gate, up, down`` of a gated one, W_down (φ(W_gate x) ⊙ W_up x).
-        context: Encoder states of a cross-attention, (B, S, Dc). Defaults to None.
+        context: Encoder states of a cross-attention, (B, S, Dc); or an object whose ``states()`` gives those of C
+            contexts, each of B / C consecutive samples, and their mask (C, S). Defaults to None.
+        context_mask: Mask of these, (B, 1, L or 1, S), as :class:`Block` has it of the tokens. Defaults to None.
     """
 
     kind: str
@@ -100,6 +102,7 @@ class SubLayer:
     y: Tap
     linears: Mapping[str, LinearSite]
     context: Tap | None = None
+    context_mask: Tap | None = None
 
     def branch(self, wanted_by: str) -> Tap:
         """Where h passes.
@@ -200,6 +203,10 @@ class Tower:
         outside: Its parts outside of all blocks, by kind. Defaults to none.
         beside: Modules that lie not below ``module`` but beside it, in the model that holds both, by path: ``../proj``
             is that model's ``proj``, one level up. Defaults to none.
+        final_norm: Path of the norm through which the last block's output leaves the tower. Defaults to None: there is
+            none.
+        cache: The cache of keys and values, as it enters the first block; None passes where there is none. Defaults to
+            None: the tower decodes without.
     """
 
     name: str
@@ -214,6 +221,8 @@ class Tower:
     records_blocks: bool = False
     outside: Mapping[str, OuterPart] = field(default_factory=dict)
     beside: Mapping[str, nn.Module] = field(default_factory=dict, repr=False, compare=False)
+    final_norm: str | None = None
+    cache: Tap | None = None
 
     def at(self, path: str) -> nn.Module:
         """The module at a path of a tap or a linear map."""

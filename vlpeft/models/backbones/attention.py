@@ -1,12 +1,15 @@
 """Multi-head attention of BLIP's text model: precomputed keys and values, one context for many queries."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from vlpeft.sites import SiteError
 
 MASKED = -10000.0
 
@@ -18,12 +21,25 @@ class KeyValue(NamedTuple):
     value: Tensor
 
 
+class Projected(list[KeyValue]):
+    """Keys and values of each layer, and the ``states`` (C, S, Dc) that they are projections of."""
+
+    def __init__(self, layers: Iterable[KeyValue], states: Tensor) -> None:
+        super().__init__(layers)
+        self.states = states
+
+    def rows(self, rows: slice) -> 'Projected':
+        """Those of some of the C contexts."""
+        return Projected((KeyValue(kv.key[rows], kv.value[rows]) for kv in self), self.states[rows])
+
+
 @dataclass(frozen=True)
 class CrossContext:
     """What the cross-attentions of one pass attend to.
 
     Attributes:
-        layers: Keys and values of each layer for C contexts (images or clips).
+        layers: Keys and values of each layer for C contexts (images or clips); what they are made of can be asked for
+            where they are :class:`Projected`.
         index: (P,) context of each of P texts. Defaults to None: texts are grouped by context, P / C to each.
         mask: (C, S), 1 where a context token exists. Defaults to None, all exist.
         key_weights: (P, S) factors on the keys, per text. Defaults to None.
@@ -33,6 +49,19 @@ class CrossContext:
     index: Tensor | None = None
     mask: Tensor | None = None
     key_weights: Tensor | None = None
+
+    def states(self) -> tuple[Tensor, Tensor | None]:
+        """What keys and values are projections of, (P, S, Dc) or (C, S, Dc) without ``index``, and its mask.
+
+        Raises:
+            SiteError: They are not known.
+        """
+        if not isinstance(self.layers, Projected):
+            raise SiteError('a method reads the states of a context, of which keys and values alone are given')
+        states, mask = self.layers.states, self.mask
+        if self.index is None:
+            return states, mask
+        return states[self.index], None if mask is None else mask[self.index]
 
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:

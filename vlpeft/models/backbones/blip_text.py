@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vlpeft.models.tokenizer import CaptionTokenizer
 from vlpeft.registry import MODELS
 
-from .attention import AddNorm, CrossContext, KeyValue, PostNormAttention, additive_mask
+from .attention import AddNorm, CrossContext, KeyValue, PostNormAttention, Projected, additive_mask
 
 
 class SelfCache:
@@ -157,13 +157,13 @@ class BlipTextEncoder(BaseModule):
         """The state (P, D) of the first token of each text; states (P, L, D), mask (P, L)."""
         return states[:, 0]
 
-    def project_context(self, states: Tensor) -> list[KeyValue]:
+    def project_context(self, states: Tensor) -> Projected:
         """Keys and values of every cross-attention, to be shared by all texts that meet these states.
 
         Args:
             states: Vision tokens (C, S, context_width).
         """
-        return [layer.crossattention.project(states) for layer in self.encoder.layer]
+        return Projected((layer.crossattention.project(states) for layer in self.encoder.layer), states)
 
     def forward(
         self,

@@ -66,7 +66,7 @@ def score_pairs(
         layers = model.text.project_context(states)
         per_frame = states.shape[1] // clips.frames.shape[1]
         for row, clip in enumerate(chunk):
-            own = [KeyValue(kv.key[row : row + 1], kv.value[row : row + 1]) for kv in layers]
+            own = layers.rows(slice(row, row + 1))
             scores[clip] = _score_clip(
                 model, own, clips.frames[clip], texts, pairs[clip], texts_per_batch, per_frame, device
             )

@@ -11,14 +11,15 @@ from .registry import family
 
 def _attention(module: nn.Module, block: str, name: str, kind: str) -> SubLayer:
     path = f'{block}.{name}'
-    context = Tap(path, 'input', 'key_value_states', argument=1) if kind == 'cross_attn' else None
+    crosses = kind == 'cross_attn'
     return SubLayer(
         kind,
         x=Tap(path, 'input', 'hidden_states'),
         h=Tap(f'{path}.out_proj', 'output'),
         y=Tap(f'{path}_layer_norm', 'output'),
         linears=linears(module, path, q='q_proj', k='k_proj', v='v_proj', o='out_proj'),
-        context=context,
+        context=Tap(path, 'input', 'key_value_states', argument=1) if crosses else None,
+        context_mask=Tap(path, 'input', 'attention_mask', argument=3) if crosses else None,
     )
 
 
@@ -40,7 +41,8 @@ def _tower(module: nn.Module, name: str, attentions: tuple[tuple[str, str], ...]
     blocks = tuple(_block(module, depth, attentions) for depth in range(len(module.layers)))
     norms = [sub.y.path for block in blocks for sub in block.sublayers.values()]
     norms = ('layernorm_embedding', *norms)
-    return Tower(name, module.config.d_model, blocks, module, 'layers', norms, causal=causal)
+    cache = Tap('layers.0', 'input', 'past_key_values', argument=None) if causal else None
+    return Tower(name, module.config.d_model, blocks, module, 'layers', norms, causal=causal, cache=cache)
 
 
 @family('transformers.BartEncoder', role='encoder')

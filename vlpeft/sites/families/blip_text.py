@@ -8,14 +8,15 @@ from .parts import linears
 from .registry import family
 
 
-def _attention(module: nn.Module, path: str, kind: str) -> SubLayer:
+def _attention(module: nn.Module, block: str, name: str, kind: str) -> SubLayer:
+    path = f'{block}.{name}'
     return SubLayer(
         kind,
         x=Tap(path, 'input'),
         h=Tap(f'{path}.output.dense', 'output'),
         y=Tap(f'{path}.output', 'output'),
         linears=linears(module, path, q='self.query', k='self.key', v='self.value', o='output.dense'),
-        context=Tap(f'{path}.self.key', 'input') if kind == 'cross_attn' else None,
+        context=Tap(block, 'input', 'context', argument=2) if kind == 'cross_attn' else None,
     )
 
 
@@ -30,14 +31,15 @@ def _tower(module: nn.Module, name: str, root: str, head_norms: tuple[str, ...],
             y=Tap(f'{path}.output', 'output'),
             linears=linears(module, path, fc1='intermediate.dense', fc2='output.dense'),
         )
-        self_attn = _attention(module, f'{path}.attention', 'self_attn')
-        cross_attn = _attention(module, f'{path}.crossattention', 'cross_attn')
+        self_attn = _attention(module, path, 'attention', 'self_attn')
+        cross_attn = _attention(module, path, 'crossattention', 'cross_attn')
         sublayers = dict(self_attn=self_attn, cross_attn=cross_attn, ffn=ffn)
         blocks.append(Block(depth, self_attn.x, sublayers, Tap(f'{path}.attention', 'input', 'mask', argument=2)))
     norms = [f'{sub.y.path}.LayerNorm' for block in blocks for sub in block.sublayers.values()]
     norms = (below(root, 'embeddings.LayerNorm'), *norms, *head_norms)
     width = module.get_submodule(root).width
-    return Tower(name, width, tuple(blocks), module, block_path, norms, causal=causal)
+    cache = Tap(f'{block_path}.0', 'input', 'cache', argument=4)
+    return Tower(name, width, tuple(blocks), module, block_path, norms, causal=causal, cache=cache)
 
 
 @family('vlpeft.BlipTextEncoder', role='text')

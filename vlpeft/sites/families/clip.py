@@ -16,6 +16,7 @@ from .parts import connector, linear, linears, norms_of, patch_embed, pre_norm_b
 from .registry import family
 
 PATCHES = 'embeddings.patch_embedding'
+FINAL = 'final_layer_norm'
 
 
 def _block(module: nn.Module, path: str, depth: int, padded: bool) -> Block:
@@ -39,6 +40,7 @@ def _tower(
     padded: bool = False,
     causal: bool = False,
     outside: Mapping[str, OuterPart] = MappingProxyType({}),
+    final_norm: str | None = None,
 ) -> Tower:
     path = below(root, 'encoder.layers')
     layers = module.get_submodule(path)
@@ -53,31 +55,34 @@ def _tower(
         causal=causal,
         records_blocks=True,
         outside=outside,
+        final_norm=final_norm and below(root, final_norm),
     )
 
 
 @family('transformers.CLIPTextTransformer', role='text')
 def clip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPTextTransformer``; its attentions get the mask of padding apart from the causal."""
-    return _tower(module, name, ('final_layer_norm',), padded=True, causal=True)
+    return _tower(module, name, (FINAL,), padded=True, causal=True, final_norm=FINAL)
 
 
 @family('vlpeft.ClipTextEncoder', role='text')
 def own_clip_text(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.ClipTextEncoder`, which has no mask of padding and records no blocks."""
-    return replace(_tower(module, name, ('final_layer_norm',), 'text_model', causal=True), records_blocks=False)
+    tower = _tower(module, name, (FINAL,), 'text_model', causal=True, final_norm=FINAL)
+    return replace(tower, records_blocks=False)
 
 
 @family('transformers.SiglipTextTransformer', 'transformers.Siglip2TextTransformer', role='text')
 def siglip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``SiglipTextTransformer``: tokens see each other in both directions."""
     outside = connector(dict(proj=linear(module, 'head')))
-    return _tower(module, name, ('final_layer_norm',), padded=True, outside=outside)
+    return _tower(module, name, (FINAL,), padded=True, outside=outside, final_norm=FINAL)
 
 
 @family('transformers.CLIPVisionTransformer', role='vision')
 def clip_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPVisionTransformer``."""
+    # The norm behind the blocks is of the class token alone.
     return _tower(module, name, ('pre_layrnorm', 'post_layernorm'), outside=patch_embed(module, PATCHES))
 
 
@@ -100,7 +105,7 @@ def _siglip_vision(module: nn.Module, name: str, padded: bool = False) -> Tower:
     if module.use_head:
         norms.append('head.layernorm')
         outside.update(connector(linears(module, 'head.mlp', fc1='fc1', fc2='fc2')))
-    return _tower(module, name, norms, padded=padded, outside=outside)
+    return _tower(module, name, norms, padded=padded, outside=outside, final_norm='post_layernorm')
 
 
 connects(

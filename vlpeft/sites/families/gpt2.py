@@ -37,8 +37,18 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
             '(add_cross_attention=False)'
         )
     blocks = [_block(module, f'{path}.{depth}', depth) for depth in range(config.num_hidden_layers)]
-    norms = (*norms_of(blocks), below(root, 'ln_f'))
-    return decoder_only(module, name, root, path, blocks, norms, positions=below(root, 'wpe'))
+    final = below(root, 'ln_f')
+    return decoder_only(
+        module,
+        name,
+        root,
+        path,
+        blocks,
+        (*norms_of(blocks), final),
+        positions=below(root, 'wpe'),
+        final_norm=final,
+        cache_argument=1,
+    )
 
 
 @family('transformers.GPT2LMHeadModel', 'transformers.GPT2DoubleHeadsModel', role='lm')

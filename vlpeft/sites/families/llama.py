@@ -29,7 +29,8 @@ def _block(module: nn.Module, path: str, depth: int) -> Block:
 def _tower(module: nn.Module, name: str, root: str) -> Tower:
     path = below(root, 'layers')
     blocks = [_block(module, f'{path}.{depth}', depth) for depth in range(module.config.num_hidden_layers)]
-    return decoder_only(module, name, root, path, blocks, (*norms_of(blocks), below(root, 'norm')))
+    final = below(root, 'norm')
+    return decoder_only(module, name, root, path, blocks, (*norms_of(blocks), final), final_norm=final)
 
 
 @family('transformers.LlamaForCausalLM', role='lm')

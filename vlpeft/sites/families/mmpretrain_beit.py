@@ -30,4 +30,6 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
                 ffn=linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
-    return Tower(name, width, tuple(blocks), module, 'layers', outside=patch_embed(module, 'patch_embed'))
+    final = 'ln1' if module.final_norm else None
+    outside = patch_embed(module, 'patch_embed')
+    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final)

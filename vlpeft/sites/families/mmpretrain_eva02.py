@@ -25,4 +25,6 @@ def mmpretrain_eva02(module: nn.Module, name: str) -> Tower:
                 ffn=swiglu(module, f'{path}.mlp'),
             )
         )
-    return Tower(name, width, tuple(blocks), module, 'layers', outside=patch_embed(module, 'patch_embed'))
+    final = 'ln1' if module.final_norm else None
+    outside = patch_embed(module, 'patch_embed')
+    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final)

@@ -44,6 +44,7 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
         )
     # Which of these there are depends on the config; one that is off is an Identity or missing.
     outer = [path for path in ('pre_norm', 'ln1', 'ln2') if hasattr(getattr(module, path, None), 'weight')]
+    final = 'ln1' if module.final_norm else None
     return Tower(
         name,
         width,
@@ -52,4 +53,5 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
         'layers',
         (*norms_of(blocks), *outer),
         outside=patch_embed(module, 'patch_embed'),
+        final_norm=final,
     )

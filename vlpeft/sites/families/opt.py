@@ -45,8 +45,9 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
     norms = [
         f'{path}.{block.depth}.{norm}' for block in blocks for norm in ('self_attn_layer_norm', 'final_layer_norm')
     ]
-    if module.get_submodule(root).final_layer_norm is not None:
-        norms.append(below(root, 'final_layer_norm'))
+    final = None if module.get_submodule(root).final_layer_norm is None else below(root, 'final_layer_norm')
+    if final is not None:
+        norms.append(final)
     return decoder_only(
         module,
         name,
@@ -57,6 +58,7 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
         positions=below(root, 'embed_positions'),
         words=config.word_embed_proj_dim,
         records_blocks=config.do_layer_norm_before,
+        final_norm=final,
     )
 
 

@@ -99,6 +99,8 @@ def decoder_only(
     positions: str | None = None,
     words: int | None = None,
     records_blocks: bool = True,
+    final_norm: str | None = None,
+    cache_argument: int | None = None,
 ) -> Tower:
     """The tower of a decoder-only language model of transformers.
 
@@ -112,9 +114,21 @@ def decoder_only(
         positions: Path of the learned positions. Defaults to None: rotary positions.
         words: Width of the embeddings. Defaults to None, that of the stream.
         records_blocks: As for :class:`Tower`. Defaults to True.
+        final_norm: As for :class:`Tower`. Defaults to None.
+        cache_argument: Index of the cache among a block's arguments. Defaults to None: it is passed by keyword.
     """
     width = module.config.hidden_size
     entrance = Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), words or width, positions)
     return Tower(
-        name, width, tuple(blocks), module, path, tuple(norms), entrance, causal=True, records_blocks=records_blocks
+        name,
+        width,
+        tuple(blocks),
+        module,
+        path,
+        tuple(norms),
+        entrance,
+        causal=True,
+        records_blocks=records_blocks,
+        final_norm=final_norm,
+        cache=Tap(f'{path}.0', 'input', 'past_key_values', argument=cache_argument),
     )

@@ -127,10 +127,12 @@ def _origin(function: Describe) -> str:
 def _paths(tower: Tower) -> Iterator[str]:
     """Of all modules that a tower names, for hooks to find or fail at once."""
     yield from tower.norms or ()
+    if tower.final_norm is not None:
+        yield tower.final_norm
     for block in tower.blocks:
         taps = [block.input, block.mask]
         for sub in block.sublayers.values():
-            taps += [sub.x, sub.h, sub.y, sub.context, *(site.input for site in sub.linears.values())]
+            taps += [sub.x, sub.h, sub.y, sub.context, sub.context_mask, *(site.input for site in sub.linears.values())]
         yield from _paths_of(taps)
     for part in tower.outside.values():
         yield from _paths_of([part.x, part.h, *(site.input for site in part.linears.values())])

@@ -14,14 +14,15 @@ GATED = dict(gate='wi_0', up='wi_1', down='wo')
 
 
 def _attention(module: nn.Module, path: str, name: str, kind: str) -> SubLayer:
-    context = Tap(path, 'input', 'key_value_states', argument=1) if kind == 'cross_attn' else None
+    crosses = kind == 'cross_attn'
     return SubLayer(
         kind,
         x=Tap(path, 'input', 'hidden_states'),
         h=Tap(f'{path}.{name}.o', 'output'),
         y=Tap(path, 'output'),
         linears=linears(module, f'{path}.{name}', q='q', k='k', v='v', o='o'),
-        context=context,
+        context=Tap(path, 'input', 'key_value_states', argument=1) if crosses else None,
+        context_mask=Tap(path, 'input', 'attention_mask', argument=None) if crosses else None,
     )
 
 
@@ -51,5 +52,15 @@ def t5(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``T5Stack``."""
     blocks = tuple(_block(module, depth) for depth in range(len(module.block)))
     norms = [f'{sub.x.path}.layer_norm' for block in blocks for sub in block.sublayers.values()]
-    norms = (*norms, 'final_layer_norm')
-    return Tower(name, module.config.d_model, blocks, module, 'block', norms, causal=module.is_decoder)
+    final = 'final_layer_norm'
+    return Tower(
+        name,
+        module.config.d_model,
+        blocks,
+        module,
+        'block',
+        (*norms, final),
+        causal=module.is_decoder,
+        final_norm=final,
+        cache=Tap('block.0', 'input', 'past_key_values', argument=None) if module.is_decoder else None,
+    )

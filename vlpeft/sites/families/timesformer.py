@@ -30,6 +30,6 @@ def timesformer(module: nn.Module, name: str) -> Tower:
             )
         )
     norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
-    return Tower(
-        name, width, tuple(blocks), module, 'layers', (*norms, 'ln1'), outside=patch_embed(module, 'patch_embed')
-    )
+    outside = patch_embed(module, 'patch_embed')
+    norms.append('ln1')
+    return Tower(name, width, tuple(blocks), module, 'layers', tuple(norms), outside=outside, final_norm='ln1')
