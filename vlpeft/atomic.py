@@ -28,11 +28,22 @@ def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
     os.close(descriptor)
     try:
         write(part)
-        flush(part)
         os.chmod(part, 0o644)
-        os.replace(part, path)
+        put_in_place(part, path)
     finally:
         Path(part).unlink(missing_ok=True)
+
+
+def put_in_place(part: str | Path, path: str | Path) -> None:
+    """Gives a complete file the name ``path``, when its bytes are on the disk."""
+    flush(part)
+    os.replace(part, path)
+
+
+def remove_unfinished(folder: str | Path) -> None:
+    """Removes what killed writers have left in a folder in which no other one writes."""
+    for part in Path(folder).glob(f'{WRITING}*'):
+        part.unlink(missing_ok=True)
 
 
 def flush(path: str | Path) -> None:

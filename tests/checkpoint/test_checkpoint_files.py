@@ -1,5 +1,6 @@
 """Reading and writing checkpoint files, and what is said about files that are none."""
 
+import ast
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.workspace import ROOT
 from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.adapter import export_safetensors
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint, write_safetensors
@@ -132,3 +134,26 @@ def test_base_identity(tmp_path):
         check_base(dict(name='a', sha256='1'), dict(name='b', sha256='2'), 'adapter.pth')
     with pytest.raises(CheckpointError, match='adapter.pth .* needs its base a'):
         check_base(dict(name='a', sha256='1'), None, 'adapter.pth')
+
+
+#: What reads all of a file, because it is no model's weights: runs to go on with, a batch, an index of encoded files.
+OTHER_FILES = (
+    'engine/work_folder',
+    'engine/preflight/resume',
+    'engine/bad_batch',
+    'apis/retrieval_index',
+    'checkpoint/',
+)
+
+
+def test_weights_are_read_in_one_way():
+    for folder in ('vlpeft', 'tools'):
+        for path in sorted((ROOT / folder).rglob('*.py')):
+            if path.relative_to(ROOT / folder).as_posix().startswith(OTHER_FILES):
+                continue
+            called = {getattr(node.func, 'id', None) or getattr(node.func, 'attr', None) for node in calls(path)}
+            assert not called & {'read_checkpoint', 'safe_open', 'load_file'}, path
+
+
+def calls(path):
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]

@@ -216,3 +216,17 @@ def test_files_without_checksums_are_read_and_get_them_when_they_grow(tmp_path):
     check(PackedHDF5Reader(str(path)), ['a', 'b', 'c'])
     with h5py.File(path) as file:
         assert file['crc'][()].tolist() == [zlib.crc32(name.encode() + pattern(name).tobytes()) for name in 'abc']
+
+
+def test_what_a_killed_run_was_writing_is_removed(tmp_path):
+    """Before it is found: a failed write leaves nothing, the file that was there stays."""
+    folder = FeatureFolder(tmp_path, {})
+    folder.write(['a'], np.ones((1, 2, 3), np.float16))
+    before = (tmp_path / 'a.h5').read_bytes()
+    with pytest.raises(TypeError):
+        folder.write(['a'], [np.array([object()])])
+    assert (tmp_path / 'a.h5').read_bytes() == before
+    (tmp_path / '.writing-1.part').write_bytes(b'half')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.writing-1.part', 'a.h5', 'extraction.json']
+    assert FeatureFolder(tmp_path, {}).missing(['a', 'b']) == ['b']
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a.h5', 'extraction.json']

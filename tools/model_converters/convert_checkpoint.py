@@ -17,7 +17,6 @@ from vlpeft.checkpoint.download import fetch
 from vlpeft.checkpoint.files import (
     SAFETENSORS_SUFFIX,
     TORCH_SUFFIXES,
-    read_checkpoint,
     write_checkpoint,
     write_safetensors,
 )
@@ -132,9 +131,7 @@ def gather(
             a method, may leave the method unfilled.
     """
     path = fetch(src)
-    source = translate(
-        Checkpoint.of(read_checkpoint(path), src), OURS if source_format == SAFETENSORS else source_format
-    )
+    source = translate(Checkpoint.read(path, src), OURS if source_format == SAFETENSORS else source_format)
     recorded = source.checkpoint.meta.get('base')
     files = read_base(model, **base) if base else []
     if recorded and files:

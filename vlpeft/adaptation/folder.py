@@ -14,7 +14,8 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from vlpeft.atomic import write_atomically
-from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
+from vlpeft.checkpoint import Checkpoint
+from vlpeft.checkpoint.files import write_safetensors
 from vlpeft.registry import ADAPTERS, MODELS, names_of
 from vlpeft.version import __version__
 
@@ -116,8 +117,8 @@ def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
     path = folder / WEIGHTS
     if not path.is_file():
         raise AdapterFolderError(f'{folder} has no {WEIGHTS}')
-    checkpoint = read_checkpoint(path)
-    if checkpoint['meta'] != record:
+    checkpoint = Checkpoint.read(path)
+    if checkpoint.meta != record:
         raise AdapterFolderError(f'{folder}: {CONFIG} and {WEIGHTS} are not of one save')
     _check_geometry(handle, record, folder)
     missing = [part for part in record['parts'] if part not in handle.part_roles]
@@ -130,7 +131,7 @@ def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
     parts = {key: value for key, value in handle.parts.state_dict().items() if key in record['parts']}
     wanted = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
     wanted.update({f'parts.{key}': value for key, value in parts.items()})
-    state = checkpoint['state_dict']
+    state = checkpoint.weights
     _check_state(state, wanted, path)
     adapter.load_state_dict(_below('adapter', state), strict=True)
     handle.put(name, record['method'], adapter)

@@ -49,11 +49,15 @@ class Checkpoint:
         return cls(weights, dict(meta) if isinstance(meta, Mapping) else {}, str(origin))
 
     @classmethod
-    def read(cls, path: str | Path) -> 'Checkpoint':
-        """Reads a local file.
+    def read(cls, path: str | Path, origin: str | None = None) -> 'Checkpoint':
+        """Reads a local file: the one way from a file to weights.
+
+        Args:
+            path: The file.
+            origin: Where it came from, for messages. Defaults to None: the file.
 
         Raises:
             FileNotFoundError: There is no such file.
             CheckpointError: It is no checkpoint, is damaged, holds no tensor, or objects that are not declared safe.
         """
-        return cls.of(read_checkpoint(path), str(path))
+        return cls.of(read_checkpoint(path), origin or str(path))

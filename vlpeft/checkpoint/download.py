@@ -9,6 +9,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import Request, url2pathname
 
+from vlpeft.atomic import put_in_place
 from vlpeft.bases import find_base, read_bases
 from vlpeft.nearest import if_folder
 
@@ -126,7 +127,7 @@ def _fetch_url(url: str, sha256: str | None, folder: Path) -> Path:
             )
             raise CheckpointError(f'{_mismatch(url, wanted, found)}\nthe download was deleted{first}')
         write_manifest(target, part)
-        os.replace(part, target)
+        put_in_place(part, target)
     return target
 
 

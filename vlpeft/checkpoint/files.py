@@ -29,9 +29,10 @@ _EXPECTED = {SAFETENSORS_SUFFIX: 'a safetensors file', NUMPY_SUFFIX: 'a .npz fil
 
 
 def read_checkpoint(path: str | Path, checked: bool = True) -> dict[str, Any]:
-    """Read a checkpoint file onto the CPU.
+    """Read all that a checkpoint file holds onto the CPU: of a run to go on with, of a batch, of an index.
 
-    Torch files are read with ``weights_only=True`` and memory-mapped where the format allows it.
+    Weights are read by :meth:`~vlpeft.checkpoint.checkpoint.Checkpoint.read`. Torch files are read with
+    ``weights_only=True`` and memory-mapped where the format allows it.
 
     Args:
         path: A ``.pth``, ``.pt``, ``.bin``, ``.pyth``, ``.safetensors`` or ``.npz`` file, or an ``….index.json`` beside

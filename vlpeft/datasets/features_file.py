@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vlpeft.atomic import remove_unfinished, write_atomically
+
 # Rows that a growing file is copied by: some 50 MB of released features.
 BLOCK = 256
 ORIGIN = 'extraction.json'
@@ -90,7 +92,9 @@ class FeatureFolder:
         record = folder_origin(self.root)
         if self._done or record:
             _check_origin(self.root, record, made_by)
-        _replace(self.root / ORIGIN, lambda part: part.write_text(json.dumps(made_by, indent=1)))
+        remove_unfinished(self.root)
+        text = json.dumps(made_by, indent=1)
+        write_atomically(self.root / ORIGIN, lambda part: Path(part).write_text(text))
 
     def missing(self, names: Iterable[str]) -> list[str]:
         """Those of ``names`` that have no features yet."""
@@ -99,7 +103,7 @@ class FeatureFolder:
     def write(self, names: Sequence[str], features: np.ndarray) -> None:
         """Store features (B, N, F) of B images."""
         for name, array in zip(names, features, strict=True):
-            _replace(self.root / f'{name}.h5', lambda part: _write_single(part, name, array))
+            write_atomically(self.root / f'{name}.h5', lambda part: _write_single(part, name, array))
             self._done.add(name)
 
     def close(self) -> None:
@@ -135,8 +139,7 @@ class PackedFeatures:
         self.path = Path(path)
         layout = dict(shape=tuple(shape), dtype=np.dtype(dtype))
         if not self.path.is_file():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self.path, lambda part: _create(part, names, made_by, **layout))
+            write_atomically(self.path, lambda part: _create(part, names, made_by, **layout))
         else:
             self._check(names, made_by, **layout)
         try:
@@ -189,7 +192,7 @@ class PackedFeatures:
             known = set(there)
             new = [name for name in names if name not in known]
             if new:
-                _replace(self.path, lambda part: _grow(part, old, there + new, made_by, shape, dtype))
+                write_atomically(self.path, lambda part: _grow(part, old, there + new, made_by, shape, dtype))
 
 
 def stored_names(root: str | Path) -> list[str]:
@@ -233,12 +236,12 @@ def row_crc(name: str, features: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(features), zlib.crc32(name.encode()))
 
 
-def _write_single(path: Path, name: str, features: np.ndarray) -> None:
+def _write_single(path: str, name: str, features: np.ndarray) -> None:
     with open_hdf5(path, 'w') as file:
         file.create_group(name).create_dataset('features', data=features, chunks=features.shape, fletcher32=True)
 
 
-def _create(path: Path, names: Sequence[str], made_by: Mapping[str, object], shape: tuple, dtype: np.dtype) -> None:
+def _create(path: str, names: Sequence[str], made_by: Mapping[str, object], shape: tuple, dtype: np.dtype) -> None:
     import h5py
 
     # The earliest file format has no flag that a killed writer would leave behind.
@@ -256,7 +259,7 @@ def _create(path: Path, names: Sequence[str], made_by: Mapping[str, object], sha
         h5py.h5d.create(file.id, b'features', h5py.h5t.py_create(dtype), space, options)
 
 
-def _grow(path: Path, old, names: Sequence[str], made_by: Mapping[str, object], shape: tuple, dtype: np.dtype) -> None:
+def _grow(path: str, old, names: Sequence[str], made_by: Mapping[str, object], shape: tuple, dtype: np.dtype) -> None:
     _create(path, names, made_by, shape, dtype)
     with open_hdf5(path, 'r+') as new:
         for start in range(0, len(old['done']), BLOCK):
@@ -275,10 +278,3 @@ def _check_origin(where: Path, stored: Mapping[str, object], wanted: Mapping[str
     if differing:
         lines = [f'  {key}: there {stored.get(key)}, now {wanted.get(key)}' for key in differing]
         raise ValueError('\n'.join([f'{where} holds features made in another way; choose another place', *lines]))
-
-
-def _replace(path: Path, write) -> None:
-    """Let ``write`` make the file under another name, then rename it."""
-    part = path.with_name(f'.{path.name}.part')
-    write(part)
-    os.replace(part, path)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 from mmengine.logging import print_log
 
-from vlpeft.atomic import WRITING
+from vlpeft.atomic import remove_unfinished
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint
 from vlpeft.checkpoint.manifest import check_manifest
@@ -41,8 +41,7 @@ def enter(folder: str | Path) -> FileLock | None:
         held.acquire(timeout=0)
     except Timeout:
         raise SystemExit(f'another run is training in {folder}; wait for it, or choose another --work-dir') from None
-    for part in folder.glob(f'{WRITING}*'):
-        part.unlink(missing_ok=True)
+    remove_unfinished(folder)
     return held
 
 

@@ -150,14 +150,15 @@ def saves(case: Case) -> None:
 
 def _shorten(path: Path) -> None:
     """Cuts a slice off one tensor."""
-    from vlpeft.checkpoint.files import read_checkpoint, write_safetensors
+    from vlpeft.checkpoint import Checkpoint
+    from vlpeft.checkpoint.files import write_safetensors
 
-    checkpoint = read_checkpoint(path)
-    state = checkpoint['state_dict']
+    checkpoint = Checkpoint.read(path)
+    state = dict(checkpoint.weights)
     key, value = next((key, value) for key, value in state.items() if value.numel() > 1)
     dim = value.shape.index(max(value.shape))
     state[key] = value.narrow(dim, 1, value.shape[dim] - 1).contiguous()
-    write_safetensors(state, path, checkpoint['meta'])
+    write_safetensors(state, path, dict(checkpoint.meta))
 
 
 def switches(case: Case) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adaptation.sets import build_adapter
-from vlpeft.checkpoint.files import read_checkpoint
+from vlpeft.checkpoint import Checkpoint
 from vlpeft.sites import Tower, below, is_transposed
 
 from .maps import Part, parts_by_map, site_list, targets_of
@@ -81,9 +81,9 @@ def _read_matrices(folder: Path, sites: str) -> tuple[dict[str, tuple[Tensor, Te
         )
     if not file.is_file():
         raise AdapterFolderError(f'{folder}: there is no {WEIGHTS}')
-    stored = read_checkpoint(file)
+    stored = Checkpoint.read(file)
     found: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in stored['state_dict'].items():
+    for key, tensor in stored.weights.items():
         match = _KEY.fullmatch(key)
         if match is None:
             raise AdapterFolderError(f'{file}: {key} is no LoRA of a linear map; those with a site are: {sites}')
@@ -96,7 +96,7 @@ def _read_matrices(folder: Path, sites: str) -> tuple[dict[str, tuple[Tensor, Te
         for matrix in {'A', 'B'} - set(pair):
             raise AdapterFolderError(f'{file}: {name} lacks lora_{matrix}')
     try:
-        blocks = dict(json.loads(stored['meta'].get(BLOCKS, '{}')))
+        blocks = dict(json.loads(stored.meta.get(BLOCKS, '{}')))
     except (TypeError, ValueError) as error:
         raise AdapterFolderError(f'{file}: its metadata {BLOCKS} cannot be read ({error})') from error
     return {name: (pair['A'], pair['B']) for name, pair in found.items()}, blocks
