@@ -1,5 +1,9 @@
 # A small BART that describes drawn stills; the frozen vision tower is that of the small BLIP.
-_base_ = ['../_base_/datasets/jsonl_caption.py', './_seq2seq_base_.py']
+_base_ = [
+    '../_base_/datasets/jsonl_caption.py',
+    '../_base_/schedules/adamw_linear_20e.py',
+    '../_base_/seq2seq_runtime.py',
+]
 words = 64
 model = dict(
     type='VLSeq2Seq',
@@ -54,7 +58,9 @@ test_dataloader = dict(
     persistent_workers=False,
     dataset=dict(data_root=data_root, ann_file='captions_test.jsonl', pipeline=test_pipeline),
 )
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
 # Nothing is chosen by a validation; the test follows at once.
 val_dataloader = val_evaluator = val_cfg = None
 test_evaluator = dict(tokenizer='python')
 train_cfg = dict(max_epochs=12)
+default_hooks = dict(checkpoint=dict(save_best=None))

@@ -1,5 +1,9 @@
 # A small OPT that answers questions about drawn stills; the frozen encoder is that of the small BLIP.
-_base_ = ['../_base_/datasets/epalm_jsonl_qa.py', './_seq2seq_base_.py']
+_base_ = [
+    '../_base_/datasets/epalm_jsonl_qa.py',
+    '../_base_/schedules/adamw_linear_20e.py',
+    '../_base_/seq2seq_runtime.py',
+]
 model = dict(
     type='PerceptualLM',
     lm=dict(
@@ -52,6 +56,8 @@ test_dataloader = dict(
     pin_memory=False,
     dataset=dict(data_root=data_root, ann_file='questions_test.jsonl', pipeline=[pipeline[0], *pipeline[2:]]),
 )
+optim_wrapper = dict(optimizer=dict(lr=5e-3))
 # Nothing is chosen by a validation; the test follows at once.
 val_dataloader = val_evaluator = val_cfg = None
 train_cfg = dict(max_epochs=4)
+default_hooks = dict(checkpoint=dict(save_best=None))

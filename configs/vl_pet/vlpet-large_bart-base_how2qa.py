@@ -1,7 +1,7 @@
 # VL-PET large on BART-base, How2QA alone.
 _base_ = [
     '../_base_/models/vl_bart_video.py',
-    '../_base_/datasets/how2qa.py',
+    '../_base_/datasets/value_questions.py',
     '../_base_/datasets/seq2seq_loaders.py',
     '../_base_/schedules/adamw_linear_20e.py',
     '../_base_/seq2seq_runtime.py',

@@ -1,7 +1,7 @@
 # VL-PET large on BART-base, YC2C alone.
 _base_ = [
     '../_base_/models/vl_bart_video.py',
-    '../_base_/datasets/yc2c.py',
+    '../_base_/datasets/value_captions.py',
     '../_base_/datasets/seq2seq_loaders.py',
     '../_base_/schedules/adamw_linear_20e.py',
     '../_base_/seq2seq_runtime.py',

@@ -13,17 +13,9 @@ from tests.datasets.seq2seq_files import write_tree
 from vlpeft.registry import DATASETS, METRICS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-FILES = dict(
-    vqa='vqa_karpathy',
-    gqa='gqa',
-    nlvr2='nlvr2',
-    caption='coco_caption',
-    tvqa='tvqa',
-    how2qa='how2qa',
-    tvc='tvc',
-    yc2c='yc2c',
-)
-IMAGE_TASKS, VIDEO_TASKS = list(FILES)[:4], list(FILES)[4:]
+IMAGE_TASKS, VIDEO_TASKS = ['vqa', 'gqa', 'nlvr2', 'caption'], ['tvqa', 'how2qa', 'tvc', 'yc2c']
+TASKS = IMAGE_TASKS + VIDEO_TASKS
+FILES = ['vqa_karpathy', 'gqa', 'nlvr2', 'coco_caption', 'value_questions', 'value_captions']
 SUBTITLES = 'Hello s01. Bye.'
 CHOICES = 'a0: choice 0. a1: choice 1. a2: choice 2. a3: choice 3.'
 TEXTS = dict(
@@ -99,7 +91,7 @@ def shape(task, count):
     return (count, 2 if task == 'nlvr2' else 1, *cells)
 
 
-@pytest.mark.parametrize('task', FILES)
+@pytest.mark.parametrize('task', TASKS)
 def test_training_batches(task):
     config = read_single(task)
     assert config.train_dataloader.batch_size == BATCHES[task]
@@ -113,7 +105,7 @@ def test_training_batches(task):
     assert targets <= TARGETS[task] and len(targets) == len(TARGETS[task]) - (task == 'vqa')
 
 
-@pytest.mark.parametrize('task', FILES)
+@pytest.mark.parametrize('task', TASKS)
 def test_validation_and_test_batches(task):
     config = read_single(task)
     for part in ('val', 'test'):
@@ -151,12 +143,12 @@ def test_online_configs_read_the_images_instead(task):
 
 
 def test_sets_of_several_tasks_join_in_one_config(tmp_path):
-    bases = [str(CONFIGS / f'_base_/datasets/{name}.py') for name in FILES.values()]
-    sets = ', '.join(f'{task}={{{{_base_.{task}_train_set}}}}' for task in FILES)
+    bases = [str(CONFIGS / f'_base_/datasets/{name}.py') for name in FILES]
+    sets = ', '.join(f'{task}={{{{_base_.{task}_train_set}}}}' for task in TASKS)
     (tmp_path / 'joined.py').write_text(f'_base_ = {bases}\ntrain_sets = dict({sets})\n')
     config = Config.fromfile(tmp_path / 'joined.py')
-    assert list(config.train_sets) == list(FILES)
-    for task in FILES:
+    assert list(config.train_sets) == TASKS
+    for task in TASKS:
         item = DATASETS.build(config.train_sets[task])[0]
         assert item['data_samples'].task == task
         assert item['data_samples'].text == TEXTS[task]

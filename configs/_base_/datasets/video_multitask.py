@@ -1,5 +1,5 @@
 # TVQA, How2QA, TVC and YC2C at once, mixed as released. Test answers are VALUE's: files for its server are written.
-_base_ = ['./tvqa.py', './how2qa.py', './tvc.py', './yc2c.py', './seq2seq_loaders.py']
+_base_ = ['./value_questions.py', './value_captions.py', './seq2seq_loaders.py']
 train_dataloader = dict(
     dataset=dict(
         type='MultiTaskDataset',
