@@ -58,8 +58,10 @@ def test_cutting_texts_leaves_the_next_ones_whole(vocabularies, family):
     model = build_vl(family, vocabularies[family])
     text = 'a b c d e'
     whole = model.tokens([text], None, torch.device('cpu')).ids
+    state = dict(vars(model.tokenizer))
     cut = model.tokens([text], 3, torch.device('cpu')).ids
     assert whole.shape[1] > 5 and cut.shape == (1, 3)
+    assert vars(model.tokenizer) == state
     assert torch.equal(model.tokens([text], None, torch.device('cpu')).ids, whole)
     assert model.tokenizer.ids([text])[0] == whole[0].tolist()
 

@@ -15,6 +15,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vlpeft.models.precision import at_least_float32
 from vlpeft.registry import MODELS
 
 
@@ -125,9 +126,7 @@ class ITCHead(BaseModule):
                 )
             )
             bank_ids = torch.cat([gathered_ids, queue.ids])
-        # At least float32, also under autocast.
-        dtype = torch.promote_types(online.vision.dtype, torch.float32)
-        same = (ids[:, None] == bank_ids[None]).to(dtype)
+        same = at_least_float32((ids[:, None] == bank_ids[None]).to(online.vision.dtype))
         same = same / same.sum(1, keepdim=True)
         alpha = self.alpha * self.ramp
         losses = []
@@ -136,10 +135,10 @@ class ITCHead(BaseModule):
             (online.text, momentum.text, bank.vision),
         ):
             with torch.no_grad():
-                soft = (soft_query @ candidates.T / self.temperature).to(dtype).softmax(1)
+                soft = at_least_float32(soft_query @ candidates.T / self.temperature).softmax(1)
                 targets = alpha * soft + (1 - alpha) * same
             logits = query @ candidates.T / self.temperature
-            losses.append(-(logits.to(dtype).log_softmax(1) * targets).sum(1).mean())
+            losses.append(-(at_least_float32(logits).log_softmax(1) * targets).sum(1).mean())
         if queue is not None:
             queue.push(gathered, gathered_ids)
         return (losses[0] + losses[1]) / 2

@@ -29,7 +29,7 @@ def sample_negatives(logits: Tensor, ids: Tensor, candidate_ids: Tensor) -> tupl
     """
     allowed = ids[:, None] != candidate_ids[None]
     noise = -torch.empty_like(logits, dtype=torch.float32).exponential_().log()
-    scores = (logits.float() + noise).masked_fill(~allowed, float('-inf'))
+    scores = (at_least_float32(logits) + noise).masked_fill(~allowed, float('-inf'))
     return scores.argmax(1), allowed.any(1)
 
 
