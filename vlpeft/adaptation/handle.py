@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from vlpeft.adapters import ComposedAdapter
-from vlpeft.sites import SiteError, Tower, attached_to
+from vlpeft.sites import SiteError, Tower, attached_to, in_eval_mode, is_below
 
 from .counts import count_by_role
 from .merging import Merged
@@ -298,10 +298,24 @@ class AttachedAdapter(nn.Module):
         """The tower that a parameter serves; ``'shared'`` if several do, ``'rest'`` outside all towers."""
         kind, _, rest = name.partition('.')
         if kind == 'model':
-            inside = [tower for tower, root in self.paths.items() if not root or rest.startswith(f'{root}.')]
+            inside = [tower for tower, root in self.paths.items() if is_below(root, rest)]
             return inside[0] if inside else 'rest'
         own, _, rest = rest.partition('.')
         return self._serves[own][rest]
+
+    @torch.no_grad()
+    def check_sites(self) -> None:
+        """Runs each tower that the acting set changes once, alone, on the smallest input. No weights are needed: on
+        ``meta`` a method is tried on a large model at no cost.
+
+        Raises:
+            SiteError: A site is not reached, or the family of a tower describes no input to run it with.
+            ValueError: No set acts.
+        """
+        name = self.hooks.switch.active
+        self._known(name)
+        with in_eval_mode(self.model):
+            self.hooks.check(self.sets[name], lambda: self.hooks.run_towers(name), name)
 
     def never_hit(self) -> list[str]:
         """Sites that no forward pass has reached since they were attached."""

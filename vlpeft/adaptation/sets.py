@@ -1,12 +1,12 @@
 """Adapter sets: methods under names on the same frozen towers, of which one acts at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import AdapterSwitch, Attachment, Tower
+from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, run_alone
 
 DEFAULT = 'default'
 
@@ -78,6 +78,35 @@ class AdapterSets:
     def never_hit(self) -> list[str]:
         """Sites, of all sets, that no forward pass has reached."""
         return [site for attachment in self.attachments.values() for site in attachment.never_hit()]
+
+    def run_towers(self, name: str = DEFAULT) -> None:
+        """Runs each tower that a set changes alone, for each task, as of :func:`vlpeft.sites.run_alone`."""
+        for tower in dict.fromkeys(edit.tower for edit in self.attachments[name].edits):
+            for task in self.tasks or (None,):
+                with self.switch.task(task):
+                    run_alone(self.towers[tower])
+
+    def check(self, adapter: Adapter, run: Callable[[], None], name: str = DEFAULT) -> None:
+        """Refuses sites of a set that ``run`` does not reach; :meth:`never_hit` does not count these passes.
+
+        Raises:
+            SiteError: Names the sites that were not reached: the method would silently adapt nothing there.
+        """
+        edits = self.attachments[name].edits
+        before = [edit.hits for edit in edits]
+        for edit in edits:
+            edit.hits = 0
+        try:
+            run()
+            missed = self.attachments[name].never_hit()
+        finally:
+            for edit, hits in zip(edits, before):
+                edit.hits = hits
+        if missed:
+            raise SiteError(
+                f'{type(adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '
+                f'as {", ".join(missed[:3])}'
+            )
 
     def towers_of(self, adapter: nn.Module, name: str = DEFAULT) -> dict[str, str]:
         """The tower that each parameter of a set's module serves, ``'shared'`` if several do."""

@@ -4,7 +4,8 @@ from .checkpointing import checkpoint_blocks
 from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
 from .hooks import Attachment, Binding, attached_to
-from .paths import below
+from .paths import below, is_below
+from .probe import in_eval_mode, run_alone
 from .schema import (
     OUTSIDE,
     PERCEPTION,
@@ -51,7 +52,10 @@ __all__ = [
     'describe',
     'family',
     'find_towers',
+    'in_eval_mode',
+    'is_below',
     'is_transposed',
+    'run_alone',
     'numbers_of',
     'weight_rows',
 ]

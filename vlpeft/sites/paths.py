@@ -14,3 +14,8 @@ def below(root: str, path: str) -> str:
     while path.startswith(UP):
         root, path = root.rpartition('.')[0], path.removeprefix(UP)
     return f'{root}.{path}' if root and path else root or path
+
+
+def is_below(root: str, name: str) -> bool:
+    """Whether ``name`` is that of the module ``root`` or of something below it; ``''`` is the whole model itself."""
+    return not root or f'{name}.'.startswith(f'{root}.')

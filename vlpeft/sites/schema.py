@@ -5,8 +5,9 @@ groups its sub-layers, an *outer part* is what lies before the first block or le
 has all of them. They are plain data: families write them, methods read them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import nn
 
@@ -207,6 +208,8 @@ class Tower:
             none.
         cache: The cache of keys and values, as it enters the first block; None passes where there is none. Defaults to
             None: the tower decodes without.
+        probe: Of ``module``: keyword arguments of its call for the smallest pass that reaches every site, on its
+            device. Defaults to None: it cannot be run alone.
     """
 
     name: str
@@ -223,6 +226,7 @@ class Tower:
     beside: Mapping[str, nn.Module] = field(default_factory=dict, repr=False, compare=False)
     final_norm: str | None = None
     cache: Tap | None = None
+    probe: Callable[[nn.Module], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)
 
     def at(self, path: str) -> nn.Module:
         """The module at a path of a tap or a linear map."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vlpeft.sites import SiteError
+import vlpeft
+from vlpeft.sites import SiteError, find_towers
 
 from .backbones import SUBJECTS
 from .contract import ROWS, Case
@@ -44,6 +45,16 @@ def check_cell(config: dict | list[dict], subject: Subject, rows: Sequence[str] 
     return Cell(None, broken)
 
 
+def _probed(subject: Subject) -> dict[str, str]:
+    """What is wrong with the probes of a subject's towers."""
+    adapter = vlpeft.attach(subject.build().to('meta'), dict(type='LoRA', targets={}), subject.towers, check_after=0)
+    try:
+        adapter.check_sites()
+    except Exception as error:  # whatever the backbone raises, its probe does not fit
+        return dict(reaches_sites=f'{type(error).__name__}: {error}')
+    return {}
+
+
 def _raise(broken: Mapping[str, Mapping[str, str]]) -> None:
     lines = [f'{where}: {row}: {fault}' for where, faults in broken.items() for row, fault in faults.items()]
     if lines:
@@ -79,21 +90,31 @@ def check_method(
 
 
 def check_family(subject: Subject, methods: Mapping[str, dict | list[dict]] | None = None) -> None:
-    """Checks a backbone with methods of every kind: linear maps, outputs of branches, gates.
+    """Checks a backbone with methods of every kind: linear maps, outputs of branches, gates; and, where its family
+    describes a probe, that this reaches every site and needs no weights.
 
     Args:
         subject: The model, which a family describes.
-        methods: Configs by name. Defaults to LoRA, Bottleneck and Gate at all sites.
+        methods: Configs by name. Defaults to LoRA, Bottleneck and Gate at all sites, and Bottleneck at each part
+            outside of the blocks.
 
     Raises:
         AssertionError: Names every promise that does not hold.
     """
+    try:
+        towers = list(find_towers(subject.build(), subject.towers).values())
+    except SiteError as error:
+        raise AssertionError(f'no promise holds: {error}') from error
+    outside = {kind for tower in towers for kind in tower.outside}
     methods = methods or dict(
         lora=dict(type='LoRA', rank=2, targets={}),
         bottleneck=dict(type='Bottleneck', bottleneck=3, targets={}),
         gate=dict(type='Gate', granularity='middle_x', targets={}),
+        **{kind: dict(type='Bottleneck', bottleneck=3, targets=dict(kinds=[kind])) for kind in sorted(outside)},
     )
     found = {}
+    if all(tower.probe is not None for tower in towers):
+        found['probe'] = _probed(subject)
     for name, config in methods.items():
         cell = check_cell(config, subject)
         found[name] = cell.broken if cell.refused is None else dict(attaches=cell.refused)

@@ -1,5 +1,7 @@
 """BLIP's text decoder: the encoder's blocks under a causal mask, and a language-model head."""
 
+from typing import Any
+
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,6 +56,10 @@ class BlipTextDecoder(BaseModule):
 
     def init_weights(self) -> None:
         self.bert.init_weights()
+
+    def probe_input(self) -> dict[str, Any]:
+        """That of its encoder."""
+        return self.bert.probe_input()
 
     def forward(
         self, ids: Tensor, mask: Tensor, context: CrossContext | None = None, cache: SelfCache | None = None

@@ -4,6 +4,7 @@ Li et al., "BLIP: Bootstrapping Language-Image Pre-training", ICML 2022. Paramet
 """
 
 import math
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -164,6 +165,13 @@ class BlipTextEncoder(BaseModule):
             states: Vision tokens (C, S, context_width).
         """
         return Projected((layer.crossattention.project(states) for layer in self.encoder.layer), states)
+
+    def probe_input(self) -> dict[str, Any]:
+        """Keyword arguments of the smallest pass that reaches the cross-attentions too."""
+        key = self.encoder.layer[0].crossattention.self.key
+        ids = torch.zeros(1, 2, dtype=torch.long, device=key.weight.device)
+        context = CrossContext(self.project_context(key.weight.new_zeros(1, 1, key.in_features)))
+        return dict(ids=ids, mask=torch.ones_like(ids), context=context)
 
     def forward(
         self,

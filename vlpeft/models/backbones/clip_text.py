@@ -34,6 +34,11 @@ class ClipTextEncoder(BaseModule):
         self.width, self.vocab_size = geometry.hidden_size, geometry.vocab_size
         self.text_model = CLIPTextModel(geometry).text_model
 
+    def probe_input(self) -> dict[str, Tensor]:
+        """Keyword arguments of the smallest pass."""
+        ids = torch.zeros(1, 2, dtype=torch.long, device=self.text_model.final_layer_norm.weight.device)
+        return dict(ids=ids, mask=torch.ones_like(ids))
+
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Last hidden states (P, L, D) of token ids (P, L), after the final norm.
 

@@ -114,6 +114,11 @@ class TimeSformer(BaseModule):
             nn.init.zeros_(layer.temporal_fc.bias)
         self.ln1 = nn.LayerNorm(width, EPS)
 
+    def probe_input(self) -> dict[str, Tensor]:
+        """Keyword arguments of the smallest pass: an image."""
+        size = self.patch_embed.init_input_size
+        return dict(inputs=self.pos_embed.new_zeros(1, 3, *size))
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Normalised tokens (B, 1 + N T, D), class token first.
 

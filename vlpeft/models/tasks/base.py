@@ -13,7 +13,15 @@ from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.checkpoint.base import load_base
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
-from vlpeft.sites import AdapterSwitch, FoundTowers, SiteError, Tower, below, checkpoint_blocks
+from vlpeft.sites import (
+    AdapterSwitch,
+    FoundTowers,
+    SiteError,
+    Tower,
+    below,
+    checkpoint_blocks,
+    is_below,
+)
 
 
 class AdaptedModel(BaseModel):
@@ -167,8 +175,13 @@ class AdaptedModel(BaseModel):
         """Everything was initialised in the constructor, before the base was loaded."""
 
     def probe(self) -> None:
-        """One small forward pass that reaches every site a task uses."""
-        raise NotImplementedError(f'{type(self).__name__} has no probe')
+        """Small forward passes that reach every site which the task uses. They run wherever the weights are, ``meta``
+        among the places.
+
+        By default each tower that the method changes runs alone, on the input that its family describes. A task
+        overrides this where it leaves a part of a tower unused, or does not run it by its ``forward``.
+        """
+        self.sets.run_towers()
 
     @torch.no_grad()
     def check_sites(self) -> None:
@@ -179,14 +192,8 @@ class AdaptedModel(BaseModel):
         """
         training = self.training
         self.eval()
-        self.probe()
+        self.sets.check(self.adapter, self.probe)
         self.train(training)
-        missed = self.sets.never_hit()
-        if missed:
-            raise SiteError(
-                f'{type(self.adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '
-                f'as {", ".join(missed[:3])}'
-            )
 
     def frozen_keys(self) -> set[str]:
         """State-dict keys of the parameters that never change and that the base brings back, which checkpoints leave
@@ -210,6 +217,6 @@ class AdaptedModel(BaseModel):
         """The tower that a parameter serves; ``shared`` if several do, ``heads`` outside all towers."""
         part, _, rest = name.partition('.')
         if part in self.backbones:
-            holders = [tower for tower, path in self.tower_paths.items() if name.startswith(f'{path}.')]
+            holders = [tower for tower, path in self.tower_paths.items() if is_below(path, name)]
             return holders[0] if holders else 'shared'
         return self.adapter_towers[rest] if part == 'adapter' else 'heads'

@@ -140,13 +140,6 @@ class GenerativeVQA(AdaptedModel):
             heads,
         )
 
-    def probe(self) -> None:
-        param = next(self.vision.parameters())
-        clips = param.new_zeros(1, 1, 3, *self.vision.img_size)
-        ids = torch.zeros(1, 2, dtype=torch.long, device=param.device)
-        tokens = Tokens(ids, torch.ones_like(ids))
-        self.decoder(*tokens, self.encode_question(clips, tokens).take(torch.zeros_like(ids[:, 0])))
-
     def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
         """MMEngine's entry.
 

@@ -5,7 +5,7 @@ cross-attention to every block.
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linears
+from .parts import linears, token_input, tokens_beside_states
 from .registry import family
 
 
@@ -42,7 +42,17 @@ def _tower(module: nn.Module, name: str, attentions: tuple[tuple[str, str], ...]
     norms = [sub.y.path for block in blocks for sub in block.sublayers.values()]
     norms = ('layernorm_embedding', *norms)
     cache = Tap('layers.0', 'input', 'past_key_values', argument=None) if causal else None
-    return Tower(name, module.config.d_model, blocks, module, 'layers', norms, causal=causal, cache=cache)
+    return Tower(
+        name,
+        module.config.d_model,
+        blocks,
+        module,
+        'layers',
+        norms,
+        causal=causal,
+        cache=cache,
+        probe=tokens_beside_states if causal else token_input,
+    )
 
 
 @family('transformers.BartEncoder', role='encoder')

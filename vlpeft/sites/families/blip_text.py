@@ -4,7 +4,7 @@ from torch import nn
 
 from ..paths import below
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linears
+from .parts import linears, own_probe
 from .registry import family
 
 
@@ -39,7 +39,7 @@ def _tower(module: nn.Module, name: str, root: str, head_norms: tuple[str, ...],
     norms = (below(root, 'embeddings.LayerNorm'), *norms, *head_norms)
     width = module.get_submodule(root).width
     cache = Tap(f'{block_path}.0', 'input', 'cache', argument=4)
-    return Tower(name, width, tuple(blocks), module, block_path, norms, causal=causal, cache=cache)
+    return Tower(name, width, tuple(blocks), module, block_path, norms, causal=causal, cache=cache, probe=own_probe)
 
 
 @family('vlpeft.BlipTextEncoder', role='text')

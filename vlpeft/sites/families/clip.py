@@ -3,16 +3,19 @@
 CLIP's projections into the shared space lie beside its towers, SigLIP's heads in them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
+import torch
 from torch import nn
 
 from ..paths import below
+from ..probe import zeros
 from ..schema import Block, OuterPart, Tap, Tower
 from .connectors import connects
-from .parts import connector, linear, linears, norms_of, patch_embed, pre_norm_block
+from .parts import connector, linear, linears, norms_of, own_probe, patch_embed, pre_norm_block, token_input
 from .registry import family
 
 PATCHES = 'embeddings.patch_embedding'
@@ -41,6 +44,7 @@ def _tower(
     causal: bool = False,
     outside: Mapping[str, OuterPart] = MappingProxyType({}),
     final_norm: str | None = None,
+    probe: Callable[[nn.Module], dict[str, Any]] | None = None,
 ) -> Tower:
     path = below(root, 'encoder.layers')
     layers = module.get_submodule(path)
@@ -56,19 +60,25 @@ def _tower(
         records_blocks=True,
         outside=outside,
         final_norm=final_norm and below(root, final_norm),
+        probe=probe,
     )
+
+
+def _picture(module: nn.Module) -> dict[str, Any]:
+    size = module.config.image_size
+    return dict(pixel_values=zeros(module, 1, 3, size, size))
 
 
 @family('transformers.CLIPTextTransformer', role='text')
 def clip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPTextTransformer``; its attentions get the mask of padding apart from the causal."""
-    return _tower(module, name, (FINAL,), padded=True, causal=True, final_norm=FINAL)
+    return _tower(module, name, (FINAL,), padded=True, causal=True, final_norm=FINAL, probe=token_input)
 
 
 @family('vlpeft.ClipTextEncoder', role='text')
 def own_clip_text(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.ClipTextEncoder`, which has no mask of padding and records no blocks."""
-    tower = _tower(module, name, (FINAL,), 'text_model', causal=True, final_norm=FINAL)
+    tower = _tower(module, name, (FINAL,), 'text_model', causal=True, final_norm=FINAL, probe=own_probe)
     return replace(tower, records_blocks=False)
 
 
@@ -76,20 +86,22 @@ def own_clip_text(module: nn.Module, name: str) -> Tower:
 def siglip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``SiglipTextTransformer``: tokens see each other in both directions."""
     outside = connector(dict(proj=linear(module, 'head')))
-    return _tower(module, name, (FINAL,), padded=True, outside=outside, final_norm=FINAL)
+    return _tower(module, name, (FINAL,), padded=True, outside=outside, final_norm=FINAL, probe=token_input)
 
 
 @family('transformers.CLIPVisionTransformer', role='vision')
 def clip_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPVisionTransformer``."""
     # The norm behind the blocks is of the class token alone.
-    return _tower(module, name, ('pre_layrnorm', 'post_layernorm'), outside=patch_embed(module, PATCHES))
+    return _tower(
+        module, name, ('pre_layrnorm', 'post_layernorm'), outside=patch_embed(module, PATCHES), probe=_picture
+    )
 
 
 @family('transformers.SiglipVisionTransformer', role='vision')
 def siglip_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``SiglipVisionTransformer``; the FFN of its pooling head, which is no block, leads out."""
-    return _siglip_vision(module, name)
+    return _siglip_vision(module, name, _picture)
 
 
 @family('transformers.Siglip2VisionTransformer', role='vision')
@@ -97,15 +109,23 @@ def siglip2_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``Siglip2VisionTransformer``: pictures of different sizes, padded, whose patches enter a
     linear map.
     """
-    return _siglip_vision(module, name, padded=True)
+    return _siglip_vision(module, name, _patches, padded=True)
 
 
-def _siglip_vision(module: nn.Module, name: str, padded: bool = False) -> Tower:
+def _patches(module: nn.Module) -> dict[str, Any]:
+    """One row of two patches; their grid is read as numbers, so it is never on ``meta``."""
+    pixels = zeros(module, 1, 2, module.config.num_channels * module.config.patch_size**2)
+    return dict(pixel_values=pixels, attention_mask=pixels.new_ones(1, 2), spatial_shapes=torch.tensor([[1, 2]]))
+
+
+def _siglip_vision(
+    module: nn.Module, name: str, probe: Callable[[nn.Module], dict[str, Any]], padded: bool = False
+) -> Tower:
     norms, outside = ['post_layernorm'], patch_embed(module, PATCHES)
     if module.use_head:
         norms.append('head.layernorm')
         outside.update(connector(linears(module, 'head.mlp', fc1='fc1', fc2='fc2')))
-    return _tower(module, name, norms, padded=padded, outside=outside, final_norm='post_layernorm')
+    return _tower(module, name, norms, padded=padded, outside=outside, final_norm='post_layernorm', probe=probe)
 
 
 connects(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from ..paths import UP
+from ..paths import UP, is_below
 from ..schema import SiteError, Tower
 from .parts import connector, linear
 from .registry import check_class_name, describe, names_of
@@ -61,7 +61,7 @@ def describe_in(model: nn.Module, path: str, name: str) -> Tower:
         found = model.get_submodule(holder)
         for key in names_of(found):
             for known in CONNECTORS.get(key, ()):
-                if f'{inside}.'.startswith(f'{known.tower}.'):
+                if is_below(known.tower, inside):
                     return _connected(tower, found, UP * len(inside.split('.')), key, known)
     return tower
 

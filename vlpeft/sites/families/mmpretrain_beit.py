@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused, linear, linears, patch_embed, pre_norm_block
+from .parts import fused, linear, linears, patch_embed, picture, pre_norm_block
 from .registry import family
 
 
@@ -32,4 +32,4 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
         )
     final = 'ln1' if module.final_norm else None
     outside = patch_embed(module, 'patch_embed')
-    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final)
+    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final, probe=picture)

@@ -4,7 +4,7 @@ from torch import nn
 
 from ..schema import Tower
 from .mmpretrain_vit import swiglu
-from .parts import fused, linear, patch_embed, pre_norm_block
+from .parts import fused, linear, patch_embed, picture, pre_norm_block
 from .registry import family
 
 
@@ -27,4 +27,4 @@ def mmpretrain_eva02(module: nn.Module, name: str) -> Tower:
         )
     final = 'ln1' if module.final_norm else None
     outside = patch_embed(module, 'patch_embed')
-    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final)
+    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final, probe=picture)

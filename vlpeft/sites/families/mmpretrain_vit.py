@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import SiteError, Tower
-from .parts import Linears, fused, linear, linears, norms_of, patch_embed, pre_norm_block
+from .parts import Linears, fused, linear, linears, norms_of, patch_embed, picture, pre_norm_block
 from .registry import class_name, family, names_of
 
 BLOCK = 'mmpretrain.TransformerEncoderLayer'
@@ -54,4 +54,5 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
         (*norms_of(blocks), *outer),
         outside=patch_embed(module, 'patch_embed'),
         final_norm=final,
+        probe=picture,
     )

@@ -5,10 +5,12 @@ y = x + h(norm(x))     first for the attention, then for the FFN, whose x is the
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from torch import nn
 
 from ..paths import below
+from ..probe import token_ids, zeros
 from ..schema import Block, Entrance, LinearSite, OuterPart, SubLayer, Tap, Tower
 
 Linears = dict[str, LinearSite]
@@ -131,4 +133,30 @@ def decoder_only(
         records_blocks=records_blocks,
         final_norm=final_norm,
         cache=Tap(f'{path}.0', 'input', 'past_key_values', argument=cache_argument),
+        probe=tokens_alone,
     )
+
+
+def token_input(module: nn.Module) -> dict[str, Any]:
+    """Probe of a text encoder of transformers."""
+    return dict(input_ids=token_ids(module))
+
+
+def tokens_alone(module: nn.Module) -> dict[str, Any]:
+    """Probe of a language model of transformers."""
+    return dict(token_input(module), use_cache=False)
+
+
+def tokens_beside_states(module: nn.Module) -> dict[str, Any]:
+    """Probe of a decoder of transformers that attends to the states of an encoder."""
+    return dict(tokens_alone(module), encoder_hidden_states=zeros(module, 1, 2, module.config.d_model))
+
+
+def own_probe(module: nn.Module) -> dict[str, Any]:
+    """Probe of a backbone of vlpeft, which says itself what that is."""
+    return module.probe_input()
+
+
+def picture(module: nn.Module) -> dict[str, Any]:
+    """Probe of a vision backbone of mmpretrain."""
+    return dict(x=zeros(module, 1, 3, *module.img_size))

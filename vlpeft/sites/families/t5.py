@@ -5,7 +5,7 @@ the decoder adds a causal mask and a cross-attention to every block.
 from torch import nn
 
 from ..schema import Block, SubLayer, Tap, Tower
-from .parts import linears
+from .parts import linears, tokens_alone, tokens_beside_states
 from .registry import family
 
 PLAIN = dict(fc1='wi', fc2='wo')
@@ -63,4 +63,5 @@ def t5(module: nn.Module, name: str) -> Tower:
         causal=module.is_decoder,
         final_norm=final,
         cache=Tap('block.0', 'input', 'past_key_values', argument=None) if module.is_decoder else None,
+        probe=tokens_beside_states if module.is_decoder else tokens_alone,
     )

@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused, linear, linears, patch_embed, pre_norm_block
+from .parts import fused, linear, linears, own_probe, patch_embed, pre_norm_block
 from .registry import family
 
 
@@ -32,4 +32,6 @@ def timesformer(module: nn.Module, name: str) -> Tower:
     norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
     outside = patch_embed(module, 'patch_embed')
     norms.append('ln1')
-    return Tower(name, width, tuple(blocks), module, 'layers', tuple(norms), outside=outside, final_norm='ln1')
+    return Tower(
+        name, width, tuple(blocks), module, 'layers', tuple(norms), outside=outside, final_norm='ln1', probe=own_probe
+    )
