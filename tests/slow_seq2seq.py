@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from tests.tiny_seq2seq import KeepDouble
+
 
 def linear(x: Tensor, state: Mapping[str, Tensor], name: str) -> Tensor:
     y = x @ state[f'{name}.weight'].T
@@ -260,3 +262,30 @@ def slow_model(
     """:class:`SlowBart` or :class:`SlowT5` by the config, with VL-PET of ``adapter_state`` and ``options``."""
     slow = SlowBart if config.model_type == 'bart' else SlowT5
     return slow(lm_state, config, SlowVLPET(adapter_state, options, heads))
+
+
+def slow_logits(model, pet: SlowVLPET, ids: Tensor, mask: Tensor, target: Tensor, add=None) -> Tensor:
+    """Logits (B, T, V) of an ``AdaptedLM`` whose method is restated by ``pet``; of ids and mask (B, L), target (B, T).
+
+    ``add(x, h, place, norm, real, original)``, if given, takes the place of the slow model's ``add``.
+    """
+    slow = slow_model(dict(model.lm.named_parameters()), model.lm.config, {}, {})
+    slow.pet = pet
+    if add is not None:
+        original = slow.add
+        slow.add = lambda *args: add(*args, original)
+    return torch.stack([slow.logits(target[i], slow.encoder(ids[i], real), real) for i, real in enumerate(mask.bool())])
+
+
+def check_formulas(model, expected: Tensor, batch: tuple, params: list[Tensor], **close) -> None:
+    """An ``AdaptedLM`` gives the expected logits, which are not the bare ones, and the same gradients of their squares,
+    none of which is zero.
+    """
+    with KeepDouble():
+        found = model(*batch)
+    with model.switch.use(None), torch.no_grad():
+        assert (model(*batch) - found).abs().max() > 0.05
+    torch.testing.assert_close(found, expected, **close)
+    for fast, slow in zip(*(torch.autograd.grad(y.square().sum(), params) for y in (found, expected))):
+        torch.testing.assert_close(fast, slow, **close)
+        assert slow.abs().max() > 0

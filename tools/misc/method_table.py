@@ -93,6 +93,18 @@ METHODS = (
         'after branches, or linear maps; counted: all branches',
         dict(type='Bottleneck', targets={}),
     ),
+    Method(
+        'Compacter, r = 96',
+        'compacter',
+        'after branches, or linear maps; counted: all branches',
+        dict(type='Compacter', targets={}),
+    ),
+    Method(
+        'Hyperformer, r = 96, four tasks',
+        'hyperformer',
+        'after branches; weights generated for each task and depth; counted: all branches',
+        dict(type='Hyperformer', tasks=['vqa', 'gqa', 'nlvr2', 'caption'], targets={}),
+    ),
 )
 
 

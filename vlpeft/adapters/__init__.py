@@ -2,9 +2,11 @@
 
 from .base import Adapter, WeightChange
 from .bottleneck import Bottleneck
+from .compacter import Compacter
 from .composed import ComposedAdapter
 from .epalm import EPALM
 from .gate import Gate
+from .hyperformer import Hyperformer
 from .lora import LoRA
 from .lst import LST
 from .uniadapter import UniAdapter
@@ -16,8 +18,10 @@ __all__ = [
     'VLPET',
     'Adapter',
     'Bottleneck',
+    'Compacter',
     'ComposedAdapter',
     'Gate',
+    'Hyperformer',
     'LoRA',
     'UniAdapter',
     'WeightChange',

@@ -101,6 +101,8 @@ class BottleneckAdapter(Adapter):
 
     def task_of(self, name: str) -> str | None:
         """The task in ``layers.{place}.{side}.{task}.…``."""
+        if not self.tasks:
+            return None
         _, key, side, own, *_ = name.split('.')
         return own if isinstance(getattr(self.layers[key], side), PerTask) else None
 
