@@ -7,6 +7,7 @@ from mmengine.structures import BaseDataElement
 from torch import nn
 
 from vlpeft.registry import MODELS
+from vlpeft.testing import subjects
 
 WORDS = 'a the red green blue circle square moves left right up down still small big and'.split()
 SPECIALS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
@@ -89,13 +90,10 @@ def shrink_blip_model(model: dict, root: Path) -> None:
 
 def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:
     """Fills every parameter with N(0, std), norm gains with N(1, std)."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, param in model.named_parameters():
-        gain = name.endswith('weight') and param.ndim == 1
-        with torch.no_grad():
-            param.copy_(torch.randn(param.shape, generator=generator) * std + gain)
+    subjects.randomise(model, seed, std)
     if not hasattr(model, 'queue'):
         return model
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.itc_head.temperature.fill_(0.3)
         for bank in (model.queue.vision, model.queue.text):

@@ -11,34 +11,19 @@ from torch import nn
 from tests.tiny import randomise
 from vlpeft.models.tokenizer import Tokens, pad
 from vlpeft.registry import MODELS
+from vlpeft.testing.backbones import GEOMETRIES, POST_NORM
 
 SPECIALS = ['<s>', '<pad>', '</s>']
 PAD, END = 1, 2
 #: Single bytes, ``</a>`` and room for more.
 VOCAB = len(SPECIALS) + 256 + 5
-WIDTH, LAYERS, HEADS, VISION = 16, 8, 2, 12
-OPT = dict(
-    model_type='opt',
-    hidden_size=WIDTH,
-    num_hidden_layers=LAYERS,
-    num_attention_heads=HEADS,
-    ffn_dim=24,
-    word_embed_proj_dim=WIDTH,
-    max_position_embeddings=64,
-)
+LAYERS, VISION = 8, 12
+OPT = dict(GEOMETRIES['opt'], model_type='opt', num_hidden_layers=LAYERS, dropout=0.1)
 LMS = dict(
     opt=OPT,
-    opt_post=dict(OPT, word_embed_proj_dim=10, do_layer_norm_before=False),
-    gpt2=dict(model_type='gpt2', n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, n_positions=64),
-    llama=dict(
-        model_type='llama',
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        intermediate_size=24,
-        max_position_embeddings=64,
-    ),
+    opt_post=dict(OPT, **POST_NORM),
+    gpt2=dict(GEOMETRIES['gpt2'], model_type='gpt2', n_layer=LAYERS),
+    llama=dict(GEOMETRIES['llama'], model_type='llama', num_hidden_layers=LAYERS),
 )
 EPALM = dict(type='EPALM', levels=3, start=1, end=LAYERS - 1, prompt_length=2)
 

@@ -3,45 +3,20 @@
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from transformers import BartConfig, BartForConditionalGeneration, T5Config, T5ForConditionalGeneration
 
 from tests.tiny import randomise
 from vlpeft.adapters import ComposedAdapter
 from vlpeft.registry import ADAPTERS
 from vlpeft.sites import AdapterSwitch, Attachment, checkpoint_blocks, describe
+from vlpeft.testing import SUBJECTS
+from vlpeft.testing.backbones import VOCAB
 
-WIDTH, DEPTH, HEADS, VOCAB = 16, 2, 4, 40
-BART = BartConfig(
-    vocab_size=VOCAB,
-    d_model=WIDTH,
-    encoder_layers=DEPTH,
-    decoder_layers=DEPTH,
-    encoder_attention_heads=HEADS,
-    decoder_attention_heads=HEADS,
-    encoder_ffn_dim=24,
-    decoder_ffn_dim=24,
-    max_position_embeddings=64,
-    forced_eos_token_id=None,
-)
-# 8 buckets up to distance 20: no distance lies on the border of two.
-T5 = T5Config(
-    vocab_size=VOCAB,
-    d_model=WIDTH,
-    d_kv=WIDTH // HEADS,
-    d_ff=24,
-    num_layers=DEPTH,
-    num_heads=HEADS,
-    relative_attention_num_buckets=8,
-    relative_attention_max_distance=20,
-    decoder_start_token_id=0,
-)
 BACKBONES = ('bart', 't5')
 
 
 def build_lm(backbone: str, dtype=torch.float64, seed: int = 0) -> nn.Module:
     """A randomised HF model in eval mode, weights N(0, 0.2)."""
-    lm = BartForConditionalGeneration(BART) if backbone == 'bart' else T5ForConditionalGeneration(T5)
-    return randomise(lm.to(dtype).eval(), seed=seed)
+    return SUBJECTS[backbone].model(dtype, seed)
 
 
 class AdaptedLM(nn.Module):

@@ -9,38 +9,13 @@ from torch import nn
 
 from tests.tiny import randomise
 from vlpeft.registry import MODELS
+from vlpeft.testing.backbones import GEOMETRIES
 
-WIDTH, DEPTH, HEADS, FEATURES, GRID = 16, 2, 4, 6, 2
+FEATURES, GRID = 6, 2
 LETTERS = 'abcdefghijklmnopqrstuvwxyz0123456789:?.,()[]<>'
 EXTRA, BYTES = 200, 256
 VOCAB = dict(bart=5 + BYTES + EXTRA, t5=4 + len(LETTERS) + EXTRA)
-LM = dict(
-    bart=dict(
-        model_type='bart',
-        d_model=WIDTH,
-        encoder_layers=DEPTH,
-        decoder_layers=DEPTH,
-        encoder_ffn_dim=24,
-        encoder_attention_heads=HEADS,
-        decoder_attention_heads=HEADS,
-        decoder_ffn_dim=24,
-        max_position_embeddings=64,
-        dropout=0.0,
-    ),
-    # 8 buckets up to distance 20: no distance lies on the border of two.
-    t5=dict(
-        model_type='t5',
-        d_model=WIDTH,
-        d_kv=WIDTH // HEADS,
-        d_ff=24,
-        num_layers=DEPTH,
-        num_heads=HEADS,
-        relative_attention_num_buckets=8,
-        relative_attention_max_distance=20,
-        dropout_rate=0.0,
-        decoder_start_token_id=0,
-    ),
-)
+LM = {family: dict(GEOMETRIES[family], model_type=family) for family in VOCAB}
 TASKS = dict(
     vqa=dict(max_text=20, max_target=10, generation=dict(max_length=8)),
     caption=dict(

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from tests.media import write_image
-from tests.tiny_vl import DEPTH, EXTRA, FEATURES, GRID, HEADS, LM, VOCAB, WIDTH, build_vl, write_tokenizer
+from tests.tiny_vl import EXTRA, FEATURES, GRID, LM, VOCAB, build_vl, write_tokenizer
 from vlpeft.registry import MODELS
+from vlpeft.testing.backbones import DEPTH, HEADS, WIDTH
 
 COUNT = 8
 VISION = dict(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny_epalm import EPALM, LAYERS, LMS, VISION, VOCAB, WIDTH, build_perceptual, perceptual_config
+from tests.tiny_epalm import EPALM, LAYERS, LMS, VISION, VOCAB, build_perceptual, perceptual_config
 from tests.tiny_seq2seq import build_lm
 from vlpeft.adapters.epalm import EPALM as Method
 from vlpeft.adapters.epalm import injection_levels
@@ -12,6 +12,7 @@ from vlpeft.adapters.soft_prompt import SoftPrompt
 from vlpeft.models.backbones import build_causal_lm
 from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError, Tower, describe
+from vlpeft.testing.backbones import WIDTH
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ import vlpeft
 from tests.plain_models import PLAIN
 from tests.slow_seq2seq import SlowVLPET, slow_model
 from tests.tiny import build_retriever, random_batch, retriever_config, write_vocabulary
-from tests.tiny_seq2seq import BACKBONES, WIDTH, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
+from tests.tiny_seq2seq import BACKBONES, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
 from tests.towers import VISION
 from vlpeft.adapters.gates import GRANULARITIES
 from vlpeft.registry import ADAPTERS, MODELS
 from vlpeft.sites import SiteError, describe
+from vlpeft.testing.backbones import WIDTH
 
 BASE = dict(type='VLPET', bottleneck=8, gate_bottleneck=6, value_bottleneck=4, scale=0.7)
 EXACT = dict(rtol=1e-8, atol=1e-10)

@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.tiny_vl import DEPTH, FEATURES, WIDTH, build_vl, random_samples, vl_config, write_tokenizer
+from tests.tiny_vl import FEATURES, build_vl, random_samples, vl_config, write_tokenizer
 from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.dialects import detect
 from vlpeft.checkpoint.tied import unique_state
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
+from vlpeft.testing.backbones import DEPTH, WIDTH
 
 RANK, BOTTLENECK = 4, 6
 # Alpha over rank: a quarter in the release, 32 / 128.

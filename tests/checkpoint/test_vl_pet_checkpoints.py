@@ -6,7 +6,7 @@ import torch
 from tests.slow_vl import SlowVL
 from tests.tiny_epalm import build_perceptual
 from tests.tiny_seq2seq import KeepDouble
-from tests.tiny_vl import DEPTH, FEATURES, GRID, VOCAB, WIDTH, build_vl, random_samples, vl_config, write_tokenizer
+from tests.tiny_vl import FEATURES, GRID, VOCAB, build_vl, random_samples, vl_config, write_tokenizer
 from tools.model_converters import convert_checkpoint
 from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.coverage import random_parts
@@ -16,6 +16,7 @@ from vlpeft.checkpoint.load import load_into
 from vlpeft.checkpoint.trained import load_trained
 from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
+from vlpeft.testing.backbones import DEPTH, WIDTH
 
 BOTTLENECK, GATE, VALUE, HEADS = 8, 4, 3, 4
 WITH_NORMS = ['heads', dict(parts='norms', towers=['encoder'])]

@@ -193,7 +193,7 @@ custom_hooks = [dict(type='FreezeReprtHook')]
     [
         (
             "model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(kinds=['mlp'])))",
-            "LoRA: unknown kinds ['mlp']; there are ['self_attn', 'cross_attn', 'ffn']",
+            "LoRA: unknown kinds ['mlp']; there are ['self_attn', 'cross_attn', 'ffn', 'patch_embed', 'connector']",
         ),
         (
             "model = dict(adapter=dict(_delete_=True, type='LoRA', rank=2, targets=dict(depths=[7])))",

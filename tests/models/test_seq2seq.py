@@ -8,9 +8,10 @@ import torch
 from tests.slow_decoding import slow_search
 from tests.slow_vl import SlowVL, check_gradients
 from tests.tiny_seq2seq import KeepDouble
-from tests.tiny_vl import EXTRA, LETTERS, LM, VOCAB, WIDTH, build_vl, random_samples, write_tokenizer
+from tests.tiny_vl import EXTRA, LETTERS, LM, VOCAB, build_vl, random_samples, write_tokenizer
 from vlpeft.models.backbones.visual_embedding import pool_grid
 from vlpeft.models.tasks.seq2seq_task import Seq2SeqTask
+from vlpeft.testing.backbones import WIDTH
 
 FAMILIES = ('bart', 't5')
 VARIANTS = {

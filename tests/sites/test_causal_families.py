@@ -14,13 +14,14 @@ from transformers import (
 )
 
 from tests.tiny import randomise
-from tests.tiny_epalm import LAYERS, LMS, VOCAB, WIDTH, random_texts
+from tests.tiny_epalm import LAYERS, LMS, VOCAB, random_texts
 from tests.watching import watch
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.adapters.gates import real_tokens
 from vlpeft.models.backbones import build_causal_lm
 from vlpeft.registry import ADAPTERS
 from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, checkpoint_blocks, describe, find_towers
+from vlpeft.testing.backbones import WIDTH
 
 LINEARS = dict(opt=['fc1', 'fc2'], opt_post=['fc1', 'fc2'], gpt2=['fc1', 'fc2'], llama=['gate', 'up', 'down'])
 TARGETS = dict(kinds=['self_attn', 'ffn'])

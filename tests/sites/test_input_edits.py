@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from tests.tiny_seq2seq import BACKBONES, WIDTH, build_adapted, random_texts
+from tests.tiny_seq2seq import BACKBONES, build_adapted, random_texts
 from tests.watching import watch
 from vlpeft.sites import Attachment, Binding, Tap, checkpoint_blocks
+from vlpeft.testing.backbones import WIDTH
 
 
 class Shift(nn.Module):

@@ -6,10 +6,11 @@ from torch import nn
 from transformers import BartConfig, BartModel, T5Config, T5ForConditionalGeneration, T5Model
 
 from tests.tiny import build_retriever, randomise, retriever_config
-from tests.tiny_seq2seq import BACKBONES, DEPTH, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
+from tests.tiny_seq2seq import BACKBONES, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
 from tests.towers import VISION, build
 from tests.watching import watch
 from vlpeft.sites import SiteError, describe
+from vlpeft.testing.backbones import DEPTH
 
 KINDS = dict(encoder=('self_attn', 'ffn'), decoder=('self_attn', 'cross_attn', 'ffn'))
 VLPET = dict(type='VLPET', bottleneck=8, value_bottleneck=4)

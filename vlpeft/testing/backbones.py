@@ -41,59 +41,58 @@ def _prompts(batch: int) -> dict[str, Any]:
 
 
 _SIZES = dict(hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS)
-_BART = dict(
-    vocab_size=VOCAB,
-    d_model=WIDTH,
-    encoder_layers=DEPTH,
-    decoder_layers=DEPTH,
-    encoder_attention_heads=HEADS,
-    decoder_attention_heads=HEADS,
-    encoder_ffn_dim=24,
-    decoder_ffn_dim=24,
-    max_position_embeddings=64,
-    dropout=0.0,
-    forced_eos_token_id=None,
+#: Geometries of language models by ``model_type``: entries of transformers' configs, but for ``vocab_size``.
+GEOMETRIES: dict[str, dict[str, Any]] = dict(
+    bart=dict(
+        d_model=WIDTH,
+        encoder_layers=DEPTH,
+        decoder_layers=DEPTH,
+        encoder_attention_heads=HEADS,
+        decoder_attention_heads=HEADS,
+        encoder_ffn_dim=24,
+        decoder_ffn_dim=24,
+        max_position_embeddings=64,
+        dropout=0.0,
+    ),
+    # 8 buckets up to distance 20: no distance lies on the border of two.
+    t5=dict(
+        d_model=WIDTH,
+        d_kv=WIDTH // HEADS,
+        d_ff=24,
+        num_layers=DEPTH,
+        num_heads=HEADS,
+        relative_attention_num_buckets=8,
+        relative_attention_max_distance=20,
+        dropout_rate=0.0,
+        decoder_start_token_id=0,
+    ),
+    opt=dict(
+        _SIZES,
+        ffn_dim=24,
+        word_embed_proj_dim=WIDTH,
+        max_position_embeddings=64,
+        dropout=0.0,
+        pad_token_id=PAD,
+    ),
+    gpt2=dict(
+        n_embd=WIDTH,
+        n_layer=DEPTH,
+        n_head=HEADS,
+        n_positions=64,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    ),
+    llama=dict(
+        _SIZES,
+        num_key_value_heads=2,
+        intermediate_size=24,
+        max_position_embeddings=64,
+        pad_token_id=PAD,
+    ),
 )
-# 8 buckets up to distance 20: no distance lies on the border of two.
-_T5 = dict(
-    vocab_size=VOCAB,
-    d_model=WIDTH,
-    d_kv=WIDTH // HEADS,
-    d_ff=24,
-    num_layers=DEPTH,
-    num_heads=HEADS,
-    relative_attention_num_buckets=8,
-    relative_attention_max_distance=20,
-    dropout_rate=0.0,
-    decoder_start_token_id=0,
-)
-_OPT = dict(
-    _SIZES,
-    ffn_dim=24,
-    vocab_size=VOCAB,
-    word_embed_proj_dim=WIDTH,
-    max_position_embeddings=64,
-    dropout=0.0,
-    pad_token_id=PAD,
-)
-_LLAMA = dict(
-    _SIZES,
-    num_key_value_heads=2,
-    intermediate_size=24,
-    vocab_size=VOCAB,
-    max_position_embeddings=64,
-    pad_token_id=PAD,
-)
-_GPT2 = dict(
-    n_embd=WIDTH,
-    n_layer=DEPTH,
-    n_head=HEADS,
-    n_positions=64,
-    vocab_size=VOCAB,
-    resid_pdrop=0.0,
-    embd_pdrop=0.0,
-    attn_pdrop=0.0,
-)
+#: OPT-350m's form: norms after the branches, word embeddings narrower than the stream.
+POST_NORM = dict(word_embed_proj_dim=10, do_layer_norm_before=False)
 _TEXT = dict(_SIZES, intermediate_size=24, vocab_size=VOCAB, max_position_embeddings=16, eos_token_id=2)
 _VISION = dict(_SIZES, intermediate_size=24, image_size=SIZE, patch_size=PATCH)
 
@@ -126,11 +125,13 @@ def _vision(kind: str, **options: Any) -> Subject:
     return Subject(_mmpretrain(kind, **options), lambda batch: dict(x=pictures(batch)), lambda out: out[0])
 
 
-def _lm(name: str, config: str, **options: Any) -> Subject:
+def _lm(name: str, config: str, geometry: str, **options: Any) -> Subject:
+    options = {**GEOMETRIES[geometry], **options, 'vocab_size': VOCAB}
     return Subject(_transformers(name, config, **options), _causal, lambda out: out.logits, prompts=_prompts)
 
 
-def _encoder_decoder(name: str, config: str, **options: Any) -> Subject:
+def _encoder_decoder(name: str, config: str, geometry: str, **options: Any) -> Subject:
+    options = {**GEOMETRIES[geometry], **options, 'vocab_size': VOCAB}
     return Subject(_transformers(name, config, **options), _seq2seq, lambda out: out.logits, prompts=_prompts)
 
 
@@ -193,13 +194,13 @@ def _clips(batch: int) -> dict[str, Any]:
 
 
 SUBJECTS: dict[str, Subject] = dict(
-    bart=_encoder_decoder('BartForConditionalGeneration', 'BartConfig', **_BART),
-    t5=_encoder_decoder('T5ForConditionalGeneration', 'T5Config', **_T5),
-    t5_gated=_encoder_decoder('T5ForConditionalGeneration', 'T5Config', **_T5, feed_forward_proj='gated-gelu'),
-    opt=_lm('OPTForCausalLM', 'OPTConfig', **_OPT),
-    opt_post_norm=_lm('OPTForCausalLM', 'OPTConfig', **{**_OPT, 'word_embed_proj_dim': 10}, do_layer_norm_before=False),
-    gpt2=_lm('GPT2LMHeadModel', 'GPT2Config', **_GPT2),
-    llama=_lm('LlamaForCausalLM', 'LlamaConfig', **_LLAMA),
+    bart=_encoder_decoder('BartForConditionalGeneration', 'BartConfig', 'bart', forced_eos_token_id=None),
+    t5=_encoder_decoder('T5ForConditionalGeneration', 'T5Config', 't5'),
+    t5_gated=_encoder_decoder('T5ForConditionalGeneration', 'T5Config', 't5', feed_forward_proj='gated-gelu'),
+    opt=_lm('OPTForCausalLM', 'OPTConfig', 'opt'),
+    opt_post_norm=_lm('OPTForCausalLM', 'OPTConfig', 'opt', **POST_NORM),
+    gpt2=_lm('GPT2LMHeadModel', 'GPT2Config', 'gpt2'),
+    llama=_lm('LlamaForCausalLM', 'LlamaConfig', 'llama'),
     clip=_dual('CLIPModel', 'CLIPConfig'),
     siglip=_dual('SiglipModel', 'SiglipConfig'),
     vit=_vision('VisionTransformer'),
