@@ -280,6 +280,52 @@ def test_ways_to_choose_maps(targets, settings, tmp_path):
     assert_close(run(loaded_by_peft(model, tmp_path / 'b')), run(adapted))
 
 
+def test_rank_stabilised_scales_stay_what_they_are(tmp_path):
+    """With ranks of their own in the file, and blocks of a fused projection, whose ranks add up."""
+    model = build('llama')
+    adapted = in_peft(model, ['q_proj', 'v_proj'], use_rslora=True, rank_pattern={'v_proj': 2})
+    adapted.save_pretrained(tmp_path / 'a')
+    adapter = vlpeft.load_adapter(model, tmp_path / 'a')
+    assert {(c['rank'], c['alpha'], c['scaling']) for c in adapter.configs['default']} == {
+        (3, 5, 'rslora'),
+        (2, 5, 'rslora'),
+    }
+    assert_close(run(adapter), run(adapted))
+    adapter.save(tmp_path / 'b', format='peft')
+    told = json.loads((tmp_path / 'b' / CONFIG).read_text())
+    assert (told['use_rslora'], told['r'], told['lora_alpha'], told['alpha_pattern']) == (True, 3, 5, {})
+    model = build('gpt2')
+    config = dict(type='LoRA', rank=3, alpha=5, scaling='rslora', targets=dict(kinds=['self_attn'], linears=['q', 'v']))
+    adapter = vlpeft.attach(model, config)
+    randomise(adapter.sets, seed=1)
+    expected = run(adapter)
+    adapter.save(tmp_path / 'c', format='peft')
+    adapter.detach()
+    assert_close(run(loaded_by_peft(model, tmp_path / 'c')), expected)
+    back = vlpeft.load_adapter(model, tmp_path / 'c')
+    assert torch.equal(run(back), expected)
+    assert back.configs['default'] == dict(config, targets=dict(towers=['lm'], **config['targets']))
+
+
+@pytest.mark.parametrize('name', ['bart', 'gpt2'])
+def test_pissa_becomes_a_lora_of_twice_the_rank(name, tmp_path):
+    model = build(name)
+    bare = copy.deepcopy(model)
+    adapter = vlpeft.attach(model, dict(type='LoRA', rank=3, alpha=5, init='pissa', targets=dict(kinds=['self_attn'])))
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for param in adapter.parameters():
+            if param.requires_grad:
+                param += torch.randn(param.shape, generator=generator) * 0.1
+    assert (run(adapter) - run(bare)).abs().max() > 0.05
+    adapter.save(tmp_path, format='peft')
+    told = json.loads((tmp_path / CONFIG).read_text())
+    ranks = {told['r'], *told['rank_pattern'].values()}
+    assert ranks == ({6} if name == 'bart' else {6, 18}) and told['init_lora_weights'] is True
+    assert_close(run(loaded_by_peft(bare, tmp_path)), run(adapter))
+    assert_close(run(vlpeft.load_adapter(bare, tmp_path)), run(adapter))
+
+
 def test_a_selection_in_as_few_targets_as_describe_it():
     lm = build('bart')
     towers = {name: describe(getattr(lm, f'get_{name}')(), name) for name in ('encoder', 'decoder')}
@@ -483,6 +529,10 @@ V = dict(kinds=['self_attn'], linears=['v'])
     [
         ('bart', dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['ffn'])), 'Bottleneck cannot be written'),
         ('bart', [lora(), dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['ffn']))], 'a list of LoRAs'),
+        ('bart', lora(bias='adapted'), "LoRA with bias='adapted' cannot be written"),
+        ('bart', lora(type='DoRA'), 'DoRA cannot be written'),
+        ('bart', lora(type='VeRA'), 'VeRA cannot be written'),
+        ('bart', lora(type='Aurora'), 'Aurora cannot be written'),
         ('bart', [lora(), lora(3)], 'two LoRAs change model.encoder.layers.0.self_attn.q_proj'),
         ('gpt2', [lora(), lora(alpha=6, targets=V)], 'c_attn have different scales alpha / rank (1, 3)'),
         ('bart', [lora(), lora(dropout=0.1, targets=V)], 'different dropout [0.0, 0.1]'),

@@ -88,6 +88,28 @@ METHODS = (
         alone=dict(type='LoRA', targets={}),
     ),
     Method(
+        'DoRA, r = 16',
+        'dora',
+        'linear maps; counted: q and v of self-attentions',
+        dict(type='DoRA', targets=_QV),
+        alone=dict(type='DoRA', targets={}),
+    ),
+    Method(
+        'VeRA, r = 256',
+        'vera',
+        'linear maps; counted: q and v of self-attentions',
+        dict(type='VeRA', targets=_QV),
+        alone=dict(type='VeRA', targets={}),
+    ),
+    Method(
+        'Aurora, r = 64',
+        'aurora',
+        'linear maps, by factors that all share; counted: all attentions',
+        dict(type='Aurora', targets=dict(kinds=['self_attn', 'cross_attn'])),
+        # Where a backbone has no cross-attention, too.
+        alone=dict(type='Aurora', targets={}),
+    ),
+    Method(
         'Bottleneck adapters, r = 96',
         'bottleneck',
         'after branches, or linear maps; counted: all branches',

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from vlpeft.adapters import ComposedAdapter
-from vlpeft.sites import SiteError, Tower, attached_to, in_eval_mode, is_below
+from vlpeft.sites import SiteError, Tower, attached_to, in_eval_mode, is_below, parameters_of
 
 from .counts import count_by_role
 from .merging import Merged
@@ -140,10 +140,12 @@ class AttachedAdapter(nn.Module):
                 'no method is given and no part of the model is declared trainable, so nothing would train; give a '
                 "config such as dict(type='LoRA', …), or trainable=…"
             )
-        self.put(name, config or [], build_adapter(config, self.towers))
+        self.put(name, config or [], build_adapter(config, self.towers), is_new=True)
 
-    def put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module) -> None:
-        """Attaches a built method. Arguments and errors of :meth:`add`."""
+    def put(self, name: str, config: dict | Sequence[dict], adapter: nn.Module, is_new: bool = False) -> None:
+        """Attaches a built method, which starts from the model's weights if it is new. Arguments and errors of
+        :meth:`add`.
+        """
         if not isinstance(name, str) or not name or '.' in name:
             raise ValueError(f'{name!r} is no name for a set; choose a text without dots')
         if name in self.sets:
@@ -153,6 +155,8 @@ class AttachedAdapter(nn.Module):
         # As in mixed precision the trained weights stay in single precision where the model's are shorter.
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         adapter.to(like.device, dtype).train(self.model.training)
+        if is_new and not like.is_meta:
+            adapter.start_from(self.towers)
         self.hooks.attach(adapter, name)
         self.sets[name], self.configs[name] = adapter, config
         self._serves[name] = self.hooks.towers_of(adapter, name)
@@ -331,7 +335,7 @@ class AttachedAdapter(nn.Module):
         for own, adapter in self.sets.items():
             edits = self.hooks.attachments[own].edits
             if any(edit.hits for edit in edits):
-                units = {id(param): edit.unit for edit in edits for param in edit.unit.parameters()}
+                units = {id(param): edit.unit for edit in edits for param in parameters_of(edit.unit)}
                 served = {None, *(task for edit in edits for task in edit.served)}
                 for name, param in adapter.named_parameters():
                     if param.requires_grad and adapter.task_of(name) in served:

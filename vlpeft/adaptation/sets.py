@@ -6,7 +6,7 @@ from torch import nn
 
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, run_alone
+from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, parameters_of, run_alone
 
 DEFAULT = 'default'
 
@@ -112,7 +112,7 @@ class AdapterSets:
         """The tower that each parameter of a set's module serves, ``'shared'`` if several do."""
         users: dict[int, set[str]] = {}
         for edit in self.attachments[name].edits:
-            for param in edit.unit.parameters():
+            for param in parameters_of(edit.unit):
                 users.setdefault(id(param), set()).add(edit.tower)
         found = {}
         for param_name, param in adapter.named_parameters():

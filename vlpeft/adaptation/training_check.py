@@ -14,6 +14,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from vlpeft.sites import parameters_of
+
 #: For so many steps a tensor may wait for another of its module that starts at zero, as in LoRA, where the gradient of
 #: one factor is zero as long as the other is.
 PATIENCE = 50
@@ -93,7 +95,7 @@ class TrainingCheck:
                 found['a gradient that is not finite'].append(name)
             elif name in self.moved or param.grad.any():
                 self.moved.add(name)
-            elif any(not other.any() for other in module.parameters() if other is not param):
+            elif any(not other.any() for other in parameters_of(module) if other is not param):
                 found['waiting'].append(name)
             else:
                 found['a gradient of zero in every step'].append(name)

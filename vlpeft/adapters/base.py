@@ -39,8 +39,9 @@ class WeightChange:
 class Adapter(nn.Module):
     """Base of all methods.
 
-    A method builds and initialises its parameters in its constructor, from the towers' widths and depths alone.
-    Parameters that it leaves with ``requires_grad=False`` are declared frozen; all others are trained.
+    A method builds and initialises its parameters in its constructor, from the towers' widths and depths alone; what
+    starts from their weights is set by :meth:`start_from`. Parameters that it leaves with ``requires_grad=False`` are
+    declared frozen; all others are trained.
 
     Args:
         towers: The frozen backbones by name.
@@ -54,6 +55,11 @@ class Adapter(nn.Module):
 
     def __init__(self, towers: Mapping[str, Tower]) -> None:
         super().__init__()
+
+    def start_from(self, towers: Mapping[str, Tower]) -> None:
+        """Sets the parameters that start from weights of the backbones, once these are there; nothing by default. Not
+        called where a file gives the parameters.
+        """
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         """Yields what to do at which site, in the order in which it acts."""

@@ -22,6 +22,10 @@ class ComposedAdapter(Adapter):
         super().__init__(towers)
         self.parts = nn.ModuleList(ADAPTERS.build(config, default_args=dict(towers=towers)) for config in configs)
 
+    def start_from(self, towers: Mapping[str, Tower]) -> None:
+        for part in self.parts:
+            part.start_from(towers)
+
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for part in self.parts:
             yield from part.bindings(towers)

@@ -1,61 +1,51 @@
 r"""LoRA: a low-rank change of frozen linear maps.
 
-    y ← y + (α / r) · B A Dropout(x),   A ∈ R^{r×in} kaiming-uniform, B ∈ R^{out×r} zero
+    y ← y + s · B A Dropout(x) (+ β),   A ∈ R^{r×in} kaiming-uniform, B ∈ R^{out×r} zero
 
-Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
+s = α / r, or α / √r (rank-stabilised). β ∈ R^out is a learned offset of the map's bias, zero at first. PiSSA starts A
+and B from the r largest singular values of the frozen weight, W ≈ s · B₀ A₀, and trains them beside the rest of it:
+
+    y ← y + s · B A Dropout(x) − s · B₀ A₀ x
+
+Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022; Kalajdzievski, "A Rank Stabilization Scaling
+Factor for Fine-Tuning with LoRA", 2023; Meng et al., "PiSSA: Principal Singular Values and Singular Vectors Adaptation
+of Large Language Models", NeurIPS 2024.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import Binding, LinearSite, Targets, Tower
+from vlpeft.sites import LinearSite, SiteError, Tower, numbers_of, weight_rows
 
-from .base import Adapter, WeightChange
-from .bottleneck_layer import check_size
-from .places import module_key
+from .base import WeightChange
+from .bottleneck_layer import check_choice
+from .lora_layer import LoRALinear, PissaLinear, scale_of
+from .per_map import PerMapAdapter
 
-
-class LoRALinear(nn.Module):
-    """The change of one linear map.
-
-    Args:
-        site: The map.
-        rank: r.
-        alpha: α.
-        dropout: Rate on the input.
-    """
-
-    def __init__(self, site: LinearSite, rank: int, alpha: float, dropout: float) -> None:
-        super().__init__()
-        check_size('rank', rank)
-        self.scale = alpha / rank
-        self.dropout = nn.Dropout(dropout)
-        self.down = nn.Linear(site.in_features, rank, bias=False)
-        self.up = nn.Linear(rank, site.out_features, bias=False)
-        nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.up.weight)
-
-    def add(self, y: Tensor, x: Tensor) -> Tensor:
-        """Adds the change to the map's output ``y`` (…, out) for its input ``x`` (…, in)."""
-        return y + self.scale * self.up(self.down(self.dropout(x)))
+SCALINGS, INITS, BIASES = ('standard', 'rslora'), ('kaiming', 'pissa'), ('none', 'adapted')
 
 
 @ADAPTERS.register_module()
-class LoRA(Adapter):
+class LoRA(PerMapAdapter):
     """LoRA: low-rank changes of the linear maps at the chosen sites.
 
     Args:
         towers: The frozen backbones by name.
         targets: Arguments of :class:`vlpeft.sites.Targets`; fused projections are adapted by their parts.
         rank: r. Defaults to 16.
-        alpha: α. Defaults to None, which means r (scale 1).
+        alpha: α. Defaults to None, which makes s one.
         dropout: Rate on the input. Defaults to 0.
+        scaling: ``'standard'``, s = α / r, or ``'rslora'``, s = α / √r. Defaults to ``'standard'``.
+        init: ``'kaiming'``, or ``'pissa'``: from the singular values of the frozen weights. Defaults to ``'kaiming'``.
+        bias: ``'adapted'``: the biases of the adapted maps are learned too, as offsets; ``'none'``. Defaults to
+            ``'none'``.
 
     Raises:
-        SiteError: The targets name a tower, kind, depth or linear map that does not exist.
+        SiteError: The targets name a tower, kind, depth or linear map that does not exist; PiSSA meets a quantised map;
+            or no adapted map has a bias to be learned.
+        ValueError: Unknown ``scaling``, ``init`` or ``bias``; a rank or α that is none.
     """
 
     def __init__(
@@ -65,22 +55,40 @@ class LoRA(Adapter):
         rank: int = 16,
         alpha: float | None = None,
         dropout: float = 0.0,
+        scaling: str = 'standard',
+        init: str = 'kaiming',
+        bias: str = 'none',
     ) -> None:
-        super().__init__(towers)
-        self.targets = Targets(**targets)
-        self.layers = nn.ModuleDict()
-        for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
-            key = module_key(tower, depth, sublayer, role)
-            self.layers[key] = LoRALinear(site, rank, rank if alpha is None else alpha, dropout)
+        super().__init__(towers, targets)
+        for option, value, choices in (('scaling', scaling, SCALINGS), ('init', init, INITS), ('bias', bias, BIASES)):
+            check_choice(type(self).__name__, option, value, choices)
+        self.init, self.scaling = init, scaling
+        scale = scale_of(rank, alpha, scaling)
 
-    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
-        for tower, depth, site, unit in self._units(towers):
-            yield Binding(tower.name, depth, (site.input,), site.output, unit.add)
+        def unit_at(tower: Tower, site: LinearSite) -> LoRALinear:
+            module = tower.at(site.path)
+            with_bias = bias == 'adapted' and numbers_of(module, 'bias') is not None
+            return self._unit(module, site, rank, scale, dropout, with_bias)
+
+        self.build_units(towers, unit_at)
+        if bias == 'adapted' and all(unit.bias is None for unit in self.layers.values()):
+            raise SiteError("LoRA: bias='adapted', but none of the adapted maps has a bias")
+
+    def _unit(self, module: nn.Module, site: LinearSite, *options) -> LoRALinear:
+        if self.init != 'pissa':
+            return LoRALinear(site, *options)
+        weight_rows(module)  # refuses a quantised map
+        return PissaLinear(site, *options)
+
+    def start_from(self, towers: Mapping[str, Tower]) -> None:
+        if self.init == 'pissa':
+            for key, tower, _, site in self.maps(towers):
+                self.layers[key].start(weight_rows(tower.at(site.path), site.span))
 
     def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[WeightChange]:
-        for tower, _, site, unit in self._units(towers):
-            yield WeightChange.of(tower.name, site, weight=unit.scale * unit.up.weight @ unit.down.weight)
+        for key, tower, _, site in self.maps(towers):
+            unit = self.layers[key]
+            yield WeightChange.of(tower.name, site, weight=unit.weight_change(), bias=unit.bias)
 
-    def _units(self, towers: Mapping[str, Tower]) -> Iterator[tuple[Tower, int | None, LinearSite, LoRALinear]]:
-        for tower, depth, sublayer, role, site in self.targets.linears(towers, 'LoRA'):
-            yield tower, depth, site, self.layers[module_key(tower, depth, sublayer, role)]
+    def role_of(self, name: str) -> str:
+        return 'bias' if name.endswith('.bias') else 'adapter'

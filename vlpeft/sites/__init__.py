@@ -3,7 +3,7 @@
 from .checkpointing import checkpoint_blocks
 from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
-from .hooks import Attachment, Binding, attached_to
+from .hooks import Attachment, Binding, attached_to, parameters_of
 from .paths import below, is_below
 from .probe import in_eval_mode, run_alone
 from .schema import (
@@ -57,5 +57,6 @@ __all__ = [
     'is_transposed',
     'run_alone',
     'numbers_of',
+    'parameters_of',
     'weight_rows',
 ]

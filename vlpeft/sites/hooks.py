@@ -4,7 +4,7 @@ Hooks are bound methods of plain objects that hold the adapter module, so ``copy
 along, and no submodule is added to the backbone, so its state-dict keys never change.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -70,6 +70,15 @@ class Binding:
         """Tower, depth, module written and method, for messages."""
         block = '' if self.depth is None else f'.{self.depth}'
         return f'{self.tower}{block}:{self.write.path} ({self.edit.__name__})'
+
+
+def parameters_of(unit: nn.Module) -> Iterator[nn.Parameter]:
+    """A unit's own parameters, and those of modules that it shares with other units: it names them in a tuple
+    ``shared``, so that a state dict holds them once.
+    """
+    yield from unit.parameters()
+    for module in getattr(unit, 'shared', ()):
+        yield from module.parameters()
 
 
 def _first(output: Any) -> Tensor:

@@ -55,6 +55,14 @@ class Case:
         return dict(rtol=1e-9, atol=1e-10) if self.subject.dtype == torch.float64 else dict(rtol=1e-4, atol=1e-5)
 
 
+def loss_of(output: Tensor) -> Tensor:
+    """A sum over samples. Weighed, because the sum of squares of outputs that have length one, as those of CLIP, is a
+    constant.
+    """
+    weights = torch.linspace(0.5, 1.5, output.shape[-1], dtype=output.dtype, device=output.device)
+    return (weights * output).square().sum()
+
+
 def for_first_task(adapter: AttachedAdapter) -> AttachedAdapter:
     """Where a method has something of its own for each task, the first of them is that of all that follows."""
     adapter.hooks.switch.current_task = next(iter(adapter.hooks.tasks), None)
@@ -72,7 +80,7 @@ def backward(case: Case, adapter: AttachedAdapter, model: nn.Module | None = Non
     """
     for task in adapter.hooks.tasks or [None]:
         with adapter.task(task):
-            loss = case.subject.run(adapter if model is None else model, rows=rows).square().sum()
+            loss = loss_of(case.subject.run(adapter if model is None else model, rows=rows))
         # Outside of the task: what is recomputed here has to know it from the forward pass.
         loss.backward()
 

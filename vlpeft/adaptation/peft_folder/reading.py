@@ -23,7 +23,7 @@ _KEY = re.compile(r'base_model\.model\.(?P<name>.+)\.lora_(?P<matrix>[AB])\.weig
 
 
 class _Change(NamedTuple):
-    """(α / r) B A at one site: A (r, in), B (out, r)."""
+    """s B A at one site, s = α / r or α / √r: A (r, in), B (out, r)."""
 
     part: Part
     alpha: float
@@ -65,9 +65,9 @@ def read_peft_folder(
     changes = {
         (name, change.part.site.span): change
         for name, (down, up) in matrices.items()
-        for change in _split(settings.alpha(name), down, up, maps[name], blocks.get(name))
+        for change in _split(settings, name, down, up, maps[name], blocks.get(name))
     }
-    config = _config_of(list(changes.values()), towers, settings.dropout)
+    config = _config_of(list(changes.values()), towers, settings)
     return config, _state_of(config, towers, paths, changes)
 
 
@@ -130,8 +130,11 @@ def _check_maps(
         )
 
 
-def _split(alpha: float, down: Tensor, up: Tensor, parts: list[Part], blocks: Any) -> list[_Change]:
+def _split(
+    settings: LoraSettings, name: str, down: Tensor, up: Tensor, parts: list[Part], blocks: Any
+) -> list[_Change]:
     """The changes of the parts of one map."""
+    alpha, power = settings.alpha(name), 0.5 if settings.scaling == 'rslora' else 1
     if len(parts) == 1 and parts[0].site.span is None:
         return [_Change(parts[0], alpha, down, up)]
     by_rows = {part.site.span: part for part in parts}
@@ -139,7 +142,7 @@ def _split(alpha: float, down: Tensor, up: Tensor, parts: list[Part], blocks: An
         return [
             _Change(
                 by_rows[rows],
-                _plain(alpha * (stop - start) / len(down)),
+                _plain(alpha * ((stop - start) / len(down)) ** power),
                 down[start:stop],
                 up[slice(*rows), start:stop],
             )
@@ -166,18 +169,19 @@ def _columns(blocks: Any, by_rows: Container, up: Tensor) -> dict[tuple[int, int
 
 
 def _plain(value: float) -> float:
-    """An integer where it is one."""
-    return int(value) if float(value).is_integer() else value
+    """An integer where one is meant: roots and quotients round."""
+    return round(value) if abs(value - round(value)) < 1e-9 else value
 
 
-def _config_of(changes: list[_Change], towers: Mapping[str, Tower], dropout: float) -> dict | list[dict]:
+def _config_of(changes: list[_Change], towers: Mapping[str, Tower], settings: LoraSettings) -> dict | list[dict]:
     """One LoRA for each rank, α and selection of sites; the only one stands alone."""
     groups: dict[tuple[int, float], list[Part]] = {}
     for change in changes:
         groups.setdefault((change.rank, change.alpha), []).append(change.part)
-    dropped = dict(dropout=dropout) if dropout else {}
+    options = dict(dropout=settings.dropout) if settings.dropout else {}
+    options.update(dict(scaling=settings.scaling) if settings.scaling != 'standard' else {})
     configs = [
-        dict(type='LoRA', rank=rank, alpha=alpha, **dropped, targets=targets)
+        dict(type='LoRA', rank=rank, alpha=alpha, **options, targets=targets)
         for (rank, alpha), parts in groups.items()
         for targets in targets_of(parts, towers)
     ]

@@ -112,9 +112,13 @@ class LoraSettings:
         return self._of_pattern('rank_pattern', name, 'r', 8)
 
     def alpha(self, name: str) -> float:
-        """α of the map ``name``, for a change of (α / r) B A."""
-        alpha, rank = self._of_pattern('alpha_pattern', name, 'lora_alpha', 8), self.rank(name)
-        return alpha * math.sqrt(rank) if self.values.get('use_rslora') else alpha
+        """α of the map ``name``, for a change of (α / r) B A, or of (α / √r) B A with ``use_rslora``."""
+        return self._of_pattern('alpha_pattern', name, 'lora_alpha', 8)
+
+    @property
+    def scaling(self) -> str:
+        """That of our LoRA."""
+        return 'rslora' if self.values.get('use_rslora') else 'standard'
 
     def _of_pattern(self, pattern: str, name: str, key: str, default: float) -> Any:
         """peft's rule: the first entry of the pattern that matches the end of the name, else the setting ``key``."""

@@ -1,6 +1,7 @@
 """From our LoRA to a folder that peft loads."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adapters import Adapter, ComposedAdapter, LoRA
-from vlpeft.adapters.lora import LoRALinear
+from vlpeft.adapters.lora_layer import LoRALinear
 from vlpeft.atomic import write_atomically
 from vlpeft.sites import Tower, is_transposed
 
@@ -34,10 +35,9 @@ class _Change(NamedTuple):
     def rank(self) -> int:
         return len(self.down)
 
-    @property
-    def alpha(self) -> float:
-        """An integer where that is meant: α / r rounds, and so does its product with r."""
-        alpha = self.scale * self.rank
+    def alpha(self, use_rslora: bool) -> float:
+        """Of a scale α / √r or α / r; an integer where that is meant: the quotient rounds, and so does its product."""
+        alpha = self.scale * (math.sqrt(self.rank) if use_rslora else self.rank)
         return round(alpha) if abs(alpha - round(alpha)) < 1e-9 else alpha
 
 
@@ -83,6 +83,11 @@ def _changes(folder: Path, module: Adapter, towers: Mapping[str, Tower], model: 
                 f'{folder}: {type(part).__name__} cannot be written as a folder of peft; LoRA can, and a list of '
                 'LoRAs at different maps'
             )
+        if any(unit.bias is not None for unit in part.layers.values()):
+            raise AdapterFolderError(
+                f"{folder}: LoRA with bias='adapted' cannot be written as a folder of peft, which would hold biases of "
+                'the model itself'
+            )
     names = {found: name for name, found in model.named_modules()}
     units: dict[nn.Module, dict[Rows | None, LoRALinear]] = {}
     for binding in module.bindings(towers):
@@ -101,26 +106,27 @@ def _whole(folder: Path, name: str, linear: nn.Module, parts: dict[Rows | None, 
     units = list(parts.values())
     first = units[0]
     if None in parts:
-        return _Change(first.scale, first.down.weight, first.up.weight)
+        return _Change(first.scale, *first.factors())
     if len({unit.scale for unit in units}) > 1:
         found = ', '.join(f'{unit.scale:g}' for unit in units)
         raise AdapterFolderError(
             f'{folder}: the parts of {name} have different scales alpha / rank ({found}), peft has one'
         )
     out = linear.nf if is_transposed(linear) else linear.out_features
-    parts = dict(sorted(parts.items()))
-    covered = sum(stop - start for start, stop in parts) == out
-    if covered and all(torch.equal(unit.down.weight, first.down.weight) for unit in units):
-        return _Change(first.scale, first.down.weight, torch.cat([unit.up.weight for unit in parts.values()]))
-    down = torch.cat([unit.down.weight for unit in parts.values()])
-    up = down.new_zeros(out, len(down))
+    factors = {rows: unit.factors() for rows, unit in sorted(parts.items(), key=lambda item: item[0])}
+    downs, ups = zip(*factors.values())
+    covered = sum(stop - start for start, stop in factors) == out
+    if covered and all(torch.equal(down, downs[0]) for down in downs):
+        return _Change(first.scale, downs[0], torch.cat(ups))
+    down = torch.cat(downs)
+    whole = down.new_zeros(out, len(down))
     column, blocks = 0, []
-    for (start, stop), unit in parts.items():
-        rank = unit.down.out_features
-        up[start:stop, column : column + rank] = unit.up.weight
+    for (start, stop), (_, up) in factors.items():
+        rank = up.shape[1]
+        whole[start:stop, column : column + rank] = up
         column += rank
         blocks.append((start, stop, rank))
-    return _Change(first.scale, down, up, blocks)
+    return _Change(first.scale, down, whole, blocks)
 
 
 def _settings(folder: Path, module: Adapter, model: nn.Module, changes: Mapping[str, _Change]) -> dict[str, Any]:
@@ -129,8 +135,10 @@ def _settings(folder: Path, module: Adapter, model: nn.Module, changes: Mapping[
         raise AdapterFolderError(
             f'{folder}: the LoRAs have different dropout {sorted(rates)}, peft has one lora_dropout'
         )
+    use_rslora = {part.scaling for part in module.modules() if isinstance(part, LoRA)} == {'rslora'}
+    alphas = {name: change.alpha(use_rslora) for name, change in changes.items()}
     rank = _most_common(change.rank for change in changes.values())
-    alpha = _most_common(change.alpha for change in changes.values())
+    alpha = _most_common(alphas.values())
     base = type(model)
     return dict(
         peft_type='LORA',
@@ -143,7 +151,8 @@ def _settings(folder: Path, module: Adapter, model: nn.Module, changes: Mapping[
         lora_dropout=rates.pop(),
         target_modules=_exact(changes, model),
         rank_pattern={f'^{re.escape(name)}': c.rank for name, c in changes.items() if c.rank != rank},
-        alpha_pattern={f'^{re.escape(name)}': c.alpha for name, c in changes.items() if c.alpha != alpha},
+        alpha_pattern={f'^{re.escape(name)}': own for name, own in alphas.items() if own != alpha},
+        use_rslora=use_rslora,
         fan_in_fan_out=any(is_transposed(model.get_submodule(name)) for name in changes),
         bias='none',
         init_lora_weights=True,

@@ -106,6 +106,9 @@ class AdaptedModel(BaseModel):
         self._declare()
         if self._base_checkpoint is not None:
             self.base, self.base_keys, self.grown = load_base(self, **self._base_checkpoint)
+        is_given = any(key.startswith('adapter.') for key in self.base_keys)
+        if self.adapter is not None and not is_given and not next(self.parameters()).is_meta:
+            self.adapter.start_from(self.towers)
         self.sets = AdapterSets(self.towers)
         if self.adapter is not None:
             self.sets.attach(self.adapter)
