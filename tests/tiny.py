@@ -6,6 +6,7 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from tests.small_methods import shrink_methods
 from vlpeft.registry import MODELS
 from vlpeft.testing import subjects
 
@@ -83,9 +84,7 @@ def shrink_blip_model(model: dict, root: Path) -> None:
     model.update(vocabulary=str(root / 'vocabulary'), base_checkpoint=dict(source=str(root / f'{model.type}.pth')))
     if 'max_text_length' in model:
         model.max_text_length = 35
-    if model.get('adapter'):
-        small = dict(bottleneck=4, kv_bottleneck=3, rank=2)
-        model.adapter.update({key: small[key] for key in small if model.adapter.get(key)})
+    shrink_methods(model.get('adapter'))
 
 
 def randomise(model: nn.Module, std: float = 0.2, seed: int = 0) -> nn.Module:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tests.media import write_image
+from tests.small_methods import shrink_methods
 from tests.tiny_vl import EXTRA, FEATURES, GRID, LM, VOCAB, build_vl, write_tokenizer
 from vlpeft.registry import MODELS
 from vlpeft.testing.backbones import DEPTH, HEADS, WIDTH
@@ -179,8 +180,4 @@ def shrink_vl_model(model: dict, root: Path) -> None:
     if model.get('vision'):
         model.vision.update(VISION)
         model.feature_width = WIDTH
-    adapters = model.adapter if isinstance(model.get('adapter'), list) else [model.get('adapter') or {}]
-    for adapter in adapters:
-        for key in ('bottleneck', 'value_bottleneck'):
-            if adapter.get(key):
-                adapter[key] = 4
+    shrink_methods(model.get('adapter'))

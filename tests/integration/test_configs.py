@@ -27,6 +27,8 @@ RECIPES = sorted(
 SAMPLE = [
     'baselines/blip_coco_heads.py',
     'baselines/blip_didemo_full.py',
+    'baselines/blip_msrvtt_lst.py',
+    'baselines/blip_msrvtt_qa_bitfit.py',
     'baselines/blip_msvd_qa_heads.py',
     'baselines/blip_vqav2_full.py',
     'bottleneck/blip_msrvtt.py',

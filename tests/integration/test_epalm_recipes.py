@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from tests.datasets.epalm_files import write_tree
 from tests.recipe_samples import missed, some_of
+from tests.small_methods import shrink_methods
 from tests.sounds import sine, write_sound
 from tests.tiny_epalm import LAYERS, LMS, VISION, VOCAB, build_perceptual, write_vocabulary
 from tests.workspace import ROOT
@@ -80,8 +81,7 @@ def small_config(workspace, work_dir, recipe, options=()):
     for adapter in model.adapter if isinstance(model.adapter, list) else [model.adapter]:
         if adapter.get('levels'):
             adapter.update(start=1, end=LAYERS - 1)
-        if 'bottleneck' in adapter:
-            adapter.bottleneck = 4
+    shrink_methods(model.adapter)
     shrink_data(cfg)
     if 'dtype' in cfg.optim_wrapper:
         # CPUs have no float16 to train in.

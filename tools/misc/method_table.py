@@ -127,6 +127,13 @@ METHODS = (
         'after branches; weights generated for each task and depth; counted: all branches',
         dict(type='Hyperformer', tasks=['vqa', 'gqa', 'nlvr2', 'caption'], targets={}),
     ),
+    Method(
+        'Ladder side-tuning, D / 8',
+        'lst',
+        'reads the outputs of all blocks, writes the last state of the tower; no gradient flows through it',
+        dict(type='LST', reduction=8),
+        alone=dict(type='LST', reduction=2, heads=2),
+    ),
 )
 
 
