@@ -18,10 +18,20 @@ _LAZY = dict(
     get_model='vlpeft.apis',
     list_models='vlpeft.apis',
     load_adapter='vlpeft.adaptation',
+    lora_plus='vlpeft.adaptation',
     sites='vlpeft.sites',
     testing='vlpeft.testing',
 )
-__all__ = ['RetrievalInferencer', '__version__', 'attach', 'find_towers', 'get_model', 'list_models', 'load_adapter']
+__all__ = [
+    'RetrievalInferencer',
+    '__version__',
+    'attach',
+    'find_towers',
+    'get_model',
+    'list_models',
+    'load_adapter',
+    'lora_plus',
+]
 
 import_with('torch', 'vlpeft.checkpoint')
 

@@ -12,6 +12,7 @@ from vlpeft.sites import SiteError, find_towers
 from .errors import AdapterFolderError
 from .folder import recorded_parts
 from .handle import AttachedAdapter
+from .learning_rates import lora_plus
 from .sets import DEFAULT, AdapterSets, build_adapter
 from .trainable import Trainable
 from .training_check import UntrainedError
@@ -24,6 +25,7 @@ __all__ = [
     'attach',
     'build_adapter',
     'load_adapter',
+    'lora_plus',
 ]
 
 

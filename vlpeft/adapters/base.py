@@ -80,6 +80,10 @@ class Adapter(nn.Module):
         """The only task whose batches train the parameter ``name``. Defaults to None: those of every task do."""
         return None
 
+    def second_factors(self) -> Iterator[nn.Parameter]:
+        """The matrices B of low-rank changes B A, which LoRA+ trains faster. Defaults to none."""
+        yield from ()
+
     def role_of(self, name: str) -> str:
         """The role under which the parameter ``name`` is counted. Defaults to ``'adapter'``."""
         return 'adapter'

@@ -38,6 +38,10 @@ class ComposedAdapter(Adapter):
         part, rest = self._part_of(name)
         return part.task_of(rest)
 
+    def second_factors(self) -> Iterator[nn.Parameter]:
+        for part in self.parts:
+            yield from part.second_factors()
+
     def role_of(self, name: str) -> str:
         part, rest = self._part_of(name)
         return part.role_of(rest)

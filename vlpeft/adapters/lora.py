@@ -90,5 +90,9 @@ class LoRA(PerMapAdapter):
             unit = self.layers[key]
             yield WeightChange.of(tower.name, site, weight=unit.weight_change(), bias=unit.bias)
 
+    def second_factors(self) -> Iterator[nn.Parameter]:
+        for unit in self.layers.values():
+            yield unit.up.weight
+
     def role_of(self, name: str) -> str:
         return 'bias' if name.endswith('.bias') else 'adapter'

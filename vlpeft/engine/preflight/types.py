@@ -49,6 +49,7 @@ TABLES: dict[str, Mapping[str, Any]] = {
         flat_decay_mult=float,
         dcn_offset_lr_mult=float,
         bypass_duplicate=bool,
+        lora_plus=float,
     ),
 }
 
