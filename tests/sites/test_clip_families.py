@@ -22,7 +22,7 @@ from tests.tiny import randomise
 from tests.watching import watch
 from vlpeft.adapters.gates import real_tokens
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import AdapterSwitch, Attachment, SiteError, checkpoint_blocks, find_towers
+from vlpeft.sites import AdapterSwitch, Attachment, checkpoint_blocks, find_towers
 
 VOCAB, LENGTH = 30, 6
 SHAPES = dict(vision=(3, 20), text=(2, 16))
@@ -118,20 +118,6 @@ def test_linear_sites_are_the_maps_they_name(model, name):
 
 
 @pytest.mark.parametrize('model, name', CASES)
-def test_lora_at_every_role_changes_the_output(model, name):
-    towers = build(model)[1]
-    tower = towers[name]
-    before = run(tower)[0]
-    for role in ('q', 'k', 'v', 'o', 'fc1', 'fc2'):
-        config = dict(type='LoRA', rank=2, targets=dict(towers=[name], linears=[role]))
-        _, _, attachment = attach(config, towers)
-        assert not torch.allclose(run(tower)[0], before, atol=1e-3), role
-        assert not attachment.never_hit()
-        attachment.detach()
-        assert torch.equal(run(tower)[0], before)
-
-
-@pytest.mark.parametrize('model, name', CASES)
 def test_declared_norms_are_all_there_are(model, name):
     tower = build(model)[1][name]
     norms = [path for path, module in tower.module.named_modules() if isinstance(module, nn.LayerNorm)]
@@ -154,13 +140,12 @@ def test_texts_masks_and_their_direction(model):
     assert tower.causal == torch.equal(first, other) == (model == 'clip')
 
 
-@pytest.mark.parametrize('model, name', CASES)
-def test_checkpointing_gives_the_same_gradients(model, name):
-    """Also of a mean over the tokens that a mask leaves, where tokens may mix."""
-    granularity = 'middle_x' if (model, name) == ('clip', 'text') else 'small'
+@pytest.mark.parametrize('model, name', [('clip', 'vision'), ('siglip', 'text')])
+def test_checkpointing_gives_the_same_gradients_of_means_over_tokens(model, name):
+    """Of those of one tower beside a causal one, and of those over the tokens that a mask leaves."""
     config = dict(
         type='VLPET',
-        granularity=granularity,
+        granularity='small',
         mean='masked' if name == 'text' else 'all',
         targets=dict(towers=[name]),
         bottleneck=4,
@@ -177,14 +162,6 @@ def test_checkpointing_gives_the_same_gradients(model, name):
     for plain, saving in zip(*found):
         torch.testing.assert_close(saving, plain, rtol=1e-10, atol=1e-14)
         assert plain.any()
-
-
-def test_a_mean_over_tokens_on_clips_text_is_refused():
-    towers = build('clip')[1]
-    with pytest.raises(SiteError, match=r'tower "text" is causal: a token would see its successors'):
-        ADAPTERS.build(
-            dict(type='Gate', granularity='small', targets=dict(towers=['text'])), default_args=dict(towers=towers)
-        )
 
 
 PARTS = dict(

@@ -14,7 +14,6 @@ from vlpeft.registry import MODELS
 from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, Targets, describe
 
 UNIADAPTER = dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3)
-LORA = dict(type='LoRA', rank=2, targets=dict())
 VLPET = dict(
     type='VLPET',
     granularity='small',
@@ -27,7 +26,8 @@ GATED = [
     dict(type='Bottleneck', bottleneck=3, form='parallel', targets=dict(towers=['text'])),
     dict(type='Gate', granularity='small', mean='masked', targets=dict(towers=['text'])),
 ]
-METHODS = [UNIADAPTER, LORA, VLPET, GATED]
+#: In combinations of towers, or of methods, that the contract has not.
+METHODS = [UNIADAPTER, VLPET, GATED]
 
 
 def multimodal_pass(model, clips=None):
@@ -173,10 +173,9 @@ def test_checkpointing_recomputes_under_the_set_of_the_forward_pass():
         torch.testing.assert_close(found[1][name], found[0][name], rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize('method', METHODS[:2])
 @torch._dynamo.config.patch(recompile_limit=64)
-def test_compiled_blocks_see_attach_switch_and_detach(method):
-    model = build_retriever(torch.float32, adapter=method)
+def test_compiled_blocks_see_attach_switch_and_detach():
+    model = build_retriever(torch.float32, adapter=UNIADAPTER)
     clips = random_batch(dtype=torch.float32)[0]
     keys = set(model.state_dict())
     with torch.no_grad():
