@@ -1,5 +1,7 @@
 """BART and T5: sites are where the families say, also under decoding with a cache; norms and masks are declared."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -181,7 +183,7 @@ def test_declared_norms_are_all_there_are(backbone):
         check_norms(tower)
 
 
-@pytest.mark.parametrize('name', ['clip', 'dinov2', 'dinov2_giant'])
+@pytest.mark.parametrize('name', ['clip', 'dinov2', 'dinov2_giant', 'beit', 'eva02'])
 def test_declared_norms_of_vision_transformers(name):
     check_norms(build(retriever_config(vision=VISION[name])).towers['vision'])
 
@@ -206,7 +208,7 @@ def test_encoder_norms_have_the_published_sizes():
 
 
 def test_undeclared_norms_are_an_error_that_names_the_family():
-    tower = build(retriever_config(vision=VISION['beit'])).towers['vision']
+    tower = replace(build(retriever_config(vision=VISION['beit'])).towers['vision'], norms=None)
     message = r'NormTuning: the family of BEiTViT \(tower "vision"\) declares no norms'
     with pytest.raises(SiteError, match=message):
         tower.declared_norms('NormTuning')

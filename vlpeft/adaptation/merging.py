@@ -1,6 +1,7 @@
 """Merging a method whose change is linear into the weights of the maps that it changes, and taking it out again.
 
     scale ⊙ (x Wᵀ + b) + x ΔWᵀ + Δb = x (diag(scale) W + ΔW)ᵀ + (scale ⊙ b + Δb)
+    (in_scale ⊙ x) Wᵀ = x (W diag(in_scale))ᵀ
 
 The former weights and biases are kept, so that unmerging restores them bit for bit.
 """
@@ -32,7 +33,7 @@ def _changed(change: WeightChange, module: nn.Module) -> list[nn.Parameter]:
             'adapter unmerged'
         )
     scaled = change.scale is not None
-    chosen = [weight] if scaled or change.weight is not None else []
+    chosen = [weight] if scaled or change.weight is not None or change.in_scale is not None else []
     return [*chosen, bias] if bias is not None and (scaled or change.bias is not None) else chosen
 
 
@@ -63,9 +64,19 @@ class Merged:
         changes = [(change, towers[change.tower].at(change.path)) for change in adapter.weight_changes(towers)]
         changed = {id(param): param for change, module in changes for param in _changed(change, module)}
         self.former = [(param, param.detach().clone()) for param in changed.values()]
+        # A map runs when all edits of its input are done; what a method adds sees those of the methods before it.
         for change, module in changes:
+            if change.in_scale is not None:
+                _put(weight_rows(module).detach().T, change.in_scale, None)
+        seen: dict[int, Tensor] = {}
+        for change, module in changes:
+            if change.in_scale is not None:
+                seen[id(module)] = seen.get(id(module), 1) * change.in_scale
             if change.scale is not None or change.weight is not None:
-                _put(weight_rows(module, change.span).detach(), change.scale, change.weight)
+                added = change.weight
+                if added is not None and id(module) in seen:
+                    added = added * seen[id(module)]
+                _put(weight_rows(module, change.span).detach(), change.scale, added)
             bias = bias_rows(module, change.span)
             if bias is not None and (change.scale is not None or change.bias is not None):
                 _put(bias.detach(), change.scale, change.bias)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from torch import nn
 
 from vlpeft.nearest import suggestion
-from vlpeft.sites import OuterPart, SiteError, SubLayer, Targets, Tower, below
+from vlpeft.sites import OuterPart, SiteError, SubLayer, Targets, Tower, below, branch_modules, norm_sites
 
 #: The words, and the role under which their parameters are counted.
 WORDS = dict(
@@ -184,17 +184,7 @@ def _outer(part: OuterPart | None) -> list[str]:
 
 
 def _branch(tower: Tower, depth: int, sub: SubLayer) -> list[str]:
-    """Module paths of a sub-layer: the module that holds its linear maps alone, or these, and its norms."""
-    linears = [site.path for site in sub.linears.values()]
-    common = linears[0].split('.')[:-1]
-    while not all(path.startswith('.'.join([*common, ''])) for path in linears):
-        common.pop()
-    block = f'{tower.block_path}.{depth}'
-    module = '.'.join(common)
-    paths = [module] if len(module) > len(block) else linears
-    # The norm that the stream enters before the branch, or leaves by after it.
-    stream = [tap.path for tap, side in ((sub.x, 'input'), (sub.y, 'output')) if tap.side == side]
-    for norm in tower.norms or ():
-        if norm in stream or any(norm.startswith(f'{path}.') for path in stream if path != block):
-            paths.append(norm)
-    return paths
+    """Module paths of a sub-layer, its norms among them where the family declares any."""
+    norms = norm_sites(tower, WANTED_BY) if tower.norms is not None else ()
+    own = [norm.path for norm in norms if (norm.depth, norm.kind) == (depth, sub.kind)]
+    return [*branch_modules(tower, depth, sub), *own]

@@ -10,8 +10,9 @@ from vlpeft.sites import Binding, LinearSite, SiteError, Tower
 
 @dataclass(frozen=True)
 class WeightChange:
-    """What a method does at the output y of a map for its input x, in a form that its weight and bias can hold.
+    """What a method does at the input x and the output y of a map, in a form that its weight and bias can hold.
 
+        x ← in_scale ⊙ x
         y ← scale ⊙ y + x weightᵀ + bias
 
     Attributes:
@@ -21,6 +22,7 @@ class WeightChange:
         weight: ΔW (out, in). Defaults to None, none.
         bias: (out,). Defaults to None, none; a map without a bias cannot hold one.
         scale: (out,). Defaults to None, one.
+        in_scale: (in,), of a map that is not fused. Defaults to None, one.
     """
 
     tower: str
@@ -29,6 +31,7 @@ class WeightChange:
     weight: Tensor | None = None
     bias: Tensor | None = None
     scale: Tensor | None = None
+    in_scale: Tensor | None = None
 
     @classmethod
     def of(cls, tower: str, site: LinearSite, **changes: Tensor | None) -> 'WeightChange':

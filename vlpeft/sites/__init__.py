@@ -1,5 +1,6 @@
 """Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
+from .branches import NormSite, branch_modules, norm_sites
 from .checkpointing import checkpoint_blocks
 from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
@@ -21,7 +22,7 @@ from .schema import (
 )
 from .switch import AdapterSwitch, PerSample
 from .targets import Targets
-from .weights import bias_rows, is_transposed, numbers_of, weight_rows
+from .weights import bias_rows, has_bias, is_transposed, numbers_of, weight_rows
 
 __all__ = [
     'CONNECTORS',
@@ -37,6 +38,7 @@ __all__ = [
     'Family',
     'FoundTowers',
     'LinearSite',
+    'NormSite',
     'OuterPart',
     'PerSample',
     'SiteError',
@@ -47,14 +49,17 @@ __all__ = [
     'attached_to',
     'bias_rows',
     'below',
+    'branch_modules',
     'checkpoint_blocks',
     'connects',
     'describe',
     'family',
     'find_towers',
+    'has_bias',
     'in_eval_mode',
     'is_below',
     'is_transposed',
+    'norm_sites',
     'run_alone',
     'numbers_of',
     'parameters_of',

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from .branches import NormSite, norm_sites
 from .schema import KINDS, OUTSIDE, LinearSite, OuterPart, SiteError, SubLayer, Tower
 
 #: What the names of a plain FFN's maps choose in a gated one: those that lead into it, and the one that leads out.
@@ -131,6 +132,28 @@ class Targets:
             for role in roles[tower.name]:
                 if role in part.linears:
                     yield tower, depth, part, role, part.linears[role]
+
+    def norms(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[tuple[Tower, NormSite]]:
+        """Yields (tower, norm): all of the chosen towers, with ``depths`` those of these blocks, with ``kinds`` those
+        of these branches.
+
+        Raises:
+            SiteError: As of the class; the targets name linear maps, or a tower declares no norms.
+        """
+        if self.linear_names is not None:
+            raise SiteError(
+                f'{wanted_by} acts on norms, but its targets name linears {list(self.linear_names)}; leave them out'
+            )
+        chosen = [(tower.name, depth, part.kind) for tower, depth, part in self.parts(towers, wanted_by)]
+        blocks = {(name, depth) for name, depth, _ in chosen}
+        for name in dict.fromkeys(name for name, _, _ in chosen):
+            for norm in norm_sites(towers[name], wanted_by):
+                if self.kinds is not None:
+                    is_chosen = (name, norm.depth, norm.kind) in chosen
+                else:
+                    is_chosen = self.depths is None or (name, norm.depth) in blocks
+                if is_chosen:
+                    yield towers[name], norm
 
 
 def _refuse_without_maps(tower: Tower, part: SubLayer | OuterPart, wanted_by: str) -> None:

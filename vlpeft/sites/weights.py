@@ -33,3 +33,9 @@ def bias_rows(module: nn.Module, span: tuple[int, int] | None = None) -> Tensor 
     """A view (out,) of a map's bias, of a fused one of the rows ``span``; None where it has none."""
     bias = numbers_of(module, 'bias')
     return bias if bias is None or span is None else bias[span[0] : span[1]]
+
+
+def has_bias(module: nn.Module) -> bool:
+    """Whether a map adds a bias; quantised ones hand it out by a call."""
+    bias = getattr(module, 'bias', None)
+    return (bias() if callable(bias) else bias) is not None

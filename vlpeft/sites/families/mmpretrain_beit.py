@@ -3,7 +3,8 @@
 from torch import nn
 
 from ..schema import Tower
-from .parts import fused, linear, linears, patch_embed, picture, pre_norm_block
+from .mmpretrain_vit import outer_norms
+from .parts import fused, linear, linears, norms_of, patch_embed, picture, pre_norm_block
 from .registry import family
 
 
@@ -30,6 +31,7 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
                 ffn=linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
+    norms = (*norms_of(blocks), *outer_norms(module))
     final = 'ln1' if module.final_norm else None
     outside = patch_embed(module, 'patch_embed')
-    return Tower(name, width, tuple(blocks), module, 'layers', outside=outside, final_norm=final, probe=picture)
+    return Tower(name, width, tuple(blocks), module, 'layers', norms, outside=outside, final_norm=final, probe=picture)

@@ -16,6 +16,11 @@ def swiglu(module: nn.Module, path: str) -> Linears:
     return dict(fused(both.path, both.in_features, down.in_features, ('gate', 'up')), down=down)
 
 
+def outer_norms(module: nn.Module) -> list[str]:
+    """Paths of the norms outside of all blocks; one that the config turns off is an Identity or missing."""
+    return [path for path in ('pre_norm', 'ln1', 'ln2') if hasattr(getattr(module, path, None), 'weight')]
+
+
 @family('mmpretrain.VisionTransformer', role='vision')
 def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
     """Sites of mmpretrain's ViT."""
@@ -42,8 +47,6 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
                 else linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
-    # Which of these there are depends on the config; one that is off is an Identity or missing.
-    outer = [path for path in ('pre_norm', 'ln1', 'ln2') if hasattr(getattr(module, path, None), 'weight')]
     final = 'ln1' if module.final_norm else None
     return Tower(
         name,
@@ -51,7 +54,7 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
         tuple(blocks),
         module,
         'layers',
-        (*norms_of(blocks), *outer),
+        (*norms_of(blocks), *outer_norms(module)),
         outside=patch_embed(module, 'patch_embed'),
         final_norm=final,
         probe=picture,
