@@ -68,7 +68,7 @@ def test_towers_kinds_depths_and_maps():
             dict(towers=['decoder'], kinds=['ffn'], depths=[1]),
             {f'{prefix}.{x}.bias' for x in ('fc1', 'fc2', 'final_layer_norm')},
         ),
-        # The two that suffice, by the paper's §3.2: of the queries and of the second map of the FFN.
+        # Those that suffice, by BitFit's paper: of the queries and of the FFN's first map.
         (
             dict(towers=['encoder'], linears=['q', 'fc1'], depths=[0]),
             {'model.encoder.layers.0.self_attn.q_proj.bias', 'model.encoder.layers.0.fc1.bias'},

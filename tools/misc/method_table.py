@@ -110,6 +110,30 @@ METHODS = (
         alone=dict(type='Aurora', targets={}),
     ),
     Method(
+        'BitFit',
+        'bitfit',
+        'biases of linear maps and norms, or of a choice',
+        dict(type='BitFit', targets={}),
+    ),
+    Method(
+        'Norm tuning',
+        'norm_tuning',
+        'gains and biases of all norms, or of a choice',
+        dict(type='NormTuning', targets={}),
+    ),
+    Method(
+        'IA³',
+        'ia3',
+        'k, v and the hidden units of feed-forward networks, or other linear maps',
+        dict(type='IA3', targets={}),
+    ),
+    Method(
+        'SSF',
+        'ssf',
+        'outputs of linear maps, norms and patch embeddings; counted without the last',
+        dict(type='SSF', targets={}),
+    ),
+    Method(
         'Bottleneck adapters, r = 96',
         'bottleneck',
         'after branches, or linear maps; counted: all branches',
