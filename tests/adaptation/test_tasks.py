@@ -116,6 +116,20 @@ def test_tensors_of_tasks_that_have_not_come_yet_are_not_called_untrained():
         optimizer.step()
 
 
+def test_checking_the_sites_of_a_set_runs_its_own_tasks_and_counts_for_nothing():
+    adapter = vlpeft.attach(PLAIN['bart'].model(), METHOD, strict=True)
+    adapter.add('others', dict(METHOD, tasks=['nlvr2']))
+    adapter.check_sites()
+    with adapter.use('others'):
+        adapter.check_sites()
+    assert len(adapter.never_hit()) == 20
+    optimizer = torch.optim.SGD(adapter.parameters(), lr=1e-2)
+    with warnings.catch_warnings(), adapter.task('vqa'):
+        warnings.simplefilter('error')
+        run(adapter).square().mean().backward()
+        optimizer.step()
+
+
 def test_in_a_list_of_methods_each_keeps_its_tasks():
     adapter = start(config=[dict(type='LoRA', rank=2, targets={}), METHOD])
     method = adapter.sets['default']

@@ -63,8 +63,11 @@ class AdapterSets:
     @property
     def tasks(self) -> list[str]:
         """The tasks for which some method has something of its own, in the order in which they are named."""
-        edits = (edit for attachment in self.attachments.values() for edit in attachment.edits)
-        return list(dict.fromkeys(task for edit in edits for task in edit.tasks))
+        return list(dict.fromkeys(task for name in self.attachments for task in self.tasks_of(name)))
+
+    def tasks_of(self, name: str) -> list[str]:
+        """Those of a set."""
+        return list(dict.fromkeys(task for edit in self.attachments[name].edits for task in edit.tasks))
 
     def detach(self, name: str) -> None:
         """Removes every hook of a set."""
@@ -82,7 +85,7 @@ class AdapterSets:
     def run_towers(self, name: str = DEFAULT) -> None:
         """Runs each tower that a set changes alone, for each task, as of :func:`vlpeft.sites.run_alone`."""
         for tower in dict.fromkeys(edit.tower for edit in self.attachments[name].edits):
-            for task in self.tasks or (None,):
+            for task in self.tasks_of(name) or (None,):
                 with self.switch.task(task):
                     run_alone(self.towers[tower])
 
@@ -93,15 +96,15 @@ class AdapterSets:
             SiteError: Names the sites that were not reached: the method would silently adapt nothing there.
         """
         edits = self.attachments[name].edits
-        before = [edit.hits for edit in edits]
+        before = [(edit.hits, edit.served) for edit in edits]
         for edit in edits:
-            edit.hits = 0
+            edit.hits, edit.served = 0, set()
         try:
             run()
             missed = self.attachments[name].never_hit()
         finally:
-            for edit, hits in zip(edits, before):
-                edit.hits = hits
+            for edit, (hits, served) in zip(edits, before):
+                edit.hits, edit.served = hits, served
         if missed:
             raise SiteError(
                 f'{type(adapter).__name__}: no forward pass reaches {len(missed)} of its sites, such '

@@ -16,7 +16,7 @@ from ...registry import DIALECTS
 from ..errors import CheckpointError
 from .base import RenamingDialect
 from .keymap import KeyMap
-from .vl_pet_baselines import baseline_names, of_task
+from .vl_pet_baselines import baseline_names, mark_own, names_a_task, of_task, of_towers, unmark_own
 
 PREFIX = 'lm.'
 HEADS = 4
@@ -47,7 +47,7 @@ _KINDS = dict(attn='self_attn', ff='ffn')
 _SMALL = 'gate.linear_small'
 
 
-def _names(family: str) -> list[tuple[str, str]]:
+def _names(family: str, tasks: tuple[str, ...]) -> list[tuple[str, str]]:
     places = _PLACES[family]
     names = []
     for kind, ours in _KINDS.items():
@@ -69,7 +69,7 @@ def _names(family: str) -> list[tuple[str, str]]:
         )
         for side in ('down', 'up')
     ]
-    names += baseline_names() if family == 'bart' else []
+    names += baseline_names(tasks) if family == 'bart' else []
     visual = f'{places["encoder"]}.visual_embedding'
     names += [
         ('visual_embedding.feature.{i}.{wb}', f'{visual}.feat_embedding.{{i}}.{{wb}}'),
@@ -100,7 +100,9 @@ def _tables(family: str) -> list[tuple[str, str]]:
 
 @DIALECTS.register_module(name='vl_pet')
 class VLPETDialect(RenamingDialect):
-    """VL-PET's code on the image tasks, .pth: VL-PET, VL-Adapter, LoRA, full fine-tuning; whole or the trained part."""
+    """VL-PET's code on the image tasks, .pth: VL-PET, VL-Adapter, Compacter, Hyperformer, LoRA, full fine-tuning; whole
+    or the trained part.
+    """
 
     name = 'vl_pet'
     towers = ('lm',)
@@ -133,7 +135,7 @@ class VLPETDialect(RenamingDialect):
         """
         weights = {key.removeprefix(_PARALLEL): value for key, value in weights.items()}
         self._use('bart' if any(key.startswith('model.') for key in weights) else 't5')
-        state = super().to_vlpeft(_join_heads(weights))
+        state = super().to_vlpeft(mark_own(_join_heads(weights)))
         return {key.replace(_SMALL, 'gate.linear'): value for key, value in state.items()}
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -156,14 +158,14 @@ class VLPETDialect(RenamingDialect):
         if family not in _PLACES:
             raise CheckpointError(f'the {self.name} layout holds models of {" and ".join(_PLACES)}, not of {family}')
         self.family = family
-        self.keymap = KeyMap(_names(family))
+        self.keymap = KeyMap(_names(family, self.tasks))
         by_task = _of_tasks(family, self.tasks)
-        self.by_task, self.aliases = KeyMap(by_task), KeyMap([*by_task, *_tables(family)])
+        self.by_task, self.aliases = KeyMap(by_task), KeyMap([*by_task, *_tables(family), *of_towers()])
 
     def rename(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Released names, aliases included."""
         weights = _split_heads(super().rename(state))
-        weights = {key: value for key, value in weights.items() if not self._is_of_no_task(key)}
+        weights = {unmark_own(key): value for key, value in weights.items() if not self._is_of_no_task(key)}
         table = weights.get(_PLACES[self.family]['table'])
         if self.family == 'bart' and table is not None:
             weights['final_logits_bias'] = table.new_zeros(1, len(table))
@@ -188,9 +190,7 @@ class VLPETVideoDialect(VLPETDialect):
 
 def _name_one(keys: Iterable[str], tasks: tuple[str, ...]) -> bool:
     """Whether a name among the keys is that of a module of one of the tasks."""
-    below = tuple(f'.adapters.{task}.' for task in tasks)
-    ends = tuple(f'.lora_{factor}s.{task}' for task in tasks for factor in 'AB')
-    return any(key.endswith(ends) or any(name in key for name in below) for key in keys)
+    return any(names_a_task(key, tasks) for key in keys)
 
 
 def _mark_small(key: str, state: Mapping[str, Tensor]) -> str:
