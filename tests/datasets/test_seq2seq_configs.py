@@ -154,8 +154,9 @@ def test_sets_of_several_tasks_join_in_one_config(tmp_path):
         assert item['data_samples'].text == TEXTS[task]
 
 
-def test_full_fine_tuning_reads_no_task_prompts():
-    config = read('baselines/bart-base_image_full')
+@pytest.mark.parametrize('method', ['full', 'hyperformer'])
+def test_as_released_two_baselines_read_no_task_prompts(method):
+    config = read(f'baselines/bart-base_image_{method}')
     bare = dict(vqa='How many dogs?', gqa='What is it?', nlvr2='Both are red.', caption='')
     for sets in (
         config.train_dataloader.dataset.tasks,

@@ -24,7 +24,10 @@ RECIPES = sorted(
 # By default every method, granularity, language model, task, kind of data and release is there once; what is left out
 # are other pairs of them, and vlpet-large_bart-base_image and vlpet-small_t5-base_image, which are trained below.
 SAMPLE = [
+    'baselines/bart-base_image_compacter.py',
+    'baselines/bart-base_image_dora.py',
     'baselines/bart-base_image_full.py',
+    'baselines/bart-base_image_hyperformer.py',
     'baselines/bart-base_video_bitfit.py',
     'baselines/t5-base_image_lora.py',
     'baselines/t5-base_image_lst.py',
@@ -82,7 +85,7 @@ def make_runner(workspace, work_dir, recipe, options=()):
 
 def test_there_are_recipes_for_every_task_and_variant():
     # VL-PET's variants, released ones, single tasks and transfer; VL-Adapter; baselines on BART and T5.
-    assert len(RECIPES) == 12 + 2 + 9 + 4 + 3 + 10
+    assert len(RECIPES) == 12 + 2 + 9 + 8 + 3 + 14
 
 
 def test_the_sample_stands_for_all():

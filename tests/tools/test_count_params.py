@@ -130,10 +130,25 @@ def test_vl_pet_by_role():
 BASELINES = {
     'baselines/bart-base_image_full': (141_156_864, 141_156_864, '100.00'),
     'baselines/bart-base_image_bitfit': (1_708_800, 141_156_864, '1.21'),
+    'baselines/bart-base_image_compacter': (3_870_240, 143_395_104, '2.70'),
+    'baselines/bart-base_image_hyperformer': (8_579_088, 148_103_952, '5.79'),
     'baselines/bart-base_image_lora': (8_786_688, 148_234_752, '5.93'),
     'bottleneck/vl-adapter_bart-base_image': (6_081_600, 145_606_464, '4.18'),
     'bottleneck/vl-adapter_bart-base_video': (4_901_952, 144_426_816, '3.39'),
 }
+
+
+#: The shares of VL-PET's Table 9: gates on other adapters.
+TRANSFER = {
+    'compacter': dict(small='2.08', middlex='2.07', middley='2.07', large='3.28'),
+    'vl-adapter': dict(small='2.98', middlex='2.98', middley='2.98', large='4.16'),
+}
+
+
+@pytest.mark.parametrize('adapter, gate', [(adapter, gate) for adapter in TRANSFER for gate in TRANSFER[adapter]])
+def test_transfer_of_vl_pet(adapter, gate):
+    counts = count(f'configs/vl_pet/transfer/{adapter}-{gate}_bart-base_image.py')
+    assert f'{counts["percent"]:.2f}' == TRANSFER[adapter][gate]
 
 
 @pytest.mark.parametrize('config', BASELINES)

@@ -1,0 +1,9 @@
+# Compacter with VL-PET's middleX gate, else as large.
+_base_ = './compacter-large_bart-base_image.py'
+model = dict(
+    adapter=[
+        {{_base_.encoder_adapter}},
+        dict(type='Gate', granularity='middle_x', targets={{_base_.encoder}}),
+        {{_base_.decoder_adapter}},
+    ]
+)
