@@ -34,6 +34,36 @@ def test_a_method_that_learns_is_not_named():
     assert adapter._training_check.steps == 2, 'nothing is looked at once all have moved'
 
 
+def steps_with_closures(model, optimizer, count=3, loss=lambda out: out.square().mean()):
+    """Gradients come within the step, as in Lightning."""
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(PLAIN['llama'].run(model))
+        value.backward()
+        return value
+
+    for number in range(count):
+        optimizer.step(closure) if number % 2 else optimizer.step(closure=closure)
+
+
+def test_gradients_that_come_within_the_step_are_looked_at_after_it():
+    model, adapter = start(strict=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        steps_with_closures(model, torch.optim.AdamW(adapter.parameters(), lr=1e-2))
+    assert adapter._training_check.steps == 2, 'nothing is looked at once all have moved'
+    for scale, fault in ((0, 'zero in every step'), (float('nan'), 'not finite')):
+        model, adapter = start(strict=True)
+        randomise(adapter.sets, seed=1)
+        optimizer = torch.optim.SGD(adapter.parameters(), lr=1e-2)
+        with pytest.raises(UntrainedError, match=f'8 with a gradient .*{fault}'):
+            steps_with_closures(model, optimizer, 1, loss=lambda out: scale * out.sum())
+    model, _ = start()
+    with pytest.warns(UserWarning, match='holds none of the 8 tensors'):
+        steps_with_closures(model, torch.optim.SGD(model.parameters(), lr=1e-2), 1)
+
+
 def test_an_optimizer_of_the_frozen_model_is_named():
     model, _ = start()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)

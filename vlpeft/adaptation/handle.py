@@ -80,7 +80,9 @@ class AttachedAdapter(nn.Module):
         self._requires_grad = {name: param.requires_grad for name, param in model.named_parameters()}
         for name, param in model.named_parameters():
             param.requires_grad_(name in self.part_roles)
-        self._training_check = TrainingCheck(self._in_use, check_after, strict) if check_after else None
+        self._training_check = (
+            TrainingCheck(self._in_use, self.parameters, check_after, strict) if check_after else None
+        )
         self.__class__ = _called_like(type(model))
 
     def __getattr__(self, name: str) -> Any:

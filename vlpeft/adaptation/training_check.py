@@ -7,12 +7,12 @@ on, one whose gradient is zero in all steps, and one whose gradient is not finit
 import functools
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from vlpeft.sites import parameters_of
 
@@ -30,15 +30,22 @@ class TrainingCheck:
 
     Args:
         trained: Yields the name, the parameter and its module for all that is declared to train and is in use.
+        parameters: Yields all parameters that are declared to train.
         after: How many steps to look at before judging.
         strict: Whether what is found is an error rather than a warning. Defaults to False.
     """
 
     def __init__(
-        self, trained: Callable[[], Iterator[tuple[str, nn.Parameter, nn.Module]]], after: int, strict: bool = False
+        self,
+        trained: Callable[[], Iterator[tuple[str, nn.Parameter, nn.Module]]],
+        parameters: Callable[[], Iterable[nn.Parameter]],
+        after: int,
+        strict: bool = False,
     ) -> None:
-        self.trained, self.after, self.strict = trained, after, strict
+        self.trained, self.parameters, self.after, self.strict = trained, parameters, after, strict
         self.steps = 0
+        # Which parameters are zero before a step that computes its gradients itself.
+        self.zeros: set[int] | None = None
         self.moved: set[str] = set()
         self.is_foreign_said = False
         _watch(self)
@@ -51,16 +58,30 @@ class TrainingCheck:
         """A copy of an adapter is not watched."""
         return None
 
-    def before_step(self, optimizer: Optimizer) -> None:
-        """Looks at what an optimizer is about to do."""
-        held = {id(param) for group in optimizer.param_groups for param in group['params']}
+    @torch.no_grad()
+    def before_step(self, optimizer: Optimizer, has_closure: bool) -> None:
+        """Looks at what an optimizer is about to do; with a closure, as Lightning has one, at what it did."""
+        if not has_closure:
+            self._look(optimizer, None)
+            return
+        held = _held(optimizer)
+        self.zeros = {id(param) for param in self.parameters() if id(param) in held and not param.any()}
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """Looks at the gradients that the step itself has computed."""
+        if self.zeros is not None:
+            zeros, self.zeros = self.zeros, None
+            self._look(optimizer, zeros)
+
+    def _look(self, optimizer: Optimizer, zeros: Collection[int] | None) -> None:
+        held = _held(optimizer)
         trained = list(self.trained())
         mine = [(name, param, module) for name, param, module in trained if id(param) in held]
         if not mine:
             self._foreign([param for _, param, _ in trained])
             return
         self.steps += 1
-        faults = self._faults(mine)
+        faults = self._faults(mine, zeros)
         if self.steps < self.after:
             return
         waiting = faults.pop('waiting')
@@ -81,7 +102,12 @@ class TrainingCheck:
             )
 
     @torch.no_grad()
-    def _faults(self, mine: list[tuple[str, nn.Parameter, nn.Module]]) -> dict[str, list[str]]:
+    def _faults(
+        self, mine: list[tuple[str, nn.Parameter, nn.Module]], zeros: Collection[int] | None
+    ) -> dict[str, list[str]]:
+        def was_zero(param: nn.Parameter) -> bool:
+            return not param.any() if zeros is None else id(param) in zeros
+
         found: dict[str, list[str]] = {
             'no gradient': [],
             'a gradient that is not finite': [],
@@ -95,7 +121,7 @@ class TrainingCheck:
                 found['a gradient that is not finite'].append(name)
             elif name in self.moved or param.grad.any():
                 self.moved.add(name)
-            elif any(not other.any() for other in parameters_of(module) if other is not param):
+            elif any(was_zero(other) for other in parameters_of(module) if other is not param):
                 found['waiting'].append(name)
             else:
                 found['a gradient of zero in every step'].append(name)
@@ -113,6 +139,10 @@ class TrainingCheck:
         warnings.warn(text, stacklevel=2)
 
 
+def _held(optimizer: Optimizer) -> set[int]:
+    return {id(param) for group in optimizer.param_groups for param in group['params']}
+
+
 #: Checks that still look; they do not keep a model alive that nobody holds.
 _WATCHING: weakref.WeakSet[TrainingCheck] = weakref.WeakSet()
 
@@ -122,10 +152,16 @@ def _hook() -> None:
     """Tells them of every step of every optimizer, once for all: hooks may not come or go while torch runs them."""
 
     def before_step(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        has_closure = any(value is not None for value in (*args[1:2], kwargs.get('closure')))
         for check in list(_WATCHING):
-            check.before_step(optimizer)
+            check.before_step(optimizer, has_closure)
+
+    def after_step(optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        for check in list(_WATCHING):
+            check.after_step(optimizer)
 
     register_optimizer_step_pre_hook(before_step)
+    register_optimizer_step_post_hook(after_step)
 
 
 def _watch(check: TrainingCheck) -> None:
