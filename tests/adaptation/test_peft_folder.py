@@ -307,6 +307,52 @@ def test_rank_stabilised_scales_stay_what_they_are(tmp_path):
     assert back.configs['default'] == dict(config, targets=dict(towers=['lm'], **config['targets']))
 
 
+@torch.no_grad()
+def spread_lengths(model):
+    for key, param in model.named_parameters():
+        if 'magnitude' in key:
+            param.copy_(torch.linspace(0.5, 1.5, len(param)))
+
+
+@pytest.mark.parametrize('name', TARGETS)
+def test_dora_goes_back_and_forth(name, tmp_path):
+    """From PEFT and back every tensor is the same; of a fused projection ours may be parts."""
+    model = build(name)
+    bare = copy.deepcopy(model)
+    adapted = in_peft(model, TARGETS[name], use_dora=True, rank_pattern={TARGETS[name][0]: 2})
+    spread_lengths(adapted)
+    adapted.save_pretrained(tmp_path / 'theirs')
+    adapter = vlpeft.load_adapter(model, tmp_path / 'theirs')
+    assert {config['type'] for config in adapter.configs['default']} == {'DoRA'}
+    assert_close(run(adapter), run(adapted))
+    adapter.save(tmp_path / 'back', format='peft')
+    before, after = load_file(tmp_path / 'theirs' / WEIGHTS), load_file(tmp_path / 'back' / WEIGHTS)
+    assert before.keys() == after.keys() and all(torch.equal(after[key], before[key]) for key in before)
+    adapter.detach()
+    assert_close(run(loaded_by_peft(model, tmp_path / 'back')), run(adapted))
+    # Ours, of two parts where there are three.
+    adapter = vlpeft.attach(model, lora(3, type='DoRA', alpha=5, targets=dict(kinds=['self_attn'], linears=['q', 'v'])))
+    randomise(adapter.sets, seed=1)
+    spread_lengths(adapter)
+    expected = run(adapter)
+    adapter.save(tmp_path / 'ours', format='peft')
+    assert_close(run(loaded_by_peft(bare, tmp_path / 'ours')), expected)
+    again = vlpeft.load_adapter(bare, tmp_path / 'ours')
+    assert torch.equal(run(again), expected)
+    assert again.configs['default']['targets']['linears'] == ['q', 'v']
+
+
+def test_lengths_of_dora_that_do_not_fit(tmp_path):
+    in_peft(build('bart'), ['q_proj'], use_dora=True).save_pretrained(tmp_path)
+    whole = load_file(tmp_path / WEIGHTS)
+    key = next(key for key in whole if 'magnitude' in key)
+    save_file(dict(whole, **{key: torch.ones(3)}), tmp_path / WEIGHTS)
+    refused(build('bart'), tmp_path, 'lora_magnitude_vector (3,) instead of (16,)')
+    save_file(whole, tmp_path / WEIGHTS)
+    edit(tmp_path, use_dora=False)
+    refused(build('bart'), tmp_path, 'lora_magnitude_vector is no LoRA of a linear map')
+
+
 @pytest.mark.parametrize('name', ['bart', 'gpt2'])
 def test_pissa_becomes_a_lora_of_twice_the_rank(name, tmp_path):
     model = build(name)
@@ -387,7 +433,7 @@ def test_the_base_is_named(tmp_path):
 SLOW = '(?:.|..)*[^a-z_]'
 REFUSED = [
     (dict(peft_type='IA3'), 'peft_type="IA3"', 'only LORA'),
-    (dict(use_dora=True), 'use_dora=true', 'must be off'),
+    (dict(use_dora=True), 'lacks lora_magnitude_vector'),
     (dict(bias='lora_only'), 'bias="lora_only"', 'must be "none"'),
     (dict(modules_to_save=['lm_head']), 'modules_to_save=["lm_head"]', 'must be off'),
     (dict(lora_bias=True), 'lora_bias=true', 'must be off'),
@@ -464,7 +510,6 @@ def test_a_setting_that_cannot_be_represented(case, copied, monkeypatch):
 @pytest.mark.parametrize(
     'model, targets, settings, texts',
     [
-        ('bart', ['q_proj'], dict(use_dora=True), ['use_dora=true']),
         ('bart', ['q_proj'], dict(bias='all'), ['bias="all"']),
         ('bart', ['q_proj'], dict(modules_to_save=['fc1']), ['modules_to_save=["fc1"]']),
         (
@@ -474,7 +519,7 @@ def test_a_setting_that_cannot_be_represented(case, copied, monkeypatch):
             ['embed_tokens.lora_embedding_A', 'model.decoder.layers.*.self_attn.q_proj'],
         ),
         ('llama', ['q_proj', 'lm_head'], {}, ['lm_head is no site', 'model.layers.*.self_attn.q_proj']),
-        ('gpt2', ['c_attn'], dict(exclude_modules='transformer.h.0.*', use_rslora=True, use_dora=True), ['use_dora']),
+        ('gpt2', ['c_attn'], dict(use_rslora=True, lora_bias=True), ['lora_bias=true']),
     ],
 )
 def test_what_the_real_peft_writes_and_we_refuse(model, targets, settings, texts, tmp_path):
@@ -528,9 +573,13 @@ V = dict(kinds=['self_attn'], linears=['v'])
     'name, config, text',
     [
         ('bart', dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['ffn'])), 'Bottleneck cannot be written'),
-        ('bart', [lora(), dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['ffn']))], 'a list of LoRAs'),
+        (
+            'bart',
+            [lora(), dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['ffn']))],
+            'a list of several of one of them',
+        ),
         ('bart', lora(bias='adapted'), "LoRA with bias='adapted' cannot be written"),
-        ('bart', lora(type='DoRA'), 'DoRA cannot be written'),
+        ('bart', [lora(type='DoRA'), lora(targets=V)], 'DoRA + LoRA cannot be written'),
         ('bart', lora(type='VeRA'), 'VeRA cannot be written'),
         ('bart', lora(type='Aurora'), 'Aurora cannot be written'),
         ('bart', [lora(), lora(3)], 'two LoRAs change model.encoder.layers.0.self_attn.q_proj'),

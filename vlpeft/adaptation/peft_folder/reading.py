@@ -19,16 +19,27 @@ from .settings import CONFIG, PICKLE, WEIGHTS, LoraSettings
 
 #: Of the text metadata of the weights' file: which columns belong to which rows of a fused projection.
 BLOCKS = 'vlpeft_blocks'
-_KEY = re.compile(r'base_model\.model\.(?P<name>.+)\.lora_(?P<matrix>[AB])\.weight')
+#: The tensors of a map.
+WANTED = dict(LoRA=('lora_A.weight', 'lora_B.weight'), DoRA=('lora_A.weight', 'lora_B.weight', 'lora_magnitude_vector'))
+_KEY = re.compile(r'base_model\.model\.(?P<name>.+)\.(?P<tensor>lora_[AB]\.weight|lora_magnitude_vector)')
+
+
+class _Tensors(NamedTuple):
+    """Of one map: A (r, in), B (out, r), and of DoRA m (out,)."""
+
+    down: Tensor
+    up: Tensor
+    magnitude: Tensor | None
 
 
 class _Change(NamedTuple):
-    """s B A at one site, s = α / r or α / √r: A (r, in), B (out, r)."""
+    """s B A at one site, s = α / r or α / √r."""
 
     part: Part
     alpha: float
     down: Tensor
     up: Tensor
+    magnitude: Tensor | None
 
     @property
     def rank(self) -> int:
@@ -38,10 +49,10 @@ class _Change(NamedTuple):
 def read_peft_folder(
     folder: Path, towers: Mapping[str, Tower], paths: Mapping[str, str], model: nn.Module
 ) -> tuple[dict | list[dict], dict[str, Tensor]]:
-    """Reads a LoRA that Hugging Face PEFT has written.
+    """Reads a LoRA or a DoRA that Hugging Face PEFT has written.
 
     A change of a fused projection becomes one of each of its parts, which computes the same: every part has a copy of A
-    and its own rows of B.
+    and its own rows of B and m.
 
     Args:
         folder: With ``adapter_config.json`` and ``adapter_model.safetensors``; pickles are not read.
@@ -58,21 +69,21 @@ def read_peft_folder(
     """
     settings = LoraSettings(folder / CONFIG)
     settings.check_base(model)
-    matrices, blocks = _read_matrices(folder, site_list(towers, paths))
+    matrices, blocks = _read_tensors(folder, settings.kind, site_list(towers, paths))
     maps = parts_by_map(towers, paths)
     _check_maps(folder / WEIGHTS, settings, matrices, maps, site_list(towers, paths))
     settings.check_orientation({is_transposed(model.get_submodule(name)) for name in matrices})
     changes = {
         (name, change.part.site.span): change
-        for name, (down, up) in matrices.items()
-        for change in _split(settings, name, down, up, maps[name], blocks.get(name))
+        for name, tensors in matrices.items()
+        for change in _split(settings, name, tensors, maps[name], blocks.get(name))
     }
     config = _config_of(list(changes.values()), towers, settings)
     return config, _state_of(config, towers, paths, changes)
 
 
-def _read_matrices(folder: Path, sites: str) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Any]]:
-    """A (r, in) and B (out, r) by the name of the map, and the blocks that the file records."""
+def _read_tensors(folder: Path, kind: str, sites: str) -> tuple[dict[str, _Tensors], dict[str, Any]]:
+    """The tensors by the name of the map, and the blocks that the file records."""
     file = folder / WEIGHTS
     if not file.is_file() and (folder / PICKLE).is_file():
         raise AdapterFolderError(
@@ -85,31 +96,31 @@ def _read_matrices(folder: Path, sites: str) -> tuple[dict[str, tuple[Tensor, Te
     found: dict[str, dict[str, Tensor]] = {}
     for key, tensor in stored.weights.items():
         match = _KEY.fullmatch(key)
-        if match is None:
-            raise AdapterFolderError(f'{file}: {key} is no LoRA of a linear map; those with a site are: {sites}')
+        if match is None or match['tensor'] not in WANTED[kind]:
+            raise AdapterFolderError(f'{file}: {key} is no {kind} of a linear map; those with a site are: {sites}')
         if not torch.isfinite(tensor).all():
             raise AdapterFolderError(f'{file}: {key} is not finite')
-        found.setdefault(match['name'], {})[match['matrix']] = tensor
+        found.setdefault(match['name'], {})[match['tensor']] = tensor
     if not found:
         raise AdapterFolderError(f'{file}: it holds no tensors')
-    for name, pair in found.items():
-        for matrix in {'A', 'B'} - set(pair):
-            raise AdapterFolderError(f'{file}: {name} lacks lora_{matrix}')
+    for name, tensors in found.items():
+        for lacking in [tensor for tensor in WANTED[kind] if tensor not in tensors]:
+            raise AdapterFolderError(f'{file}: {name} lacks {lacking.removesuffix(".weight")}')
     try:
         blocks = dict(json.loads(stored.meta.get(BLOCKS, '{}')))
     except (TypeError, ValueError) as error:
         raise AdapterFolderError(f'{file}: its metadata {BLOCKS} cannot be read ({error})') from error
-    return {name: (pair['A'], pair['B']) for name, pair in found.items()}, blocks
+    return {name: _Tensors(*map(tensors.get, WANTED['DoRA'])) for name, tensors in found.items()}, blocks
 
 
 def _check_maps(
     file: Path,
     settings: LoraSettings,
-    matrices: Mapping[str, tuple[Tensor, Tensor]],
+    matrices: Mapping[str, _Tensors],
     maps: Mapping[str, list[Part]],
     sites: str,
 ) -> None:
-    for name, (down, up) in matrices.items():
+    for name, (down, up, magnitude) in matrices.items():
         if name not in maps:
             raise AdapterFolderError(f'{file}: {name} is no site of this model; linear maps with a site are: {sites}')
         if not settings.selects(name):
@@ -121,6 +132,10 @@ def _check_maps(
                 f'{file}: {name} has A {tuple(down.shape)} and B {tuple(up.shape)}; the rank of {CONFIG} and the '
                 f'model need {(rank, wide)} and {(out, rank)}'
             )
+        if magnitude is not None and magnitude.shape != (out,):
+            raise AdapterFolderError(
+                f'{file}: {name} has lora_magnitude_vector {tuple(magnitude.shape)} instead of {(out,)}'
+            )
     missing = [name for name in maps if name not in matrices and settings.selects(name)]
     if missing:
         raise AdapterFolderError(
@@ -130,13 +145,16 @@ def _check_maps(
         )
 
 
-def _split(
-    settings: LoraSettings, name: str, down: Tensor, up: Tensor, parts: list[Part], blocks: Any
-) -> list[_Change]:
+def _split(settings: LoraSettings, name: str, tensors: _Tensors, parts: list[Part], blocks: Any) -> list[_Change]:
     """The changes of the parts of one map."""
     alpha, power = settings.alpha(name), 0.5 if settings.scaling == 'rslora' else 1
     if len(parts) == 1 and parts[0].site.span is None:
-        return [_Change(parts[0], alpha, down, up)]
+        return [_Change(parts[0], alpha, *tensors)]
+    down, up, magnitude = tensors
+
+    def lengths(rows: tuple[int, int]) -> Tensor | None:
+        return None if magnitude is None else magnitude[slice(*rows)]
+
     by_rows = {part.site.span: part for part in parts}
     if (columns := _columns(blocks, by_rows, up)) is not None:
         return [
@@ -145,10 +163,11 @@ def _split(
                 _plain(alpha * ((stop - start) / len(down)) ** power),
                 down[start:stop],
                 up[slice(*rows), start:stop],
+                lengths(rows),
             )
             for rows, (start, stop) in columns.items()
         ]
-    return [_Change(part, alpha, down, up[slice(*part.site.span)]) for part in parts]
+    return [_Change(part, alpha, down, up[slice(*rows)], lengths(rows)) for rows, part in by_rows.items()]
 
 
 def _columns(blocks: Any, by_rows: Container, up: Tensor) -> dict[tuple[int, int], tuple[int, int]] | None:
@@ -181,7 +200,7 @@ def _config_of(changes: list[_Change], towers: Mapping[str, Tower], settings: Lo
     options = dict(dropout=settings.dropout) if settings.dropout else {}
     options.update(dict(scaling=settings.scaling) if settings.scaling != 'standard' else {})
     configs = [
-        dict(type='LoRA', rank=rank, alpha=alpha, **options, targets=targets)
+        dict(type=settings.kind, rank=rank, alpha=alpha, **options, targets=targets)
         for (rank, alpha), parts in groups.items()
         for targets in targets_of(parts, towers)
     ]
@@ -203,4 +222,6 @@ def _state_of(
         change = changes[below(paths[binding.tower], binding.write.path), binding.write.span]
         state[f'{names[binding.unit]}.down.weight'] = change.down
         state[f'{names[binding.unit]}.up.weight'] = change.up
+        if change.magnitude is not None:
+            state[f'{names[binding.unit]}.magnitude'] = change.magnitude
     return state

@@ -25,7 +25,7 @@ WITHOUT_EFFECT = frozenset(
 #: Settings that are read one by one.
 REPRESENTED = frozenset(
     'alpha_pattern auto_mapping bias exclude_modules fan_in_fan_out init_lora_weights layers_pattern '
-    'layers_to_transform lora_alpha lora_dropout peft_type r rank_pattern target_modules use_rslora'.split()
+    'layers_to_transform lora_alpha lora_dropout peft_type r rank_pattern target_modules use_dora use_rslora'.split()
 )
 #: Characters of a value that a message repeats.
 SHOWN = 100
@@ -114,6 +114,11 @@ class LoraSettings:
     def alpha(self, name: str) -> float:
         """α of the map ``name``, for a change of (α / r) B A, or of (α / √r) B A with ``use_rslora``."""
         return self._of_pattern('alpha_pattern', name, 'lora_alpha', 8)
+
+    @property
+    def kind(self) -> str:
+        """Which method of ours it is."""
+        return 'DoRA' if self.values.get('use_dora') else 'LoRA'
 
     @property
     def scaling(self) -> str:

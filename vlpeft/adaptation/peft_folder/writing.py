@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from vlpeft.adaptation.errors import AdapterFolderError
-from vlpeft.adapters import Adapter, ComposedAdapter, LoRA
+from vlpeft.adapters import Adapter, ComposedAdapter, DoRA, LoRA
+from vlpeft.adapters.dora import DoRALinear
 from vlpeft.adapters.lora_layer import LoRALinear
 from vlpeft.atomic import write_atomically
-from vlpeft.sites import Tower, is_transposed
+from vlpeft.sites import Tower, is_transposed, weight_rows
 
 from .reading import BLOCKS
 from .settings import CONFIG, WEIGHTS
@@ -24,11 +25,14 @@ Rows = tuple[int, int]
 
 
 class _Change(NamedTuple):
-    """scale · B A of one whole map: A (r, in), B (out, r); of a fused one in blocks (first row, last row, rank)."""
+    """scale · B A of one whole map: A (r, in), B (out, r), of DoRA m (out,); of a fused one in blocks (first row, last
+    row, rank).
+    """
 
     scale: float
     down: Tensor
     up: Tensor
+    magnitude: Tensor | None = None
     blocks: list[tuple[int, int, int]] | None = None
 
     @property
@@ -62,8 +66,10 @@ def write_peft_folder(folder: Path, module: Adapter, towers: Mapping[str, Tower]
     settings = _settings(folder, module, model, changes)
     tensors = {}
     for name, change in changes.items():
-        for matrix, tensor in (('A', change.down), ('B', change.up)):
-            tensors[f'base_model.model.{name}.lora_{matrix}.weight'] = tensor.detach().cpu().contiguous()
+        own = {'lora_A.weight': change.down, 'lora_B.weight': change.up, 'lora_magnitude_vector': change.magnitude}
+        for key, tensor in own.items():
+            if tensor is not None:
+                tensors[f'base_model.model.{name}.{key}'] = tensor.detach().cpu().contiguous()
     blocks = {name: change.blocks for name, change in changes.items() if change.blocks is not None}
     texts = {'format': 'pt', **({BLOCKS: json.dumps(blocks)} if blocks else {})}
 
@@ -77,11 +83,12 @@ def write_peft_folder(folder: Path, module: Adapter, towers: Mapping[str, Tower]
 
 def _changes(folder: Path, module: Adapter, towers: Mapping[str, Tower], model: nn.Module) -> dict[str, _Change]:
     """By the name that peft gives a map: the first under which the model lists its module."""
-    for part in module.parts if isinstance(module, ComposedAdapter) else [module]:
-        if type(part) is not LoRA:
+    methods = list(module.parts) if isinstance(module, ComposedAdapter) else [module]
+    for part in methods:
+        if type(part) not in (LoRA, DoRA) or type(part) is not type(methods[0]):
             raise AdapterFolderError(
-                f'{folder}: {type(part).__name__} cannot be written as a folder of peft; LoRA can, and a list of '
-                'LoRAs at different maps'
+                f'{folder}: {" + ".join(type(method).__name__ for method in methods)} cannot be written as a folder of '
+                'peft; LoRA can, DoRA, and a list of several of one of them at different maps'
             )
         if any(unit.bias is not None for unit in part.layers.values()):
             raise AdapterFolderError(
@@ -106,7 +113,7 @@ def _whole(folder: Path, name: str, linear: nn.Module, parts: dict[Rows | None, 
     units = list(parts.values())
     first = units[0]
     if None in parts:
-        return _Change(first.scale, *first.factors())
+        return _Change(first.scale, *first.factors(), first.magnitude if isinstance(first, DoRALinear) else None)
     if len({unit.scale for unit in units}) > 1:
         found = ', '.join(f'{unit.scale:g}' for unit in units)
         raise AdapterFolderError(
@@ -115,9 +122,15 @@ def _whole(folder: Path, name: str, linear: nn.Module, parts: dict[Rows | None, 
     out = linear.nf if is_transposed(linear) else linear.out_features
     factors = {rows: unit.factors() for rows, unit in sorted(parts.items(), key=lambda item: item[0])}
     downs, ups = zip(*factors.values())
+    magnitude = None
+    if isinstance(first, DoRALinear):
+        # Rows that are not adapted keep the length that they have.
+        magnitude = weight_rows(linear).detach().to(first.magnitude.dtype).norm(dim=1)
+        for (start, stop), unit in parts.items():
+            magnitude[start:stop] = unit.magnitude
     covered = sum(stop - start for start, stop in factors) == out
     if covered and all(torch.equal(down, downs[0]) for down in downs):
-        return _Change(first.scale, downs[0], torch.cat(ups))
+        return _Change(first.scale, downs[0], torch.cat(ups), magnitude)
     down = torch.cat(downs)
     whole = down.new_zeros(out, len(down))
     column, blocks = 0, []
@@ -126,7 +139,7 @@ def _whole(folder: Path, name: str, linear: nn.Module, parts: dict[Rows | None, 
         whole[start:stop, column : column + rank] = up
         column += rank
         blocks.append((start, stop, rank))
-    return _Change(first.scale, down, whole, blocks)
+    return _Change(first.scale, down, whole, magnitude, blocks)
 
 
 def _settings(folder: Path, module: Adapter, model: nn.Module, changes: Mapping[str, _Change]) -> dict[str, Any]:
@@ -153,6 +166,7 @@ def _settings(folder: Path, module: Adapter, model: nn.Module, changes: Mapping[
         rank_pattern={f'^{re.escape(name)}': c.rank for name, c in changes.items() if c.rank != rank},
         alpha_pattern={f'^{re.escape(name)}': own for name, own in alphas.items() if own != alpha},
         use_rslora=use_rslora,
+        use_dora=any(isinstance(part, DoRA) for part in module.modules()),
         fan_in_fan_out=any(is_transposed(model.get_submodule(name)) for name in changes),
         bias='none',
         init_lora_weights=True,
