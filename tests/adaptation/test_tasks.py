@@ -5,6 +5,7 @@ With f_t the adapters of task t, every pass of a batch of task t is that of a mo
 
 import copy
 import warnings
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -169,11 +170,20 @@ def test_a_method_that_lacks_a_task_of_the_model_is_refused_when_the_model_is_bu
         build_perceptual(adapter=[EPALM, dict(method, targets=dict(towers=['lm']))])
 
 
-STEPS = [('vqa', 'vqa'), ('caption', 'caption'), ('vqa', 'caption'), ('caption', 'caption')]
+#: For each update its batches, and for each batch the tasks of both processes.
+STEPS = [
+    [('vqa', 'vqa')],
+    [('caption', 'caption')],
+    [('vqa', 'caption')],
+    [('vqa', 'vqa'), ('caption', 'caption')],
+    [('caption', 'caption'), ('caption', 'caption')],
+]
 
 
 def train(rank: int, world: int, port: int, out: str) -> None:
-    """Steps of two processes, of one sample and of two, on one task or on one each; or what they are in one process."""
+    """Updates of two processes, of one sample and of two, on one task or on one each, of one batch or several, whose
+    gradients are exchanged with the last; or what they are in one process.
+    """
     torch.set_num_threads(1)
     adapter = start()
     parts = (slice(0, 1), slice(1, 3))
@@ -183,12 +193,14 @@ def train(rank: int, world: int, port: int, out: str) -> None:
         model, taken = DistributedDataParallel(adapter, find_unused_parameters=True), [rank]
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=1e-2)
     grads = []
-    for tasks in STEPS:
+    for batches in STEPS:
         optimizer.zero_grad()
-        for part in taken:
-            with adapter.task(tasks[part]):
-                loss = PLAIN['bart'].run(model, rows=parts[part]).square().mean() / len(taken)
-            loss.backward()
+        for number, tasks in enumerate(batches, 1):
+            later = model.no_sync() if world > 1 and number < len(batches) else nullcontext()
+            for part in taken:
+                with later, adapter.task(tasks[part]):
+                    loss = PLAIN['bart'].run(model, rows=parts[part]).square().mean() / len(taken)
+                    loss.backward()
         grads.append({key: None if p.grad is None else p.grad.clone() for key, p in adapter.named_parameters()})
         optimizer.step()
     if rank == 0:
@@ -206,10 +218,10 @@ def test_two_processes_of_one_task_or_of_one_each_are_one(tmp_path):
         run_on_ranks(train, world, free_port(), out, world=world)
         results.append(torch.load(out, weights_only=True))
     (one, state), (two, other) = results
-    for tasks, expected, found in zip(STEPS, one, two):
+    for batches, expected, found in zip(STEPS, one, two):
         for key, grad in expected.items():
             if grad is None:
-                assert found[key] is None and not any(f'.{task}.' in key for task in tasks), key
+                assert found[key] is None and not any(f'.{task}.' in key for tasks in batches for task in tasks), key
             else:
                 torch.testing.assert_close(found[key], grad, rtol=1e-9, atol=1e-12)
     assert any(grad is None for grad in one[0].values()) and all(grad is not None for grad in one[2].values())

@@ -198,6 +198,7 @@ def test_the_default_start_is_near_the_base():
         (dict(tasks='vqa'), ValueError, "tasks='vqa'; it is a list of different names"),
         (dict(tasks=['a', 'a']), ValueError, 'it is a list of different names'),
         (dict(tasks=['a.b']), ValueError, 'it is a list of different names'),
+        (dict(tasks=['a', 'values']), ValueError, "Bottleneck: no task can be called 'values'"),
     ],
 )
 def test_impossible_options_are_errors(options, error, message):
