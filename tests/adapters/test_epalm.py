@@ -53,13 +53,13 @@ def test_bindings_follow_the_schedule():
 
 def test_init():
     torch.manual_seed(0)
-    prompt = SoftPrompt(200, 50, True)
+    prompt = SoftPrompt(200, 50, 50)
     table = prompt.table.detach()
     assert abs(float(table.std()) - 1) < 0.05 and abs(float(table.mean())) < 0.05
     expected = prompt.table @ prompt.mlp[0].weight.T + prompt.mlp[0].bias
     expected = torch.tanh(expected) @ prompt.mlp[2].weight.T + prompt.mlp[2].bias
     torch.testing.assert_close(prompt(), expected)
-    assert SoftPrompt(2, 5, False)().shape == (2, 5) and SoftPrompt(2, 5, False).mlp is None
+    assert SoftPrompt(2, 5)().shape == (2, 5) and SoftPrompt(2, 5).mlp is None
 
 
 def test_names_and_roles():

@@ -28,7 +28,7 @@ def test_cached_steps_equal_one_causal_pass():
     for start, stop in ((0, 2), (2, 3), (3, 6)):
         steps.append(decoder(ids[:, start:stop], mask[:, :stop], context, cache))
     torch.testing.assert_close(torch.cat(steps, 1), whole, rtol=1e-10, atol=1e-12)
-    assert cache.length == 6
+    assert cache.get_seq_length() == 6
 
 
 def test_the_future_is_invisible_and_the_past_is_not():

@@ -158,6 +158,24 @@ METHODS = (
         dict(type='LST', reduction=8),
         alone=dict(type='LST', reduction=2, heads=2),
     ),
+    Method(
+        'Prompt tuning, 20 rows',
+        'prompt_tuning',
+        'before the embeddings of texts: encoders, language models',
+        dict(type='PromptTuning'),
+    ),
+    Method(
+        'Prefix tuning, 20 rows',
+        'prefix_tuning',
+        'before the keys and values of self-attentions: language models, decoders',
+        dict(type='PrefixTuning'),
+    ),
+    Method(
+        'VPT, deep, 10 rows',
+        'vpt',
+        'beside the patches, before every block of a vision transformer',
+        dict(type='VPT'),
+    ),
 )
 
 

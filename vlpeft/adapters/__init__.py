@@ -14,10 +14,13 @@ from .ia3 import IA3
 from .lora import LoRA
 from .lst import LST
 from .norm_tuning import NormTuning
+from .prefix_tuning import PrefixTuning
+from .prompt_tuning import PromptTuning
 from .ssf import SSF
 from .uniadapter import UniAdapter
 from .vera import VeRA
 from .vl_pet import VLPET
+from .vpt import VPT
 
 __all__ = [
     'EPALM',
@@ -25,6 +28,7 @@ __all__ = [
     'LST',
     'SSF',
     'VLPET',
+    'VPT',
     'Adapter',
     'Aurora',
     'BitFit',
@@ -36,6 +40,8 @@ __all__ = [
     'Hyperformer',
     'LoRA',
     'NormTuning',
+    'PrefixTuning',
+    'PromptTuning',
     'UniAdapter',
     'VeRA',
     'WeightChange',

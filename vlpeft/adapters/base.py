@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from vlpeft.sites import Binding, LinearSite, SiteError, Tower
+from vlpeft.sites import Binding, CallBinding, LinearSite, SiteError, Tower
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Adapter(nn.Module):
         called where a file gives the parameters.
         """
 
-    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
+    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding | CallBinding]:
         """Yields what to do at which site, in the order in which it acts."""
         raise NotImplementedError(f'{type(self).__name__} has no bindings')
 
@@ -86,6 +86,10 @@ class Adapter(nn.Module):
     def second_factors(self) -> Iterator[nn.Parameter]:
         """The matrices B of low-rank changes B A, which LoRA+ trains faster. Defaults to none."""
         yield from ()
+
+    def prompt_rows(self, tower: str) -> int:
+        """How many rows before the texts it fills, where the caller of a language model makes room. Defaults to 0."""
+        return 0
 
     def role_of(self, name: str) -> str:
         """The role under which the parameter ``name`` is counted. Defaults to ``'adapter'``."""

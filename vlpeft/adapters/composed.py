@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import Binding, Tower
+from vlpeft.sites import Binding, CallBinding, Tower
 
 from .base import Adapter, WeightChange
 
@@ -26,7 +26,7 @@ class ComposedAdapter(Adapter):
         for part in self.parts:
             part.start_from(towers)
 
-    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
+    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding | CallBinding]:
         for part in self.parts:
             yield from part.bindings(towers)
 

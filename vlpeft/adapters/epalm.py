@@ -87,14 +87,15 @@ class EPALM(Adapter):
             if name not in towers:
                 raise SiteError(f'EPALM needs a tower "{name}"; there are: {", ".join(towers)}')
         lm = towers[LM]
-        if lm.entrance is None:
+        if not lm.is_decoder_only:
             raise SiteError(f'EPALM: tower "{LM}" ({type(lm.module).__name__}) is no decoder-only language model')
         self.levels, self.start, self.end, self.prompt_length = levels, start, end, prompt_length
         if levels:
             self._check_layers(len(lm.blocks))
         connectors = min(levels, 1) if shared_connector else levels
         self.connector = nn.ModuleList(nn.Linear(towers[ENCODER].width, lm.width) for _ in range(connectors))
-        self.prompt = SoftPrompt(prompt_length, lm.entrance.width, prompt_mlp) if prompt_length else None
+        words = lm.entrance.width
+        self.prompt = SoftPrompt(prompt_length, words, words if prompt_mlp else None) if prompt_length else None
 
     def _check_layers(self, depth: int) -> None:
         start, end = self.start, self.end
@@ -124,6 +125,9 @@ class EPALM(Adapter):
         """The perceptual token (B, D) of layer e - 1, of ``perception`` (B, K, Dv)."""
         level = injection_levels(self.levels, self.start, self.end)[-1]
         return self.connector[level % len(self.connector)](perception[:, level])
+
+    def prompt_rows(self, tower: str) -> int:
+        return self.prompt_length if tower == LM else 0
 
     def role_of(self, name: str) -> str:
         return 'soft_prompt' if name.startswith('prompt.') else 'connector'

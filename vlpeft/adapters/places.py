@@ -2,7 +2,7 @@
 outside of its blocks, or at linear maps.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from vlpeft.sites import OuterPart, SiteError, SubLayer, Tap, Targets, Tower
@@ -101,3 +101,29 @@ def _whole(tower: Tower, depth: int | None, part: SubLayer | OuterPart, wanted_b
             'tokens; choose a form that reads its output only'
         )
     return Place(module_key(tower, None, part), tower.name, None, part.x, part.h, part.in_features, part.out_features)
+
+
+def whole_towers(
+    targets: Mapping, towers: Mapping[str, Tower], wanted_by: str, lack: Callable[[Tower], str | None]
+) -> list[Tower]:
+    """The towers that targets name; all that lack nothing where they name none.
+
+    Args:
+        targets: Arguments of :class:`vlpeft.sites.Targets`, of which only ``towers`` are meant here.
+        towers: By name.
+        wanted_by: The method, for messages.
+        lack: Why it cannot act on a tower, None where it can.
+
+    Raises:
+        SiteError: The targets name what does not exist, more than towers, or a tower that lacks something; or all do.
+    """
+    for option, value in targets.items():
+        if option != 'towers' and value is not None:
+            raise SiteError(f'{wanted_by} acts on whole towers, but its targets name {option} {value}')
+    chosen = Targets(**targets).of(towers, wanted_by)
+    lacks = {tower.name: lack(tower) for tower in chosen}
+    able = [tower for tower in chosen if lacks[tower.name] is None]
+    if not able or (targets.get('towers') is not None and len(able) < len(chosen)):
+        reasons = [f'tower "{name}" {reason}' for name, reason in lacks.items() if reason is not None]
+        raise SiteError(f'{wanted_by}: {"; ".join(reasons)}')
+    return able

@@ -138,7 +138,7 @@ def _add_tower(
     if layout.autocast:
         sizes = [_bytes(block.parameters(), compute) for block in tower.block_modules]
         rows['casts'] += max(sizes) if checkpointed else sum(sizes)
-    if tower.entrance is not None:
+    if tower.is_decoder_only:
         words = tower.module.get_output_embeddings().out_features
         rows['logits'] += tokens * words * (2 * compute.itemsize + 8)
 

@@ -1,6 +1,7 @@
 """Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
 from .branches import NormSite, branch_modules, norm_sites
+from .calls import Arguments, CallBinding
 from .checkpointing import checkpoint_blocks
 from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
@@ -8,6 +9,7 @@ from .hooks import Attachment, Binding, attached_to, parameters_of
 from .paths import below, is_below
 from .probe import in_eval_mode, run_alone
 from .schema import (
+    BARE_ROWS,
     OUTSIDE,
     PERCEPTION,
     PROMPT_ROWS,
@@ -15,6 +17,7 @@ from .schema import (
     Entrance,
     LinearSite,
     OuterPart,
+    Patches,
     SiteError,
     SubLayer,
     Tap,
@@ -25,21 +28,25 @@ from .targets import Targets
 from .weights import bias_rows, has_bias, is_transposed, numbers_of, weight_rows
 
 __all__ = [
+    'BARE_ROWS',
     'CONNECTORS',
     'FAMILIES',
     'OUTSIDE',
     'PERCEPTION',
     'PROMPT_ROWS',
     'AdapterSwitch',
+    'Arguments',
     'Attachment',
     'Binding',
     'Block',
+    'CallBinding',
     'Entrance',
     'Family',
     'FoundTowers',
     'LinearSite',
     'NormSite',
     'OuterPart',
+    'Patches',
     'PerSample',
     'SiteError',
     'SubLayer',

@@ -14,6 +14,11 @@ from .schema import SiteError, Tower
 from .switch import AdapterSwitch
 
 
+def _keeps(value: Any) -> bool:
+    """Whether an argument of a block is a cache of keys and values that grows when the block runs."""
+    return hasattr(value, 'get_seq_length') and getattr(value, 'grows', True)
+
+
 class _CheckpointedForward:
     """Stands in for ``block.forward``; an object rather than a closure so that deepcopy carries it along."""
 
@@ -24,7 +29,7 @@ class _CheckpointedForward:
         forward = type(self.block).forward
         if not torch.is_grad_enabled():
             return forward(self.block, *args, **kwargs)
-        if kwargs.get('past_key_values') is not None:
+        if any(_keeps(value) for value in (*args, *kwargs.values())):
             raise SiteError(
                 'gradient checkpointing runs blocks twice, which would fill the cache of keys and values '
                 'twice; pass use_cache=False in training'

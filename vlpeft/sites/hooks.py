@@ -13,6 +13,7 @@ import torch
 import torch._dynamo.config as dynamo_config
 from torch import Tensor, nn
 
+from .calls import AtCall, CallBinding
 from .schema import SiteError, Tap, Tower
 from .switch import AdapterSwitch, PerSample
 
@@ -322,7 +323,7 @@ class _Parts:
 def attached_to(model: nn.Module) -> bool:
     """Whether any module of a model carries the hooks of a method."""
     return any(
-        isinstance(getattr(hook, '__self__', None), (_Edit, _Parts))
+        isinstance(getattr(hook, '__self__', None), (_Edit, _Parts, AtCall))
         for module in model.modules()
         for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
     )
@@ -344,17 +345,20 @@ class Attachment:
 
     def __init__(
         self,
-        bindings: Iterable[Binding],
+        bindings: Iterable[Binding | CallBinding],
         towers: Mapping[str, Tower],
         switch: AdapterSwitch,
         name: str = 'default',
         may_be_empty: bool = False,
     ) -> None:
-        self.edits: list[_Edit] = []
+        self.edits: list[_Edit | AtCall] = []
         self._handles: list = []
         parts: _Parts | None = None
         for binding in bindings:
             tower = towers[binding.tower]
+            if isinstance(binding, CallBinding):
+                self._around(binding, tower, switch, name)
+                continue
             captures = [_Capture(tap) for tap in binding.reads]
             edit = _Edit(binding, captures, switch, name)
             self.edits.append(edit)
@@ -376,6 +380,14 @@ class Attachment:
                 self._hook(tower, edit, parts)
         if not self.edits and not may_be_empty:
             raise SiteError('the method has no site to act on; towers: ' + ', '.join(towers))
+
+    def _around(self, binding: CallBinding, tower: Tower, switch: AdapterSwitch, name: str) -> None:
+        """Registers the hooks of a call."""
+        module = tower.module.get_submodule(binding.path)
+        at = AtCall(binding, module, switch, name)
+        self.edits.append(at)
+        self._handles.append(module.register_forward_pre_hook(at.on_input, with_kwargs=True))
+        self._handles.append(module.register_forward_hook(at.on_output))
 
     def _hook(self, tower: Tower, at: _AtTap, hook: _Capture | _Edit | _Parts) -> None:
         """Registers a hook at a tap."""

@@ -163,23 +163,57 @@ class OuterPart:
 
 
 #: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks and their
-#: attentions receive too: the vectors of an encoder (B, K, Dv), and the ``slice`` of rows that a soft prompt fills.
-PERCEPTION, PROMPT_ROWS = 'perception', 'prompt_rows'
+#: attentions receive too: the vectors of an encoder (B, K, Dv), the ``slice`` of rows that a soft prompt fills, and how
+#: many rows at the start have no position, which says that the caller itself makes room for a prompt.
+PERCEPTION, PROMPT_ROWS, BARE_ROWS = 'perception', 'prompt_rows', 'bare_rows'
 
 
 @dataclass(frozen=True)
 class Entrance:
-    """Where a language model takes embeddings in place of token ids.
+    """The call through which embeddings enter a tower of text: further rows can join them there.
+
+    Beside them pass, by the names of transformers, ``attention_mask`` (B, L), ``position_ids``, ``cache_position`` and
+    ``past_key_values``; where the tower embeds tokens itself, ``input_ids`` in place of the embeddings.
 
     Attributes:
-        embeddings: They pass here, (B, L, W), before any projection and before positions are added.
+        embeddings: They pass here, (B, L, W), before any projection and before learned positions are added.
         width: W.
-        positions: Path of the learned positions that are added to them. Defaults to None: rotary positions.
+        words: Path of the word embeddings below the module that is called. Defaults to None: they lie outside of it,
+            and embeddings are all that enters.
+        positions: Path of the learned positions that are added to them. Defaults to None: relative or rotary ones, or
+            the embeddings have them already.
+        position_ids: Where the numbers of these positions pass. Defaults to None: they are counted from the first row.
+        cache_class: Of the cache of keys and values: ``'DynamicCache'`` and ``'EncoderDecoderCache'`` of transformers,
+            or ``'SelfCache'`` of vlpeft. Defaults to None: the tower keeps none.
+        heads: Heads of keys and values in that cache. Defaults to None.
+        is_read: Whether a decoder attends to the tower's output, with a mask that its caller gives beside it. Defaults
+            to False.
     """
 
     embeddings: Tap
     width: int
+    words: str | None = None
     positions: str | None = None
+    position_ids: Tap | None = None
+    cache_class: str | None = None
+    heads: int | None = None
+    is_read: bool = False
+
+
+@dataclass(frozen=True)
+class Patches:
+    """The rows of a vision transformer: its patches, and what stands before them.
+
+    Attributes:
+        first: Rows before those of the patches: class and register tokens.
+        fixed: Why no further rows can pass its blocks. Defaults to None: they can.
+        rotary: Path of the module that turns queries and keys (B, heads, rows, E) of all rows but the first. Defaults
+            to None.
+    """
+
+    first: int
+    fixed: str | None = None
+    rotary: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,8 +227,10 @@ class Tower:
         module: The backbone itself, a plain handle for hooks to resolve paths in.
         block_path: Path of the list of blocks below ``module``.
         norms: Paths of all its norms below ``module``. Defaults to None, not declared.
-        entrance: Of a decoder-only language model, whose blocks' ``input`` is that of the whole block and which hands
-            further keyword arguments on to its blocks and their attentions. Defaults to None: it is none.
+        entrance: Of a tower of text that can take embeddings. A decoder-only language model hands further keyword
+            arguments on to its blocks, whose ``input`` is that of the whole block, and to their attentions. Defaults to
+            None.
+        patches: Of a vision transformer. Defaults to None.
         causal: Whether a token sees only itself and its predecessors in self-attention. Defaults to False.
         packed: Whether the stream is (N, D), the tokens of all samples one after another, whose lengths pass beside it.
             Defaults to False: (B, L, D).
@@ -219,6 +255,7 @@ class Tower:
     block_path: str = ''
     norms: tuple[str, ...] | None = None
     entrance: Entrance | None = None
+    patches: Patches | None = None
     causal: bool = False
     packed: bool = False
     records_blocks: bool = False
@@ -236,6 +273,15 @@ class Tower:
     def block_modules(self) -> nn.ModuleList:
         """The modules of all blocks, in order of depth."""
         return self.module.get_submodule(self.block_path)
+
+    @property
+    def is_decoder_only(self) -> bool:
+        """Whether it is a language model that reads nothing but its own tokens."""
+        return self.entrance is not None and self.causal and 'cross_attn' not in self.blocks[0].sublayers
+
+    def block_tap(self, depth: int, side: str) -> Tap:
+        """The stream as it enters the module of a block (``'input'``) or leaves it (``'output'``), (B, L, D)."""
+        return Tap(f'{self.block_path}.{depth}', side, 'hidden_states' if side == 'input' else None)
 
     def sublayer(self, depth: int, kind: str, wanted_by: str) -> SubLayer:
         """The sub-layer of that depth and kind.

@@ -62,6 +62,10 @@ class Targets:
                 raise SiteError(f'targets: {option}={value!r} is no list; write {option}=[{value!r}]')
         self.towers, self.kinds, self.depths, self.linear_names = towers, kinds, depths, linears
 
+    def of(self, towers: Mapping[str, Tower], wanted_by: str) -> list[Tower]:
+        """The chosen towers."""
+        return [towers[name] for name in _chosen(self.towers, list(towers), 'towers', wanted_by)]
+
     def sublayers(self, towers: Mapping[str, Tower], wanted_by: str) -> Iterator[tuple[Tower, int, SubLayer]]:
         """Yields (tower, depth, sub-layer) in forward order.
 
@@ -80,7 +84,7 @@ class Targets:
     ) -> Iterator[tuple[Tower, int | None, SubLayer | OuterPart]]:
         """Yields (tower, depth, part) in forward order: sub-layers, and those outside of all blocks with depth None."""
         _chosen(self.kinds, (*KINDS, *OUTSIDE), 'kinds', wanted_by)
-        chosen = [towers[name] for name in _chosen(self.towers, list(towers), 'towers', wanted_by)]
+        chosen = self.of(towers, wanted_by)
         present = {kind for tower in chosen for block in tower.blocks for kind in block.sublayers}
         present.update(kind for tower in chosen for kind in tower.outside)
         kinds = _chosen(

@@ -100,8 +100,8 @@ def _tables(family: str) -> list[tuple[str, str]]:
 
 @DIALECTS.register_module(name='vl_pet')
 class VLPETDialect(RenamingDialect):
-    """VL-PET's code on the image tasks, .pth: VL-PET, VL-Adapter, Compacter, Hyperformer, LoRA, full fine-tuning; whole
-    or the trained part.
+    """VL-PET's code on the image tasks, .pth: VL-PET, VL-Adapter, Compacter, Hyperformer, LoRA, prompts, full
+    fine-tuning; whole or the trained part.
     """
 
     name = 'vl_pet'

@@ -1,9 +1,10 @@
 """Names of the baselines in files of VL-PET's code, which are those of VL-Adapter's, on BART: its adapters (one for all
-tasks, one for each, or half of it shared), Compacter, Hyperformer and LoRA.
+tasks, one for each, or half of it shared), Compacter, Hyperformer, LoRA and prompts.
 
 What one module does for all tasks is repeated under the name of every task: below ``….adapters.{task}`` an adapter,
-as ``….lora_As.{task}`` and ``….lora_Bs.{task}`` the two factors of LoRA. An adapter of every task has the same names,
-and other values; while it is read and written, its names begin with ``…adapter_of.{task}``.
+below ``….prompts.{task}`` a prompt, as ``….lora_As.{task}`` and ``….lora_Bs.{task}`` the two factors of LoRA. An
+adapter of every task has the same names, and other values; while it is read and written, its names begin with
+``…adapter_of.{task}``.
 """
 
 import re
@@ -27,6 +28,9 @@ GENERATORS = dict(
 #: Released name of a task -> ours, where they differ.
 TASKS = dict(nlvr='nlvr2')
 _LAYER = 'model.{tower}.layers.{{i}}.{name}'
+_PROMPT = 'model.encoder.prompt_modules'
+#: A prompt's table, and the MLP that makes rows of it.
+_PROMPT_PARTS = (('table', '0.weight'), ('mlp.0.{wb}', '1.{wb}'), ('mlp.2.{wb}', '3.{wb}'))
 _SIDES = ('down', 'up')
 _EMBEDDINGS = 'task_to_embeddings'
 _OF_ALL = f'model.shared_task_embed.{_EMBEDDINGS}'
@@ -34,8 +38,11 @@ _ADAPTER = re.compile(r'(model\.\w+coder\.layers\.\d+\.(?:self_attn|enc_attn|att
 
 
 def baseline_names(tasks: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs (ours, theirs without a task): those of ``Bottleneck``, ``Compacter``, ``Hyperformer`` and ``LoRA``."""
-    return [*_adapter_names(tasks), *_hyperformer_names(tasks), *_lora_names()]
+    """Pairs (ours, theirs without a task): Bottleneck, Compacter, Hyperformer, LoRA and PromptTuning."""
+    prompts = [
+        (f'adapter.prompts.encoder.{ours}', f'{_PROMPT}.prefix_embedding.{theirs}') for ours, theirs in _PROMPT_PARTS
+    ]
+    return [*_adapter_names(tasks), *_hyperformer_names(tasks), *_lora_names(), *prompts]
 
 
 def _adapter_names(tasks: Sequence[str]) -> list[tuple[str, str]]:
@@ -87,6 +94,7 @@ def _lora_names() -> list[tuple[str, str]]:
 def of_task(task: str) -> list[tuple[str, str]]:
     """Pairs (theirs without a task, theirs)."""
     return [
+        (f'{_PROMPT}.{{rest}}', f'{_PROMPT}.prompts.{task}.{{rest}}'),
         *((f'{place}.{{rest}}', f'{place}.adapters.{task}.{{rest}}') for _, _, place in _places(ADAPTERS)),
         *(
             (f'{place}.{role}_proj.lora_{factor}s', f'{place}.{role}_proj.lora_{factor}s.{task}')
@@ -107,7 +115,7 @@ def names_a_task(key: str, tasks: Sequence[str]) -> bool:
     parts = key.split('.')
     above = parts[-2] if len(parts) > 1 else ''
     return (above in ('lora_As', 'lora_Bs', _EMBEDDINGS) and parts[-1] in tasks) or any(
-        f'.adapters.{task}.' in key for task in tasks
+        f'.{group}.{task}.' in key for task in tasks for group in ('adapters', 'prompts')
     )
 
 

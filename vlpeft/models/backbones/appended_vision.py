@@ -31,32 +31,32 @@ class _BartReader:
 
 
 class _T5Reader:
-    """Hands the first block its bias and mask, computed for the text alone; ``length`` is the text's."""
+    """Hands the first block its bias and mask, computed for all rows but those of ``vision``, which are the last."""
 
     def __init__(self, encoder: nn.Module) -> None:
         self.encoder = encoder
-        self.length: int | None = None
+        self.vision: int | None = None
         encoder.block[0].register_forward_pre_hook(self._add_bias, with_kwargs=True)
 
     def _add_bias(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
-        if self.length is None:
+        if self.vision is None:
             return None
         states, mask, _, *rest = args
         attention = block.layer[0].SelfAttention
-        text = attention.compute_bias(self.length, self.length, device=states.device)
-        vision = states.shape[1] - self.length
+        length = states.shape[1] - self.vision
+        text = attention.compute_bias(length, length, device=states.device)
         # A bias that is given is taken as it is, so the mask goes into it.
-        bias = nn.functional.pad(text, (0, vision, 0, vision)) + mask
+        bias = nn.functional.pad(text, (0, self.vision, 0, self.vision)) + mask
         return (states, mask, bias.to(states.dtype), *rest), kwargs
 
     def __call__(self, ids: Tensor, vision: Tensor, mask: Tensor) -> Tensor:
-        self.length = ids.shape[1]
+        self.vision = vision.shape[1]
         words = self.encoder.embed_tokens(ids)
         try:
             embeddings = torch.cat([words, vision.to(words.dtype)], 1)
             return self.encoder(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
         finally:
-            self.length = None
+            self.vision = None
 
 
 READERS = dict(bart=_BartReader, t5=_T5Reader)
@@ -80,7 +80,8 @@ class AppendedVision:
             vision: (B, S, D), all of them real.
 
         Returns:
-            States (B, L + S, D) and their mask.
+            States (B, P + L + S, D) and their mask, where P is how many rows a method puts before the texts.
         """
         whole = torch.cat([mask, mask.new_ones(vision.shape[:2])], 1)
-        return self.reader(ids, vision, whole), whole
+        states = self.reader(ids, vision, whole)
+        return states, nn.functional.pad(whole, (states.shape[1] - whole.shape[1], 0), value=1)

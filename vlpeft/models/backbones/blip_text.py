@@ -18,18 +18,13 @@ from .attention import AddNorm, CrossContext, KeyValue, PostNormAttention, Proje
 
 
 class SelfCache:
-    """Keys and values of the tokens decoded so far, per layer.
-
-    Attributes:
-        length: Number of cached tokens.
-    """
+    """Keys and values of the tokens decoded so far, per layer."""
 
     def __init__(self) -> None:
         self.layers: list[KeyValue] = []
 
-    @property
-    def length(self) -> int:
-        """Tokens held; 0 before the first step."""
+    def get_seq_length(self) -> int:
+        """How many tokens are held; 0 before the first step."""
         return self.layers[0].key.shape[2] if self.layers else 0
 
     def extend(self, depth: int, new: KeyValue) -> KeyValue:
@@ -109,6 +104,26 @@ class BlipTextLayers(nn.Module):
     def __init__(self, depth: int, *args) -> None:
         super().__init__()
         self.layer = nn.ModuleList(BlipTextLayer(*args) for _ in range(depth))
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        context: CrossContext | None = None,
+        causal: bool = False,
+        past_key_values: SelfCache | None = None,
+    ) -> Tensor:
+        """Last hidden states (P, L, D) of embeddings (P, L, D); arguments as in :meth:`BlipTextEncoder.forward`."""
+        x, visible = inputs_embeds, attention_mask[:, None, None, :]
+        if causal:
+            offset = 0 if past_key_values is None else past_key_values.get_seq_length()
+            total = offset + x.shape[1]
+            rows = torch.arange(offset, total, device=x.device)[:, None]
+            visible = visible * (torch.arange(total, device=x.device)[None] <= rows)
+        mask = additive_mask(visible, x.dtype)
+        for depth, layer in enumerate(self.layer):
+            x = layer(x, mask, context, depth, past_key_values)
+        return x
 
 
 @MODELS.register_module()
@@ -193,14 +208,6 @@ class BlipTextEncoder(BaseModule):
         Returns:
             (P, L, D).
         """
-        offset = 0 if cache is None else cache.length
-        x = self.embeddings(ids, offset)
-        visible = mask[:, None, None, :]
-        if causal:
-            total = offset + ids.shape[1]
-            rows = torch.arange(offset, total, device=ids.device)[:, None]
-            visible = visible * (torch.arange(total, device=ids.device)[None] <= rows)
-        attention_mask = additive_mask(visible, x.dtype)
-        for depth, layer in enumerate(self.encoder.layer):
-            x = layer(x, attention_mask, context, depth, cache)
-        return x
+        # Of the text alone: a method may have put more into the cache.
+        offset = mask.shape[1] - ids.shape[1]
+        return self.encoder(self.embeddings(ids, offset), mask, context, causal, cache)

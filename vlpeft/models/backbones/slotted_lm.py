@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlpeft.sites import PERCEPTION, PROMPT_ROWS, AdapterSwitch, Attachment, Binding, Tap, Tower
+from vlpeft.sites import BARE_ROWS, PERCEPTION, PROMPT_ROWS, AdapterSwitch, Attachment, Binding, Tap, Tower
 
 VISUAL_ROWS = ('causal', 'full')
-#: Keyword arguments that hooks read: the mask from layer s on; how many rows at the start have no position; and in
-#: passes that take up the slot's row in layer e - 1 only, that row and the mask from there on.
-SLOT_MASK, BARE_ROWS, LATE_ROW, LATE_MASK = 'slot_mask', 'bare_rows', 'late_row', 'late_mask'
+#: Keyword arguments that hooks read: the mask from layer s on; and in passes that take up the slot's row in layer e - 1
+#: only, that row and the mask from there on.
+SLOT_MASK, LATE_ROW, LATE_MASK = 'slot_mask', 'late_row', 'late_mask'
 #: The position of padding. OPT has a row for it.
 PAD_POSITION = dict(opt=-1)
 

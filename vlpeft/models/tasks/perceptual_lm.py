@@ -110,6 +110,14 @@ class PerceptualLM(AdaptedModel):
                 "PerceptualLM's encoder runs without gradient, so no method can act there; give the other "
                 "methods targets=dict(towers=['lm'], …)"
             )
+        fillers = {part: part.prompt_rows('lm') for part in adapter.modules() if isinstance(part, Adapter)}
+        fillers = {type(part).__name__: rows for part, rows in fillers.items() if rows}
+        if len(fillers) > 1:
+            raise ValueError(
+                f'{" and ".join(fillers)} would fill the same rows before the text; EPALM(prompt_length=0) leaves them '
+                'to the other'
+            )
+        self.prompt_rows = sum(fillers.values())
         # Its hooks come before the method's, which overwrites what they leave in the slot.
         self.reader = SlottedLM(self.towers['lm'], found[0].start, found[0].end, self.visual_row)
         return adapter
@@ -195,7 +203,7 @@ class PerceptualLM(AdaptedModel):
         if self.switch.active is None:
             return Lead(None, 0)
         late = None if vectors is None else self.epalm.last_token(vectors)
-        return Lead(vectors, self.epalm.prompt_length, late)
+        return Lead(vectors, self.prompt_rows, late)
 
     def logits(self, vectors: Tensor | None, tokens: Tokens) -> Tensor:
         """Next-token logits (B, L, V) of texts, given vectors (B, K, Dv) or None for texts alone."""

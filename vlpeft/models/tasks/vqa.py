@@ -260,8 +260,7 @@ class GenerativeVQA(AdaptedModel):
         def step(ids: Tensor, origin: Tensor | None) -> Tensor:
             if origin is not None:
                 cache.reorder(origin)
-            mask = ids.new_ones(len(ids), cache.length + 1)
-            return self.decoder(ids[:, -1:], mask, context, cache)[:, -1]
+            return self.decoder(ids[:, -1:], torch.ones_like(ids), context, cache)[:, -1]
 
         start = torch.full((count, 1), self.tokenizer.decode_id, device=device)
         found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length, self.beam_rule)

@@ -4,7 +4,7 @@ cross-attention to every block.
 
 from torch import nn
 
-from ..schema import Block, SubLayer, Tap, Tower
+from ..schema import Block, Entrance, SubLayer, Tap, Tower
 from .parts import linears, token_input, tokens_beside_states
 from .registry import family
 
@@ -41,6 +41,17 @@ def _tower(module: nn.Module, name: str, attentions: tuple[tuple[str, str], ...]
     blocks = tuple(_block(module, depth, attentions) for depth in range(len(module.layers)))
     norms = [sub.y.path for block in blocks for sub in block.sublayers.values()]
     norms = ('layernorm_embedding', *norms)
+    # Positions of the encoder are counted from the first row.
+    entrance = Entrance(
+        Tap('', 'input', 'inputs_embeds', argument=None),
+        module.config.d_model,
+        'embed_tokens',
+        'embed_positions',
+        Tap('embed_positions', 'input', 'position_ids', argument=None) if causal else None,
+        'EncoderDecoderCache' if causal else None,
+        module.config.decoder_attention_heads if causal else None,
+        is_read=not causal,
+    )
     cache = Tap('layers.0', 'input', 'past_key_values', argument=None) if causal else None
     return Tower(
         name,
@@ -49,6 +60,7 @@ def _tower(module: nn.Module, name: str, attentions: tuple[tuple[str, str], ...]
         module,
         'layers',
         norms,
+        entrance,
         causal=causal,
         cache=cache,
         probe=tokens_beside_states if causal else token_input,

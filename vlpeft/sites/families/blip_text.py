@@ -3,7 +3,7 @@
 from torch import nn
 
 from ..paths import below
-from ..schema import Block, SubLayer, Tap, Tower
+from ..schema import Block, Entrance, SubLayer, Tap, Tower
 from .parts import linears, own_probe
 from .registry import family
 
@@ -38,8 +38,17 @@ def _tower(module: nn.Module, name: str, root: str, head_norms: tuple[str, ...],
     norms = [f'{sub.y.path}.LayerNorm' for block in blocks for sub in block.sublayers.values()]
     norms = (below(root, 'embeddings.LayerNorm'), *norms, *head_norms)
     width = module.get_submodule(root).width
+    # Rows join after positions and the norm of the embeddings.
+    entrance = Entrance(
+        Tap(below(root, 'encoder'), 'input', 'inputs_embeds'),
+        width,
+        cache_class='SelfCache',
+        heads=module.get_submodule(f'{block_path}.0.attention').heads,
+    )
     cache = Tap(f'{block_path}.0', 'input', 'cache', argument=4)
-    return Tower(name, width, tuple(blocks), module, block_path, norms, causal=causal, cache=cache, probe=own_probe)
+    return Tower(
+        name, width, tuple(blocks), module, block_path, norms, entrance, causal=causal, cache=cache, probe=own_probe
+    )
 
 
 @family('vlpeft.BlipTextEncoder', role='text')

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..paths import below
 from ..probe import zeros
-from ..schema import Block, OuterPart, Tap, Tower
+from ..schema import Block, OuterPart, Patches, Tap, Tower
 from .connectors import connects
 from .parts import connector, linear, linears, norms_of, own_probe, patch_embed, pre_norm_block, token_input
 from .registry import family
@@ -93,15 +93,16 @@ def siglip_text(module: nn.Module, name: str) -> Tower:
 def clip_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPVisionTransformer``."""
     # The norm behind the blocks is of the class token alone.
-    return _tower(
+    tower = _tower(
         module, name, ('pre_layrnorm', 'post_layernorm'), outside=patch_embed(module, PATCHES), probe=_picture
     )
+    return replace(tower, patches=Patches(1))
 
 
 @family('transformers.SiglipVisionTransformer', role='vision')
 def siglip_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``SiglipVisionTransformer``; the FFN of its pooling head, which is no block, leads out."""
-    return _siglip_vision(module, name, _picture)
+    return _siglip_vision(module, name, Patches(0), _picture)
 
 
 @family('transformers.Siglip2VisionTransformer', role='vision')
@@ -109,7 +110,8 @@ def siglip2_vision(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``Siglip2VisionTransformer``: pictures of different sizes, padded, whose patches enter a
     linear map.
     """
-    return _siglip_vision(module, name, _patches, padded=True)
+    fixed = Patches(0, 'its masks tell padding from its own patches')
+    return _siglip_vision(module, name, fixed, _patches, padded=True)
 
 
 def _patches(module: nn.Module) -> dict[str, Any]:
@@ -119,13 +121,18 @@ def _patches(module: nn.Module) -> dict[str, Any]:
 
 
 def _siglip_vision(
-    module: nn.Module, name: str, probe: Callable[[nn.Module], dict[str, Any]], padded: bool = False
+    module: nn.Module,
+    name: str,
+    patches: Patches,
+    probe: Callable[[nn.Module], dict[str, Any]],
+    padded: bool = False,
 ) -> Tower:
     norms, outside = ['post_layernorm'], patch_embed(module, PATCHES)
     if module.use_head:
         norms.append('head.layernorm')
         outside.update(connector(linears(module, 'head.mlp', fc1='fc1', fc2='fc2')))
-    return _tower(module, name, norms, padded=padded, outside=outside, final_norm='post_layernorm', probe=probe)
+    tower = _tower(module, name, norms, padded=padded, outside=outside, final_norm='post_layernorm', probe=probe)
+    return replace(tower, patches=patches)
 
 
 connects(

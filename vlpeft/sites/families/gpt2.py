@@ -37,7 +37,7 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
             '(add_cross_attention=False)'
         )
     blocks = [_block(module, f'{path}.{depth}', depth) for depth in range(config.num_hidden_layers)]
-    final = below(root, 'ln_f')
+    final, positions = below(root, 'ln_f'), below(root, 'wpe')
     return decoder_only(
         module,
         name,
@@ -45,7 +45,9 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
         path,
         blocks,
         (*norms_of(blocks), final),
-        positions=below(root, 'wpe'),
+        words='wte',
+        positions=positions,
+        position_ids=Tap(positions, 'input'),
         final_norm=final,
         cache_argument=1,
     )

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..schema import Tower
+from ..schema import Patches, Tower
 from .mmpretrain_vit import outer_norms
 from .parts import fused, linear, linears, norms_of, patch_embed, picture, pre_norm_block
 from .registry import family
@@ -31,7 +31,17 @@ def mmpretrain_beit(module: nn.Module, name: str) -> Tower:
                 ffn=linears(module, f'{path}.ffn.layers', fc1='0.0', fc2='1'),
             )
         )
-    norms = (*norms_of(blocks), *outer_norms(module))
-    final = 'ln1' if module.final_norm else None
-    outside = patch_embed(module, 'patch_embed')
-    return Tower(name, width, tuple(blocks), module, 'layers', norms, outside=outside, final_norm=final, probe=picture)
+    relative = module.rel_pos_bias is not None or module.layers[0].attn.relative_position_bias_table is not None
+    fixed = 'its attention adds a relative position bias to each pair of its own tokens' if relative else None
+    return Tower(
+        name,
+        width,
+        tuple(blocks),
+        module,
+        'layers',
+        (*norms_of(blocks), *outer_norms(module)),
+        patches=Patches(module.num_extra_tokens, fixed),
+        outside=patch_embed(module, 'patch_embed'),
+        final_norm='ln1' if module.final_norm else None,
+        probe=picture,
+    )

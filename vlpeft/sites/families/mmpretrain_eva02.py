@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..schema import Tower
+from ..schema import Patches, Tower
 from .mmpretrain_vit import outer_norms, swiglu
 from .parts import fused, linear, norms_of, patch_embed, picture, pre_norm_block
 from .registry import family
@@ -27,7 +27,15 @@ def mmpretrain_eva02(module: nn.Module, name: str) -> Tower:
         )
     # With sub_ln the FFN has a norm before its last map.
     inner = [depth for depth, layer in enumerate(module.layers) if hasattr(layer.mlp.norm, 'weight')]
-    norms = (*norms_of(blocks), *(f'layers.{depth}.mlp.norm' for depth in inner), *outer_norms(module))
-    final = 'ln1' if module.final_norm else None
-    outside = patch_embed(module, 'patch_embed')
-    return Tower(name, width, tuple(blocks), module, 'layers', norms, outside=outside, final_norm=final, probe=picture)
+    return Tower(
+        name,
+        width,
+        tuple(blocks),
+        module,
+        'layers',
+        (*norms_of(blocks), *(f'layers.{depth}.mlp.norm' for depth in inner), *outer_norms(module)),
+        patches=Patches(int(module.cls_token is not None), rotary='rope'),
+        outside=patch_embed(module, 'patch_embed'),
+        final_norm='ln1' if module.final_norm else None,
+        probe=picture,
+    )

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..schema import SiteError, Tower
+from ..schema import Patches, SiteError, Tower
 from .parts import Linears, fused, linear, linears, norms_of, patch_embed, picture, pre_norm_block
 from .registry import class_name, family, names_of
 
@@ -55,6 +55,7 @@ def mmpretrain_vit(module: nn.Module, name: str) -> Tower:
         module,
         'layers',
         (*norms_of(blocks), *outer_norms(module)),
+        patches=Patches(module.num_extra_tokens),
         outside=patch_embed(module, 'patch_embed'),
         final_norm=final,
         probe=picture,

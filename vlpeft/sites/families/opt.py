@@ -48,6 +48,7 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
     final = None if module.get_submodule(root).final_layer_norm is None else below(root, 'final_layer_norm')
     if final is not None:
         norms.append(final)
+    positions = below(root, 'embed_positions')
     return decoder_only(
         module,
         name,
@@ -55,8 +56,8 @@ def _tower(module: nn.Module, name: str, root: str) -> Tower:
         path,
         blocks,
         norms,
-        positions=below(root, 'embed_positions'),
-        words=config.word_embed_proj_dim,
+        positions=positions,
+        position_ids=Tap(positions, 'input', 'position_ids', argument=None),
         records_blocks=config.do_layer_norm_before,
         final_norm=final,
     )

@@ -98,8 +98,9 @@ def decoder_only(
     path: str,
     blocks: Iterable[Block],
     norms: Iterable[str],
+    words: str = 'embed_tokens',
     positions: str | None = None,
-    words: int | None = None,
+    position_ids: Tap | None = None,
     records_blocks: bool = True,
     final_norm: str | None = None,
     cache_argument: int | None = None,
@@ -113,17 +114,26 @@ def decoder_only(
         path: Path of the list of blocks.
         blocks: Their sites.
         norms: Paths of all norms.
+        words: Path of the word embeddings below the module at ``root``. Defaults to ``'embed_tokens'``.
         positions: Path of the learned positions. Defaults to None: rotary positions.
-        words: Width of the embeddings. Defaults to None, that of the stream.
+        position_ids: As for :class:`Entrance`. Defaults to None.
         records_blocks: As for :class:`Tower`. Defaults to True.
         final_norm: As for :class:`Tower`. Defaults to None.
         cache_argument: Index of the cache among a block's arguments. Defaults to None: it is passed by keyword.
     """
-    width = module.config.hidden_size
-    entrance = Entrance(Tap(root, 'input', 'inputs_embeds', argument=None), words or width, positions)
+    config = module.config
+    entrance = Entrance(
+        Tap(root, 'input', 'inputs_embeds', argument=None),
+        module.get_submodule(below(root, words)).embedding_dim,
+        words,
+        positions,
+        position_ids,
+        'DynamicCache',
+        getattr(config, 'num_key_value_heads', config.num_attention_heads),
+    )
     return Tower(
         name,
-        width,
+        config.hidden_size,
         tuple(blocks),
         module,
         path,

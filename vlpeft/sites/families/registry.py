@@ -129,6 +129,15 @@ def _paths(tower: Tower) -> Iterator[str]:
     yield from tower.norms or ()
     if tower.final_norm is not None:
         yield tower.final_norm
+    if tower.patches is not None and tower.patches.rotary is not None:
+        yield tower.patches.rotary
+    if tower.entrance is not None:
+        called = tower.entrance.embeddings.path
+        yield called
+        if tower.entrance.words is not None:
+            yield f'{called}.{tower.entrance.words}'.removeprefix('.')
+        if tower.entrance.positions is not None:
+            yield tower.entrance.positions
     for block in tower.blocks:
         taps = [block.input, block.mask]
         for sub in block.sublayers.values():

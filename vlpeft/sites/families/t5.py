@@ -4,7 +4,7 @@ the decoder adds a causal mask and a cross-attention to every block.
 
 from torch import nn
 
-from ..schema import Block, SubLayer, Tap, Tower
+from ..schema import Block, Entrance, SubLayer, Tap, Tower
 from .parts import linears, tokens_alone, tokens_beside_states
 from .registry import family
 
@@ -52,7 +52,15 @@ def t5(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``T5Stack``."""
     blocks = tuple(_block(module, depth) for depth in range(len(module.block)))
     norms = [f'{sub.x.path}.layer_norm' for block in blocks for sub in block.sublayers.values()]
-    final = 'final_layer_norm'
+    final, causal = 'final_layer_norm', module.is_decoder
+    entrance = Entrance(
+        Tap('', 'input', 'inputs_embeds', argument=None),
+        module.config.d_model,
+        'embed_tokens',
+        cache_class='EncoderDecoderCache' if causal else None,
+        heads=module.config.num_heads if causal else None,
+        is_read=not causal,
+    )
     return Tower(
         name,
         module.config.d_model,
@@ -60,8 +68,9 @@ def t5(module: nn.Module, name: str) -> Tower:
         module,
         'block',
         (*norms, final),
-        causal=module.is_decoder,
+        entrance,
+        causal=causal,
         final_norm=final,
-        cache=Tap('block.0', 'input', 'past_key_values', argument=None) if module.is_decoder else None,
-        probe=tokens_beside_states if module.is_decoder else tokens_alone,
+        cache=Tap('block.0', 'input', 'past_key_values', argument=None) if causal else None,
+        probe=tokens_beside_states if causal else tokens_alone,
     )

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from ..schema import Tower
+from ..schema import Patches, Tower
 from .parts import fused, linear, linears, own_probe, patch_embed, pre_norm_block
 from .registry import family
 
@@ -30,8 +30,16 @@ def timesformer(module: nn.Module, name: str) -> Tower:
             )
         )
     norms = [f'layers.{depth}.{norm}' for depth in range(len(blocks)) for norm in ('temporal_ln', 'ln1', 'ln2')]
-    outside = patch_embed(module, 'patch_embed')
     norms.append('ln1')
     return Tower(
-        name, width, tuple(blocks), module, 'layers', tuple(norms), outside=outside, final_norm='ln1', probe=own_probe
+        name,
+        width,
+        tuple(blocks),
+        module,
+        'layers',
+        tuple(norms),
+        patches=Patches(1, 'its attention over time shares all rows but the class token out among the frames'),
+        outside=patch_embed(module, 'patch_embed'),
+        final_norm='ln1',
+        probe=own_probe,
     )

@@ -1,0 +1,79 @@
+"""What passes beside a text that gets longer by P rows at its start: masks, positions, caches and outputs.
+
+Names of arguments are those of transformers, see :class:`vlpeft.sites.Entrance`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vlpeft.sites import Arguments, SiteError
+
+
+def real_before(mask: Tensor | None, rows: int, wanted_by: str) -> Tensor | None:
+    """A mask (B, L) to one of (B, rows + L), the new ones real.
+
+    Raises:
+        SiteError: It has another shape, so that its caller has said already which row sees which.
+    """
+    if mask is None:
+        return None
+    if not isinstance(mask, Tensor) or mask.ndim != 2:
+        found = f'one of shape {tuple(mask.shape)}' if isinstance(mask, Tensor) else type(mask).__name__
+        raise SiteError(f'{wanted_by} puts rows before the texts and takes an attention mask (B, L), not {found}')
+    return torch.cat([mask.new_ones(len(mask), rows), mask], 1)
+
+
+def seen_before(mask: Tensor | None, rows: int, wanted_by: str) -> Tensor | None:
+    """A mask of keys for ``rows`` more at the start, which all rows see: (B, L), or additive or boolean (…, L, S)."""
+    if isinstance(mask, Tensor) and mask.ndim == 4:
+        return F.pad(mask, (rows, 0), value=float(mask.dtype == torch.bool))
+    return real_before(mask, rows, wanted_by)
+
+
+def shift_positions(arguments: Arguments, rows: int) -> None:
+    """Makes the positions of the texts, where the caller gives them, start ``rows`` later."""
+    for name in ('position_ids', 'cache_position'):
+        if arguments.get(name) is not None:
+            arguments[name] = arguments[name] + rows
+
+
+def prepend_positions(arguments: Arguments, start: int, rows: int) -> None:
+    """Gives new rows the positions from ``start`` on, where the caller gives positions."""
+    for name in ('position_ids', 'cache_position'):
+        if (ids := arguments.get(name)) is not None:
+            new = torch.arange(start, start + rows, dtype=ids.dtype, device=ids.device)
+            arguments[name] = torch.cat([new.expand(*ids.shape[:-1], -1), ids], -1)
+
+
+def check_cache(past: Any, wanted_by: str) -> None:
+    """Refuses keys and values that are no cache object.
+
+    Raises:
+        SiteError: They are a tuple, the form of older releases of transformers.
+    """
+    if past is not None and not hasattr(past, 'get_seq_length'):
+        raise SiteError(f'{wanted_by} takes past_key_values that are a cache object, not a {type(past).__name__}')
+
+
+def without_rows(output: Any, rows: int) -> Any:
+    """An output without its first ``rows``: of the hidden states (B, L, D) in it, those recorded included."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(cut(part) for part in value)
+        return value[:, rows:] if isinstance(value, Tensor) and value.ndim == 3 else value
+
+    return with_values(output, cut)
+
+
+def with_values(output: Any, change) -> Any:
+    """An output, of transformers or a plain one, whose values are ``change(value)``; None takes one away."""
+    if isinstance(output, Mapping):
+        return type(output)(**{name: change(value) for name, value in output.items()})
+    if isinstance(output, tuple):
+        return tuple(new for new in map(change, output) if new is not None)
+    return change(output)
