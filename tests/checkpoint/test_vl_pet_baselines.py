@@ -31,6 +31,7 @@ from vlpeft.checkpoint.write import to_layout
 from vlpeft.registry import MODELS
 
 BOTH = dict(towers=['encoder', 'decoder'])
+WITH_BIASES = ['heads', 'biases']
 WITH_NORMS = ['heads', dict(parts='norms', **BOTH)]
 SINGLE = dict(type='Bottleneck', bottleneck=BOTTLENECK, targets=BOTH)
 METHODS = ['adapter', *OWN, 'compacter', 'hyperformer', 'lora']
@@ -51,7 +52,7 @@ def settings(method, layout='vl_pet'):
         full=None,
         **{name: dict(SINGLE, tasks=tasks, share=share) for name, share in SHARE.items()},
     )[method]
-    trainable = dict(full='all', lora='heads').get(method, WITH_NORMS)
+    trainable = dict(full='all', lora=WITH_BIASES).get(method, WITH_NORMS)
     return dict(adapter=adapter, trainable=trainable, tasks=model_tasks)
 
 
@@ -114,6 +115,7 @@ def test_the_trained_part_on_its_base_is_the_whole(tmp_path, method, layout):
     before = {name: param.clone() for name, param in model.named_parameters()}
     report = load_trained(model, Checkpoint.of(part, 'pet.pth'))
     assert report.dialect == layout and not report.unexpected and not report.missing
+    assert set(report.loaded) == model.declared, 'what the release trains is what trains here'
     whole = MODELS.build(vl_config('bart', **options))
     load_trained(whole, Checkpoint.of(state))
     changed = 0
@@ -123,6 +125,25 @@ def test_the_trained_part_on_its_base_is_the_whole(tmp_path, method, layout):
     assert changed >= len(report.loaded) - 1
     trained = {name: param.detach() for name, param in model.named_parameters() if name in report.loaded}
     written = to_layout(layout, trained, model).content
+    assert set(written) == set(part) and all(written[key].equal(part[key].float()) for key in part)
+
+
+def test_the_trained_part_of_bitfit(tmp_path):
+    """Biases and the visual projection alone, which name no task."""
+    state = released('full', ())
+    # Beside its own matrices the release's LoRA trains the same.
+    part = trained_part(state, 'lora')
+    torch.save(base_of(state, part), tmp_path / 'bart.bin')
+    base = dict(lm=dict(source=str(tmp_path / 'bart.bin')))
+    model = MODELS.build(vl_config('bart', base_checkpoint=base, trainable=WITH_BIASES))
+    report = load_trained(model, Checkpoint.of(part, 'bitfit.pth'))
+    assert report.dialect == 'vl_pet' and not report.unexpected and not report.missing
+    assert set(report.loaded) == model.declared
+    whole = MODELS.build(vl_config('bart', trainable='all'))
+    load_trained(whole, Checkpoint.of(state))
+    assert all(torch.equal(param, whole.get_parameter(name)) for name, param in model.named_parameters())
+    trained = {name: param.detach() for name, param in model.named_parameters() if name in model.declared}
+    written = to_layout('vl_pet', trained, model).content
     assert set(written) == set(part) and all(written[key].equal(part[key].float()) for key in part)
 
 
