@@ -269,6 +269,42 @@ def test_maps_of_a_connector_and_a_gated_ffn_are_named_alike():
     ]
 
 
+def other_models():
+    """Of LLaVA's kind: how each is built, what its pictures are, and its projector's roles."""
+    import transformers as hf
+
+    clip = hf.CLIPVisionConfig(**SIZES, image_size=16, patch_size=8)
+    siglip = hf.SiglipVisionConfig(**SIZES, image_size=16, patch_size=8)
+    llama = hf.LlamaConfig(**SIZES, vocab_size=40)
+    qwen = hf.Qwen2Config(**SIZES, num_key_value_heads=2, vocab_size=40)
+    gemma = hf.GemmaConfig(**SIZES, num_key_value_heads=2, head_dim=4, vocab_size=40)
+    grid = dict(image_grid_pinpoints=[[16, 16]])
+    tiles = dict(pixel_values=torch.stack([pictures(2)] * 2, 1), image_sizes=torch.tensor([[16, 16]] * 2))
+    return dict(
+        next=(hf.LlavaNextModel(hf.LlavaNextConfig(clip, llama, **grid)), tiles, ['fc1', 'fc2']),
+        onevision=(hf.LlavaOnevisionModel(hf.LlavaOnevisionConfig(siglip, qwen, **grid)), tiles, ['fc1', 'fc2']),
+        paligemma=(
+            hf.PaliGemmaModel(hf.PaliGemmaConfig(siglip, gemma, projection_dim=16)),
+            dict(pixel_values=pictures(2)),
+            ['proj'],
+        ),
+    )
+
+
+@pytest.mark.parametrize('name', ['next', 'onevision', 'paligemma'])
+def test_projectors_of_other_models(name):
+    model, batch, roles = other_models()[name]
+    randomise(model.eval(), seed=0)
+    adapter = attached(model, CONNECTOR)
+    assert list(adapter.towers['vision'].outside['connector'].linears) == roles
+    with torch.no_grad():
+        found = model.get_image_features(**batch)
+        with adapter.use(None):
+            bare = model.get_image_features(**batch)
+    assert adapter.never_hit() == []
+    assert not torch.allclose(found[0], bare[0])
+
+
 class Holder(nn.Module):
     """Somebody's model: a tower below a module of its own, and a map beside that."""
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from torch import nn
 
 from vlpeft.nearest import suggestion
-from vlpeft.sites import OuterPart, SiteError, SubLayer, Targets, Tower, below, branch_modules, norm_sites
+from vlpeft.sites import OuterPart, SiteError, SubLayer, Targets, Tower, below, branch_modules, is_below, norm_sites
 
 #: The words, and the role under which their parameters are counted.
 WORDS = dict(
@@ -23,7 +23,7 @@ WANTED_BY = 'trainable'
 
 
 def _below(names: Iterable[str], paths: Iterable[str]) -> bool:
-    return any(not path or name == path or name.startswith(f'{path}.') for name in names for path in paths)
+    return any(is_below(path, name) for name in names for path in paths)
 
 
 class ModelParts:

@@ -9,6 +9,7 @@ from vlpeft.checkpoint.coverage import random_parts
 from vlpeft.engine.task_model import task_model
 from vlpeft.models.parameters import count_parameters
 from vlpeft.registry import HOOKS
+from vlpeft.sites import is_below
 
 
 def _shorten(names: Iterable[str]) -> str:
@@ -31,7 +32,7 @@ def _must_be_filled(model: nn.Module, name: str) -> bool:
     """Whether a frozen parameter of random weights makes a run useless; a tower without gradient may be left so where
     the others train from scratch.
     """
-    if model.trains_all and any(name.startswith(f'{path}.') for path in model.no_grad_parts):
+    if model.trains_all and any(is_below(path, name) for path in model.no_grad_parts):
         return False
     return name.partition('.')[0] in {*model.backbones, *model.heads}
 
