@@ -578,7 +578,7 @@ V = dict(kinds=['self_attn'], linears=['v'])
             [lora(), dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['ffn']))],
             'a list of several of one of them',
         ),
-        ('bart', lora(bias='adapted'), "LoRA with bias='adapted' cannot be written"),
+        ('bart', lora(bias='adapted'), 'LoRA with biases cannot be written'),
         ('bart', [lora(type='DoRA'), lora(targets=V)], 'DoRA + LoRA cannot be written'),
         ('bart', lora(type='VeRA'), 'VeRA cannot be written'),
         ('bart', lora(type='Aurora'), 'Aurora cannot be written'),

@@ -174,15 +174,18 @@ def test_biases_of_the_adapted_maps(name, maps):
         if key in before and key.endswith('bias'):
             param.data += torch.linspace(-1, 1, len(param))
 
-    def offsets(module, unit):
-        yield from matrices(module, unit)
+    offsets = [(path, span, unit.offset) for path, span, unit in units(ours) if hasattr(unit, 'offset')]
+
+    def bias_of(path, span):
+        bias = theirs.get_base_model().get_submodule(path).base_layer.bias
+        return bias, slice(None) if span is None else slice(*span)
 
     with torch.no_grad():
-        for path, span, unit in units(ours):
-            bias = theirs.get_base_model().get_submodule(path).base_layer.bias
-            offset = torch.linspace(-1, 1, len(bias))
-            unit.bias.copy_(offset if span is None else offset[span[0] : span[1]])
-    compare(theirs, ours, offsets)
-    for path, span, unit in units(ours):
-        grad = theirs.get_base_model().get_submodule(path).base_layer.bias.grad
-        assert_close(unit.bias.grad, grad if span is None else grad[span[0] : span[1]])
+        for path, span, offset in offsets:
+            bias, rows = bias_of(path, span)
+            offset.copy_(torch.linspace(-1, 1, len(bias))[rows])
+    compare(theirs, ours, lambda module, unit: () if hasattr(unit, 'offset') else matrices(module, unit))
+    assert len(offsets) == len([*units(ours)]) / 2
+    for path, span, offset in offsets:
+        bias, rows = bias_of(path, span)
+        assert_close(offset.grad, bias.grad[rows])

@@ -138,8 +138,8 @@ def test_biases_are_offsets_that_sets_switch():
     before = bias.detach().clone()
     adapter = vlpeft.attach(model, dict(type='LoRA', rank=2, bias='adapted', targets=dict(linears=['q'])))
     with torch.no_grad():
-        for unit in adapter.sets['default'].layers.values():
-            unit.bias.fill_(0.5)
+        for unit in adapter.sets['default'].biases.layers.values():
+            unit.offset.fill_(0.5)
     changed = subject.run(adapter)
     assert torch.equal(bias, before) and not bias.requires_grad
     assert adapter.counts()['trainable_by_role'] == dict(adapter=6 * 2 * 2 * 16, bias=6 * 16)
@@ -148,3 +148,20 @@ def test_biases_are_offsets_that_sets_switch():
     adapter.merge()
     torch.testing.assert_close(bias, before + 0.5)
     torch.testing.assert_close(subject.run(adapter), changed)
+
+
+def test_all_biases_of_the_chosen_towers():
+    """Of linear maps and norms, as offsets: beside LoRA what BitFit learns alone."""
+    subject = SUBJECTS['bart']
+    lora = dict(type='LoRA', rank=2, bias='all', targets=dict(towers=['decoder'], linears=['q']))
+    adapter = vlpeft.attach(subject.model(), lora)
+    bitfit = vlpeft.attach(subject.model(), dict(type='BitFit', targets=dict(towers=['decoder'])))
+    assert adapter.counts()['trainable_by_role'] == dict(adapter=4 * 2 * 2 * 16, bias=bitfit.counts()['trainable'])
+    # Two layers of 8 maps of an attention, 2 of the FFN and 3 norms, and the norm of the embeddings.
+    assert bitfit.counts()['trainable'] == 2 * (8 * 16 + 24 + 16 + 3 * 16) + 16
+    randomise(adapter.sets, seed=1)
+    bitfit.sets['default'].load_state_dict(adapter.sets['default'].biases.state_dict())
+    with torch.no_grad():
+        for unit in adapter.sets['default'].layers.values():
+            unit.up.weight.zero_()
+    torch.testing.assert_close(subject.run(adapter), subject.run(bitfit), rtol=1e-12, atol=1e-12)

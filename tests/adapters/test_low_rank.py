@@ -19,7 +19,7 @@ def lora(scale, pissa=False):
             if pissa:
                 a, b = (state[f'layers.{key}.first_{side}.weight'] for side in ('down', 'up'))
                 new = new - scale * b @ a
-            offset = state.get(f'layers.{key}.bias')
+            offset = state.get(f'biases.layers.{key}.offset')
             return new, bias if offset is None else bias + offset
 
         return formula

@@ -91,7 +91,7 @@ class DoRA(LoRA):
     ) -> None:
         super().__init__(towers, targets, rank, alpha, dropout, scaling)
 
-    def _unit(self, module: nn.Module, site: LinearSite, rank: int, scale: float, dropout: float, *_) -> DoRALinear:
+    def _unit(self, module: nn.Module, site: LinearSite, rank: int, scale: float, dropout: float) -> DoRALinear:
         return DoRALinear(module, site, rank, scale, dropout)
 
     def start_from(self, towers: Mapping[str, Tower]) -> None:

@@ -1,9 +1,9 @@
 r"""LoRA: a low-rank change of frozen linear maps.
 
-    y ← y + s · B A Dropout(x) (+ β),   A ∈ R^{r×in} kaiming-uniform, B ∈ R^{out×r} zero
+    y ← y + s · B A Dropout(x),   A ∈ R^{r×in} kaiming-uniform, B ∈ R^{out×r} zero
 
-s = α / r, or α / √r (rank-stabilised). β ∈ R^out is a learned offset of the map's bias, zero at first. PiSSA starts A
-and B from the r largest singular values of the frozen weight, W ≈ s · B₀ A₀, and trains them beside the rest of it:
+s = α / r, or α / √r (rank-stabilised). PiSSA starts A and B from the r largest singular values of the frozen weight,
+W ≈ s · B₀ A₀, and trains them beside the rest of it:
 
     y ← y + s · B A Dropout(x) − s · B₀ A₀ x
 
@@ -17,14 +17,15 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import LinearSite, SiteError, Tower, numbers_of, weight_rows
+from vlpeft.sites import Binding, LinearSite, Tower, weight_rows
 
 from .base import WeightChange
+from .bitfit import BitFit
 from .bottleneck_layer import check_choice
 from .lora_layer import LoRALinear, PissaLinear, scale_of
 from .per_map import PerMapAdapter
 
-SCALINGS, INITS, BIASES = ('standard', 'rslora'), ('kaiming', 'pissa'), ('none', 'adapted')
+SCALINGS, INITS, BIASES = ('standard', 'rslora'), ('kaiming', 'pissa'), ('none', 'all', 'adapted')
 
 
 @ADAPTERS.register_module()
@@ -39,12 +40,12 @@ class LoRA(PerMapAdapter):
         dropout: Rate on the input. Defaults to 0.
         scaling: ``'standard'``, s = α / r, or ``'rslora'``, s = α / √r. Defaults to ``'standard'``.
         init: ``'kaiming'``, or ``'pissa'``: from the singular values of the frozen weights. Defaults to ``'kaiming'``.
-        bias: ``'adapted'``: the biases of the adapted maps are learned too, as offsets; ``'none'``. Defaults to
-            ``'none'``.
+        bias: Which biases are learned too, as offsets (:class:`BitFit`): ``'adapted'``, those of the adapted maps;
+            ``'all'``, those of all maps and norms of the chosen towers; ``'none'``. Defaults to ``'none'``.
 
     Raises:
         SiteError: The targets name a tower, kind, depth or linear map that does not exist; PiSSA meets a quantised map;
-            or no adapted map has a bias to be learned.
+            or nothing that ``bias`` means has a bias.
         ValueError: Unknown ``scaling``, ``init`` or ``bias``; a rank or α that is none.
     """
 
@@ -65,14 +66,12 @@ class LoRA(PerMapAdapter):
         self.init, self.scaling = init, scaling
         scale = scale_of(rank, alpha, scaling)
 
-        def unit_at(tower: Tower, site: LinearSite) -> LoRALinear:
-            module = tower.at(site.path)
-            with_bias = bias == 'adapted' and numbers_of(module, 'bias') is not None
-            return self._unit(module, site, rank, scale, dropout, with_bias)
-
-        self.build_units(towers, unit_at)
-        if bias == 'adapted' and all(unit.bias is None for unit in self.layers.values()):
-            raise SiteError("LoRA: bias='adapted', but none of the adapted maps has a bias")
+        self.build_units(towers, lambda tower, site: self._unit(tower.at(site.path), site, rank, scale, dropout))
+        self.biases = None
+        if bias == 'adapted':
+            self.biases = BitFit(towers, targets, norms=False)
+        elif bias == 'all':
+            self.biases = BitFit(towers, dict(towers=self.targets.towers))
 
     def _unit(self, module: nn.Module, site: LinearSite, *options) -> LoRALinear:
         if self.init != 'pissa':
@@ -85,14 +84,19 @@ class LoRA(PerMapAdapter):
             for key, tower, _, site in self.maps(towers):
                 self.layers[key].start(weight_rows(tower.at(site.path), site.span))
 
+    def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
+        yield from super().bindings(towers)
+        if self.biases is not None:
+            yield from self.biases.bindings(towers)
+
     def weight_changes(self, towers: Mapping[str, Tower]) -> Iterator[WeightChange]:
-        for key, tower, _, site in self.maps(towers):
-            unit = self.layers[key]
-            yield WeightChange.of(tower.name, site, weight=unit.weight_change(), bias=unit.bias)
+        yield from super().weight_changes(towers)
+        if self.biases is not None:
+            yield from self.biases.weight_changes(towers)
 
     def second_factors(self) -> Iterator[nn.Parameter]:
         for unit in self.layers.values():
             yield unit.up.weight
 
     def role_of(self, name: str) -> str:
-        return 'bias' if name.endswith('.bias') else 'adapter'
+        return 'bias' if name.startswith('biases.') else 'adapter'

@@ -32,10 +32,9 @@ class LoRALinear(nn.Module):
         rank: r.
         scale: s.
         dropout: Rate on the input.
-        with_bias: Whether β is learned. Defaults to False.
     """
 
-    def __init__(self, site: LinearSite, rank: int, scale: float, dropout: float, with_bias: bool = False) -> None:
+    def __init__(self, site: LinearSite, rank: int, scale: float, dropout: float) -> None:
         super().__init__()
         self.scale = scale
         self.dropout = nn.Dropout(dropout)
@@ -43,12 +42,10 @@ class LoRALinear(nn.Module):
         self.up = nn.Linear(rank, site.out_features, bias=False)
         nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
         nn.init.zeros_(self.up.weight)
-        self.bias = nn.Parameter(torch.zeros(site.out_features)) if with_bias else None
 
     def change(self, x: Tensor) -> Tensor:
         """What a map's output (…, out) changes by for its input ``x`` (…, in)."""
-        change = self.scale * self.up(self.down(self.dropout(x)))
-        return change if self.bias is None else change + self.bias
+        return self.scale * self.up(self.down(self.dropout(x)))
 
     def add(self, y: Tensor, x: Tensor) -> Tensor:
         """Adds the change to the map's output ``y`` (…, out) for its input ``x`` (…, in)."""
@@ -68,14 +65,14 @@ class PissaLinear(LoRALinear):
     """The change of one linear map beside the frozen matrices that it started from, ``first_down`` and ``first_up``.
 
     Args:
-        site, rank, scale, dropout, with_bias: As for :class:`LoRALinear`.
+        site, rank, scale, dropout: As for :class:`LoRALinear`.
 
     Raises:
         ValueError: The map has fewer singular values than the rank.
     """
 
-    def __init__(self, site: LinearSite, rank: int, scale: float, dropout: float, with_bias: bool = False) -> None:
-        super().__init__(site, rank, scale, dropout, with_bias)
+    def __init__(self, site: LinearSite, rank: int, scale: float, dropout: float) -> None:
+        super().__init__(site, rank, scale, dropout)
         if rank > min(site.in_features, site.out_features):
             raise ValueError(
                 f"LoRA: rank={rank} with init='pissa'; {site.path} ({site.out_features} x {site.in_features}) has "

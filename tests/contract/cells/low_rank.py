@@ -3,7 +3,7 @@
 METHODS = dict(
     lora=dict(type='LoRA', rank=2, targets={}),
     lora_pissa=dict(type='LoRA', rank=2, alpha=3, scaling='rslora', init='pissa', targets=dict(linears=['o', 'fc1'])),
-    lora_biases=dict(type='LoRA', rank=2, bias='adapted', targets={}),
+    lora_biases=dict(type='LoRA', rank=2, bias='adapted', targets=dict(linears=['o', 'fc1'])),
     dora=dict(type='DoRA', rank=2, alpha=3, targets={}),
     vera=dict(type='VeRA', rank=3, targets={}),
     vera_unsaved=dict(type='VeRA', rank=3, seed=5, save_projection=False, targets=dict(linears=['o'])),
@@ -11,7 +11,7 @@ METHODS = dict(
     aurora_full=dict(type='Aurora', rank=2, core='full', query_gate=True, targets=dict(linears=['o'])),
 )
 
-_NO_BIAS = 'none of the adapted maps has a bias'
+_NO_BIAS = 'nothing that the targets choose has a bias'
 _NO_CROSS = 'reads a cross-attention, but no block has one'
 #: What the message of a refusal says.
 REFUSED: dict[tuple[str, str], str] = {

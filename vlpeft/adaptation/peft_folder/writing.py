@@ -90,10 +90,10 @@ def _changes(folder: Path, module: Adapter, towers: Mapping[str, Tower], model: 
                 f'{folder}: {" + ".join(type(method).__name__ for method in methods)} cannot be written as a folder of '
                 'peft; LoRA can, DoRA, and a list of several of one of them at different maps'
             )
-        if any(unit.bias is not None for unit in part.layers.values()):
+        if part.biases is not None:
             raise AdapterFolderError(
-                f"{folder}: LoRA with bias='adapted' cannot be written as a folder of peft, which would hold biases of "
-                'the model itself'
+                f'{folder}: LoRA with biases cannot be written as a folder of peft, which would hold those of the '
+                'model itself'
             )
     names = {found: name for name, found in model.named_modules()}
     units: dict[nn.Module, dict[Rows | None, LoRALinear]] = {}
