@@ -26,6 +26,7 @@ RECIPES = sorted(
 # By default every method, set, task, width and release is there once; what is left out are other pairs of them.
 SAMPLE = [
     'baselines/blip_coco_heads.py',
+    'baselines/blip_coco_ia3.py',
     'baselines/blip_didemo_full.py',
     'baselines/blip_msrvtt_lst.py',
     'baselines/blip_msrvtt_qa_bitfit.py',
