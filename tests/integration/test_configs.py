@@ -31,6 +31,7 @@ SAMPLE = [
     'baselines/blip_msrvtt_lst.py',
     'baselines/blip_msrvtt_qa_bitfit.py',
     'baselines/blip_msvd_qa_heads.py',
+    'baselines/blip_msrvtt_qa_prompt.py',
     'baselines/blip_vqav2_full.py',
     'bottleneck/blip_msrvtt.py',
     'lora/blip_coco.py',

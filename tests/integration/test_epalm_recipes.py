@@ -18,7 +18,7 @@ from vlpeft.registry import MODELS
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
-    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py')
+    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py', 'baselines/opt-*.py')
     for path in (ROOT / 'configs').glob(pattern)
 )
 # By default every method, encoder, task, kind of data and release is there once; what is left out are other pairs.
@@ -33,6 +33,7 @@ SAMPLE = [
         f'epalm/epalm_opt-2.7b_vit-b_{name}.py'
         for name in ('coco-caption_released', 'gqa-to-vqav2', 'nocaps', 'vqav2_cached', 'vqav2_few-shot-10pct')
     ),
+    *(f'baselines/opt-2.7b_vit-b_vqav2_{name}.py' for name in ('lora', 'prefix', 'prompt')),
     'vl_pet/vlpet-large_opt-2.7b_vqav2.py',
 ]
 SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)

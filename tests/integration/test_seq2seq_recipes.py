@@ -31,6 +31,7 @@ SAMPLE = [
     'baselines/bart-base_video_bitfit.py',
     'baselines/t5-base_image_lora.py',
     'baselines/t5-base_image_lst.py',
+    'baselines/t5-base_image_prompt.py',
     'bottleneck/vl-adapter_bart-base_video.py',
     'vl_pet/transfer/vl-adapter-small_bart-base_image.py',
     *(
@@ -85,7 +86,7 @@ def make_runner(workspace, work_dir, recipe, options=()):
 
 def test_there_are_recipes_for_every_task_and_variant():
     # VL-PET's variants, released ones, single tasks and transfer; VL-Adapter; baselines on BART and T5.
-    assert len(RECIPES) == 12 + 2 + 9 + 8 + 3 + 14
+    assert len(RECIPES) == 12 + 2 + 9 + 8 + 3 + 17
 
 
 def test_the_sample_stands_for_all():

@@ -130,6 +130,7 @@ def test_vl_pet_by_role():
 BASELINES = {
     'baselines/bart-base_image_full': (141_156_864, 141_156_864, '100.00'),
     'baselines/bart-base_image_bitfit': (1_708_800, 141_156_864, '1.21'),
+    'baselines/bart-base_image_prompt': (2_843_936, 142_417_952, '2.00'),
     'baselines/bart-base_image_compacter': (3_870_240, 143_395_104, '2.70'),
     'baselines/bart-base_image_hyperformer': (8_579_088, 148_103_952, '5.79'),
     'baselines/bart-base_image_lora': (8_786_688, 148_234_752, '5.93'),
@@ -163,6 +164,8 @@ def test_baselines_of_vl_pet(config):
     'config, added, percent',
     [
         ('baselines/t5-base_image_full', 0, '100.00'),
+        # 40 rows, made by an MLP of width 800.
+        ('baselines/t5-base_image_prompt', 40 * 768 + 768 * 800 + 800 + 800 * 768 + 768, '1.26'),
         # Queries and values of 12 + 2 x 12 attentions.
         ('baselines/t5-base_image_lora', 36 * 2 * 2 * 768 * 150, '7.54'),
         # 60 places of r = 192, without norms.
