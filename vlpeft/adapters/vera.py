@@ -70,7 +70,9 @@ class VeRALinear(nn.Module):
     def matrices(self) -> tuple[Tensor, Tensor]:
         """A (r, in) and B (out, r) of this map."""
         width, out = self.sizes
-        return self.shared[0].down[:, :width], self.shared[0].up[:out]
+        down, up = self.shared[0].down[:, :width], self.shared[0].up[:out]
+        # In mixed precision of sharded runs parameters are cast, and tensors that no file holds are none.
+        return down.to(self.d.dtype), up.to(self.d.dtype)
 
     def add(self, y: Tensor, x: Tensor) -> Tensor:
         """Adds the change to the map's output ``y`` (…, out) for its input ``x`` (…, in)."""
