@@ -8,10 +8,13 @@ from peft import PromptTuningConfig, get_peft_model
 from torch import nn
 
 import vlpeft
+from tests.models.test_epalm_decoding import build, search
 from tests.plain_models import PLAIN
 from tests.slow_prompts import SlowPrompted, rows_of
 from tests.slow_vl import SlowVL, check_gradients
 from tests.tiny import build_retriever, build_vqa, randomise
+from tests.tiny_epalm import EPALM, LMS, build_perceptual, random_vectors
+from tests.tiny_epalm import random_texts as perceptual_texts
 from tests.tiny_seq2seq import BACKBONES, KeepDouble, build_adapted, random_texts
 from tests.tiny_vl import build_vl, random_samples, write_tokenizer
 from tests.workspace import ROOT
@@ -239,6 +242,71 @@ def test_blip_answers_with_a_prompt_as_a_pass_over_the_whole_answer_says():
     for end in range(1, 6):
         step = decoder(ids[:, end - 1 : end], torch.ones_like(ids[:, :end]), context, cache)
         torch.testing.assert_close(step[:, 0], expected[:, end - 1], **EXACT)
+
+
+@pytest.mark.parametrize('name', [*CAUSAL, *SEQ2SEQ])
+def test_the_table_can_start_from_words(name):
+    torch.manual_seed(0)
+    config = dict(type='PromptTuning', length=LENGTH, init='words')
+    model = PLAIN[name].model()
+    (unit,) = vlpeft.attach(model, config, check_after=0).sets['default'].prompts.values()
+    words = model.get_input_embeddings().weight
+    found = [int((words == row).all(1).nonzero()[0]) for row in unit.table.detach()]
+    assert len(set(found)) > 1 and unit.table.requires_grad
+    with pytest.raises(ValueError, match=r"init='words' is for a table alone, whose rows are words; leave out hidden"):
+        vlpeft.attach(PLAIN[name].model(), dict(config, hidden=4))
+    with pytest.raises(ValueError, match=r"PromptTuning: init='text'; choose from \('normal', 'words'\)"):
+        vlpeft.attach(PLAIN[name].model(), dict(config, init='text'))
+
+
+def test_blip_gets_its_words_as_embeddings():
+    with pytest.raises(SiteError, match=r'init=\'words\', but tower "text" gets its words as embeddings'):
+        build_retriever(adapter=dict(type='PromptTuning', init='words'))
+
+
+@pytest.mark.parametrize('name', CAUSAL)
+def test_beside_a_prefix_the_order_does_not_matter(name):
+    prompt, prefix = dict(type='PromptTuning', length=LENGTH, positions=True), dict(type='PrefixTuning', length=2)
+    first = vlpeft.attach(PLAIN[name].model(), [prompt, prefix], check_after=0)
+    second = vlpeft.attach(PLAIN[name].model(), [prefix, prompt], check_after=0)
+    randomise(first.sets, seed=1)
+    for ours, theirs in zip(second.sets['default'].parts[::-1], first.sets['default'].parts):
+        ours.load_state_dict(theirs.state_dict())
+    batch = PLAIN[name].inputs(3)
+    positions = (batch['attention_mask'].cumsum(1) - 1).clamp(min=0)
+    for given in ({}, dict(position_ids=positions)):
+        torch.testing.assert_close(first(**batch, **given).logits, second(**batch, **given).logits, **EXACT)
+    options = dict(max_new_tokens=5, do_sample=False, pad_token_id=1, eos_token_id=None)
+    answers = [
+        adapter.generate(**PLAIN[name].prompts(2), **options, use_cache=cache)
+        for adapter in (first, second)
+        for cache in (True, False)
+    ]
+    assert all(torch.equal(answers[0], other) for other in answers[1:])
+
+
+@pytest.mark.parametrize('visual_row', ['causal', 'full'])
+@pytest.mark.parametrize('lm', LMS)
+def test_it_fills_the_rows_of_the_perceptual_model_as_its_own_prompt_does(lm, visual_row):
+    own = build(lm=lm, visual_row=visual_row)
+    width = own.towers['lm'].entrance.width
+    method = dict(EPALM, prompt_length=0)
+    prompt = dict(type='PromptTuning', length=EPALM['prompt_length'], hidden=width)
+    model = build(lm=lm, visual_row=visual_row, adapter=[method, prompt])
+    model.lm.load_state_dict(own.lm.state_dict())
+    model.adapter.parts[0].connector.load_state_dict(own.adapter.connector.state_dict())
+    model.adapter.parts[1].prompts['lm'].load_state_dict(own.adapter.prompt.state_dict())
+    tokens, vectors = perceptual_texts((4, 3, 2), left=True), random_vectors(own)
+    torch.testing.assert_close(model.logits(vectors, tokens), own.logits(vectors, tokens), **EXACT)
+    assert search(model, tokens, vectors, 3, True) == search(own, tokens, vectors, 3, True)
+    assert model.role_of('adapter.parts.1.prompts.lm.table') == own.role_of('adapter.prompt.table')
+
+
+def test_one_method_fills_the_rows_of_the_perceptual_model():
+    with pytest.raises(
+        ValueError, match=r'EPALM and PromptTuning would fill the same rows before the text; EPALM\(prompt'
+    ):
+        build_perceptual(adapter=[EPALM, dict(type='PromptTuning')])
 
 
 @pytest.mark.parametrize(
