@@ -56,10 +56,10 @@ setup(
     cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={
-        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions', 'audio', 'style')},
+        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions', 'audio', 'peft', 'style')},
         # The tests need what they test.
-        'tests': requirements('tests', 'features', 'captions', 'audio'),
-        'all': requirements('tests', 'docs', 'optional', 'features', 'captions', 'audio'),
+        'tests': requirements('tests', 'features', 'captions', 'audio', 'peft'),
+        'all': requirements('tests', 'docs', 'optional', 'features', 'captions', 'audio', 'peft'),
     },
     classifiers=[
         'Development Status :: 4 - Beta',

@@ -159,6 +159,13 @@ METHODS = (
         alone=dict(type='LST', reduction=2, heads=2),
     ),
     Method(
+        'HFPEFT, LoHa, r = 8',
+        'hf_peft',
+        "linear maps, by layers of Hugging Face's package; counted: q and v of self-attentions",
+        dict(type='HFPEFT', config=dict(type='LoHaConfig', r=8), targets=_QV),
+        alone=dict(type='HFPEFT', config=dict(type='LoHaConfig', r=2), targets={}),
+    ),
+    Method(
         'Prompt tuning, 20 rows',
         'prompt_tuning',
         'before the embeddings of texts: encoders, language models',

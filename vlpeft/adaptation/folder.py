@@ -5,7 +5,7 @@ data: a config names types of the registries and nothing else, and no type outsi
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -212,15 +212,23 @@ def _plain(value: Any, folder: Path) -> Any:
     raise AdapterFolderError(f'{folder}: the config holds {value!r}, which JSON cannot; name types as texts')
 
 
-def _check_types(value: Any, path: Path, outermost: bool = True) -> None:
-    """A registry that does not know a name would import what it says."""
+def _check_types(value: Any, path: Path, known: Collection[str] | None = None) -> None:
+    """A registry that does not know a name would import what it says.
+
+    Args:
+        value: A method's config, or what stands in one.
+        path: Of the file, for messages.
+        known: Types that may stand there. Defaults to None: it is the method itself.
+    """
     if isinstance(value, list):
         for item in value:
-            _check_types(item, path, outermost)
+            _check_types(item, path, known)
     if isinstance(value, dict):
-        known = names_of(ADAPTERS if outermost else MODELS)
-        if outermost or 'type' in value:
-            if not isinstance(value.get('type'), str) or value['type'] not in known:
-                raise AdapterFolderError(f'{path}: {value.get("type")!r} is no registered type')
+        kind = value.get('type')
+        if known is None or 'type' in value:
+            if not isinstance(kind, str) or kind not in (names_of(ADAPTERS) if known is None else known):
+                raise AdapterFolderError(f'{path}: {kind!r} is no registered type')
+        if known is None:
+            known = {*names_of(MODELS), *ADAPTERS.get(kind).option_types}
         for item in value.values():
-            _check_types(item, path, outermost=False)
+            _check_types(item, path, known)

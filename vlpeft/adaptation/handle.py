@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vlpeft.adapters import ComposedAdapter
 from vlpeft.sites import SiteError, Tower, attached_to, in_eval_mode, is_below, parameters_of
@@ -237,6 +237,11 @@ class AttachedAdapter(nn.Module):
         for each task. Without it, or with a task that they do not know, their pass is a :class:`SiteError`.
         """
         return self.hooks.switch.task(name)
+
+    def penalty(self) -> Tensor | None:
+        """The term that a loop of one's own adds to its loss, of the set that acts; None if its methods have none."""
+        active = self.hooks.switch.active
+        return self.sets[active].penalty() if active in self.sets else None
 
     def methods(self, name: str) -> list[nn.Module]:
         """The methods of a set, in the order in which they act."""

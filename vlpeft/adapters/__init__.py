@@ -9,6 +9,7 @@ from .composed import ComposedAdapter
 from .dora import DoRA
 from .epalm import EPALM
 from .gate import Gate
+from .hf_peft import HFPEFT
 from .hyperformer import Hyperformer
 from .ia3 import IA3
 from .lora import LoRA
@@ -25,6 +26,7 @@ from .vpt import VPT
 __all__ = [
     'EPALM',
     'IA3',
+    'HFPEFT',
     'LST',
     'SSF',
     'VLPET',

@@ -52,9 +52,12 @@ class Adapter(nn.Module):
     Attributes:
         rows_independent: Whether what it does to one sample of a batch leaves the others as they are, so that sets can
             be chosen per sample. Defaults to True.
+        option_types: Names that a ``type`` inside of its options may have, beside those of the registries. Defaults to
+            none.
     """
 
     rows_independent = True
+    option_types: tuple[str, ...] = ()
 
     def __init__(self, towers: Mapping[str, Tower]) -> None:
         super().__init__()
@@ -78,6 +81,10 @@ class Adapter(nn.Module):
             f'{type(self).__name__} cannot be merged: what it does is no linear map of the input of a linear map, so '
             'no weights can hold it'
         )
+
+    def penalty(self) -> Tensor | None:
+        """A term of the loss that depends on the method's parameters alone. Defaults to None, none."""
+        return None
 
     def task_of(self, name: str) -> str | None:
         """The only task whose batches train the parameter ``name``. Defaults to None: those of every task do."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, CallBinding, Tower
@@ -41,6 +41,10 @@ class ComposedAdapter(Adapter):
     def second_factors(self) -> Iterator[nn.Parameter]:
         for part in self.parts:
             yield from part.second_factors()
+
+    def penalty(self) -> Tensor | None:
+        found = [penalty for part in self.parts if (penalty := part.penalty()) is not None]
+        return sum(found) if found else None
 
     def role_of(self, name: str) -> str:
         part, rest = self._part_of(name)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
 from vlpeft.adaptation.parts import ModelParts
 from vlpeft.adaptation.sets import AdapterSets, build_adapter
@@ -176,6 +176,11 @@ class AdaptedModel(BaseModel):
 
     def init_weights(self) -> None:
         """Everything was initialised in the constructor, before the base was loaded."""
+
+    def parse_losses(self, losses: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """MMEngine's sum of the losses, with the method's own term if it has one."""
+        penalty = None if self.adapter is None else self.adapter.penalty()
+        return super().parse_losses(losses if penalty is None else dict(losses, loss_penalty=penalty))
 
     def probe(self) -> None:
         """Small forward passes that reach every site which the task uses. They run wherever the weights are, ``meta``
