@@ -141,7 +141,7 @@ import constant
 import torch
 from vlpeft.testing import SUBJECTS, Subject, check_cell, check_family
 
-print('constant:', check_cell(dict(type='IA3', targets={}), SUBJECTS['bart'], ['trains']).broken)
+print('constant:', check_cell(dict(type='MyIA3', targets={}), SUBJECTS['bart'], ['trains']).broken)
 bottleneck = dict(bottleneck=dict(type='Bottleneck', bottleneck=3, targets={}))
 for name in ('unreached', 'misnamed'):
     toy = import_module(name)

@@ -198,6 +198,26 @@ def test_a_frozen_random_backbone_still_stops_training(place, tmp_path):
         runner.train()
 
 
+def test_parts_that_are_left_frozen_must_not_be_random(place, tmp_path):
+    """Heads that are not declared to train and embeddings, in runs from scratch."""
+
+    def runner_of(name, trainable, **options):
+        config = write_child(tmp_path / f'{name}.py', place[1]['heads'], trainable=trainable, **options)
+        return make_runner(config, tmp_path, name)
+
+    towers = [dict(parts='all', towers=['vision', 'text'])]
+    with pytest.raises(RuntimeError, match=r"heads are frozen but have random weights \(itc_head.*add 'heads' to"):
+        runner_of('towers', towers, base_checkpoint=None).train()
+    with pytest.raises(RuntimeError, match=r'frozen but has random weights \(text.embeddings'):
+        runner_of('words', [dict(parts='all', but=['embeddings'])], base_checkpoint=None).train()
+    # The base has heads.
+    runner = runner_of('given', towers)
+    runner.train()
+    assert runner.model.left_out and {name.partition('.')[0] for name in runner.model.declared} == {'vision', 'text'}
+    saved = torch.load(tmp_path / 'given/epoch_1.pth', weights_only=True)['state_dict']
+    assert runner.model.declared <= set(saved)
+
+
 def test_a_run_from_scratch_is_a_whole_base_for_the_next(place, tmp_path):
     _, configs, _, _ = place
     scratch = write_child(tmp_path / 'scratch.py', configs['heads'], trainable='all', base_checkpoint=None)

@@ -29,12 +29,12 @@ def report(counts: dict) -> str:
 
 
 def _must_be_filled(model: nn.Module, name: str) -> bool:
-    """Whether a frozen parameter of random weights makes a run useless; a tower without gradient may be left so where
-    the others train from scratch.
+    """Whether a frozen parameter of a backbone may not be random; a tower without gradient may where the others train
+    from scratch.
     """
     if model.trains_all and any(is_below(path, name) for path in model.no_grad_parts):
         return False
-    return name.partition('.')[0] in {*model.backbones, *model.heads}
+    return name.partition('.')[0] in model.backbones
 
 
 @HOOKS.register_module()
@@ -46,7 +46,7 @@ class FreezeReportHook(Hook):
 
         Raises:
             RuntimeError: Parameters require gradients, or are in the optimiser, that were not declared, or the
-                reverse; or the frozen backbone has random weights.
+                reverse; or the frozen backbone or a head that is not declared to train has random weights.
         """
         model = task_model(runner)
         optimised = {id(param) for group in runner.optim_wrapper.optimizer.param_groups for param in group['params']}
@@ -66,5 +66,10 @@ class FreezeReportHook(Hook):
                 f'the backbone is frozen but has random weights ({_shorten(random)}): set '
                 'model.base_checkpoint=dict(source=…), give a whole checkpoint as load_from, or '
                 "model.trainable='all' to train from scratch"
+            )
+        if heads := model.left_out.intersection(random_parts(model)):
+            raise RuntimeError(
+                f"heads are frozen but have random weights ({_shorten(heads)}): add 'heads' to model.trainable, or "
+                'give a base or load_from that holds them'
             )
         runner.logger.info('parameters\n' + report(count_parameters(model)))

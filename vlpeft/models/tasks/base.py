@@ -49,6 +49,7 @@ class AdaptedModel(BaseModel):
         no_grad_parts: Module paths that are only used without gradient, and so never train.
         roles: Names of parameters of the heads, of the method and of what else trains, and their roles.
         declared: Names of the parameters that train.
+        left_out: Names of those of the heads that ``trainable`` leaves frozen.
         sets: The method's hooks, and which set acts.
         base: Name and hash of the loaded base, or None.
         base_keys: State-dict keys that it filled.
@@ -138,6 +139,8 @@ class AdaptedModel(BaseModel):
                 {f'adapter.{name}': self.adapter.role_of(name) for name, _ in self.adapter.named_parameters()}
             )
         self.roles = {**parts.heads(), **trained}
+        could = {name for name, param in self.named_parameters() if param.requires_grad}
+        self.left_out = could & parts.named('heads').keys() - trained.keys()
         placed = {*self.backbones, *self.heads, 'adapter', *(path.partition('.')[0] for path in self.own_parts)}
         for name, param in self.named_parameters():
             part = name.partition('.')[0]
