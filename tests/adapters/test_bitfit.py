@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 import vlpeft
 from tests.restated_operations import MAPS, NORMS, OPERATIONS, Change, assert_restated, loss_of
@@ -75,7 +76,7 @@ def test_targets_choose_maps_and_norms():
 @pytest.mark.parametrize('name', ['t5', 'llama'])
 def test_where_there_are_no_biases(name):
     subject = SUBJECTS[name]
-    with pytest.raises(SiteError, match='BitFit: nothing that the targets choose has a bias; add_missing=True'):
+    with pytest.raises(SiteError, match='BitFit: nothing that the targets choose has a bias .*; add_missing=True'):
         vlpeft.attach(subject.model(), dict(type='BitFit', targets={}))
     adapter = vlpeft.attach(subject.model(), dict(type='BitFit', targets={}, add_missing=True))
     randomise(adapter.sets, std=0.2, seed=1)
@@ -87,3 +88,27 @@ def test_a_patch_embedding_cannot_be_merged():
     adapter = vlpeft.attach(SUBJECTS['vit'].model(), dict(type='BitFit', targets=dict(kinds=['patch_embed', 'ffn'])))
     with pytest.raises(SiteError, match=r'BitFit cannot be merged where it acts on a patch embedding \(patch_embed'):
         adapter.merge()
+
+
+def test_a_tower_that_is_named_has_biases():
+    """One without is not left out in silence because another has some."""
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seeing, self.speaking = SUBJECTS['vit'].build(), SUBJECTS['llama'].build()
+
+    towers = ['vision', 'lm']
+    with pytest.raises(SiteError, match=r'has a bias \(towers without: lm\)'):
+        vlpeft.attach(Both(), dict(type='BitFit', targets=dict(towers=towers)))
+    adapter = vlpeft.attach(Both(), dict(type='BitFit', targets={}))
+    assert {key.split('_')[0] for key in adapter.sets['default'].layers} == {'vision'}
+    everywhere = vlpeft.attach(Both(), dict(type='BitFit', targets=dict(towers=towers), add_missing=True))
+    assert {key.split('_')[0] for key in everywhere.sets['default'].layers} == set(towers)
+
+
+@pytest.mark.parametrize('options', [dict(linears=['q']), dict(depths=[0])])
+def test_a_patch_embedding_alone_has_no_maps_and_blocks(options):
+    config = dict(type='BitFit', targets=dict(kinds=['patch_embed'], **options))
+    with pytest.raises(SiteError, match='BitFit: the targets choose the patch embedding alone, which is taken whole'):
+        vlpeft.attach(SUBJECTS['vit'].model(), config)

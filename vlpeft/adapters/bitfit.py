@@ -49,7 +49,8 @@ class BitFit(Adapter):
         add_missing: Whether maps and norms without a bias get one, as all of T5 and Llama. Defaults to False.
 
     Raises:
-        SiteError: The targets name a tower, kind, depth or linear map that does not exist, or nothing that has a bias.
+        SiteError: The targets name a tower, kind, depth or linear map that does not exist, or nothing that has a bias
+            in a tower that they name.
     """
 
     def __init__(
@@ -57,10 +58,15 @@ class BitFit(Adapter):
     ) -> None:
         super().__init__(towers)
         self.targets, self.norms, self.add_missing = Targets(**targets), norms, add_missing
-        self.layers = nn.ModuleDict({place.key: Offset(place.features) for place in self._places(towers)})
-        if not self.layers:
+        places = list(self._places(towers))
+        self.layers = nn.ModuleDict({place.key: Offset(place.features) for place in places})
+        # A tower that is named must not be left out in silence because another has biases.
+        asked, found = self.targets.towers or list(towers), {place.tower for place in places}
+        if not found or (self.targets.towers is not None and not found.issuperset(asked)):
+            without = ', '.join(name for name in asked if name not in found)
             raise SiteError(
-                'BitFit: nothing that the targets choose has a bias; add_missing=True gives each of them one'
+                f'BitFit: nothing that the targets choose has a bias (towers without: {without}); add_missing=True '
+                'gives each of them one'
             )
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:

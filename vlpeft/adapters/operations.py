@@ -57,10 +57,15 @@ def operations(
         with_norms: Whether norms are among them. None: where the targets name no linear maps.
 
     Raises:
-        SiteError: The targets name what does not exist.
+        SiteError: The targets name what does not exist, or maps or norms of a patch embedding, which is taken whole.
     """
     kinds = None if targets.kinds is None else [kind for kind in targets.kinds if kind != PATCH_EMBED]
     inner = Targets(targets.towers, kinds, targets.depths, targets.linear_names)
+    if kinds == [] and (targets.linear_names is not None or targets.depths is not None or with_norms):
+        raise SiteError(
+            f'{wanted_by}: the targets choose the patch embedding alone, which is taken whole; leave linears, depths '
+            'and norms out, or name kinds of blocks too'
+        )
     if kinds != []:
         for tower, depth, part, role, site in inner.linears(towers, wanted_by):
             key = module_key(tower, depth, part, role)
