@@ -169,6 +169,33 @@ def test_a_decoder_has_a_prompt_where_it_is_named(name):
         torch.testing.assert_close(out.logits, expected.logits[:, LENGTH:], **EXACT)
 
 
+@pytest.mark.parametrize('positions', [False, True])
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_decoders_equal_the_slow_restatement(backbone, positions):
+    config = dict(type='PromptTuning', length=LENGTH, positions=positions, targets=dict(towers=['decoder']))
+    model = build_adapted(backbone, config)
+    ids, mask, target = random_texts()
+    with KeepDouble():
+        found = model(ids, mask, target)
+    rows = rows_of(dict(model.adapter.named_parameters()), 'prompts.decoder.')
+    whole = SlowPrompted(dict(model.lm.named_parameters()), model.lm.config, rows, positions)
+    new, slow = torch.arange(whole.known, whole.known + LENGTH), whole.slow
+    for i, real in enumerate(mask.bool()):
+        logits = slow.logits(torch.cat([new, target[i]]), slow.encoder(ids[i], real), real)
+        torch.testing.assert_close(found[i], logits[LENGTH:, : whole.known], **EXACT)
+
+
+@pytest.mark.parametrize('positions', [False, True])
+@pytest.mark.parametrize('name', SEQ2SEQ)
+def test_decoders_answer_with_a_cache_as_without(name, positions):
+    adapter = attached(name, positions=positions, targets=dict(towers=['encoder', 'decoder']))
+    options = dict(max_new_tokens=5, num_beams=3, do_sample=False, pad_token_id=1, eos_token_id=None)
+    options.update(return_dict_in_generate=True, output_scores=True)
+    fast, slow = (adapter.generate(**PLAIN[name].prompts(2), **options, use_cache=cache) for cache in (True, False))
+    assert torch.equal(fast.sequences, slow.sequences)
+    torch.testing.assert_close(fast.sequences_scores, slow.sequences_scores, rtol=1e-6, atol=1e-8)
+
+
 def test_an_encoder_that_nobody_reads_returns_the_text_alone():
     whole = attached('bart')
     encoder = PLAIN['bart'].model().model.encoder
