@@ -362,3 +362,18 @@ def test_tensors_of_single_tasks_need_the_search_for_unused_ones_in_several_proc
     with pytest.raises(ConfigError) as raised:
         checked_with(tasks[:3], launcher='none')
     assert "for each of the tasks vqa, gqa, nlvr2, but the task is 'caption'" in raised.value.problems[0]
+
+
+def test_the_copy_of_a_recipe_of_several_tasks_in_its_work_folder_passes_too(vl_workspace, monkeypatch):
+    """In it the tasks stand in another order, that of the alphabet; their mean is the first figure all the same."""
+    monkeypatch.chdir(vl_workspace)
+    cfg = RunConfig.read(str(ROOT / 'configs/bottleneck/vl-adapter_bart-base_image.py'))
+    shrink_vl_model(cfg.model, vl_workspace)
+    cfg.work_dir = 'work'
+    cfg.dump('copy.py')
+    copy = RunConfig.read('copy.py')
+    assert next(iter(copy.val_evaluator)) == 'caption' and copy.default_hooks.checkpoint.save_best == 'auto'
+    check_run(copy, 'train')
+    copy.val_cfg.pop('main')
+    with pytest.raises(ConfigError, match="'auto' would take the first figure of CaptionMetric"):
+        check_run(copy, 'train')

@@ -115,7 +115,11 @@ def _data_problems(sound: list, phases: tuple) -> Iterator[tuple]:
 
 
 def _best_problems(cfg: Config, sound: list) -> Iterator[tuple]:
-    """``'auto'`` takes the first figure of the first metric, whatever it is worth."""
+    """``'auto'`` takes the first figure of the first metric, whatever it is worth; of several tasks it is their mean,
+    if there is one, whichever task comes first.
+    """
+    if (cfg.get('val_cfg') or {}).get('main'):
+        return
     metrics = [place for place in sound if place.path.startswith('val_evaluator')]
     headline = getattr(metrics[0].found, 'headline', None) if metrics else None
     for name, hook in (cfg.get('default_hooks') or {}).items():
