@@ -97,6 +97,20 @@ def test_pissa_of_a_task_model_starts_from_its_base_and_goes_on_from_a_checkpoin
         assert torch.equal(again.adapter.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize('method', [dict(type='DoRA', rank=2), dict(type='LoRA', rank=2, init='pissa')])
+def test_training_that_starts_from_a_file_of_the_base_starts_the_method_there(method, tmp_path):
+    """As with ``base_checkpoint``, momentum copies too; weights before it was read are of no model."""
+    write_blip_bases(tmp_path)
+    base, adapter = tmp_path / 'Retriever.pth', dict(method, targets=dict(linears=['o']))
+    expected = MODELS.build(retriever_config(adapter=adapter, base_checkpoint=dict(source=str(base))))
+    found = MODELS.build(retriever_config(adapter=adapter))
+    load_trained(found, Checkpoint.read(base), start=True)
+    drawn = dict(DoRA=('down', 'up'), LoRA=())[method['type']]
+    for name, value in expected.state_dict().items():
+        if not any(f'.{part}.weight' in name for part in drawn) and not name.startswith('queue.'):
+            torch.testing.assert_close(found.state_dict()[name], value, msg=name)
+
+
 def test_a_method_on_meta_starts_from_nothing():
     with torch.device('meta'):
         model = MODELS.build(retriever_config(adapter=dict(type='LoRA', rank=2, init='pissa', targets={})))

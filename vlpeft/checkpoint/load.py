@@ -35,9 +35,19 @@ def load_into(
     return report
 
 
-def put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport) -> None:
-    """Puts a fitted state dict into the model, and the same into momentum copies that the file lacks."""
+def put(model: nn.Module, state: Mapping[str, Tensor], report: LoadReport, is_whole: bool = False) -> None:
+    """Puts a fitted state dict into the model, and the same into momentum copies that the file lacks.
+
+    Args:
+        model: The model.
+        state: The state dict.
+        report: What it was fitted with.
+        is_whole: Whether nothing further fills the model, an :class:`AdaptedModel`: a method that the file lacks starts
+            from the weights that are there now. Defaults to False.
+    """
     model.load_state_dict(state, strict=False)
+    if is_whole:
+        model.start_method(state)
     if stale := {key.removeprefix(MOMENTUM) for key in report.missing if key.startswith(MOMENTUM)}:
         model.momentum.copy_from(model, stale)
     if hasattr(model, 'filled'):

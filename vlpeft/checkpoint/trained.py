@@ -47,7 +47,7 @@ def load_trained(
         check_base(recorded, model.base, origin)
     check_load(model, report, source, model.base_keys, start, allow_random)
     _forget_replaced(model, state)
-    put(model, state, report)
+    put(model, state, report, is_whole=True)
     report.settle(random_parts(model))
     print_log(str(report), 'current')
     if recorded is not None and rest:

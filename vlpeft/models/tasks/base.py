@@ -1,6 +1,6 @@
 """The life of an adapted model: build towers and heads, build the method, load the base, freeze, attach, check."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.model import BaseModel
@@ -107,9 +107,7 @@ class AdaptedModel(BaseModel):
         self._declare()
         if self._base_checkpoint is not None:
             self.base, self.base_keys, self.grown = load_base(self, **self._base_checkpoint)
-        is_given = any(key.startswith('adapter.') for key in self.base_keys)
-        if self.adapter is not None and not is_given and not next(self.parameters()).is_meta:
-            self.adapter.start_from(self.towers)
+        self.start_method(self.base_keys)
         self.sets = AdapterSets(self.towers)
         if self.adapter is not None:
             self.sets.attach(self.adapter)
@@ -120,6 +118,16 @@ class AdaptedModel(BaseModel):
 
     def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
         return build_adapter(config, self.towers)
+
+    def start_method(self, given: Collection[str]) -> None:
+        """Sets what of the method starts from the weights of the backbones, once a file has filled them.
+
+        Args:
+            given: State-dict keys that it has filled. A method of which some are among them is as the file has it.
+        """
+        is_given = any(key.startswith('adapter.') for key in given)
+        if self.adapter is not None and not is_given and not next(self.parameters()).is_meta:
+            self.adapter.start_from(self.towers)
 
     def _head_roles(self) -> Iterator[tuple[str, str]]:
         """(path, role) of the heads and the task's own parts, as they declare them."""
