@@ -282,6 +282,11 @@ def test_task_models_have_the_same_grammar():
     assert counts['trainable_by_role'].keys() == {'backbone', 'visual_projector'}
 
 
+def test_heads_lie_in_no_tower():
+    with pytest.raises(SiteError, match=r"parts='heads', towers=\['encoder'\] selects no parameter"):
+        build_vl('bart', trainable=[dict(parts='heads', towers=['encoder'])])
+
+
 def test_what_runs_without_gradient_is_refused():
     for trainable in (['heads', dict(parts='biases', towers=['encoder'])], ['heads', 'encoder']):
         with pytest.raises(SiteError, match="trainable names (tower )?'encoder', which runs without gradient"):

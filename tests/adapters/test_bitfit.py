@@ -112,3 +112,18 @@ def test_a_patch_embedding_alone_has_no_maps_and_blocks(options):
     config = dict(type='BitFit', targets=dict(kinds=['patch_embed'], **options))
     with pytest.raises(SiteError, match='BitFit: the targets choose the patch embedding alone, which is taken whole'):
         vlpeft.attach(SUBJECTS['vit'].model(), config)
+
+
+def test_quantised_maps_have_biases_too():
+    """Those of torch's dynamic int8 are handed out by a call; nothing can be merged into such a map."""
+    subject = SUBJECTS['bart']
+    quantised = torch.ao.quantization.quantize_dynamic(subject.model(torch.float32), {nn.Linear}, torch.qint8)
+    adapter = vlpeft.attach(quantised, dict(type='BitFit', targets=dict(linears=['fc1', 'fc2'])))
+    randomise(adapter.sets, std=0.2, seed=1)
+    assert len(adapter.sets['default'].layers) == 2 * 2 * 2
+    batch = subject.inputs(3)
+    changed = subject.output(quantised(**batch))
+    with adapter.use(None):
+        assert not torch.allclose(subject.output(quantised(**batch)), changed)
+    with pytest.raises(SiteError, match='is a quantised map'):
+        adapter.merge()

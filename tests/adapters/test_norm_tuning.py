@@ -1,5 +1,7 @@
 """Norm tuning is the model with other gains and biases of its norms; how its gradients relate to theirs."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft import LNTuningConfig, get_peft_model
@@ -132,3 +134,11 @@ def test_opt_flattens_its_tokens_and_samples_have_sets_all_the_same():
     with adapter.per_sample(['default', None, 'default']):
         mixed = subject.run(adapter)
     torch.testing.assert_close(mixed, torch.stack([changed[0], bare[1], changed[2]]), rtol=1e-9, atol=1e-10)
+
+
+def test_a_norm_without_gain_is_refused():
+    model = SUBJECTS['vit'].model()
+    model.ln1 = torch.nn.LayerNorm(16, elementwise_affine=False)
+    (tower,) = vlpeft.find_towers(model).values()
+    with pytest.raises(SiteError, match='test: the norm ln1 of tower "vision" has no gain'):
+        norm_sites(replace(tower, norms=(*tower.norms, 'ln1')), 'test')

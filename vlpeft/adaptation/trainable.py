@@ -97,7 +97,7 @@ def _selected(parts: ModelParts, item: Mapping[str, Any]) -> dict[str, str]:
         if not anywhere:
             inside = parts.inside(text, **places)
             named = {name: own for name, own in named.items() if name in inside}
-        if not named and not (text == 'heads' and parts.has_declared_heads):
+        if not named and not (text == 'heads' and parts.has_declared_heads and anywhere):
             where = ''.join(f', {key}={value!r}' for key, value in places.items() if value is not None)
             raise SiteError(f'trainable: parts={text!r}{where} selects no parameter of the model')
         for name, own in named.items():

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .schema import SubLayer, Tap, Tower
+from .schema import SiteError, SubLayer, Tap, Tower
 
 
 class NormSite(NamedTuple):
@@ -43,7 +43,7 @@ def norm_sites(tower: Tower, wanted_by: str) -> list[NormSite]:
     (post-norm), or in whose module it lies.
 
     Raises:
-        SiteError: The family declares none; the message names the method.
+        SiteError: The family declares none, or one that has no gain; the message names the method.
     """
     found: list[NormSite] = []
     counts: dict[str, int] = {}
@@ -53,9 +53,11 @@ def norm_sites(tower: Tower, wanted_by: str) -> list[NormSite]:
         place = '_'.join(str(part) for part in (depth, kind, 'norm') if part is not None)
         index = counts.setdefault(place, 0)
         counts[place] += 1
-        features = len(tower.at(path).weight)
+        gain = getattr(tower.at(path), 'weight', None)
+        if gain is None:
+            raise SiteError(f'{wanted_by}: the norm {path} of tower "{tower.name}" has no gain')
         key = f'{place}{index}' if index else place
-        found.append(NormSite(key, path, depth, kind, Tap(path, 'output', shape_of=shape_of), features))
+        found.append(NormSite(key, path, depth, kind, Tap(path, 'output', shape_of=shape_of), len(gain)))
     return found
 
 
