@@ -3,12 +3,12 @@
 from torch import nn
 
 from vlpeft.sites import Tap
-from vlpeft.sites.hooks import _Capture
+from vlpeft.sites.taps import Capture
 
 
-def watch(module: nn.Module, tap: Tap) -> _Capture:
+def watch(module: nn.Module, tap: Tap) -> Capture:
     """Keeps in ``value`` what last passed ``tap`` below ``module``, as methods see it."""
-    capture = _Capture(tap)
+    capture = Capture(tap)
     owner = module.get_submodule(tap.path)
     if tap.side == 'input':
         owner.register_forward_pre_hook(capture.on_input, with_kwargs=True)

@@ -1,11 +1,12 @@
 """Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
+from .bindings import Binding, parameters_of
 from .branches import NormSite, branch_modules, norm_sites
 from .calls import Arguments, CallBinding
 from .checkpointing import checkpoint_blocks
 from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
-from .hooks import Attachment, Binding, attached_to, parameters_of
+from .hooks import Attachment, attached_to
 from .paths import below, is_below
 from .probe import in_eval_mode, run_alone
 from .schema import (

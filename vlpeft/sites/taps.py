@@ -1,0 +1,60 @@
+"""Tensors at taps, the way methods see them, and how they are kept until an edit reads them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .schema import Tap
+
+
+def first_of(output: Any) -> Tensor:
+    """Some libraries' blocks return the stream and more as a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+class AtTap:
+    """A tap's tensor the way methods see it: the part that the tap spans, (B, L, D) where it passes flattened."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self.lengths: torch.Size | None = None
+
+    def on_shape(self, module: nn.Module, args: tuple, output: Any) -> None:
+        self.lengths = first_of(output).shape[:2]
+
+    def argument(self, args: tuple, kwargs: dict[str, Any]) -> Tensor | None:
+        position = self.tap.argument
+        return args[position] if position is not None and len(args) > position else kwargs.get(self.tap.keyword)
+
+    def see(self, whole: Tensor | None) -> Tensor | None:
+        if self.tap.shape_of is not None:
+            whole = whole.unflatten(0, self.lengths)
+        if self.tap.grid:
+            whole = whole.flatten(2).transpose(1, 2)
+        return whole if self.tap.span is None else whole[..., self.tap.span[0] : self.tap.span[1]]
+
+    def put(self, whole: Tensor, value: Tensor) -> Tensor:
+        """What replaces ``whole`` when a method returns ``value`` of what it saw."""
+        if self.tap.shape_of is not None:
+            value = value.flatten(0, 1)
+        if self.tap.grid:
+            value = value.transpose(1, 2).unflatten(2, whole.shape[2:])
+        if self.tap.span is None:
+            return value
+        start, stop = self.tap.span
+        return torch.cat([whole[..., :start], value, whole[..., stop:]], dim=-1)
+
+
+class Capture(AtTap):
+    """Keeps the tensor that last passed a tap."""
+
+    def __init__(self, tap: Tap) -> None:
+        super().__init__(tap)
+        self.value: Tensor | None = None
+
+    def on_input(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self.value = self.see(self.argument(args, kwargs))
+
+    def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
+        self.value = self.see(first_of(output))
