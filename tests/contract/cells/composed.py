@@ -5,6 +5,11 @@ METHODS = dict(
         dict(type='LoRA', rank=2, targets=dict(linears=['o'])),
         dict(type='Bottleneck', bottleneck=3, targets=dict(kinds=['ffn'])),
     ],
+    # Both can be merged, and do not commute.
+    composed_maps=[
+        dict(type='LoRA', rank=2, targets=dict(linears=['o', 'fc2'])),
+        dict(type='IA3', targets=dict(linears=['o', 'fc2'])),
+    ],
 )
 
 #: What the message of a refusal says.
