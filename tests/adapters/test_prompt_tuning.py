@@ -17,11 +17,13 @@ from tests.tiny_epalm import EPALM, LMS, build_perceptual, random_vectors
 from tests.tiny_epalm import random_texts as perceptual_texts
 from tests.tiny_seq2seq import BACKBONES, KeepDouble, build_adapted, random_texts
 from tests.tiny_vl import build_vl, random_samples, write_tokenizer
+from tests.towers import CLIP_TEXT
 from tests.workspace import ROOT
 from vlpeft.engine.config_file import read_config
 from vlpeft.models import count_parameters
 from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError
+from vlpeft.testing import SUBJECTS
 
 EXACT = dict(rtol=1e-8, atol=1e-10)
 LENGTH = 3
@@ -254,6 +256,52 @@ def test_on_blip_rows_join_after_the_norm_of_the_embeddings():
         expected = model.text.encoder(
             torch.cat([rows, model.text.embeddings(ids)], 1), torch.cat([mask.new_ones(2, LENGTH), mask], 1)
         )[:, LENGTH:]
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+def read_by_clip(text, rows, ids, mask, is_causal):
+    """Hidden states of the text behind the rows, whose masks are made here."""
+    x = torch.cat([rows.expand(len(ids), -1, -1), text.embeddings(input_ids=ids)], 1)
+    real = torch.cat([mask.new_ones(len(ids), LENGTH), mask], 1).bool()
+    visible = real[:, None, None].expand(-1, 1, x.shape[1], -1)
+    visible = visible.tril() if is_causal else visible
+    additive = torch.zeros(visible.shape, dtype=x.dtype).masked_fill(~visible, torch.finfo(x.dtype).min)
+    for layer in text.encoder.layers:
+        out = layer(x, additive, None) if is_causal else layer(x, additive)
+        x = out[0] if isinstance(out, tuple) else out
+    return text.final_layer_norm(x)[:, LENGTH:]
+
+
+@pytest.mark.parametrize('name, is_causal', [('clip', True), ('siglip', False)])
+def test_text_transformers_of_pairs_equal_the_loop(name, is_causal):
+    model, plain = SUBJECTS[name].model(), SUBJECTS[name].model().text_model
+    adapter = vlpeft.attach(model, dict(type='PromptTuning', length=LENGTH), check_after=0)
+    randomise(adapter.sets, seed=1)
+    table, batch = adapter.sets['default'].prompts['text'].table, SUBJECTS[name].inputs(3)
+    texts = dict(input_ids=batch['input_ids'], attention_mask=batch['attention_mask'])
+    out = model.text_model(**texts)
+    expected = read_by_clip(plain, table, *texts.values(), is_causal)
+    real = texts['attention_mask'].bool()
+    close = dict(rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(out.last_hidden_state[real], expected[real], **close)
+    if name == 'siglip':
+        torch.testing.assert_close(out.pooler_output, plain.head(out.last_hidden_state[:, -1]), **close)
+    grads = [
+        torch.autograd.grad(states[real].square().sum(), [table])[0] for states in (out.last_hidden_state, expected)
+    ]
+    torch.testing.assert_close(*grads, **close)
+    assert grads[0].abs().max() > 1e-2
+
+
+def test_on_our_clip_text_model():
+    config = dict(type='ClipTextEncoder', config=CLIP_TEXT)
+    model, plain = (randomise(MODELS.build(config).double()).eval() for _ in range(2))
+    adapter = vlpeft.attach(model, dict(type='PromptTuning', length=LENGTH), check_after=0)
+    randomise(adapter.sets, seed=1)
+    ids = torch.randint(3, 50, (2, 5), generator=torch.Generator().manual_seed(0))
+    found = model(ids, torch.ones_like(ids))
+    table = adapter.sets['default'].prompts['text'].table
+    expected = read_by_clip(plain.text_model, table, ids, torch.ones_like(ids), True)
     torch.testing.assert_close(found, expected, **EXACT)
 
 

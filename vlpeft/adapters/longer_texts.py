@@ -34,6 +34,25 @@ def seen_before(mask: Tensor | None, rows: int, wanted_by: str) -> Tensor | None
     return real_before(mask, rows, wanted_by)
 
 
+def widen(arguments: Arguments, rows: int) -> None:
+    """Lets ``rows`` new ones at the start be seen by all; they see what the text's do, or none but their predecessors.
+
+    The masks are those of :attr:`vlpeft.sites.Entrance.has_wide_masks`.
+    """
+    for name in ('attention_mask', 'causal_attention_mask'):
+        if (mask := arguments.get(name)) is None:
+            continue
+        if mask.ndim == 2:
+            # What flash attention takes.
+            arguments[name] = torch.cat([mask.new_ones(len(mask), rows), mask], 1)
+        else:
+            mask = F.pad(mask, (rows, 0))
+            new = mask[..., :1, :].expand(*mask.shape[:-2], rows, -1)
+            if name.startswith('causal'):
+                new = torch.full_like(new, torch.finfo(mask.dtype).min).triu(1)
+            arguments[name] = torch.cat([new, mask], -2)
+
+
 def shift_positions(arguments: Arguments, rows: int) -> None:
     """Makes the positions of the texts, where the caller gives them, start ``rows`` later."""
     for name in ('position_ids', 'cache_position'):

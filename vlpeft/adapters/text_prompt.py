@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from vlpeft.sites import BARE_ROWS, PROMPT_ROWS, Arguments, SiteError, Tower
 
-from .longer_texts import check_cache, prepend_positions, real_before, shift_positions, without_rows
+from .longer_texts import check_cache, prepend_positions, real_before, shift_positions, widen, without_rows
 from .soft_prompt import SoftPrompt
 
 NAME = 'PromptTuning'
@@ -24,6 +24,7 @@ class TextPrompt(SoftPrompt):
     def __init__(self, tower: Tower, length: int, hidden: int | None, stays: bool) -> None:
         super().__init__(length, tower.entrance.width, hidden)
         self.length, self.words, self.stays = length, tower.entrance.words, stays
+        self.has_wide_masks = tower.entrance.has_wide_masks
         # Of the present call: how many rows joined, and by how many positions are shifted.
         self.joined = self.shifted = 0
 
@@ -45,8 +46,10 @@ class TextPrompt(SoftPrompt):
             raise SiteError(f'{NAME}: rows of a prompt have no token_type_ids; leave them out')
         arguments, past = dict(arguments), arguments.get('past_key_values')
         check_cache(past, NAME)
-        mask = real_before(arguments.get('attention_mask'), self.length, NAME)
-        arguments['attention_mask'] = mask
+        if self.has_wide_masks:
+            widen(arguments, self.length)
+        else:
+            arguments['attention_mask'] = real_before(arguments.get('attention_mask'), self.length, NAME)
         shift_positions(arguments, self.length)
         self.shifted = self.length
         # Keys and values of a prefix are no text.

@@ -172,7 +172,7 @@ PERCEPTION, PROMPT_ROWS, BARE_ROWS = 'perception', 'prompt_rows', 'bare_rows'
 class Entrance:
     """The call through which embeddings enter a tower of text: further rows can join them there.
 
-    Beside them pass, by the names of transformers, ``attention_mask`` (B, L), ``position_ids``, ``cache_position`` and
+    Beside them pass, by the names of transformers, ``attention_mask``, ``position_ids``, ``cache_position`` and
     ``past_key_values``; where the tower embeds tokens itself, ``input_ids`` in place of the embeddings.
 
     Attributes:
@@ -186,6 +186,8 @@ class Entrance:
         cache_class: Of the cache of keys and values: ``'DynamicCache'`` and ``'EncoderDecoderCache'`` of transformers,
             or ``'SelfCache'`` of vlpeft. Defaults to None: the tower keeps none.
         heads: Heads of keys and values in that cache. Defaults to None.
+        has_wide_masks: Whether the masks are additive ones (B, 1, L, L): ``attention_mask``, alike in all rows, tells
+            padding, ``causal_attention_mask`` hides successors. Defaults to False: ``attention_mask`` is (B, L).
         is_read: Whether a decoder attends to the tower's output, with a mask that its caller gives beside it. Defaults
             to False.
     """
@@ -197,6 +199,7 @@ class Entrance:
     position_ids: Tap | None = None
     cache_class: str | None = None
     heads: int | None = None
+    has_wide_masks: bool = False
     is_read: bool = False
 
 
@@ -277,7 +280,8 @@ class Tower:
     @property
     def is_decoder_only(self) -> bool:
         """Whether it is a language model that reads nothing but its own tokens."""
-        return self.entrance is not None and self.causal and 'cross_attn' not in self.blocks[0].sublayers
+        keeps_cache = self.entrance is not None and self.entrance.cache_class is not None
+        return keeps_cache and self.causal and 'cross_attn' not in self.blocks[0].sublayers
 
     def block_tap(self, depth: int, side: str) -> Tap:
         """The stream as it enters the module of a block (``'input'``) or leaves it (``'output'``), (B, L, D)."""

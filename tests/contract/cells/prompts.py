@@ -16,18 +16,13 @@ _RELATIVE = 'takes no further rows: its attention adds a relative position bias 
 _DIVIDED = 'takes no further rows: its attention over time shares all rows but the class token out among the frames'
 #: What the message of a refusal says.
 REFUSED = {
-    # CLIP's and SigLIP's text transformers make their masks for ids of their own length, and vision transformers read
-    # no text.
-    ('prompt', 'clip'): _NO_TEXT,
-    ('prompt', 'siglip'): _NO_TEXT,
+    # Vision transformers read no text.
     ('prompt', 'vit'): _NO_TEXT,
     ('prompt', 'dinov2'): _NO_TEXT,
     ('prompt', 'dinov2_giant'): _NO_TEXT,
     ('prompt', 'beit'): _NO_TEXT,
     ('prompt', 'eva02'): _NO_TEXT,
     ('prompt', 'timesformer'): _NO_TEXT,
-    ('prompt_mlp', 'clip'): _NO_TEXT,
-    ('prompt_mlp', 'siglip'): _NO_TEXT,
     ('prompt_mlp', 'vit'): _NO_TEXT,
     ('prompt_mlp', 'dinov2'): _NO_TEXT,
     ('prompt_mlp', 'dinov2_giant'): _NO_TEXT,

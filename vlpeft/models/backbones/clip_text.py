@@ -50,8 +50,7 @@ class ClipTextEncoder(BaseModule):
         x = self.text_model.embeddings(input_ids=ids)
         length = ids.shape[1]
         causal = torch.full((length, length), float('-inf'), dtype=x.dtype, device=x.device).triu(1)[None, None]
-        for layer in self.text_model.encoder.layers:
-            x = layer(x, causal, None)[0]
+        x = self.text_model.encoder(inputs_embeds=x, causal_attention_mask=causal).last_hidden_state
         return self.text_model.final_layer_norm(x)
 
     @staticmethod

@@ -13,7 +13,7 @@ from torch import nn
 
 from ..paths import below
 from ..probe import zeros
-from ..schema import Block, OuterPart, Patches, Tap, Tower
+from ..schema import Block, Entrance, OuterPart, Patches, Tap, Tower
 from .connectors import connects
 from .parts import connector, linear, linears, norms_of, own_probe, patch_embed, pre_norm_block, token_input
 from .registry import family
@@ -69,16 +69,23 @@ def _picture(module: nn.Module) -> dict[str, Any]:
     return dict(pixel_values=zeros(module, 1, 3, size, size))
 
 
+def _text(module: nn.Module, name: str, root: str = '', **options: Any) -> Tower:
+    """A text tower: rows join behind the positions, where the stack of blocks is called."""
+    tower = _tower(module, name, (FINAL,), root, final_norm=FINAL, **options)
+    embeddings = Tap(below(root, 'encoder'), 'input', 'inputs_embeds')
+    return replace(tower, entrance=Entrance(embeddings, tower.width, has_wide_masks=True))
+
+
 @family('transformers.CLIPTextTransformer', role='text')
 def clip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``CLIPTextTransformer``; its attentions get the mask of padding apart from the causal."""
-    return _tower(module, name, (FINAL,), padded=True, causal=True, final_norm=FINAL, probe=token_input)
+    return _text(module, name, padded=True, causal=True, probe=token_input)
 
 
 @family('vlpeft.ClipTextEncoder', role='text')
 def own_clip_text(module: nn.Module, name: str) -> Tower:
     """Sites of :class:`vlpeft.models.backbones.ClipTextEncoder`, which has no mask of padding and records no blocks."""
-    tower = _tower(module, name, (FINAL,), 'text_model', causal=True, final_norm=FINAL, probe=own_probe)
+    tower = _text(module, name, 'text_model', causal=True, probe=own_probe)
     return replace(tower, records_blocks=False)
 
 
@@ -86,7 +93,7 @@ def own_clip_text(module: nn.Module, name: str) -> Tower:
 def siglip_text(module: nn.Module, name: str) -> Tower:
     """Sites of transformers' ``SiglipTextTransformer``: tokens see each other in both directions."""
     outside = connector(dict(proj=linear(module, 'head')))
-    return _tower(module, name, (FINAL,), padded=True, outside=outside, final_norm=FINAL, probe=token_input)
+    return _text(module, name, padded=True, outside=outside, probe=token_input)
 
 
 @family('transformers.CLIPVisionTransformer', role='vision')
