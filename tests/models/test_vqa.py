@@ -286,3 +286,7 @@ def test_frame_projections_never_train(vocabulary):
     clips, samples = random_questions()
     model(clips, samples, mode='loss')['loss_vqa'].backward()
     assert not [name for name, param in model.named_parameters() if name in model.declared and param.grad is None]
+    # These are all the heads that there are, which is no error.
+    lora = dict(type='LoRA', rank=2, targets={})
+    alone = build_vqa(vocabulary=vocabulary, adapter=lora, trainable='heads', frame_head=FRAME_HEAD)
+    assert {name.partition('.')[0] for name in alone.declared} == {'adapter'} and not alone.left_out

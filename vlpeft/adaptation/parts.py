@@ -83,7 +83,8 @@ class ModelParts:
                     f'{WANTED_BY} names {text!r}, which holds no parameter of the model{suggestion(text, known)}'
                 )
         trains = {name: role for name, role in found.items() if not self.idle or not _below([name], self.idle)}
-        if found and not trains:
+        # A task model may have no heads, or only such.
+        if found and not trains and not (text == 'heads' and self.has_declared_heads):
             raise SiteError(f'{WANTED_BY} names {text!r}, which runs without gradient in this model')
         return trains
 
