@@ -236,6 +236,25 @@ def test_what_cannot_stand_is_refused(options, error, message):
         vlpeft.attach(build_lm('bart'), dict(CONFIG, **options))
 
 
+def test_beside_what_acts_inside_of_its_towers_it_is_refused():
+    lora = dict(type='LoRA', rank=2, targets=dict(linears=['v']))
+    prefix = dict(type='PrefixTuning', length=2)
+    for other, tower in ((lora, 'encoder'), (prefix, 'decoder')):
+        for config in ([CONFIG, other], [other, CONFIG]):
+            message = f'{other["type"]} acts inside of tower "{tower}", which LST cuts off from gradients'
+            with pytest.raises(SiteError, match=message):
+                vlpeft.attach(build_lm('bart'), config)
+    # In towers of their own both train.
+    ids, mask, target = random_texts()
+    given = dict(input_ids=ids, attention_mask=mask, decoder_input_ids=target, use_cache=False)
+    side = dict(CONFIG, targets=dict(towers=['decoder']))
+    encoder = dict(lora, targets=dict(towers=['encoder'], linears=['v']))
+    adapter = vlpeft.attach(build_lm('bart'), [encoder, side], check_after=0)
+    randomise(adapter.sets, seed=1)
+    adapter(**given).logits.square().sum().backward()
+    assert [name for name, param in adapter.named_parameters() if param.grad is None or not param.grad.any()] == []
+
+
 def gradients_of(model, losses):
     sum(losses.values()).backward()
     missing = [name for name, param in model.adapter.named_parameters() if param.grad is None or not param.grad.any()]

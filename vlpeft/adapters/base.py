@@ -52,11 +52,13 @@ class Adapter(nn.Module):
     Attributes:
         rows_independent: Whether what it does to one sample of a batch leaves the others as they are, so that sets can
             be chosen per sample. Defaults to True.
+        cut_towers: Names of the towers through which it lets no gradient flow. Defaults to none.
         option_types: Names that a ``type`` inside of its options may have, beside those of the registries. Defaults to
             none.
     """
 
     rows_independent = True
+    cut_towers: tuple[str, ...] = ()
     option_types: tuple[str, ...] = ()
 
     def __init__(self, towers: Mapping[str, Tower]) -> None:

@@ -5,9 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import Tensor, nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import Binding, CallBinding, Tower
+from vlpeft.sites import Binding, CallBinding, SiteError, Tower
 
 from .base import Adapter, WeightChange
+
+
+def _is_inside(binding: Binding | CallBinding, tower: Tower) -> bool:
+    """Whether it acts in a block, or on the tower's call."""
+    return isinstance(binding, CallBinding) or binding.write.path.startswith(f'{tower.block_path}.')
 
 
 class ComposedAdapter(Adapter):
@@ -16,11 +21,23 @@ class ComposedAdapter(Adapter):
     Args:
         towers: The frozen backbones by name.
         configs: One config per method.
+
+    Raises:
+        SiteError: A method acts inside of a tower that another one cuts off from gradients.
     """
 
     def __init__(self, towers: Mapping[str, Tower], configs: Sequence[dict]) -> None:
         super().__init__(towers)
         self.parts = nn.ModuleList(ADAPTERS.build(config, default_args=dict(towers=towers)) for config in configs)
+        cut_by = {tower: part for part in self.parts for tower in part.cut_towers}
+        for part in self.parts if cut_by else ():
+            for binding in part.bindings(towers):
+                cutter = cut_by.get(binding.tower, part)
+                if cutter is not part and _is_inside(binding, towers[binding.tower]):
+                    raise SiteError(
+                        f'{type(part).__name__} acts inside of tower "{binding.tower}", which {type(cutter).__name__} '
+                        'cuts off from gradients; leave that tower to one of them'
+                    )
 
     def start_from(self, towers: Mapping[str, Tower]) -> None:
         for part in self.parts:
