@@ -171,6 +171,21 @@ def test_a_decoder_has_a_prompt_where_it_is_named(name):
         torch.testing.assert_close(out.logits, expected.logits[:, LENGTH:], **EXACT)
 
 
+@pytest.mark.parametrize('name', CAUSAL)
+def test_a_text_that_goes_on_from_a_cache_is_read_whole_or_refused(name):
+    """``generate`` leaves out as many ids as the cache of an earlier call has rows, of which P are no ids."""
+    adapter, options = attached(name), dict(max_new_tokens=3, do_sample=False, eos_token_id=None, pad_token_id=1)
+    first = adapter.generate(torch.tensor([[3, 4, 5]]), **options, return_dict_in_generate=True)
+    text = torch.cat([first.sequences, torch.tensor([[6, 7, 8, 9]])], 1)
+    with pytest.raises(SiteError, match=r'the mask is of \d+ rows, the cache has \d+ and \d are new'):
+        adapter.generate(text, past_key_values=copy.deepcopy(first.past_key_values), **options)
+    # The model's own call is told which ids are new.
+    new = text[:, first.past_key_values.get_seq_length() - adapter.sets['default'].length :]
+    mask = torch.ones_like(text)
+    later = adapter(input_ids=new, attention_mask=mask, past_key_values=first.past_key_values).logits
+    torch.testing.assert_close(later, adapter(input_ids=text).logits[:, -new.shape[1] :], rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize('positions', [False, True])
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_decoders_equal_the_slow_restatement(backbone, positions):

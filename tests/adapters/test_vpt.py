@@ -144,6 +144,17 @@ def test_dropout_draws_in_training_only():
     assert torch.equal(adapter(pictures)[-1], adapter(pictures)[-1])
     adapter.train()
     assert not torch.equal(adapter(pictures)[-1], adapter(pictures)[-1])
+    # Each sample has its own draw, as in the release.
+    one, other = adapter(pictures[:1].expand(2, -1, -1, -1))[-1]
+    assert not torch.equal(one, other)
+
+
+def test_a_block_that_runs_again_without_the_one_before_it_is_refused():
+    adapter = attached(SUBJECTS['clip'].model(), deep=False)
+    adapter.gradient_checkpointing_enable()
+    adapter.train()
+    with pytest.raises(SiteError, match=r'a block runs again without the one before it.*; use vlpeft.sites.checkpoint'):
+        SUBJECTS['clip'].run(adapter).square().sum().backward()
 
 
 def test_the_start_is_the_releases():

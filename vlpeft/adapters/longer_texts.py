@@ -78,6 +78,21 @@ def check_cache(past: Any, wanted_by: str) -> None:
         raise SiteError(f'{wanted_by} takes past_key_values that are a cache object, not a {type(past).__name__}')
 
 
+def check_continues(mask: Tensor | None, past: Any, rows: int, wanted_by: str) -> None:
+    """Refuses ``rows`` new ones that do not come right behind those in a cache.
+
+    Raises:
+        SiteError: The mask (B, S) is of more or fewer rows than the cache and the new ones.
+    """
+    there = past.get_seq_length()
+    if mask is not None and isinstance(there, int) and mask.shape[1] != there + rows:
+        raise SiteError(
+            f'{wanted_by}: the mask is of {mask.shape[1]} rows, the cache has {there} and {rows} are new, those of the '
+            'prompt counted; `generate` that goes on from the cache of an earlier call, or cuts it, does not know that '
+            'the prompt is in there: give it the whole text without that cache'
+        )
+
+
 def without_rows(output: Any, rows: int) -> Any:
     """An output without its first ``rows``: of the hidden states (B, L, D) in it, those recorded included."""
 

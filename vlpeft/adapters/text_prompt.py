@@ -5,7 +5,15 @@ from torch import Tensor, nn
 
 from vlpeft.sites import BARE_ROWS, PROMPT_ROWS, Arguments, SiteError, Tower
 
-from .longer_texts import check_cache, prepend_positions, real_before, shift_positions, widen, without_rows
+from .longer_texts import (
+    check_cache,
+    check_continues,
+    prepend_positions,
+    real_before,
+    shift_positions,
+    widen,
+    without_rows,
+)
 from .soft_prompt import SoftPrompt
 
 NAME = 'PromptTuning'
@@ -60,6 +68,10 @@ class TextPrompt(SoftPrompt):
             ids, words = arguments.pop('input_ids', None), arguments.get('inputs_embeds')
             words = module.get_submodule(self.words)(ids) if words is None else words
             arguments['inputs_embeds'] = torch.cat([self().to(words.dtype).expand(len(words), -1, -1), words], 1)
+        else:
+            ids = arguments.get('input_ids')
+            new = arguments['inputs_embeds'] if ids is None else ids
+            check_continues(arguments.get('attention_mask'), past, new.shape[1], NAME)
         return arguments
 
     def leave(self, module: nn.Module, output):

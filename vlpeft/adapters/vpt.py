@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import Binding, Tap, Tower
+from vlpeft.sites import Binding, SiteError, Tap, Tower
 
 from .base import Adapter
 from .bottleneck_layer import check_size
@@ -43,7 +43,7 @@ class VisualPrompt(nn.Module):
 
     def insert(self, x: Tensor) -> Tensor:
         """Puts the rows into a stream (B, N, D)."""
-        return self._with(x, self.dropout(self.table).to(x.dtype).expand(len(x), -1, -1))
+        return self._with(x, self.dropout(self.table.expand(len(x), -1, -1)).to(x.dtype))
 
     def take_out(self, x: Tensor) -> Tensor:
         """Drops them."""
@@ -55,7 +55,16 @@ class VisualPrompt(nn.Module):
         return self.take_out(x)
 
     def put_back(self, x: Tensor) -> Tensor:
-        """Puts back what :meth:`carry` took out."""
+        """Puts back what :meth:`carry` took out.
+
+        Raises:
+            SiteError: It is put back already, as when a block runs again.
+        """
+        if self.carried is None:
+            raise SiteError(
+                "VPT(deep=False): a block runs again without the one before it, as under transformers' own gradient "
+                'checkpointing; use vlpeft.sites.checkpoint_blocks, or gradient_checkpointing of a task model'
+            )
         rows, self.carried = self.carried, None
         return self._with(x, rows)
 
