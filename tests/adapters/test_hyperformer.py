@@ -6,8 +6,9 @@ from torch.nn import functional as F
 
 import vlpeft
 from tests.slow_seq2seq import SlowVLPET, check_formulas, gelu_tanh, linear, slow_logits
-from tests.tiny_seq2seq import BACKBONES, DEPTH, WIDTH, build_adapted, build_lm, random_texts
+from tests.tiny_seq2seq import BACKBONES, build_adapted, build_lm, random_texts
 from vlpeft.sites import SiteError
+from vlpeft.testing.backbones import DEPTH, WIDTH
 
 SIZES = dict(bottleneck=3, embedding=5, hidden=7, projection=4)
 TASKS = ['vqa', 'caption']

@@ -48,6 +48,7 @@ class Edit(AtTap):
             capture.value = None
 
     def on_input(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict] | None:
+        """Forward pre-hook."""
         value = self._edited(self.argument(args, kwargs))
         if value is None:
             return None
@@ -57,6 +58,7 @@ class Edit(AtTap):
         return args, {**kwargs, self.tap.keyword: value}
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        """Forward hook."""
         value = self._edited(first_of(output))
         if value is None:
             return None
@@ -182,6 +184,7 @@ class Parts:
         )
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> Any:
+        """Forward hook."""
         taken = [edit.take() for edit in self.edits]
         if all(reads is None for reads in taken):
             return None

@@ -21,13 +21,16 @@ class AtTap:
         self.lengths: torch.Size | None = None
 
     def on_shape(self, module: nn.Module, args: tuple, output: Any) -> None:
+        """Forward hook: keeps B and L."""
         self.lengths = first_of(output).shape[:2]
 
     def argument(self, args: tuple, kwargs: dict[str, Any]) -> Tensor | None:
+        """The tensor among the arguments of a call."""
         position = self.tap.argument
         return args[position] if position is not None and len(args) > position else kwargs.get(self.tap.keyword)
 
     def see(self, whole: Tensor | None) -> Tensor | None:
+        """What methods see of a tensor that passes."""
         if self.tap.shape_of is not None:
             whole = whole.unflatten(0, self.lengths)
         if self.tap.grid:
@@ -54,7 +57,9 @@ class Capture(AtTap):
         self.value: Tensor | None = None
 
     def on_input(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook."""
         self.value = self.see(self.argument(args, kwargs))
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
+        """Forward hook."""
         self.value = self.see(first_of(output))
