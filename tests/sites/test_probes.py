@@ -47,6 +47,14 @@ def test_every_site_is_reached(name, device):
     assert len(adapter.never_hit()) == len(adapter.hooks.attachments['default'].edits)
 
 
+@pytest.mark.parametrize('name', ['bart', 't5'])
+@pytest.mark.parametrize('method', [dict(type='LST', reduction=2, heads=2), dict(type='PromptTuning', length=2)])
+def test_a_decoder_reads_what_the_method_makes_of_the_encoder(name, method):
+    """The encoder's side network hands its state on in wider states; a prompt stays in them as further rows."""
+    adapter = vlpeft.attach(SUBJECTS[name].build().to('meta'), method, check_after=0)
+    adapter.check_sites()
+
+
 def test_a_pass_changes_nothing():
     """Statistics stay, modes stay, and what acts stays."""
     model = nn.Sequential(SUBJECTS['vit'].build(), nn.BatchNorm1d(3))

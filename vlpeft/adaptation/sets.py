@@ -83,11 +83,17 @@ class AdapterSets:
         return [site for attachment in self.attachments.values() for site in attachment.never_hit()]
 
     def run_towers(self, name: str = DEFAULT) -> None:
-        """Runs each tower that a set changes alone, for each task, as of :func:`vlpeft.sites.run_alone`."""
-        for tower in dict.fromkeys(edit.tower for edit in self.attachments[name].edits):
-            for task in self.tasks_of(name) or (None,):
+        """Runs each tower that a set changes alone, for each task, as of :func:`vlpeft.sites.run_alone`; decoders
+        read what the encoder has returned, if there is one among them.
+        """
+        towers = [self.towers[tower] for tower in dict.fromkeys(edit.tower for edit in self.attachments[name].edits)]
+        is_told = sum(tower.entrance is not None and tower.entrance.is_read for tower in towers) == 1
+        for task in self.tasks_of(name) or (None,):
+            states = None
+            for tower in towers:
                 with self.switch.task(task):
-                    run_alone(self.towers[tower])
+                    found = run_alone(tower, states)
+                states = found if is_told and found is not None else states
 
     def check(self, adapter: Adapter, run: Callable[[], None], name: str = DEFAULT) -> None:
         """Refuses sites of a set that ``run`` does not reach; :meth:`never_hit` does not count these passes.

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from .schema import SiteError, Tower
 
+#: The keyword argument by which decoders of transformers get the states of an encoder.
+READ = 'encoder_hidden_states'
+
 
 def zeros(module: nn.Module, *shape: int) -> Tensor:
     """Zeros on a module's device, in the number format of its parameters."""
@@ -60,8 +63,15 @@ def _rotary_shapes(width: int, states: Tensor, position_ids: Tensor) -> tuple[Te
 
 
 @torch.no_grad()
-def run_alone(tower: Tower) -> None:
+def run_alone(tower: Tower, states: Tensor | None = None) -> Tensor | None:
     """Runs a tower on the input that its family describes, and after it the maps of a connector that lies beside it.
+
+    Args:
+        tower: The tower.
+        states: What a decoder attends to instead of the states (1, S, Dc) of its input. Defaults to None, these.
+
+    Returns:
+        The last states of an encoder that a decoder reads; None of other towers.
 
     Raises:
         SiteError: Its family describes none.
@@ -71,10 +81,16 @@ def run_alone(tower: Tower) -> None:
             f'the family of {type(tower.module).__name__} (tower "{tower.name}") describes no probe, an input with '
             'which it can be run alone'
         )
+    given = dict(tower.probe(tower.module))
+    if states is not None and READ in given:
+        given[READ] = states
     with shapes_suffice(tower.module):
-        tower.module(**tower.probe(tower.module))
+        output = tower.module(**given)
     for part in tower.outside.values():
         for site in part.linears.values():
             if site.path in tower.beside:
                 beside = tower.at(site.path)
                 beside(zeros(beside, 1, site.in_features))
+    if tower.entrance is None or not tower.entrance.is_read:
+        return None
+    return output if isinstance(output, Tensor) else output[0]

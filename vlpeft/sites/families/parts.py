@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..paths import below
-from ..probe import token_ids, zeros
+from ..probe import READ, token_ids, zeros
 from ..schema import Block, Entrance, LinearSite, OuterPart, SubLayer, Tap, Tower
 
 Linears = dict[str, LinearSite]
@@ -159,7 +159,7 @@ def tokens_alone(module: nn.Module) -> dict[str, Any]:
 
 def tokens_beside_states(module: nn.Module) -> dict[str, Any]:
     """Probe of a decoder of transformers that attends to the states of an encoder."""
-    return dict(tokens_alone(module), encoder_hidden_states=zeros(module, 1, 2, module.config.d_model))
+    return {**tokens_alone(module), READ: zeros(module, 1, 2, module.config.d_model)}
 
 
 def own_probe(module: nn.Module) -> dict[str, Any]:
