@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from torch import nn
 
 from vlpeft.adapters import Adapter, ComposedAdapter
-from vlpeft.registry import ADAPTERS
+from vlpeft.adapters.options import build_method
 from vlpeft.sites import AdapterSwitch, Attachment, SiteError, Tower, parameters_of, run_alone
 
 DEFAULT = 'default'
@@ -27,7 +27,7 @@ def build_adapter(config: dict | Sequence[dict] | None, towers: Mapping[str, Tow
         if not isinstance(part, Mapping) or not part.get('type'):
             raise ValueError(f"{part!r} is no method; write dict(type='LoRA', …), or a list of such")
     if isinstance(config, Mapping):
-        return ADAPTERS.build(dict(config), default_args=dict(towers=towers))
+        return build_method(config, towers)
     return ComposedAdapter(towers, config)
 
 

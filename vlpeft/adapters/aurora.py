@@ -25,7 +25,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, LinearSite, SiteError, Tower
 
 from .base import WeightChange
-from .bottleneck_layer import check_choice, check_size
+from .bottleneck_layer import check_choice, check_rate, check_size
 from .per_map import PerMapAdapter
 
 CORES = ('diagonal', 'full')
@@ -68,6 +68,7 @@ class AuroraLinear(nn.Module):
     def __init__(self, rank: int, down: nn.Linear, core: Core, up: nn.Linear, dropout: float) -> None:
         super().__init__()
         self.shared = (down, core, up)
+        check_rate('dropout', dropout)
         self.dropout = nn.Dropout(dropout)
         self.p = nn.Parameter(torch.empty(rank))
         bound = math.sqrt(6 / (rank + 1))

@@ -18,10 +18,37 @@ def check_choice(wanted_by: str, option: str, value: str, choices: Sequence[str]
         raise ValueError(f'{wanted_by}: {option}={value!r}; choose from {choices}')
 
 
-def check_size(option: str, value: int) -> None:
-    """Raises ValueError unless ``value`` is an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f'{option}={value!r}; it is an integer of at least 1')
+def check_size(option: str, value: int, least: int = 1) -> None:
+    """Raises ValueError unless ``value`` is an integer of at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f'{option}={value!r}; it is an integer of at least {least}')
+
+
+def check_rate(option: str, value: float) -> None:
+    """Raises ValueError unless ``value`` is a rate that leaves something, 0 ≤ value < 1."""
+    if not 0 <= value < 1:
+        raise ValueError(f'{option}={value!r}; it is a number of at least 0 and below 1')
+
+
+def check_scale(option: str, value: float) -> None:
+    """Raises ValueError if ``value`` is zero: nothing behind that factor could be trained."""
+    if value == 0:
+        raise ValueError(f'{option}={value!r}; with it nothing would be trained')
+
+
+def activation_of(act_cfg: Mapping) -> nn.Module:
+    """The activation of a config.
+
+    Raises:
+        ValueError: It names none.
+    """
+    try:
+        return build_activation_layer(dict(act_cfg))
+    except (KeyError, TypeError, ValueError) as error:
+        text = str(error.args[0]).splitlines()[0] if error.args else error
+        raise ValueError(
+            f"act_cfg={act_cfg!r}; it is the config of an activation, such as dict(type='ReLU') ({text})"
+        ) from None
 
 
 def draw_normal(module: nn.Module) -> None:
@@ -85,6 +112,7 @@ class BottleneckLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_size('bottleneck', bottleneck)
+        check_scale('scale', scale)
         self.scale, self.residual = scale, residual
 
         def maps(side: str, *widths: int) -> nn.Module:
@@ -94,7 +122,7 @@ class BottleneckLayer(nn.Module):
 
         self.norm_before = nn.LayerNorm(in_features) if norms[0] else None
         self.down = maps('down', in_features, bottleneck)
-        self.activation = build_activation_layer(dict(act_cfg))
+        self.activation = activation_of(act_cfg)
         self.up = maps('up', bottleneck, out_features)
         self.norm_after = nn.LayerNorm(out_features) if norms[1] else None
         if init == 'normal':

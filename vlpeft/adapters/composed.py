@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
-from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, CallBinding, SiteError, Tower
 
 from .base import Adapter, WeightChange
+from .options import build_method
 
 
 def _is_inside(binding: Binding | CallBinding, tower: Tower) -> bool:
@@ -28,7 +28,7 @@ class ComposedAdapter(Adapter):
 
     def __init__(self, towers: Mapping[str, Tower], configs: Sequence[dict]) -> None:
         super().__init__(towers)
-        self.parts = nn.ModuleList(ADAPTERS.build(config, default_args=dict(towers=towers)) for config in configs)
+        self.parts = nn.ModuleList(build_method(config, towers) for config in configs)
         cut_by = {tower: part for part in self.parts for tower in part.cut_towers}
         for part in self.parts if cut_by else ():
             for binding in part.bindings(towers):

@@ -18,6 +18,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import PERCEPTION, PROMPT_ROWS, Binding, SiteError, Tower
 
 from .base import Adapter
+from .bottleneck_layer import check_size
 from .soft_prompt import SoftPrompt
 
 LM, ENCODER = 'lm', 'encoder'
@@ -89,6 +90,8 @@ class EPALM(Adapter):
         lm = towers[LM]
         if not lm.is_decoder_only:
             raise SiteError(f'EPALM: tower "{LM}" ({type(lm.module).__name__}) is no decoder-only language model')
+        for option, size in dict(levels=levels, prompt_length=prompt_length).items():
+            check_size(option, size, least=0)
         self.levels, self.start, self.end, self.prompt_length = levels, start, end, prompt_length
         if levels:
             self._check_layers(len(lm.blocks))

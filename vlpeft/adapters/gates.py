@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from vlpeft.sites import Binding, SiteError, Tower
 
-from .bottleneck_layer import INITS, BottleneckLayer, check_choice, draw_normal, zero
+from .bottleneck_layer import INITS, BottleneckLayer, check_choice, check_scale, draw_normal, zero
 from .places import Place, branches
 
 GRANULARITIES = ('large', 'middle_x', 'middle_y', 'small')
@@ -133,7 +133,7 @@ class GateOptions:
         mean: Mean of small.
 
     Raises:
-        ValueError: Unknown ``granularity``, ``init``, ``middle_y`` or ``mean``.
+        ValueError: Unknown ``granularity``, ``init``, ``middle_y`` or ``mean``, or a scale of zero.
     """
 
     wanted_by: str
@@ -152,6 +152,7 @@ class GateOptions:
             ('mean', MEANS),
         ):
             check_choice(self.wanted_by, option, getattr(self, option), choices)
+        check_scale('scale', self.scale)
 
     def build(self, width: int) -> nn.Module:
         """The gate of a branch of that width."""

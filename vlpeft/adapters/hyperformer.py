@@ -14,7 +14,6 @@ ACL 2021.
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
-from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +21,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, SiteError, SubLayer, Targets, Tower
 
 from .base import Adapter
-from .bottleneck_layer import GELU, check_size, draw_normal
+from .bottleneck_layer import GELU, activation_of, check_size, draw_normal
 from .tasks import check_tasks
 
 
@@ -72,7 +71,7 @@ class HyperNet(nn.Module):
             nn.Linear(2 * width, sizes['hidden']), nn.ReLU(), nn.Linear(sizes['hidden'], inner)
         )
         self.norm = nn.LayerNorm(inner, eps=1e-6)
-        self.activation = build_activation_layer(dict(act_cfg))
+        self.activation = activation_of(act_cfg)
         self.generators = nn.ModuleDict(
             {
                 kind: nn.ModuleDict(

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vlpeft.sites import LinearSite
 
-from .bottleneck_layer import check_size
+from .bottleneck_layer import check_rate, check_size
 
 
 def scale_of(rank: int, alpha: float | None, scaling: str) -> float:
@@ -37,6 +37,7 @@ class LoRALinear(nn.Module):
     def __init__(self, site: LinearSite, rank: int, scale: float, dropout: float) -> None:
         super().__init__()
         self.scale = scale
+        check_rate('dropout', dropout)
         self.dropout = nn.Dropout(dropout)
         self.down = nn.Linear(site.in_features, rank, bias=False)
         self.up = nn.Linear(rank, site.out_features, bias=False)

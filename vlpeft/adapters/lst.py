@@ -70,6 +70,8 @@ class LST(Adapter):
         check_choice('LST', 'output', output, OUTPUTS)
         for option, value in dict(reduction=reduction, heads=heads, ffn_ratio=ffn_ratio).items():
             check_size(option, value)
+        if not temperature > 0:
+            raise ValueError(f'LST: temperature={temperature!r}; it is a number above 0')
         depths = self._depths(towers, targets or {})
         joined = ENCODER in depths and DECODER in depths and self._crosses(towers[DECODER])
         self.cut_towers = tuple(depths)

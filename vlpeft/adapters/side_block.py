@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 
 import torch
-from mmcv.cnn import build_activation_layer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlpeft.sites import SiteError
+
+from .bottleneck_layer import activation_of, check_rate
 
 Extend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -148,8 +149,9 @@ class SideBlock(nn.Module):
             self.cross_attn = SideAttention(width, context_width, heads, bias)
         self.norm_ffn = nn.LayerNorm(width)
         self.fc1 = nn.Linear(width, hidden, bias=bias)
-        self.activation = build_activation_layer(dict(act_cfg))
+        self.activation = activation_of(act_cfg)
         self.fc2 = nn.Linear(hidden, width, bias=bias)
+        check_rate('dropout', dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from .bottleneck_layer import check_size
+from .bottleneck_layer import check_rate, check_scale, check_size
 
 MODALITIES = ('vision', 'text', 'multimodal')
 
@@ -35,11 +35,14 @@ class UniAdapterLayer(nn.Module):
     ) -> None:
         super().__init__()
         check_size('bottleneck', bottleneck)
+        if not learn_scale:
+            check_scale('scale', scale)
         self.scale = nn.Parameter(torch.tensor([scale])) if learn_scale else scale
         self.norm = nn.LayerNorm(width)
         if 'multimodal' in modalities:
             self.norm_cross = nn.LayerNorm(width)
         self.down = nn.Linear(width, bottleneck)
+        check_rate('dropout', dropout)
         self.dropout = nn.Dropout(dropout)
         self.ups = []
         for name, users in (
@@ -101,6 +104,7 @@ class KeyValueAdapter(nn.Module):
 
     def __init__(self, context_width: int, width: int, bottleneck: int) -> None:
         super().__init__()
+        check_size('kv_bottleneck', bottleneck)
         self.down = nn.Linear(context_width, bottleneck)
         self.up = nn.Linear(bottleneck, width)
         self.scale = nn.Parameter(torch.ones(1))

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from vlpeft.registry import ADAPTERS
 from vlpeft.sites import LinearSite, Tower
 
-from .bottleneck_layer import check_size
+from .bottleneck_layer import check_rate, check_size
 from .per_map import PerMapAdapter
 
 
@@ -63,6 +63,7 @@ class VeRALinear(nn.Module):
         super().__init__()
         # In a tuple: the matrices are a part of the method, not of each of its maps.
         self.shared, self.sizes = (projection,), (site.in_features, site.out_features)
+        check_rate('dropout', dropout)
         self.dropout = nn.Dropout(dropout)
         self.b = nn.Parameter(torch.zeros(site.out_features))
         self.d = nn.Parameter(torch.full((rank,), float(d_init)))

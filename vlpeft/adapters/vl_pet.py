@@ -20,7 +20,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, Tower
 
 from .base import Adapter
-from .bottleneck_layer import BottleneckLayer, check_choice
+from .bottleneck_layer import BottleneckLayer, check_choice, check_size
 from .gates import GateLayer, GateOptions
 from .places import places
 
@@ -100,6 +100,12 @@ class VLPET(Adapter):
     ) -> None:
         super().__init__(towers)
         check_choice('VLPET', 'gate_input', gate_input, GATE_INPUTS)
+        sizes = dict(
+            bottleneck=bottleneck, heads=heads, gate_bottleneck=gate_bottleneck, value_bottleneck=value_bottleneck
+        )
+        for option, size in sizes.items():
+            if size is not None:
+                check_size(option, size)
         if bottleneck % heads:
             raise ValueError(f'VLPET: heads={heads} does not divide bottleneck={bottleneck}')
         self.options = GateOptions('VLPET', granularity, gate_bottleneck or bottleneck, scale, init, middle_y, mean)

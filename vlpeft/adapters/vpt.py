@@ -19,7 +19,7 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import Binding, SiteError, Tap, Tower
 
 from .base import Adapter
-from .bottleneck_layer import check_size
+from .bottleneck_layer import check_rate, check_size
 from .places import whole_towers
 
 
@@ -37,6 +37,7 @@ class VisualPrompt(nn.Module):
         super().__init__()
         bound = math.sqrt(3 / width)
         self.table = nn.Parameter(torch.empty(length, width).uniform_(-bound, bound))
+        check_rate('dropout', dropout)
         self.dropout = nn.Dropout(dropout)
         self.length, self.first = length, first
         self.carried: Tensor | None = None

@@ -8,6 +8,8 @@ from .schema import KINDS, OUTSIDE, LinearSite, OuterPart, SiteError, SubLayer, 
 #: What the names of a plain FFN's maps choose in a gated one: those that lead into it, and the one that leads out.
 IN_A_GATED_FFN = dict(fc1=('gate', 'up'), fc2=('down',))
 
+_KINDS = {int: 'integer', str: 'text'}
+
 
 def _chosen(asked: Sequence | None, there: Sequence, what: str, wanted_by: str) -> Sequence:
     if asked is None:
@@ -44,9 +46,9 @@ class Targets:
             the chosen kinds.
 
     Raises:
-        SiteError: An option is no list. When used on towers that lack a named tower, kind, depth or linear map; a
-            selection that is empty, or of which a named kind is left empty, is an error too, since a method must not
-            silently adapt nothing.
+        SiteError: An option is no list, or of items of another type. When used on towers that lack a named tower, kind,
+            depth or linear map; a selection that is empty, or of which a named kind is left empty, is an error too,
+            since a method must not silently adapt nothing.
     """
 
     def __init__(
@@ -60,6 +62,9 @@ class Targets:
             # A text is a sequence, of its characters.
             if value is not None and (isinstance(value, (str, int)) or not isinstance(value, Collection)):
                 raise SiteError(f'targets: {option}={value!r} is no list; write {option}=[{value!r}]')
+            kind = int if option == 'depths' else str
+            if wrong := [item for item in value or () if not isinstance(item, kind) or isinstance(item, bool)]:
+                raise SiteError(f'targets: {option} holds {wrong[0]!r}, which is no {_KINDS[kind]}')
         self.towers, self.kinds, self.depths, self.linear_names = towers, kinds, depths, linears
 
     def of(self, towers: Mapping[str, Tower], wanted_by: str) -> list[Tower]:
