@@ -255,6 +255,19 @@ def test_beside_what_acts_inside_of_its_towers_it_is_refused():
     assert [name for name, param in adapter.named_parameters() if param.grad is None or not param.grad.any()] == []
 
 
+def test_parts_that_it_lets_no_gradient_to_may_not_be_declared():
+    for declared in ('norms', [dict(parts='biases', towers=['decoder'])], ['model.encoder.layers.0.fc1'], 'all'):
+        with pytest.raises(SiteError, match='which the method cuts off from gradients'):
+            vlpeft.attach(build_lm('bart'), CONFIG, trainable=declared)
+        with pytest.raises(SiteError, match='which the method cuts off from gradients'):
+            vlpeft.attach(build_lm('bart'), [CONFIG], trainable=declared)
+    ids, mask, target = random_texts()
+    adapter = vlpeft.attach(build_lm('bart'), CONFIG, trainable=['model.encoder.embed_tokens'], check_after=0)
+    given = dict(input_ids=ids, attention_mask=mask, decoder_input_ids=target, use_cache=False)
+    adapter(**given).logits.square().sum().backward()
+    assert all(param.grad is not None and param.grad.any() for param in adapter.parts.parameters())
+
+
 def gradients_of(model, losses):
     sum(losses.values()).backward()
     missing = [name for name, param in model.adapter.named_parameters() if param.grad is None or not param.grad.any()]

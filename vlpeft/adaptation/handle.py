@@ -23,7 +23,7 @@ from .merging import Merged
 from .model_checks import TowerChecks
 from .parts import ModelParts
 from .sets import AdapterSets, build_adapter
-from .trainable import Trainable, mirror, trained_parts
+from .trainable import Trainable, check_gradients_reach, mirror, trained_parts
 from .training_check import TrainingCheck
 
 
@@ -153,6 +153,7 @@ class AttachedAdapter(nn.Module):
         if name in self.sets:
             raise ValueError(f'there is a set {name!r} already; sets: {", ".join(self.sets)}')
         self._must_be_free_to(f'add {name!r}')
+        check_gradients_reach(self.part_roles, adapter, self.towers, self.paths)
         like = next(param for tower in self.towers.values() for param in tower.module.parameters())
         # As in mixed precision the trained weights stay in single precision where the model's are shorter.
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32

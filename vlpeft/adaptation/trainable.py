@@ -15,7 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from vlpeft.sites import SiteError
+from vlpeft.adapters import Adapter
+from vlpeft.sites import SiteError, Tower, below, is_below
 
 from .parts import WORDS, ModelParts
 
@@ -40,6 +41,31 @@ def trained_parts(parts: ModelParts, declared: Trainable) -> dict[str, str]:
         for name, role in _selected(parts, item).items():
             found.setdefault(name, role)
     return found
+
+
+def check_gradients_reach(
+    names: Iterable[str], adapter: Adapter, towers: Mapping[str, Tower], paths: Mapping[str, str]
+) -> None:
+    """Refuses parts of a model to which a method lets no gradient through.
+
+    Args:
+        names: Of the parameters that are to train.
+        adapter: The method.
+        towers: The backbones by name.
+        paths: Where each of them is in the model.
+
+    Raises:
+        SiteError: Names one of them.
+    """
+    for name in adapter.cut_towers:
+        tower = towers[name]
+        cut = [below(paths[name], path) for path in (tower.block_path, tower.final_norm) if path is not None]
+        lost = next((own for own in names if any(is_below(root, own) for root in cut)), None)
+        if lost is not None:
+            raise SiteError(
+                f'trainable: {lost} lies in tower "{name}", which the method cuts off from gradients; '
+                'leave that tower to one of them'
+            )
 
 
 def declared_texts(declared: Trainable) -> list[str]:

@@ -30,6 +30,7 @@ class ComposedAdapter(Adapter):
         super().__init__(towers)
         self.parts = nn.ModuleList(build_method(config, towers) for config in configs)
         cut_by = {tower: part for part in self.parts for tower in part.cut_towers}
+        self.cut_towers = tuple(cut_by)
         for part in self.parts if cut_by else ():
             for binding in part.bindings(towers):
                 cutter = cut_by.get(binding.tower, part)

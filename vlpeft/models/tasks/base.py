@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vlpeft.adaptation.parts import ModelParts
 from vlpeft.adaptation.sets import AdapterSets, build_adapter
-from vlpeft.adaptation.trainable import Trainable, declared_texts, trained_parts
+from vlpeft.adaptation.trainable import Trainable, check_gradients_reach, declared_texts, trained_parts
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.checkpoint.base import load_base
 from vlpeft.quiet import no_info_logs
@@ -143,6 +143,7 @@ class AdaptedModel(BaseModel):
         )
         trained = trained_parts(parts, self.trainable)
         if self.adapter is not None:
+            check_gradients_reach(trained, self.adapter, self.towers, self.tower_paths)
             trained.update(
                 {f'adapter.{name}': self.adapter.role_of(name) for name, _ in self.adapter.named_parameters()}
             )
