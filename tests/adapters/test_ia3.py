@@ -106,6 +106,16 @@ def test_merged_with_lora_in_either_order(name, first):
     assert all(torch.equal(adapter.model.state_dict()[key], value) for key, value in before.items())
 
 
+@pytest.mark.parametrize(
+    'kinds, roles',
+    [(['self_attn'], 'kv'), (['cross_attn'], 'kv'), (['ffn'], ['fc2']), (['ffn', 'self_attn'], ['fc2', 'k', 'v'])],
+)
+def test_kinds_have_the_maps_of_the_paper(kinds, roles):
+    layers = vlpeft.attach(SUBJECTS['bart'].model(), dict(type='IA3', targets=dict(kinds=kinds))).sets['default'].layers
+    assert {key.rpartition('_')[2] for key in layers} == set(roles)
+    assert {key.split('_', 2)[2].rpartition('_')[0] for key in layers} == set(kinds)
+
+
 def test_the_input_of_a_part_of_a_fused_projection_is_that_of_all():
     config = dict(type='IA3', targets=dict(linears=['q']), feedforward=('q',))
     with pytest.raises(SiteError, match=r'IA3: lm_0_self_attn_q is a part of .*c_attn of tower "lm", so its input is'):

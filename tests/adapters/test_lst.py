@@ -211,6 +211,15 @@ def test_a_context_without_the_side_network_is_refused():
         adapter(encoder_outputs=states, attention_mask=mask, decoder_input_ids=target)
 
 
+def test_the_names_of_towers_change_nothing():
+    subject, paths = SUBJECTS['bart'], dict(reads='model.encoder', writes='model.decoder')
+    named, usual = attach(subject.model(), towers=paths), attach(subject.model())
+    state = usual.sets['default'].state_dict()
+    renamed = {key.replace('encoder', 'reads').replace('decoder', 'writes'): value for key, value in state.items()}
+    named.sets['default'].load_state_dict(renamed)
+    assert torch.equal(subject.run(named), subject.run(usual))
+
+
 def test_recomputing_what_the_side_network_needs_is_refused():
     adapter = attach(build_lm('bart'))
     ids, mask, target = random_texts()

@@ -18,7 +18,8 @@ from vlpeft.sites import Binding, LinearSite, SiteError, Targets, Tower
 from .base import Adapter, WeightChange
 from .places import module_key
 
-RELEASED = ('k', 'v', 'fc2')
+#: Maps of each kind of sub-layer.
+RELEASED = dict(self_attn=('k', 'v'), cross_attn=('k', 'v'), ffn=('fc2',))
 #: The maps that lead out of a plain and of a gated feed-forward network.
 FEEDFORWARD = ('fc2', 'down')
 
@@ -39,14 +40,20 @@ class Scale(nn.Module):
         return (value * self.scale).to(value.dtype)
 
 
+def _released(kinds: Sequence[str] | None) -> list[str]:
+    """Maps of the kinds that are named, where the release scales any of them; else of all."""
+    named = [kind for kind in RELEASED if kinds is None or kind in kinds]
+    return list(dict.fromkeys(role for kind in named or RELEASED for role in RELEASED[kind]))
+
+
 @ADAPTERS.register_module()
 class IA3(Adapter):
     """IA³: scales at the linear maps of the chosen sites.
 
     Args:
         towers: The frozen backbones by name.
-        targets: Arguments of :class:`vlpeft.sites.Targets`. Its ``linears`` default to ``['k', 'v', 'fc2']``, as
-            released, where ``'fc2'`` is ``down`` of a gated network.
+        targets: Arguments of :class:`vlpeft.sites.Targets`. Its ``linears`` default to what of ``['k', 'v', 'fc2']``,
+            as released, the ``kinds`` have; ``'fc2'`` is ``down`` of a gated network.
         feedforward: Roles of the maps whose input is scaled rather than their output. Defaults to
             ``('fc2', 'down')``.
 
@@ -57,7 +64,8 @@ class IA3(Adapter):
 
     def __init__(self, towers: Mapping[str, Tower], targets: dict, feedforward: Sequence[str] = FEEDFORWARD) -> None:
         super().__init__(towers)
-        self.targets, self.feedforward = Targets(**{'linears': RELEASED, **targets}), tuple(feedforward)
+        self.targets = Targets(**{'linears': _released(targets.get('kinds')), **targets})
+        self.feedforward = tuple(feedforward)
         self.layers = nn.ModuleDict()
         for tower, key, _, site, scales_input in self._maps(towers):
             if scales_input and site.span is not None:

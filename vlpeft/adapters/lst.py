@@ -23,7 +23,6 @@ from .base import Adapter
 from .bottleneck_layer import GELU, check_choice, check_size
 from .side_network import Cut, SideNetwork
 
-ENCODER, DECODER = 'encoder', 'decoder'
 OUTPUTS = ('replace', 'add')
 
 
@@ -73,7 +72,9 @@ class LST(Adapter):
         if not temperature > 0:
             raise ValueError(f'LST: temperature={temperature!r}; it is a number above 0')
         depths = self._depths(towers, targets or {})
-        joined = ENCODER in depths and DECODER in depths and self._crosses(towers[DECODER])
+        read = [name for name in depths if towers[name].entrance is not None and towers[name].entrance.is_read]
+        # Of one encoder that decoders attend to: whose side network they attend to then.
+        encoder = read[0] if len(read) == 1 and any(self._crosses(towers[name]) for name in depths) else None
         self.cut_towers = tuple(depths)
         self.networks = nn.ModuleDict()
         for name, own in depths.items():
@@ -87,13 +88,13 @@ class LST(Adapter):
             context = None
             if self._crosses(tower):
                 full = tower.blocks[0].sublayers['cross_attn'].linears['k'].in_features
-                context = (full, towers[ENCODER].width // reduction) if joined else (0, full)
+                context = (0, full) if encoder is None else (full, towers[encoder].width // reduction)
             self.networks[name] = SideNetwork(
                 tower,
                 own,
                 width,
                 context,
-                None if joined and name == ENCODER else output,
+                None if name == encoder else output,
                 temperature,
                 dropout,
                 hidden=ffn_ratio * width,
