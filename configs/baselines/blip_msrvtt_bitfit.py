@@ -1,3 +1,3 @@
-# BitFit: offsets of every bias, otherwise as UniAdapter's MSR-VTT recipe.
+# BitFit: offsets of the biases of all blocks and norms, otherwise as UniAdapter's MSR-VTT recipe.
 _base_ = '../uniadapter/blip_msrvtt.py'
 model = dict(adapter=dict(_delete_=True, type='BitFit', targets=dict()))
