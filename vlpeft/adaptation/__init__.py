@@ -93,20 +93,34 @@ def load_adapter(
             named. The model is then as it was.
         SiteError: As for :func:`attach`.
     """
-    handle = _handle(model, towers, recorded_parts(Path(folder)), check_after, strict)
+    parts = recorded_parts(Path(folder))
+    try:
+        handle = _handle(model, towers, parts, check_after, strict)
+    except SiteError as error:
+        if not parts or not str(error).startswith('trainable'):
+            raise
+        raise AdapterFolderError(
+            f'{folder} holds trained tensors of the model itself, which this model does not have: {error}'
+        ) from error
     with _undone_if_it_fails(handle):
         handle.load(folder, name)
     handle.hooks.switch.active = name
     return handle
 
 
-def _handle(model: nn.Module, towers: Mapping[str, str] | None, *options) -> AttachedAdapter:
+def _handle(
+    model: nn.Module, towers: Mapping[str, str] | None, trainable: Trainable, check_after: int, strict: bool
+) -> AttachedAdapter:
     if not isinstance(model, nn.Module):
         raise TypeError(f'an adapter is attached to a torch.nn.Module, not to {model!r}')
+    if isinstance(check_after, bool) or not isinstance(check_after, int) or check_after < 0:
+        raise ValueError(f'check_after={check_after!r}; it is a number of steps, or 0 for never')
+    if not isinstance(strict, bool):
+        raise ValueError(f'strict={strict!r}; it is True or False')
     if torch.is_inference_mode_enabled():
         raise SiteError('an adapter made under torch.inference_mode could never train; attach it outside')
     found = find_towers(model, towers)
-    return AttachedAdapter(model, found, found.paths, *options)
+    return AttachedAdapter(model, found, found.paths, trainable, check_after, strict)
 
 
 @contextmanager

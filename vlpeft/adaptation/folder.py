@@ -17,6 +17,7 @@ from vlpeft.atomic import write_atomically
 from vlpeft.checkpoint import Checkpoint
 from vlpeft.checkpoint.files import write_safetensors
 from vlpeft.registry import ADAPTERS, MODELS, names_of
+from vlpeft.sites import SiteError
 from vlpeft.version import __version__
 
 from .errors import AdapterFolderError
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 FORMAT, FORMAT_VERSION = 'vlpeft', 1
 FORMATS = (FORMAT, 'peft')
+#: What trained tensors may be stored as.
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def write_folder(handle: 'AttachedAdapter', folder: Path, name: str, format: str = FORMAT) -> None:
@@ -85,19 +88,43 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise AdapterFolderError(f'{folder} is no adapter folder: it has no {CONFIG}')
     try:
         record = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AdapterFolderError(f'{path}: no JSON ({error})') from None
     if not isinstance(record, dict) or record.get('format') != FORMAT:
         raise AdapterFolderError(f'{path} is the config of no adapter that vlpeft or HF PEFT wrote')
-    if record.get('format_version') != FORMAT_VERSION:
+    version = record.get('format_version')
+    if isinstance(version, bool) or version != FORMAT_VERSION:
         raise AdapterFolderError(
-            f'{path}: format_version {record.get("format_version")!r}; this vlpeft {__version__} reads {FORMAT_VERSION}'
+            f'{path}: format_version {version!r}; this vlpeft {__version__} reads {FORMAT_VERSION}'
         )
     for key, kind in (('method', (dict, list)), ('parts', dict), ('towers', dict), ('base', dict)):
         if not isinstance(record.get(key), kind):
             raise AdapterFolderError(f'{path}: {key!r} is missing or no {"/".join(k.__name__ for k in _tuple(kind))}')
     _check_types(record['method'], path)
+    _check_entries(record, path)
     return record
+
+
+def _check_entries(record: Mapping[str, Any], path: Path) -> None:
+    """What is said of towers, parts and base is said in the form in which :func:`write_folder` says it."""
+    base, towers, parts = record['base'], record['towers'], record['parts']
+    wrong = [
+        f'tower {name!r} is {entry!r}, no class, depth and width'
+        for name, entry in towers.items()
+        if not isinstance(entry, dict) or not {'class', 'depth', 'width'} <= entry.keys()
+    ]
+    roles = {name: role for name, role in parts.items() if not _is_text(role)}
+    wrong += [f'part {name!r} has role {role!r}, which is no text' for name, role in roles.items()]
+    if not towers:
+        wrong.append("'towers' names none")
+    if not _is_text(base.get('name')) or not (base.get('fingerprint') is None or _is_text(base['fingerprint'])):
+        wrong.append(f"'base' is {base!r}, no name and fingerprint")
+    if wrong:
+        raise AdapterFolderError(f'{path}: {wrong[0]}')
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def recorded_parts(folder: Path) -> dict[str, str]:
@@ -127,7 +154,12 @@ def read_folder(handle: 'AttachedAdapter', folder: Path, name: str) -> None:
             f'{folder} holds {len(record["parts"])} trained tensors of the model itself, such as {missing[0]}, which '
             'do not train here; attach with trainable=…, or use vlpeft.load_adapter'
         )
-    adapter = build_adapter(record['method'], handle.towers)
+    try:
+        adapter = build_adapter(record['method'], handle.towers)
+    except SiteError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise AdapterFolderError(f'{folder / CONFIG}: {error}') from error
     parts = {key: value for key, value in handle.parts.state_dict().items() if key in record['parts']}
     wanted = {f'adapter.{key}': value for key, value in adapter.state_dict().items()}
     wanted.update({f'parts.{key}': value for key, value in parts.items()})
@@ -150,7 +182,10 @@ def _check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path
         for key in wanted
         if key in state and state[key].shape != wanted[key].shape
     ]
-    faults += [f'{key} is not finite' for key in state if not torch.isfinite(state[key]).all()]
+    # Numbers of another kind would be converted without a word.
+    other = [key for key in state if key in wanted and state[key].dtype not in (*FLOATS, wanted[key].dtype)]
+    faults += [f'{key} is of {state[key].dtype}' for key in other]
+    faults += [f'{key} is not finite' for key in state if key not in other and not torch.isfinite(state[key]).all()]
     if faults:
         more = f' and {len(faults) - 3} more' if len(faults) > 3 else ''
         raise AdapterFolderError(f'{path}: {"; ".join(faults[:3])}{more}')

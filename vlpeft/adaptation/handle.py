@@ -219,9 +219,13 @@ class AttachedAdapter(nn.Module):
                 frames. Defaults to 1.
 
         Raises:
-            ValueError: There is no such set.
+            ValueError: There is no such set, ``names`` is no list, or ``rows_each`` no size.
             SiteError: A set is merged, or a method changes rows together.
         """
+        if isinstance(names, str) or not isinstance(names, Sequence):
+            raise ValueError(f'per_sample({names!r}): give a list with the name of a set, or None, for each sample')
+        if isinstance(rows_each, bool) or not isinstance(rows_each, int) or rows_each < 1:
+            raise ValueError(f'per_sample: rows_each={rows_each!r}; it is an integer of at least 1')
         for name in {name for name in names if name is not None}:
             self._known(name)
             mixed = [part for part in self.methods(name) if not part.rows_independent]
@@ -250,10 +254,11 @@ class AttachedAdapter(nn.Module):
         return list(adapter.parts) if isinstance(adapter, ComposedAdapter) else [adapter]
 
     def _known(self, name: str | None) -> None:
+        there = ', '.join(self.sets) or 'none, adapter.add(name, config) makes one'
         if name is None:
-            raise ValueError(f'no set acts here; name one of {", ".join(self.sets)}')
-        if name not in self.sets:
-            raise ValueError(f'there is no set {name!r}; sets: {", ".join(self.sets)}')
+            raise ValueError(f'no set acts here; name one of {there}')
+        if not isinstance(name, str) or name not in self.sets:
+            raise ValueError(f'there is no set {name!r}; sets: {there}')
 
     # Merging
 
@@ -284,6 +289,16 @@ class AttachedAdapter(nn.Module):
             raise SiteError(f'cannot {action}: the adapter was detached; attach one anew with vlpeft.attach')
         if self.merged:
             raise SiteError(f'cannot {action} while set {next(iter(self.merged))!r} is merged; call unmerge() first')
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As of any module.
+
+        Raises:
+            SiteError: A set is merged, whose former values the model would keep.
+        """
+        if self.merged:
+            self._must_be_free_to('load other weights')
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
     # What there is
 

@@ -6,6 +6,7 @@
 The former weights and biases are kept, so that unmerging restores them bit for bit.
 """
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -80,9 +81,16 @@ class Merged:
             bias = bias_rows(module, change.span)
             if bias is not None and (change.scale is not None or change.bias is not None):
                 _put(bias.detach(), change.scale, change.bias)
+        self.versions = [param._version for param, _ in self.former]
 
     @torch.no_grad()
     def undo(self) -> None:
-        """Restores the former weights and biases bit for bit."""
+        """Restores the former weights and biases bit for bit; warns if others were put in their place meanwhile."""
+        if any(param._version != version for (param, _), version in zip(self.former, self.versions)):
+            warnings.warn(
+                'the weights of the model were written to while a set was merged into them (a base was loaded, or they '
+                'were trained); unmerging brings back those from before merging',
+                stacklevel=3,
+            )
         for param, former in self.former:
             param.data.copy_(former)

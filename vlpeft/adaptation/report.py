@@ -30,7 +30,7 @@ def describe_adapter(adapter: 'AttachedAdapter') -> str:
         share, weighs = _percent(count, total), size[owner, tower, role]
         lines.append(f'  {owner:<12} {tower:<10} {role:<16} {count:>12,}  {share:>9}  {weighs:>12,} bytes')
     for name, config in adapter.configs.items():
-        methods = ' + '.join(part['type'] for part in (config if isinstance(config, (list, tuple)) else [config]))
+        methods = ' + '.join(type(part).__name__ for part in adapter.methods(name))
         methods = methods or 'no method'
         state = 'merged into the weights' if name in adapter.merged else 'active' if name == active else 'not active'
         lines.append(f'set {name!r}: {methods}, {state}{", acts at" if config else ""}')

@@ -43,7 +43,9 @@ def build_method(config: Mapping[str, Any], towers: Mapping[str, Tower]) -> Adap
     """
     kind = config['type']
     method = ADAPTERS.get(kind) if isinstance(kind, str) else kind
-    if inspect.isclass(method):
+    if method is not None:
+        if not inspect.isclass(method) or not issubclass(method, Adapter):
+            raise ValueError(f'type={kind!r} is no method: it is no class derived from vlpeft.adapters.Adapter')
         check_options(method, {name: value for name, value in config.items() if name not in ('type', '_scope_')})
     return ADAPTERS.build(dict(config), default_args=dict(towers=towers))
 

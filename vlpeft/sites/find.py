@@ -67,6 +67,8 @@ def find_towers(model: nn.Module, towers: Mapping[str, str] | None = None) -> Fo
     """
     if towers is None:
         return FoundTowers(model, _by_role(model))
+    if not isinstance(towers, Mapping) or not all(isinstance(text, str) for pair in towers.items() for text in pair):
+        raise SiteError(f"find_towers: towers={towers!r}; write towers=dict(name='module.path')")
     if not towers:
         raise SiteError("find_towers: towers names none; write towers=dict(name='module.path'), or leave it out")
     found = FoundTowers(model, {name: _at(model, name, path) for name, path in towers.items()})
