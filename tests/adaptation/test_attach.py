@@ -130,7 +130,7 @@ def test_parts_of_the_model_train_beside_the_method():
         (dict(adapter=dict(rank=2)), 'is no method'),
         (dict(adapter=[]), 'no method is given and no part of the model is declared trainable'),
         (dict(adapter=dict(LORA, rank=0)), 'rank=0; it is an integer of at least 1'),
-        (dict(adapter=dict(LORA, rank='8')), "rank='8'; it is an integer of at least 1"),
+        (dict(adapter=dict(LORA, rank='8')), "rank='8'; it is an integer"),
         (dict(adapter=dict(type='Bottleneck', targets={}, bottleneck=-1)), 'bottleneck=-1; it is an integer'),
         (dict(adapter=dict(LORA, targets=dict(linears='q'))), r"linears='q' is no list; write linears=\['q'\]"),
         (dict(adapter=dict(LORA, targets=dict(depths=-1))), r'depths=-1 is no list; write depths=\[-1\]'),

@@ -5,8 +5,6 @@ model goes: into an optimizer, ``transformers.Trainer``, DistributedDataParallel
 its class, its keys and its weights.
 """
 
-import functools
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,6 +17,7 @@ from vlpeft.adapters import ComposedAdapter
 from vlpeft.sites import SiteError, Tower, attached_to, in_eval_mode, is_below, parameters_of
 
 from .counts import count_by_role
+from .handle_class import blank, called_like
 from .merging import Merged
 from .model_checks import TowerChecks
 from .parts import ModelParts
@@ -83,7 +82,7 @@ class AttachedAdapter(nn.Module):
         self._training_check = (
             TrainingCheck(self._in_use, self.parameters, check_after, strict) if check_after else None
         )
-        self.__class__ = _called_like(type(model))
+        self.__class__ = called_like(AttachedAdapter, type(model))
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -389,29 +388,9 @@ class AttachedAdapter(nn.Module):
 
     def __reduce_ex__(self, protocol: int) -> tuple:
         """For pickles and copies: the class is made anew from that of the model."""
-        return _blank, (type(self.model),), self.__dict__
+        return blank, (AttachedAdapter, type(self.model)), self.__dict__
 
     def __repr__(self) -> str:
         from .report import describe_adapter
 
         return describe_adapter(self)
-
-
-@functools.cache
-def _called_like(kind: type[nn.Module]) -> type[AttachedAdapter]:
-    """The class of handles on models of a class: with the signature of its ``forward``, from which trainers tell the
-    columns of a data set that a model takes and which of them are labels.
-    """
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.model(*args, **kwargs)
-
-    forward.__signature__ = inspect.signature(kind.forward)
-    forward.__doc__ = AttachedAdapter.forward.__doc__
-    members = dict(forward=forward, __doc__=AttachedAdapter.__doc__, __module__=AttachedAdapter.__module__)
-    return type(AttachedAdapter.__name__, (AttachedAdapter,), members)
-
-
-def _blank(kind: type[nn.Module]) -> AttachedAdapter:
-    cls = _called_like(kind)
-    return cls.__new__(cls)
