@@ -7,4 +7,7 @@ _base_ = [
 ]
 model = dict(trainable='all')
 train_dataloader = dict(batch_size=300, batch_sampler=dict(batch_sizes=dict(vqa=300, gqa=500, nlvr2=100, caption=250)))
-optim_wrapper = dict(optimizer=dict(lr=1e-4))
+# The tables of relative positions are biases by their name, which are not decayed.
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-4), paramwise_cfg=dict(custom_keys={'relative_attention_bias': dict(decay_mult=0.0)})
+)

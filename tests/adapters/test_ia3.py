@@ -116,6 +116,12 @@ def test_kinds_have_the_maps_of_the_paper(kinds, roles):
     assert {key.split('_', 2)[2].rpartition('_')[0] for key in layers} == set(kinds)
 
 
+def test_a_connector_has_scales_at_all_of_its_maps():
+    config = dict(type='IA3', targets=dict(kinds=['connector']))
+    adapter = vlpeft.attach(SUBJECTS['clip'].model(), config)
+    assert sorted(adapter.sets['default'].layers) == ['text_connector_proj', 'vision_connector_proj']
+
+
 def test_the_input_of_a_part_of_a_fused_projection_is_that_of_all():
     config = dict(type='IA3', targets=dict(linears=['q']), feedforward=('q',))
     with pytest.raises(SiteError, match=r'IA3: lm_0_self_attn_q is a part of .*c_attn of tower "lm", so its input is'):

@@ -121,8 +121,9 @@ def test_a_method_on_meta_starts_from_nothing():
     'options, message',
     [
         (dict(scaling='rs'), "LoRA: scaling='rs'; choose from"),
+        (dict(scaling='rslora'), "LoRA: scaling='rslora' is α / √r; it needs an alpha"),
         (dict(init='svd'), "LoRA: init='svd'; choose from"),
-        (dict(bias=True), 'LoRA: bias=True; choose from'),
+        (dict(bias=True), 'LoRA: bias=True; it is a text'),
         (dict(rank=0), 'rank=0; it is an integer of at least 1'),
         (dict(alpha=0), 'alpha=0; it is a number above 0'),
         (dict(alpha=-1.0), 'alpha=-1.0; it is a number above 0'),

@@ -69,7 +69,7 @@ def aurora(state):
 METHODS = dict(
     lora=(dict(type='LoRA', rank=3, alpha=6), lora(2)),
     rslora=(dict(type='LoRA', rank=4, alpha=3, scaling='rslora'), lora(1.5)),
-    scale_one=(dict(type='LoRA', rank=4, scaling='rslora'), lora(1)),
+    scale_one=(dict(type='LoRA', rank=4), lora(1)),
     pissa=(dict(type='LoRA', rank=3, alpha=6, init='pissa'), lora(2, pissa=True)),
     biases=(dict(type='LoRA', rank=2, bias='adapted'), lora(1)),
     dora=(dict(type='DoRA', rank=3, alpha=6), dora(2)),

@@ -40,10 +40,10 @@ class Scale(nn.Module):
         return (value * self.scale).to(value.dtype)
 
 
-def _released(kinds: Sequence[str] | None) -> list[str]:
-    """Maps of the kinds that are named, where the release scales any of them; else of all."""
+def _released(kinds: Sequence[str] | None) -> list[str] | None:
+    """Maps of the kinds that are named; None, which is all maps, where the release scales none of these."""
     named = [kind for kind in RELEASED if kinds is None or kind in kinds]
-    return list(dict.fromkeys(role for kind in named or RELEASED for role in RELEASED[kind]))
+    return list(dict.fromkeys(role for kind in named for role in RELEASED[kind])) or None
 
 
 @ADAPTERS.register_module()
@@ -53,7 +53,7 @@ class IA3(Adapter):
     Args:
         towers: The frozen backbones by name.
         targets: Arguments of :class:`vlpeft.sites.Targets`. Its ``linears`` default to what of ``['k', 'v', 'fc2']``,
-            as released, the ``kinds`` have; ``'fc2'`` is ``down`` of a gated network.
+            as released, the ``kinds`` have, and to all maps of a connector; ``'fc2'`` is ``down`` of a gated network.
         feedforward: Roles of the maps whose input is scaled rather than their output. Defaults to
             ``('fc2', 'down')``.
 

@@ -36,17 +36,19 @@ class LoRA(PerMapAdapter):
         towers: The frozen backbones by name.
         targets: Arguments of :class:`vlpeft.sites.Targets`; fused projections are adapted by their parts.
         rank: r. Defaults to 16.
-        alpha: α. Defaults to None, which makes s one.
+        alpha: α. Defaults to None, which means r, so that s is one.
         dropout: Rate on the input. Defaults to 0.
-        scaling: ``'standard'``, s = α / r, or ``'rslora'``, s = α / √r. Defaults to ``'standard'``.
+        scaling: ``'standard'``, s = α / r, or ``'rslora'``, s = α / √r, which needs an α. Defaults to
+            ``'standard'``.
         init: ``'kaiming'``, or ``'pissa'``: from the singular values of the frozen weights. Defaults to ``'kaiming'``.
         bias: Which biases are learned too, as offsets (:class:`BitFit`): ``'adapted'``, those of the adapted maps;
-            ``'all'``, those of all maps and norms of the chosen towers; ``'none'``. Defaults to ``'none'``.
+            ``'all'``, those of all maps and norms in the chosen towers' blocks and of their other norms; ``'none'``.
+            Defaults to ``'none'``.
 
     Raises:
         SiteError: The targets name a tower, kind, depth or linear map that does not exist; PiSSA meets a quantised map;
             or nothing that ``bias`` means has a bias.
-        ValueError: Unknown ``scaling``, ``init`` or ``bias``; a rank or α that is none.
+        ValueError: Unknown ``scaling``, ``init`` or ``bias``; a rank or α that is none; ``'rslora'`` without α.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class LoRA(PerMapAdapter):
         super().__init__(towers, targets)
         for option, value, choices in (('scaling', scaling, SCALINGS), ('init', init, INITS), ('bias', bias, BIASES)):
             check_choice(type(self).__name__, option, value, choices)
+        if scaling != 'standard' and alpha is None:
+            raise ValueError(f"{type(self).__name__}: scaling='rslora' is α / √r; it needs an alpha")
         self.init, self.scaling = init, scaling
         scale = scale_of(rank, alpha, scaling)
 
