@@ -42,11 +42,9 @@ class PHMLinear(nn.Module):
 
     def __init__(self, in_features: int, out_features: int, n: int, rank: int | None, rule: PHMRule | None) -> None:
         super().__init__()
-        if rule is None:
-            self.rule = PHMRule(n)
-        else:
-            # Not registered: it is the method's, which holds it once.
-            self.__dict__['rule'] = rule
+        self.rule = PHMRule(n) if rule is None else None
+        # In a tuple: it is the method's, which holds it once.
+        self.shared = () if rule is None else (rule,)
         rows, columns = in_features // n, out_features // n
         if rank is None:
             self.W = _glorot(n, rows, columns)
@@ -58,7 +56,8 @@ class PHMLinear(nn.Module):
     def weight(self) -> Tensor:
         """W, (in, out)."""
         blocks = self.W if hasattr(self, 'W') else self.W_left @ self.W_right
-        return torch.einsum('iac,ikp->akcp', self.rule.phm_rule, blocks).flatten(2).flatten(0, 1)
+        rule = self.rule or self.shared[0]
+        return torch.einsum('iac,ikp->akcp', rule.phm_rule, blocks).flatten(2).flatten(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, out) of (…, in)."""

@@ -63,8 +63,8 @@ class HyperNet(nn.Module):
         self, tower: Tower, kinds: Sequence[str], tasks: TaskEmbeddings, sizes: Mapping[str, int], act_cfg: Mapping
     ) -> None:
         super().__init__()
-        # Not registered: they are the method's, which holds them once.
-        self.__dict__['tasks'] = tasks
+        # In a tuple: they are the method's, which holds them once.
+        self.shared = (tasks,)
         width, inner = sizes['embedding'], sizes['projection']
         self.depths = nn.Embedding(len(tower.blocks), width)
         self.project = nn.Sequential(
@@ -88,7 +88,7 @@ class HyperNet(nn.Module):
 
     def add(self, h: Tensor, task: str, depth: int, kind: str) -> Tensor:
         """Output ``h`` (…, D) of a sub-layer with what the adapter of its place and a task makes of it."""
-        u = self.norm(self.project(torch.cat([self.tasks.vectors[task], self.depths.weight[depth]])))
+        u = self.norm(self.project(torch.cat([self.shared[0].vectors[task], self.depths.weight[depth]])))
         generators = self.generators[kind]
         code = self.activation(F.linear(h, *generators['down'](u)))
         return h + F.linear(code, *generators['up'](u))

@@ -62,9 +62,10 @@ class Binding:
 
 
 def parameters_of(unit: nn.Module) -> Iterator[nn.Parameter]:
-    """A unit's own parameters, and those of modules that it shares with other units: it names them in a tuple
-    ``shared``, so that a state dict holds them once.
+    """A unit's own parameters, and those of modules that it, or a module in it, shares with other units: it names them
+    in a tuple ``shared``, so that a state dict holds them once.
     """
     yield from unit.parameters()
-    for module in getattr(unit, 'shared', ()):
-        yield from module.parameters()
+    for part in unit.modules():
+        for module in getattr(part, 'shared', ()):
+            yield from module.parameters()
