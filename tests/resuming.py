@@ -7,6 +7,7 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 
+from vlpeft.checkpoint.safe_globals import register_safe_globals
 from vlpeft.engine.hooks import AdapterCheckpointHook
 from vlpeft.registry import HOOKS
 
@@ -42,6 +43,7 @@ def outcome(folder: Path) -> dict:
     """All that a run leaves: the tensors and numbers of its checkpoints, by file."""
     found = {}
     for path in sorted(path for kind in ('best', 'epoch', 'iter') for path in folder.glob(f'{kind}_*.pth')):
+        register_safe_globals()
         checkpoint = torch.load(path, weights_only=True)
         info = checkpoint['message_hub']['runtime_info']
         found[path.name] = dict(

@@ -1,5 +1,6 @@
 """What is not what it says it is: arguments of the handle, folders edited by hand, models changed while merged."""
 
+import copy
 import json
 import re
 import warnings
@@ -135,3 +136,25 @@ def test_a_config_of_nested_brackets_is_no_json(tmp_path):
     (tmp_path / 'adapter_config.json').write_text('[' * 100_000)
     with pytest.raises(AdapterFolderError, match='no JSON'):
         vlpeft.load_adapter(SUBJECT.model(torch.float32), tmp_path)
+
+
+def test_modules_that_take_the_place_of_adapted_ones_are_named():
+    for put in (lambda old: torch.nn.Linear(old.in_features, old.out_features, bias=False), copy.deepcopy):
+        model, adapter = _attached()
+        attention = model.model.layers[0].self_attn
+        attention.q_proj = put(attention.q_proj)
+        for action in (
+            adapter.merge,
+            adapter.check_sites,
+            lambda: adapter.use(None),
+            lambda: adapter.per_sample([None]),
+        ):
+            with pytest.raises(ValueError, match=r'layers.0.self_attn.q_proj of tower "lm" is not the module that the'):
+                action()
+        adapter.detach()
+    model, adapter = _attached()
+    model.model.layers[0] = torch.compile(model.model.layers[0], backend='eager')
+    with adapter.use(None):
+        pass
+    model.lm_head = torch.nn.Linear(1, 1)  # the method does not act there
+    adapter.merge()

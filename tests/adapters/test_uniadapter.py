@@ -117,7 +117,7 @@ def test_cross_norm_can_be_frozen_as_released():
             r"'audio'\); choose one or more of \('vision', 'text', 'mult",
         ),
         (dict(modalities=()), ValueError, r'modalities=\(\); choose one or more'),
-        (dict(modalities='text'), ValueError, r"modalities='text'; choose one or more"),
+        (dict(modalities='text'), ValueError, r"modalities='text'; it is a list"),
     ],
 )
 def test_impossible_options_are_errors(options, error, message):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from tests.docs.markdown_pages import FENCE
 from tests.ports import free_port
 from tests.workspace import ROOT
+from vlpeft.checkpoint.safe_globals import register_safe_globals
 
 #: The first command of every page that needs pictures, carried out once for all of them.
 PICTURES = 'python $VLPEFT/tools/quickstart/make_stills.py pictures --train 64 --test 15 --texts 10 --workers 1\n'
@@ -65,6 +66,8 @@ def follow(page: Path, folder: Path) -> str:
 
 
 def trained_keys(checkpoint: Path) -> dict[str, torch.Tensor]:
+    # A Trainer that resumed in this process has taken away what importing vlpeft had declared.
+    register_safe_globals()
     return torch.load(checkpoint, weights_only=True)['state_dict']
 
 

@@ -207,6 +207,7 @@ class AttachedAdapter(nn.Module):
         if name is not None:
             self._known(name)
         self._must_be_free_to('switch sets')
+        self.hooks.check_hooks()
         return self.hooks.switch.use(name)
 
     def per_sample(self, names: Sequence[str | None], rows_each: int = 1) -> AbstractContextManager[None]:
@@ -234,6 +235,7 @@ class AttachedAdapter(nn.Module):
                     'cannot be chosen per sample'
                 )
         self._must_be_free_to('switch sets')
+        self.hooks.check_hooks()
         return self.hooks.switch.per_sample(names, rows_each)
 
     def task(self, name: str) -> AbstractContextManager[None]:
@@ -271,6 +273,7 @@ class AttachedAdapter(nn.Module):
             SiteError: The change is not linear, a map is quantised, or a set is merged already.
         """
         self._must_be_free_to('merge')
+        self.hooks.check_hooks()
         name = self.hooks.switch.active if name is None else name
         self._known(name)
         self.merged[name] = Merged(self.sets[name], self.towers)
@@ -340,6 +343,7 @@ class AttachedAdapter(nn.Module):
         """
         name = self.hooks.switch.active
         self._known(name)
+        self.hooks.check_hooks()
         with in_eval_mode(self.model):
             self.hooks.check(self.sets[name], lambda: self.hooks.run_towers(name), name)
 

@@ -82,6 +82,15 @@ class AdapterSets:
         """Sites, of all sets, that no forward pass has reached."""
         return [site for attachment in self.attachments.values() for site in attachment.never_hit()]
 
+    def check_hooks(self) -> None:
+        """Refuses modules that were put in the place of those that a set acts on.
+
+        Raises:
+            SiteError: Names one.
+        """
+        for attachment in self.attachments.values():
+            attachment.check_hooks()
+
     def run_towers(self, name: str = DEFAULT) -> None:
         """Runs each tower that a set changes alone, for each task, as of :func:`vlpeft.sites.run_alone`; decoders
         read what the encoder has returned, if there is one among them.

@@ -4,7 +4,7 @@ Hooks are bound methods of plain objects that hold the adapter module, so ``copy
 along, and no submodule is added to the backbone, so its state-dict keys never change.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch._dynamo.config as dynamo_config
 from torch import nn
@@ -25,8 +25,13 @@ def attached_to(model: nn.Module) -> bool:
     return any(
         isinstance(getattr(hook, '__self__', None), (Edit, Parts, AtCall))
         for module in model.modules()
-        for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        for hook in _hooks_of(module)
     )
+
+
+def _hooks_of(module: nn.Module) -> Iterator[Callable]:
+    yield from module._forward_hooks.values()
+    yield from module._forward_pre_hooks.values()
 
 
 class Attachment:
@@ -53,6 +58,8 @@ class Attachment:
     ) -> None:
         self.edits: list[Edit | AtCall] = []
         self._handles: list = []
+        #: What edits, and where it is hooked.
+        self._places: list[tuple[Tower, str, Edit | Parts | AtCall]] = []
         parts: Parts | None = None
         for binding in bindings:
             tower = towers[binding.tower]
@@ -86,12 +93,15 @@ class Attachment:
         module = tower.module.get_submodule(binding.path)
         at = AtCall(binding, module, switch, name)
         self.edits.append(at)
+        self._places.append((tower, binding.path, at))
         self._handles.append(module.register_forward_pre_hook(at.on_input, with_kwargs=True))
         self._handles.append(module.register_forward_hook(at.on_output))
 
     def _hook(self, tower: Tower, at: AtTap, hook: Capture | Edit | Parts) -> None:
         """Registers a hook at a tap."""
         module = tower.at(at.tap.path)
+        if not isinstance(hook, Capture):
+            self._places.append((tower, at.tap.path, hook))
         if at.tap.side == 'input':
             self._handles.append(module.register_forward_pre_hook(hook.on_input, with_kwargs=True))
         else:
@@ -104,7 +114,20 @@ class Attachment:
         """Removes every hook; the backbone is bit-identical to before."""
         for handle in self._handles:
             handle.remove()
-        self._handles = []
+        self._handles, self._places = [], []
+
+    def check_hooks(self) -> None:
+        """Refuses modules that were put in the place of those that the method acts on.
+
+        Raises:
+            SiteError: Names one: the method does not act there any more, or a copy of it does.
+        """
+        for tower, path, hook in self._places:
+            if not any(getattr(own, '__self__', None) is hook for own in _hooks_of(tower.at(path))):
+                raise SiteError(
+                    f'{path} of tower "{tower.name}" is not the module that the method was attached to; detach the '
+                    'adapter before modules are replaced, and attach it again'
+                )
 
     def never_hit(self) -> list[str]:
         """Sites that no forward pass has reached since attaching."""
