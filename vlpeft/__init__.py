@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 import_with('torch', 'vlpeft.checkpoint')
+import_with('mmpretrain.utils.dependency', 'vlpeft.compat', 'leave_out_multimodal')
 
 
 def __getattr__(name: str):

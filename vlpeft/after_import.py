@@ -8,10 +8,10 @@ from types import ModuleType
 
 
 class _Watch(MetaPathFinder):
-    """Finds ``library`` as the other finders do, and lets its loader import ``module`` at the end."""
+    """Finds ``library`` as the other finders do, and lets its loader do the rest at the end."""
 
-    def __init__(self, library: str, module: str) -> None:
-        self.library, self.module = library, module
+    def __init__(self, library: str, then: Callable[[], object]) -> None:
+        self.library, self.then = library, then
 
     def find_spec(self, name, path=None, target=None):
         if name != self.library:
@@ -29,19 +29,26 @@ class _Watch(MetaPathFinder):
             execute(library)
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
-            import_module(self.module)
+            self.then()
 
         return execute_and_follow
 
 
-def import_with(library: str, module: str) -> None:
+def import_with(library: str, module: str, function: str | None = None) -> None:
     """Imports a module as soon as a library has been imported; now, if it already is.
 
     Args:
-        library: Name of a top-level library, such as ``'torch'``.
+        library: Name of a library or of a module in it, such as ``'torch'``.
         module: Full name of the module that needs it.
+        function: Name of one of the module's functions, called without arguments then. Defaults to None.
     """
+
+    def then() -> None:
+        needs = import_module(module)
+        if function is not None:
+            getattr(needs, function)()
+
     if library in sys.modules:
-        import_module(module)
+        then()
     else:
-        sys.meta_path.insert(0, _Watch(library, module))
+        sys.meta_path.insert(0, _Watch(library, then))
