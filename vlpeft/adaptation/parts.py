@@ -181,7 +181,10 @@ class ModelParts:
 
 def _outer(part: OuterPart | None) -> list[str]:
     """Module paths of a part outside of all blocks."""
-    return [] if part is None else [part.h.path, *(site.path for site in part.linears.values())]
+    if part is None:
+        return []
+    whole = [] if part.module is None else [part.module]
+    return [*whole, part.h.path, *(site.path for site in part.linears.values())]
 
 
 def _branch(tower: Tower, depth: int, sub: SubLayer) -> list[str]:

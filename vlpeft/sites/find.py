@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from .families.connectors import describe_in
-from .families.registry import FAMILIES, class_name, key_of, nearest, usual_role
+from .families.registry import FAMILIES, class_name, family_of, nearest, usual_role
 from .paths import below
 from .schema import OUTSIDE, SiteError, Tower
 
@@ -90,7 +90,7 @@ def _uppermost(module: nn.Module, path: str = '', seen: set[int] | None = None) 
     if id(module) in seen:
         return
     seen.add(id(module))
-    if key_of(module) is not None:
+    if family_of(module) is not None:
         yield path
         return
     for name, child in module.named_children():

@@ -150,8 +150,10 @@ class OuterPart:
         x: Its input, (B, L, D) or (B, D). Defaults to None: what enters are no tokens, as with the pixels that enter a
             convolution.
         in_features: D. Defaults to None, as for ``x``.
-        linears: Its linear maps by role: ``proj`` of a single one, ``fc1, fc2`` of two with an activation between.
-            Defaults to none.
+        linears: Its linear maps by role: ``proj`` of a single one, ``fc1, fc2`` of two with an activation between,
+            ``gate, up, down`` of a gated one. Defaults to none.
+        module: Path of the module that is the whole part, norms and bare parameters among it. Defaults to None: it is
+            its linear maps.
     """
 
     kind: str
@@ -160,6 +162,7 @@ class OuterPart:
     x: Tap | None = None
     in_features: int | None = None
     linears: Mapping[str, LinearSite] = field(default_factory=dict)
+    module: str | None = None
 
 
 #: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks and their

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from torch import nn
 
-from ..paths import UP, is_below
-from ..schema import SiteError, Tower
+from ..paths import UP, below, is_below
+from ..schema import OuterPart, SiteError, Tap, Tower
 from .parts import connector, linear
-from .registry import check_class_name, describe, names_of
+from .registry import check_class_name, describe, names_of, usual_role
 
 
 class _Connector(NamedTuple):
@@ -18,6 +18,26 @@ class _Connector(NamedTuple):
 
 #: By top-level module and class name of the model that holds towers.
 CONNECTORS: dict[str, list[_Connector]] = {}
+
+#: Modules that models of transformers call their connector: out of which kind of tower it leads, its path, and the
+#: linear maps below it by role. Of Gemma 3 a bare parameter is the map.
+BESIDE: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ('vision', 'multi_modal_projector', dict(fc1='linear_1', fc2='linear_2')),
+    ('vision', 'multi_modal_projector', dict(proj='linear')),
+    ('vision', 'multi_modal_projector', dict(proj='linear_1')),
+    ('vision', 'multi_modal_projector', dict(weight='mm_input_projection_weight')),
+    ('vision', 'connector', dict(proj='modality_projection.proj')),
+    (
+        'vision',
+        'connector',
+        dict(
+            gate='modality_projection.gate_proj', up='modality_projection.up_proj', down='modality_projection.down_proj'
+        ),
+    ),
+    ('vision', 'aligner', dict(fc1='linear1', fc2='linear2')),
+    ('vision', 'head_linear', dict(proj='')),
+    ('qformer', 'language_projection', dict(proj='')),
+)
 
 
 def connects(*classes: str, tower: str, **maps: str) -> None:
@@ -53,16 +73,22 @@ def describe_in(model: nn.Module, path: str, name: str) -> Tower:
     Raises:
         SiteError: As of :func:`describe`, or a connector is not where it is declared to be.
     """
-    tower = describe(model.get_submodule(path), name)
+    module = model.get_submodule(path)
+    tower = describe(module, name)
     inside, holder = path, path
     while holder:
         holder = holder.rpartition('.')[0]
         inside = path.removeprefix(holder).removeprefix('.')
         found = model.get_submodule(holder)
+        up = UP * len(inside.split('.'))
         for key in names_of(found):
             for known in CONNECTORS.get(key, ()):
                 if is_below(known.tower, inside):
-                    return _connected(tower, found, UP * len(inside.split('.')), key, known)
+                    return _connected(tower, found, up, key, known)
+        if any(key.startswith('transformers.') for key in names_of(found)):
+            for role, root, maps in BESIDE:
+                if role == usual_role(module) and _holds(found, root, maps):
+                    return _beside(tower, found, up, root, maps)
     return tower
 
 
@@ -73,3 +99,25 @@ def _connected(tower: Tower, holder: nn.Module, up: str, key: str, known: _Conne
         raise SiteError(f'the connector of tower "{tower.name}" is not where {key} has it: {error}') from error
     beside = {site.path: holder.get_submodule(known.maps[role]) for role, site in sites.items()}
     return replace(tower, outside={**tower.outside, **connector(sites)}, beside=beside)
+
+
+def _holds(holder: nn.Module, root: str, maps: dict[str, str]) -> bool:
+    found = getattr(holder, root, None)
+    if not isinstance(found, nn.Module):
+        return False
+    there = {name for name, part in found.named_modules() if hasattr(part, 'in_features')}
+    return all(path in there or path in found._parameters for path in maps.values())
+
+
+def _beside(tower: Tower, holder: nn.Module, up: str, root: str, maps: dict[str, str]) -> Tower:
+    """A connector that :data:`BESIDE` names."""
+    module, path = holder.get_submodule(root), up + root
+    if 'weight' in maps:
+        width = module.get_parameter(maps['weight']).shape[-1]
+        part, sites = OuterPart('connector', Tap(path, 'output'), width, module=path), {}
+    else:
+        names = {role: below(root, name) for role, name in maps.items()}
+        sites = {role: replace(linear(holder, name), path=up + name) for role, name in names.items()}
+        part = replace(connector(sites)['connector'], module=path)
+    beside = {site.path: holder.get_submodule(site.path.removeprefix(up)) for site in sites.values()}
+    return replace(tower, outside={**tower.outside, 'connector': part}, beside={**beside, path: module})

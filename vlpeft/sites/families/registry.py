@@ -30,6 +30,8 @@ class Family(NamedTuple):
 
 #: By top-level module and class name, such as ``'transformers.BartEncoder'``.
 FAMILIES: dict[str, Family] = {}
+#: What describes modules of classes that are not named there, by what they hold.
+STRUCTURES: list[tuple[Callable[[nn.Module], bool], Family]] = []
 
 
 def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
@@ -56,6 +58,21 @@ def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
     return register
 
 
+def structure(fits: Callable[[nn.Module], bool], role: Role) -> Callable[[Describe], Describe]:
+    """Declares that the decorated function describes modules of any class that hold what it knows.
+
+    Args:
+        fits: Whether it describes a module. Classes that are known by name never come here.
+        role: As for :class:`Family`.
+    """
+
+    def register(function: Describe) -> Describe:
+        STRUCTURES.append((fits, Family(function, role)))
+        return function
+
+    return register
+
+
 def check_class_name(wanted_by: str, name: str) -> None:
     """Refuses what is no ``'package.Class'``."""
     parts = name.split('.')
@@ -74,20 +91,29 @@ def describe(module: nn.Module, name: str) -> Tower:
     Raises:
         SiteError: No family describes this class, or the one that does names modules that are not there.
     """
-    key = key_of(module)
-    if key is None:
+    known = family_of(module)
+    if known is None:
         near = nearest(type(module))
         raise SiteError(
             f'no family describes the backbone {class_name(type(module))}'
             f'{f" (nearest: {near})" if near else ""}; there are: {", ".join(FAMILIES)}'
         )
     try:
-        tower = FAMILIES[key].describe(module, name)
+        tower = known.describe(module, name)
         for path in _paths(tower):
             tower.at(path)
     except AttributeError as error:
+        key = key_of(module) or class_name(type(module))
         raise SiteError(f'the family of {key} does not fit {class_name(type(module))}: {error}') from error
     return tower
+
+
+def family_of(module: nn.Module) -> Family | None:
+    """What describes a module: by its class, else by what it holds; None if nothing does."""
+    key = key_of(module)
+    if key is not None:
+        return FAMILIES[key]
+    return next((known for fits, known in STRUCTURES if fits(module)), None)
 
 
 def key_of(module: nn.Module) -> str | None:
@@ -102,7 +128,7 @@ def names_of(module: nn.Module) -> list[str]:
 
 def usual_role(module: nn.Module) -> str:
     """What the tower of a described module is usually called."""
-    role = FAMILIES[key_of(module)].role
+    role = family_of(module).role
     return role if isinstance(role, str) else role(module)
 
 
