@@ -22,6 +22,7 @@ from vlpeft.engine.launch import (
 )
 from vlpeft.engine.messages import run_main
 from vlpeft.engine.run_console import console_of
+from vlpeft.evaluation.predictions import write_predictions
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
@@ -30,9 +31,9 @@ several GPUs: vlpeft dist-test uniadapter/blip_msrvtt CHECKPOINT 8 (bash tools/d
 
 
 def json_path(path: str) -> str:
-    """Argparse type: the name of a JSON file."""
-    if not path.endswith('.json'):
-        raise argparse.ArgumentTypeError(f'{path} must end with .json')
+    """Argparse type: the name of a file of JSON or JSON lines."""
+    if not path.endswith(('.json', '.jsonl')):
+        raise argparse.ArgumentTypeError(f'{path} must end with .json or .jsonl')
     return path
 
 
@@ -57,9 +58,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         '--out',
-        metavar='FILE.json',
+        metavar='FILE.json[l]',
         type=json_path,
-        help='write metrics, and the predictions of metrics that keep them, to this file',
+        help='write metrics and predictions to this file; one that ends with .jsonl gets the predictions alone, a line '
+        'for each: question, file, truth, prediction, score',
     )
     return parser.parse_args(argv)
 
@@ -87,7 +89,9 @@ def test(args: argparse.Namespace, show: Callable) -> None:
     runner = build_runner(cfg)
     with naming_dead_workers(), show(runner):
         metrics = runner.test()
-    if args.out and is_main_process():
+    if args.out and args.out.endswith('.jsonl') and is_main_process():
+        write_predictions(args.out, runner.test_evaluator.metrics)
+    elif args.out and is_main_process():
         predictions = {
             metric.prefix: metric.predictions
             for metric in runner.test_evaluator.metrics

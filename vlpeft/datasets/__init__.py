@@ -23,6 +23,7 @@ from .unreadable import UnreadableClipsError
 from .value import VALUECaptions, VALUEQuestions
 from .video_caption import VideoCaption
 from .video_qa import VideoQA
+from .vlmeval import VLMEvalTSV
 from .vqav2 import VQAv2
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     'UnreadableClipsError',
     'VALUECaptions',
     'VALUEQuestions',
+    'VLMEvalTSV',
     'VQAv2',
     'VideoCaption',
     'VideoQA',

@@ -8,6 +8,7 @@ from .feature_cache import FeatureCacheHook
 from .finite_guard import FiniteGuardHook
 from .freeze_report import FreezeReportHook
 from .memory_report import MemoryReportHook
+from .predictions import PredictionsHook
 from .schedule_check import ScheduleCheckHook
 from .stop_on_signal import StopOnSignalHook
 
@@ -20,6 +21,7 @@ __all__ = [
     'FiniteGuardHook',
     'FreezeReportHook',
     'MemoryReportHook',
+    'PredictionsHook',
     'ScheduleCheckHook',
     'StopOnSignalHook',
 ]

@@ -1,8 +1,10 @@
 """Registered metrics."""
 
+from .anls import ANLSMetric
 from .base import ExactlyOnceMetric
 from .caption_submission import CaptionSubmission
 from .captions import CaptionMetric
+from .choices import ChoiceMetric
 from .gqa import GQASubmission
 from .label_score import LabelScoreMetric
 from .nlvr2 import NLVR2Metric, NLVR2Submission
@@ -14,8 +16,10 @@ from .value import VALUESubmission
 from .vqa import VQAMetric, VQASubmission
 
 __all__ = [
+    'ANLSMetric',
     'CaptionMetric',
     'CaptionSubmission',
+    'ChoiceMetric',
     'ExactlyOnceMetric',
     'GQASubmission',
     'LabelScoreMetric',

@@ -65,7 +65,7 @@ class CaptionMetric(ExactlyOnceMetric):
             ValueError: A caption has no references.
         """
         for sample in data_samples:
-            result = dict(sample_id=sample['sample_id'])
+            result = {field: sample[field] for field in ('sample_id', 'question', 'name') if field in sample}
             if 'unreadable' in sample:
                 result['unreadable'] = sample['unreadable']
             elif not sample.get('references'):

@@ -17,9 +17,10 @@ class QuestionMetric(ExactlyOnceMetric):
     """Base of metrics of question answering. A subclass scores one answer (:meth:`score`).
 
     A result is ``dict(question_id, pred_answer, gold, …)`` (the last is ``truth_field``) with optional
-    ``question_type`` and ``answer_type``. The metrics are ``accuracy`` and, for each type there is,
-    ``question_type/<type>`` and ``answer_type/<type>`` (blanks and slashes of the type's name become underscores), in
-    per cent. Questions whose clip could not be read (``unreadable``) are left out, and ``left_out`` says how many.
+    ``question_type`` and ``answer_type``. The metrics are ``accuracy`` (or what ``figure`` names) and, for each type
+    there is, ``question_type/<type>`` and ``answer_type/<type>`` (blanks and slashes of the type's name become
+    underscores), in per cent. Questions whose clip could not be read (``unreadable``) are left out, and ``left_out``
+    says how many. ``predictions`` keep the question, its clip's ``name`` and the truth beside ``answer`` and ``score``.
 
     Args:
         prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
@@ -27,6 +28,11 @@ class QuestionMetric(ExactlyOnceMetric):
 
     key_fields = ('question_id',)
     truth_field = 'gold'
+    figure = 'accuracy'
+
+    def judge(self, sample: dict) -> dict[str, Any]:
+        """What is found out about the answer of a sample that has a truth: its ``score``, and what else is kept."""
+        return dict(score=self.score(sample['pred_answer'], sample[self.truth_field]))
 
     def score(self, prediction: str, truth: Any) -> float:
         """Score of one answer, from 0 to 1."""
@@ -44,7 +50,8 @@ class QuestionMetric(ExactlyOnceMetric):
         """
         for sample in data_samples:
             result = dict(question_id=sample['question_id'], answer=sample['pred_answer'])
-            result.update({group: sample[group] for group in GROUPS if group in sample})
+            kept = ('question', 'name', self.truth_field, *GROUPS)
+            result.update({field: sample[field] for field in kept if field in sample})
             if 'unreadable' in sample:
                 result['unreadable'] = sample['unreadable']
             elif self.truth_field not in sample:
@@ -54,7 +61,7 @@ class QuestionMetric(ExactlyOnceMetric):
                     '(VQASubmission, GQASubmission, NLVR2Submission, VALUESubmission)'
                 )
             else:
-                result['score'] = self.score(sample['pred_answer'], sample[self.truth_field])
+                result.update(self.judge(sample))
                 if not math.isfinite(result['score']):
                     raise ValueError(
                         f'{type(self).__name__}: the score of question {sample["question_id"]!r} is '
@@ -79,7 +86,7 @@ class QuestionMetric(ExactlyOnceMetric):
             for group in GROUPS:
                 if group in result:
                     groups.setdefault(f'{group}/{_tag(result[group])}', []).append(result['score'])
-        metrics = dict(accuracy=_per_cent([result['score'] for result in scored]))
+        metrics = {self.figure: _per_cent([result['score'] for result in scored])}
         metrics.update({name: _per_cent(groups[name]) for name in sorted(groups)})
         if len(scored) < len(results):
             metrics['left_out'] = len(results) - len(scored)
