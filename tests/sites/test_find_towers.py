@@ -24,10 +24,16 @@ from tests.tiny_epalm import LMS, VOCAB
 from tests.tiny_seq2seq import build_lm
 from tests.towers import VISION
 from vlpeft import find_towers
+from vlpeft.compat import transformers_major
 from vlpeft.models.backbones import build_causal_lm
 from vlpeft.registry import ADAPTERS, MODELS
 from vlpeft.sites import FAMILIES, AdapterSwitch, Attachment, SiteError, describe, family
 from vlpeft.sites.families.registry import key_of
+
+#: What transformers calls the parts of CLIP and SigLIP; until 4.57 a model of each holds a transformer.
+PART, LLAVA_VISION = 'Transformer', 'model.vision_tower.vision_model'
+if transformers_major() >= 5:
+    PART, LLAVA_VISION = 'Model', 'model.vision_tower'
 
 
 class Pair(nn.Module):
@@ -86,15 +92,15 @@ MODELS_AND_TOWERS = dict(
     clip=(
         lambda: CLIPModel(CLIPConfig(text_config=TEXT, vision_config=CLIP_VISION)),
         [
-            ('text', 'text_model', 'CLIPTextTransformer', 2, 16, True, ['self_attn', 'ffn']),
-            ('vision', 'vision_model', 'CLIPVisionTransformer', 3, 20, False, ['self_attn', 'ffn']),
+            ('text', 'text_model', f'CLIPText{PART}', 2, 16, True, ['self_attn', 'ffn']),
+            ('vision', 'vision_model', f'CLIPVision{PART}', 3, 20, False, ['self_attn', 'ffn']),
         ],
     ),
     siglip=(
         lambda: SiglipModel(SiglipConfig(text_config=dict(TEXT, projection_size=20), vision_config=CLIP_VISION)),
         [
-            ('text', 'text_model', 'SiglipTextTransformer', 2, 16, False, ['self_attn', 'ffn']),
-            ('vision', 'vision_model', 'SiglipVisionTransformer', 3, 20, False, ['self_attn', 'ffn']),
+            ('text', 'text_model', f'SiglipText{PART}', 2, 16, False, ['self_attn', 'ffn']),
+            ('vision', 'vision_model', f'SiglipVision{PART}', 3, 20, False, ['self_attn', 'ffn']),
         ],
     ),
     vit=(
@@ -110,8 +116,8 @@ MODELS_AND_TOWERS = dict(
         [
             (
                 'vision',
-                'model.vision_tower.vision_model',
-                'CLIPVisionTransformer',
+                LLAVA_VISION,
+                f'CLIPVision{PART}',
                 3,
                 20,
                 False,
@@ -175,7 +181,7 @@ def test_two_towers_of_one_role_are_named_by_the_caller():
 
 def test_a_module_that_holds_one_tower_names_it():
     found = find_towers(llava(), dict(vision='model.vision_tower', lm='model.language_model'))
-    assert found.paths == dict(vision='model.vision_tower.vision_model', lm='model.language_model')
+    assert found.paths == dict(vision=LLAVA_VISION, lm='model.language_model')
 
 
 @pytest.mark.parametrize(

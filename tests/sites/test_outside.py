@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import vlpeft
+from vlpeft.compat import transformers_major
 from vlpeft.sites import CONNECTORS, SiteError, Targets, below, connects, find_towers
 from vlpeft.testing import SUBJECTS
 from vlpeft.testing.backbones import pictures, texts
@@ -61,10 +62,13 @@ def attached(model, config, **options):
 
 def test_where_they_are():
     found = find_towers(llava())
-    assert found.paths == dict(vision='model.vision_tower.vision_model', lm='model.language_model')
+    path, up = 'model.vision_tower.vision_model', '../../'
+    if transformers_major() >= 5:
+        path, up = 'model.vision_tower', '../'
+    assert found.paths == dict(vision=path, lm='model.language_model')
     connector = found['vision'].outside['connector']
     assert {role: site.path for role, site in connector.linears.items()} == dict(
-        fc1='../../multi_modal_projector.linear_1', fc2='../../multi_modal_projector.linear_2'
+        fc1=f'{up}multi_modal_projector.linear_1', fc2=f'{up}multi_modal_projector.linear_2'
     )
     assert (connector.in_features, connector.out_features) == (16, 24)
     assert not found['lm'].outside
@@ -195,7 +199,7 @@ def test_linear_patch_embedding_takes_lora():
     with torch.no_grad():
         found = adapter(**siglip2_batch())
         plain, unit = siglip2(), adapter.sets['default'].layers['vision_patch_embed_proj']
-        linear = plain.vision_model.embeddings.patch_embedding
+        linear = find_towers(plain)['vision'].module.embeddings.patch_embedding
         linear.weight += 3 * unit.up.weight @ unit.down.weight
         expected = plain(**siglip2_batch())
     torch.testing.assert_close(found.pooler_output, expected.pooler_output, rtol=1e-4, atol=1e-5)
@@ -281,10 +285,18 @@ def other_models():
     grid = dict(image_grid_pinpoints=[[16, 16]])
     tiles = dict(pixel_values=torch.stack([pictures(2)] * 2, 1), image_sizes=torch.tensor([[16, 16]] * 2))
     return dict(
-        next=(hf.LlavaNextModel(hf.LlavaNextConfig(clip, llama, **grid)), tiles, ['fc1', 'fc2']),
-        onevision=(hf.LlavaOnevisionModel(hf.LlavaOnevisionConfig(siglip, qwen, **grid)), tiles, ['fc1', 'fc2']),
+        next=(
+            hf.LlavaNextModel(hf.LlavaNextConfig(vision_config=clip, text_config=llama, **grid)),
+            tiles,
+            ['fc1', 'fc2'],
+        ),
+        onevision=(
+            hf.LlavaOnevisionModel(hf.LlavaOnevisionConfig(vision_config=siglip, text_config=qwen, **grid)),
+            tiles,
+            ['fc1', 'fc2'],
+        ),
         paligemma=(
-            hf.PaliGemmaModel(hf.PaliGemmaConfig(siglip, gemma, projection_dim=16)),
+            hf.PaliGemmaModel(hf.PaliGemmaConfig(vision_config=siglip, text_config=gemma, projection_dim=16)),
             dict(pixel_values=pictures(2)),
             ['proj'],
         ),
@@ -301,6 +313,8 @@ def test_projectors_of_other_models(name):
         found = model.get_image_features(**batch)
         with adapter.use(None):
             bare = model.get_image_features(**batch)
+    # In transformers 5 they are one of several outputs.
+    found, bare = (getattr(out, 'pooler_output', out) for out in (found, bare))
     assert adapter.never_hit() == []
     assert not torch.allclose(found[0], bare[0])
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vlpeft.sites import Arguments, SiteError
+from vlpeft.sites import CACHE, Arguments, SiteError
 
 
 def real_before(mask: Tensor | None, rows: int, wanted_by: str) -> Tensor | None:
@@ -34,22 +34,29 @@ def seen_before(mask: Tensor | None, rows: int, wanted_by: str) -> Tensor | None
     return real_before(mask, rows, wanted_by)
 
 
-def widen(arguments: Arguments, rows: int) -> None:
+def widen(arguments: Arguments, rows: int, causal: bool) -> None:
     """Lets ``rows`` new ones at the start be seen by all; they see what the text's do, or none but their predecessors.
 
-    The masks are those of :attr:`vlpeft.sites.Entrance.has_wide_masks`.
+    The masks are those of :attr:`vlpeft.sites.Entrance.has_wide_masks`; ``causal`` is that of the tower.
     """
-    for name in ('attention_mask', 'causal_attention_mask'):
+    names = ('attention_mask', 'causal_attention_mask')
+    hides = next((name for name in reversed(names) if arguments.get(name) is not None), None) if causal else None
+    for name in names:
         if (mask := arguments.get(name)) is None:
             continue
         if mask.ndim == 2:
             # What flash attention takes.
             arguments[name] = torch.cat([mask.new_ones(len(mask), rows), mask], 1)
         else:
-            mask = F.pad(mask, (rows, 0))
+            is_boolean = mask.dtype is torch.bool
+            mask = F.pad(mask, (rows, 0), value=float(is_boolean))
             new = mask[..., :1, :].expand(*mask.shape[:-2], rows, -1)
-            if name.startswith('causal'):
-                new = torch.full_like(new, torch.finfo(mask.dtype).min).triu(1)
+            if name == hides:
+                new = (
+                    torch.ones_like(new).tril()
+                    if is_boolean
+                    else torch.full_like(new, torch.finfo(mask.dtype).min).triu(1)
+                )
             arguments[name] = torch.cat([new, mask], -2)
 
 
@@ -68,14 +75,16 @@ def prepend_positions(arguments: Arguments, start: int, rows: int) -> None:
             arguments[name] = torch.cat([new.expand(*ids.shape[:-1], -1), ids], -1)
 
 
-def check_cache(past: Any, wanted_by: str) -> None:
-    """Refuses keys and values that are no cache object.
+def cache_of(arguments: Arguments, wanted_by: str) -> Any:
+    """The cache of keys and values among the arguments of a call; None if there is none.
 
     Raises:
-        SiteError: They are a tuple, the form of older releases of transformers.
+        SiteError: It is a tuple, the form of older releases of transformers.
     """
+    past = next((arguments[name] for name in CACHE if arguments.get(name) is not None), None)
     if past is not None and not hasattr(past, 'get_seq_length'):
         raise SiteError(f'{wanted_by} takes past_key_values that are a cache object, not a {type(past).__name__}')
+    return past
 
 
 def check_continues(mask: Tensor | None, past: Any, rows: int, wanted_by: str) -> None:

@@ -42,20 +42,20 @@ class PrefixCache(Cache):
         self.grows = inner is not None
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, cache_kwargs: dict[str, Any] | None = None
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, P + L, E) of the prefix and of the text with ``key_states`` and ``value_states``."""
         if self.inner is not None:
-            key_states, value_states = self.inner.update(key_states, value_states, layer_idx, cache_kwargs)
+            key_states, value_states = self.inner.update(key_states, value_states, layer_idx, *args, **kwargs)
         return _behind(self.pairs, layer_idx, key_states, value_states)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Rows that are there, those of the prefix included."""
         return self.ahead + (0 if self.inner is None else self.inner.get_seq_length(layer_idx))
 
-    def get_mask_sizes(self, cache_position: Tensor, layer_idx: int) -> tuple[int, int]:
-        """Keys that a call meets, and the index of the first."""
-        return self.get_seq_length(layer_idx) + len(cache_position), 0
+    def get_mask_sizes(self, new: Tensor | int, layer_idx: int) -> tuple[int, int]:
+        """Keys that a call meets, and the index of the first; ``new`` rows, or their positions (transformers 4.57)."""
+        return self.get_seq_length(layer_idx) + (new if isinstance(new, int) else len(new)), 0
 
 
 class _NeverUpdated(dict):

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import BARE_ROWS, Arguments, CallBinding, SiteError, Tower
+from vlpeft.sites import BARE_ROWS, CACHE, Arguments, CallBinding, SiteError, Tower, argument_name
 
 from .base import Adapter
 from .bottleneck_layer import check_size
-from .longer_texts import check_cache, seen_before, shift_positions, with_values
+from .longer_texts import cache_of, seen_before, shift_positions, with_values
 from .places import whole_towers
 from .soft_prompt import SoftPrompt
 
@@ -57,8 +57,8 @@ class Prefix(SoftPrompt):
                 'vlpeft.sites.checkpoint_blocks, or gradient_checkpointing of a task model'
             )
         with_prefix, new = CACHES[self.kind]
-        arguments, past = dict(arguments), arguments.get('past_key_values')
-        check_cache(past, NAME)
+        past = cache_of(arguments, NAME)
+        arguments = {name: value for name, value in arguments.items() if name not in CACHE}
         if past is None and new is not None:
             wanted = arguments.get('use_cache')
             past = new(module.config) if (module.config.use_cache if wanted is None else wanted) else None
@@ -67,7 +67,7 @@ class Prefix(SoftPrompt):
             if name == 'attention_mask' or (BARE_ROWS in arguments and name.endswith('_mask')):
                 arguments[name] = seen_before(arguments[name], self.length, NAME)
         shift_positions(arguments, self.length)
-        self.given = arguments['past_key_values'] = with_prefix(self.pairs(), past)
+        self.given = arguments[argument_name(module, CACHE)] = with_prefix(self.pairs(), past)
         return arguments
 
     def leave(self, module: nn.Module, output):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from vlpeft.sites import BARE_ROWS, PROMPT_ROWS, Arguments, SiteError, Tower
 
 from .longer_texts import (
-    check_cache,
+    cache_of,
     check_continues,
     prepend_positions,
     real_before,
@@ -32,7 +32,7 @@ class TextPrompt(SoftPrompt):
     def __init__(self, tower: Tower, length: int, hidden: int | None, stays: bool) -> None:
         super().__init__(length, tower.entrance.width, hidden)
         self.length, self.words, self.stays = length, tower.entrance.words, stays
-        self.has_wide_masks = tower.entrance.has_wide_masks
+        self.has_wide_masks, self.causal = tower.entrance.has_wide_masks, tower.causal
         # Of the present call: how many rows joined, and by how many positions are shifted.
         self.joined = self.shifted = 0
 
@@ -52,10 +52,9 @@ class TextPrompt(SoftPrompt):
             return arguments if rows is None else {**arguments, 'inputs_embeds': self.fill(words, rows)}
         if arguments.get('token_type_ids') is not None:
             raise SiteError(f'{NAME}: rows of a prompt have no token_type_ids; leave them out')
-        arguments, past = dict(arguments), arguments.get('past_key_values')
-        check_cache(past, NAME)
+        arguments, past = dict(arguments), cache_of(arguments, NAME)
         if self.has_wide_masks:
-            widen(arguments, self.length)
+            widen(arguments, self.length, self.causal)
         else:
             arguments['attention_mask'] = real_before(arguments.get('attention_mask'), self.length, NAME)
         shift_positions(arguments, self.length)

@@ -1,5 +1,6 @@
 """Sites: named places in frozen backbones, and the hooks that reach them. Imports nothing else of vlpeft."""
 
+from .arguments import CACHE, argument_name
 from .bindings import Binding, parameters_of
 from .branches import NormSite, branch_modules, norm_sites
 from .calls import Arguments, CallBinding
@@ -30,6 +31,7 @@ from .weights import bias_rows, has_bias, is_transposed, numbers_of, weight_rows
 
 __all__ = [
     'BARE_ROWS',
+    'CACHE',
     'CONNECTORS',
     'FAMILIES',
     'OUTSIDE',
@@ -54,6 +56,7 @@ __all__ = [
     'Tap',
     'Targets',
     'Tower',
+    'argument_name',
     'attached_to',
     'bias_rows',
     'below',

@@ -176,7 +176,8 @@ class Entrance:
     """The call through which embeddings enter a tower of text: further rows can join them there.
 
     Beside them pass, by the names of transformers, ``attention_mask``, ``position_ids``, ``cache_position`` and
-    ``past_key_values``; where the tower embeds tokens itself, ``input_ids`` in place of the embeddings.
+    ``past_key_values`` or, in transformers 5, ``cache``; where the tower embeds tokens itself, ``input_ids`` in place
+    of the embeddings.
 
     Attributes:
         embeddings: They pass here, (B, L, W), before any projection and before learned positions are added.
@@ -189,8 +190,9 @@ class Entrance:
         cache_class: Of the cache of keys and values: ``'DynamicCache'`` and ``'EncoderDecoderCache'`` of transformers,
             or ``'SelfCache'`` of vlpeft. Defaults to None: the tower keeps none.
         heads: Heads of keys and values in that cache. Defaults to None.
-        has_wide_masks: Whether the masks are additive ones (B, 1, L, L): ``attention_mask``, alike in all rows, tells
-            padding, ``causal_attention_mask`` hides successors. Defaults to False: ``attention_mask`` is (B, L).
+        has_wide_masks: Whether the masks are (B, 1, L, L): ``attention_mask``, alike in all rows, tells padding,
+            ``causal_attention_mask`` hides successors; without that one, a causal tower's ``attention_mask`` does both.
+            Defaults to False: ``attention_mask`` is (B, L).
         is_read: Whether a decoder attends to the tower's output, with a mask that its caller gives beside it. Defaults
             to False.
     """

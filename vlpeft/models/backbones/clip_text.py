@@ -32,7 +32,9 @@ class ClipTextEncoder(BaseModule):
             CLIPTextConfig.from_pretrained(config) if isinstance(config, str) else CLIPTextConfig(**(config or {}))
         )
         self.width, self.vocab_size = geometry.hidden_size, geometry.vocab_size
-        self.text_model = CLIPTextModel(geometry).text_model
+        whole = CLIPTextModel(geometry)
+        # In transformers 5 it is one module.
+        self.text_model = getattr(whole, 'text_model', whole)
 
     def probe_input(self) -> dict[str, Tensor]:
         """Keyword arguments of the smallest pass."""
@@ -50,7 +52,7 @@ class ClipTextEncoder(BaseModule):
         x = self.text_model.embeddings(input_ids=ids)
         length = ids.shape[1]
         causal = torch.full((length, length), float('-inf'), dtype=x.dtype, device=x.device).triu(1)[None, None]
-        x = self.text_model.encoder(inputs_embeds=x, causal_attention_mask=causal).last_hidden_state
+        x = self.text_model.encoder(inputs_embeds=x, attention_mask=causal).last_hidden_state
         return self.text_model.final_layer_norm(x)
 
     @staticmethod

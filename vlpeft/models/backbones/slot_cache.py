@@ -10,12 +10,10 @@ from transformers.cache_utils import Cache, DynamicLayer
 class SlotLayer(DynamicLayer):
     """Row 0 of what is added to a filled layer replaces its row 0; the others are appended."""
 
-    def update(
-        self, key_states: Tensor, value_states: Tensor, cache_kwargs: dict[str, Any] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Keys and values (B, H, L, E) after adding ``key_states`` and ``value_states``."""
         if self.get_seq_length() == 0:
-            return super().update(key_states, value_states, cache_kwargs)
+            return super().update(key_states, value_states, *args, **kwargs)
         self.keys, self.values = (
             torch.cat([new[:, :, :1], old[:, :, 1:], new[:, :, 1:]], 2)
             for old, new in ((self.keys, key_states), (self.values, value_states))

@@ -17,7 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vlpeft.sites import BARE_ROWS, PERCEPTION, PROMPT_ROWS, AdapterSwitch, Attachment, Binding, Tap, Tower
+from vlpeft.sites import (
+    BARE_ROWS,
+    CACHE,
+    PERCEPTION,
+    PROMPT_ROWS,
+    AdapterSwitch,
+    Attachment,
+    Binding,
+    Tap,
+    Tower,
+    argument_name,
+)
 
 VISUAL_ROWS = ('causal', 'full')
 #: Keyword arguments that hooks read: the mask from layer s on; and in passes that take up the slot's row in layer e - 1
@@ -202,13 +213,8 @@ class SlottedLM:
     def _run(self, embeddings: Tensor, positions: Tensor, lead: Lead, cache, passed: dict) -> Tensor:
         if lead.slots:
             passed[PERCEPTION] = lead.perception
-        return self.body(
-            inputs_embeds=embeddings,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=cache is not None,
-            **passed,
-        )[0]
+        passed[argument_name(self.body, CACHE)] = cache
+        return self.body(inputs_embeds=embeddings, position_ids=positions, use_cache=cache is not None, **passed)[0]
 
     def _positions(self, mask: Tensor) -> Tensor:
         pad = PAD_POSITION.get(self.lm.config.model_type, 0)

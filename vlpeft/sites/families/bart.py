@@ -5,7 +5,7 @@ cross-attention to every block.
 from torch import nn
 
 from ..schema import Block, Entrance, SubLayer, Tap, Tower
-from .parts import linears, token_input, tokens_beside_states
+from .parts import cache_tap, linears, token_input, tokens_beside_states
 from .registry import family
 
 
@@ -52,7 +52,7 @@ def _tower(module: nn.Module, name: str, attentions: tuple[tuple[str, str], ...]
         module.config.decoder_attention_heads if causal else None,
         is_read=not causal,
     )
-    cache = Tap('layers.0', 'input', 'past_key_values', argument=None) if causal else None
+    cache = cache_tap(module, 'layers.0') if causal else None
     return Tower(
         name,
         module.config.d_model,

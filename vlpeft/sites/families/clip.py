@@ -1,6 +1,7 @@
 """CLIP's and SigLIP's text and vision transformers as transformers builds them: pre-norm, blocks may return tuples.
 
-CLIP's projections into the shared space lie beside its towers, SigLIP's heads in them.
+CLIP's projections into the shared space lie beside its towers, SigLIP's heads in them. Until transformers 4.57
+``CLIPTextModel`` and its like hold a ``CLIPTextTransformer``; in 5 they are one module.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..arguments import argument_name
 from ..paths import below
 from ..probe import zeros
 from ..schema import Block, Entrance, OuterPart, Patches, Tap, Tower
@@ -76,9 +78,11 @@ def _text(module: nn.Module, name: str, root: str = '', **options: Any) -> Tower
     return replace(tower, entrance=Entrance(embeddings, tower.width, has_wide_masks=True))
 
 
-@family('transformers.CLIPTextTransformer', role='text')
+@family('transformers.CLIPTextTransformer', 'transformers.CLIPTextModel', role='text', holds='encoder')
 def clip_text(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``CLIPTextTransformer``; its attentions get the mask of padding apart from the causal."""
+    """Sites of transformers' CLIP for texts; its attentions get the mask of padding apart from the causal one, in
+    transformers 5 both as one.
+    """
     return _text(module, name, padded=True, causal=True, probe=token_input)
 
 
@@ -89,16 +93,23 @@ def own_clip_text(module: nn.Module, name: str) -> Tower:
     return replace(tower, records_blocks=False)
 
 
-@family('transformers.SiglipTextTransformer', 'transformers.Siglip2TextTransformer', role='text')
+@family(
+    'transformers.SiglipTextTransformer',
+    'transformers.SiglipTextModel',
+    'transformers.Siglip2TextTransformer',
+    'transformers.Siglip2TextModel',
+    role='text',
+    holds='encoder',
+)
 def siglip_text(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``SiglipTextTransformer``: tokens see each other in both directions."""
+    """Sites of transformers' SigLIP for texts: tokens see each other in both directions."""
     outside = connector(dict(proj=linear(module, 'head')))
     return _text(module, name, padded=True, outside=outside, probe=token_input)
 
 
-@family('transformers.CLIPVisionTransformer', role='vision')
+@family('transformers.CLIPVisionTransformer', 'transformers.CLIPVisionModel', role='vision', holds='encoder')
 def clip_vision(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``CLIPVisionTransformer``."""
+    """Sites of transformers' CLIP for pictures."""
     # The norm behind the blocks is of the class token alone.
     tower = _tower(
         module, name, ('pre_layrnorm', 'post_layernorm'), outside=patch_embed(module, PATCHES), probe=_picture
@@ -106,17 +117,15 @@ def clip_vision(module: nn.Module, name: str) -> Tower:
     return replace(tower, patches=Patches(1))
 
 
-@family('transformers.SiglipVisionTransformer', role='vision')
+@family('transformers.SiglipVisionTransformer', 'transformers.SiglipVisionModel', role='vision', holds='encoder')
 def siglip_vision(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``SiglipVisionTransformer``; the FFN of its pooling head, which is no block, leads out."""
+    """Sites of transformers' SigLIP for pictures; the FFN of its pooling head, which is no block, leads out."""
     return _siglip_vision(module, name, Patches(0), _picture)
 
 
-@family('transformers.Siglip2VisionTransformer', role='vision')
+@family('transformers.Siglip2VisionTransformer', 'transformers.Siglip2VisionModel', role='vision', holds='encoder')
 def siglip2_vision(module: nn.Module, name: str) -> Tower:
-    """Sites of transformers' ``Siglip2VisionTransformer``: pictures of different sizes, padded, whose patches enter a
-    linear map.
-    """
+    """Sites of transformers' SigLIP 2 for pictures: of different sizes, padded, whose patches enter a linear map."""
     fixed = Patches(0, 'its masks tell padding from its own patches')
     return _siglip_vision(module, name, fixed, _patches, padded=True)
 
@@ -124,7 +133,9 @@ def siglip2_vision(module: nn.Module, name: str) -> Tower:
 def _patches(module: nn.Module) -> dict[str, Any]:
     """One row of two patches; their grid is read as numbers, so it is never on ``meta``."""
     pixels = zeros(module, 1, 2, module.config.num_channels * module.config.patch_size**2)
-    return dict(pixel_values=pixels, attention_mask=pixels.new_ones(1, 2), spatial_shapes=torch.tensor([[1, 2]]))
+    mask = argument_name(module, ('pixel_attention_mask', 'attention_mask'))
+    # A mask would be looked at, on meta too.
+    return {'pixel_values': pixels, mask: None, 'spatial_shapes': torch.tensor([[1, 2]])}
 
 
 def _siglip_vision(

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
+from ..arguments import CACHE, argument_name
 from ..paths import below
 from ..probe import READ, token_ids, zeros
 from ..schema import Block, Entrance, LinearSite, OuterPart, SubLayer, Tap, Tower
@@ -142,9 +144,14 @@ def decoder_only(
         causal=True,
         records_blocks=records_blocks,
         final_norm=final_norm,
-        cache=Tap(f'{path}.0', 'input', 'past_key_values', argument=cache_argument),
-        probe=tokens_alone,
+        cache=cache_tap(module, f'{path}.0', cache_argument),
+        probe=tokens_with_mask,
     )
+
+
+def cache_tap(module: nn.Module, path: str, argument: int | None = None) -> Tap:
+    """Where the cache of keys and values enters the first block, at ``path``; ``argument`` as for :class:`Tap`."""
+    return Tap(path, 'input', argument_name(module.get_submodule(path), CACHE), argument=argument)
 
 
 def token_input(module: nn.Module) -> dict[str, Any]:
@@ -153,8 +160,16 @@ def token_input(module: nn.Module) -> dict[str, Any]:
 
 
 def tokens_alone(module: nn.Module) -> dict[str, Any]:
-    """Probe of a language model of transformers."""
+    """Probe of a stack of transformers that may keep keys and values."""
     return dict(token_input(module), use_cache=False)
+
+
+def tokens_with_mask(module: nn.Module) -> dict[str, Any]:
+    """Probe of a decoder-only language model of transformers. Without a mask, 5 looks at the positions for several
+    texts in one row, and on ``meta`` there is nothing to look at.
+    """
+    given = tokens_alone(module)
+    return dict(given, attention_mask=torch.ones_like(given['input_ids']))
 
 
 def tokens_beside_states(module: nn.Module) -> dict[str, Any]:

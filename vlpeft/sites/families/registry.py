@@ -22,10 +22,13 @@ class Family(NamedTuple):
         describe: From a backbone and the tower's name to its sites.
         role: What its tower is usually called: ``'vision'``, ``'text'``, ``'encoder'``, ``'decoder'`` or ``'lm'``; or a
             function that says so of a module.
+        holds: A child of the backbone. A module of the class without it is not the backbone but holds one, as in
+            another version of the library. Defaults to None, the class says enough.
     """
 
     describe: Describe
     role: Role
+    holds: str | None = None
 
 
 #: By top-level module and class name, such as ``'transformers.BartEncoder'``.
@@ -34,12 +37,13 @@ FAMILIES: dict[str, Family] = {}
 STRUCTURES: list[tuple[Callable[[nn.Module], bool], Family]] = []
 
 
-def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
+def family(*classes: str, role: Role, holds: str | None = None) -> Callable[[Describe], Describe]:
     """Declares that the decorated function describes backbones of these classes, and of classes derived from them.
 
     Args:
         classes: Each by its top-level module and its name: ``'package.Class'``, wherever in the package it is.
         role: As for :class:`Family`.
+        holds: As for :class:`Family`. Defaults to None.
 
     Raises:
         SiteError: A name of another form, or another function describes the class already.
@@ -52,7 +56,7 @@ def family(*classes: str, role: Role) -> Callable[[Describe], Describe]:
             # A module that is imported again, or a notebook's cell that runs again, replaces its own function.
             if known is not None and _origin(known.describe) != _origin(function):
                 raise SiteError(f'family: {name} is described by {_origin(known.describe)} already')
-            FAMILIES[name] = Family(function, role)
+            FAMILIES[name] = Family(function, role, holds)
         return function
 
     return register
@@ -118,7 +122,8 @@ def family_of(module: nn.Module) -> Family | None:
 
 def key_of(module: nn.Module) -> str | None:
     """The key in :data:`FAMILIES` of the first class in ``module``'s line that a family knows."""
-    return next((name for name in names_of(module) if name in FAMILIES), None)
+    known = [name for name in names_of(module) if name in FAMILIES]
+    return next((name for name in known if (holds := FAMILIES[name].holds) is None or hasattr(module, holds)), None)
 
 
 def names_of(module: nn.Module) -> list[str]:

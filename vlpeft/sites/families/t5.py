@@ -5,7 +5,7 @@ the decoder adds a causal mask and a cross-attention to every block.
 from torch import nn
 
 from ..schema import Block, Entrance, SubLayer, Tap, Tower
-from .parts import linears, tokens_alone, tokens_beside_states
+from .parts import cache_tap, linears, tokens_alone, tokens_beside_states
 from .registry import family
 
 PLAIN = dict(fc1='wi', fc2='wo')
@@ -71,6 +71,6 @@ def t5(module: nn.Module, name: str) -> Tower:
         entrance,
         causal=causal,
         final_norm=final,
-        cache=Tap('block.0', 'input', 'past_key_values', argument=None) if causal else None,
+        cache=cache_tap(module, 'block.0') if causal else None,
         probe=tokens_beside_states if causal else tokens_alone,
     )
