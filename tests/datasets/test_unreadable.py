@@ -84,7 +84,7 @@ def test_zero_tolerates_none_and_rates_are_checked(tmp_path):
 
 def test_a_set_without_a_readable_clip_ends_after_a_bounded_search(tmp_path):
     make_set(tmp_path, good=0, broken=['x.mp4', 'y.mp4'])
-    with pytest.raises(UnreadableClipsError, match='10 unreadable clips in a row'):
+    with pytest.raises(UnreadableClipsError, match='10 samples in a row cannot be used'):
         build(tmp_path, max_unreadable=1.0)[0]
     with pytest.raises(ClipError, match='no readable clip was found to stand in'):
         build(tmp_path, test_mode=True, skip_unreadable=True)[0]

@@ -11,6 +11,7 @@ from .didemo import DiDeMoRetrieval
 from .gqa import GQA
 from .jsonl import JSONLRetrieval
 from .jsonl_caption import JSONLCaption
+from .jsonl_chat import JSONLChat
 from .jsonl_qa import JSONLQA
 from .karpathy import KarpathyRetrieval
 from .karpathy_caption import KarpathyCaption
@@ -38,6 +39,7 @@ __all__ = [
     'DiDeMoRetrieval',
     'GQA',
     'JSONLCaption',
+    'JSONLChat',
     'JSONLQA',
     'JSONLRetrieval',
     'KarpathyCaption',

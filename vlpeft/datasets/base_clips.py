@@ -15,7 +15,7 @@ from .in_progress import note_clip
 from .readers import ClipError
 from .unreadable import MAX_ATTEMPTS, UnreadableClips, UnreadableClipsError
 
-SOURCE = ('name', 'names', 'path', 'paths', 'media', 'start', 'end')
+SOURCE = ('name', 'names', 'path', 'paths', 'media', 'start', 'end', 'turns', 'images', 'videos')
 
 
 class BaseClips(BaseDataset):
@@ -119,14 +119,18 @@ class BaseClips(BaseDataset):
         self.unreadable.fetched += 1
         for attempt in range(MAX_ATTEMPTS):
             try:
-                return self.prepare_data(idx)
+                data = self.prepare_data(idx)
             except ClipError as error:
                 self.unreadable.note(error)
                 last = error
-            if attempt == 0:
-                self.unreadable.count_replaced()
+                if attempt == 0:
+                    self.unreadable.count_replaced()
+            else:
+                if data is not None:
+                    return data
+                last = 'a step of the pipeline leaves the sample out'
             idx = self._another(idx, attempt)
-        raise UnreadableClipsError(f'{MAX_ATTEMPTS} unreadable clips in a row; the last: {last}')
+        raise UnreadableClipsError(f'{MAX_ATTEMPTS} samples in a row cannot be used; the last: {last}')
 
     def _fetch_test(self, idx: int) -> dict:
         try:

@@ -1,37 +1,41 @@
-r"""Conversations as records: LLaVA's and ShareGPT's ``conversations``, and ``messages`` with ``images``.
+r"""Conversations as records of questions and captions: the last turn of the assistant is the target.
 
     {"id": 7, "image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\nWhat is it?"},
                                                   {"from": "gpt", "value": "A cat."}]}
-    {"messages": [{"role": "user", "content": "<image>What is it?"}, {"role": "assistant", "content": "A cat."}],
-     "images": ["a.jpg"]}
 
-The last turn of the assistant is the target and the turn of the user before it the question; placeholders of media go.
+The layouts are those of :mod:`vlpeft.chat.layouts`. The turn of the user before the target is the question; the
+placeholders of media go.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from vlpeft.chat import TURN_KEYS, ChatError, read_conversation, text_of
+from vlpeft.chat.layouts import SWIFT_KEYS
+
 from .text_files import AnnotationError
 
-TURNS = ('conversations', 'messages')
 MEDIA_LISTS = dict(images='image', videos='video', audios='audio')
 REPLACED = ('question', 'answer', 'answers', 'caption')
-USER, ASSISTANT = ('human', 'user'), ('gpt', 'assistant', 'bot', 'chatgpt', 'model')
-PLACEHOLDER = re.compile(r'<\|?(?:image|video|audio)(?:_pad)?\|?>|\[(?:IMG|VIDEO)\]', re.IGNORECASE)
 
 
 def chat_keys(keys: Sequence[str]) -> list[str]:
     """Keys that are read beside ``keys``, the kinds of media of a set and others."""
-    return [*TURNS, *(many for many, one in MEDIA_LISTS.items() if one in keys)]
+    return [
+        *dict.fromkeys((*TURN_KEYS[:2], *SWIFT_KEYS, 'system')),
+        *(many for many, one in MEDIA_LISTS.items() if one in keys),
+    ]
 
 
 class Chat(NamedTuple):
-    """A conversation: ``question``, '' where nobody asks, ``target``, and how many of its turns are ``unread``."""
+    """A conversation: ``question``, '' where nobody asks, ``target``, how many of its turns are ``unread``, and the
+    name of its ``layout``.
+    """
 
     question: str
     target: str
     unread: int
+    layout: str
 
 
 def read_chat(where: str, record: dict) -> tuple[dict, Chat | None]:
@@ -44,54 +48,47 @@ def read_chat(where: str, record: dict) -> tuple[dict, Chat | None]:
     Raises:
         AnnotationError: The turns are malformed, none is the assistant's, or the record says the same twice.
     """
+    try:
+        conversation = read_conversation(record)
+    except ChatError as error:
+        raise AnnotationError(f'{where}: {error}') from error
     record = dict(record)
     for many, one in MEDIA_LISTS.items():
         if many in record:
             if one in record:
                 raise AnnotationError(f"{where}: '{one}' and '{many}' exclude each other")
             record[one] = record.pop(many)
-    kind = next((kind for kind in TURNS if kind in record), None)
-    if kind is None:
+    if conversation is None:
         return record, None
-    twice = [key for key in (*TURNS, *REPLACED) if key in record and key != kind]
+    kind = next(key for key in TURN_KEYS if key in record)
+    twice = [key for key in REPLACED if key in record]
     if twice:
         raise AnnotationError(
             f"{where}: '{kind}' and '{twice[0]}' exclude each other: the last turn of the assistant "
             'is the answer or the caption'
         )
-    turns = _turns(where, record, kind)
-    targets = [number for number, (role, _) in enumerate(turns) if role in ASSISTANT]
-    if not targets or not turns[targets[-1]][1]:
+    turns = conversation.turns
+    targets = [number for number, turn in enumerate(turns) if turn['role'] == 'assistant']
+    if not targets or not text_of(turns[targets[-1]]):
         raise AnnotationError(
-            f"{where}: '{kind}' needs a turn of the assistant ({' or '.join(ASSISTANT)}) with a "
-            f'text; roles found: {", ".join(role for role, _ in turns)}'
+            f"{where}: '{kind}' needs a turn of the assistant ('gpt' or 'assistant') with a text; roles found: "
+            f'{", ".join(_roles(record[kind]))}'
         )
+    for turn in turns:
+        for part in turn['content']:
+            if 'source' in part:  # the medium stands in the turn itself
+                record.setdefault(part['type'], []).append(part['source'])
     last = targets[-1]
-    is_asked = last > 0 and turns[last - 1][0] in USER
-    return record, Chat(turns[last - 1][1] if is_asked else '', turns[last][1], len(turns) - 1 - is_asked)
+    is_asked = last > 0 and turns[last - 1]['role'] == 'user'
+    question = _lines(text_of(turns[last - 1])) if is_asked else ''
+    unread = len(turns) - 1 - is_asked
+    return record, Chat(question, _lines(text_of(turns[last])), unread, conversation.layout)
 
 
-def _turns(where: str, record: dict, kind: str) -> list[tuple[str, str]]:
-    """(role, text without placeholders) of each turn."""
-    turns = record[kind]
-    if not isinstance(turns, list) or not turns:
-        raise AnnotationError(f"{where}: '{kind}' must be a list of turns, not empty")
-    found = []
-    for number, turn in enumerate(turns):
-        place = f'{where}: {kind}[{number}]'
-        if not isinstance(turn, dict):
-            raise AnnotationError(f"{place}: expected an object with 'from' and 'value', or 'role' and 'content'")
-        role, text = turn.get('from', turn.get('role')), turn.get('value', turn.get('content'))
-        if isinstance(text, list):  # parts of kinds text, image, …
-            text = '\n'.join(
-                part['text'] for part in text if isinstance(part, dict) and isinstance(part.get('text'), str)
-            )
-        if not isinstance(role, str) or not isinstance(text, str):
-            raise AnnotationError(
-                f"{place}: needs 'from' and 'value', or 'role' and 'content', as texts; keys found: "
-                f'{", ".join(turn) or "none"}'
-            )
-        # A placeholder on a line of its own takes the line along.
-        lines = [PLACEHOLDER.sub('', line).strip() for line in text.split('\n')]
-        found.append((role.lower(), '\n'.join(lines).strip()))
-    return found
+def _roles(turns: object) -> list[str]:
+    return [turn.get('from', turn.get('role')) for turn in turns] if isinstance(turns, list) else ['user', 'assistant']
+
+
+def _lines(text: str) -> str:
+    """Without white space around each line."""
+    return '\n'.join(line.strip() for line in text.split('\n')).strip()

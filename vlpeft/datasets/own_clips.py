@@ -3,11 +3,14 @@
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import NamedTuple
 
 from mmengine.logging import print_log
+
+from vlpeft.chat import unread_keys
 
 from .annotations import AnnotationError, locate
 from .chat_records import Chat, chat_keys, read_chat
@@ -39,15 +42,19 @@ def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bo
     Raises:
         AnnotationError: The file is missing or a record is malformed.
     """
-    checked, cut = OwnKeys(path, (*keys, *chat_keys(keys))), 0
+    checked, cut, layouts = OwnKeys(path, (*keys, *chat_keys(keys))), 0, Counter()
     for where, record in read_records(path):
         checked.check(where, record)
         # Tables written as JSON lines fill the columns that a record lacks.
         record = {key: value for key, value in record.items() if value is not None}
+        checked.unread.update(unread_keys(record))
         record, chat = read_chat(where, record)
-        cut += chat is not None and chat.unread > 0
+        if chat is not None:
+            cut += chat.unread > 0
+            layouts[chat.layout] += 1
         yield OwnRecord(where, record, read_clip(where, record, folder, (root, folder), keys, several), chat)
     checked.report()
+    report_layouts(path, layouts)
     if cut:
         print_log(
             f'{path}: {cut:,} conversations have further turns; only the last one of the assistant and the '
@@ -55,6 +62,13 @@ def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bo
             logger='current',
             level=logging.INFO,
         )
+
+
+def report_layouts(path: str, layouts: Counter) -> None:
+    """One line in the log on the layouts of a file's conversations, if it has some."""
+    if layouts:
+        counts = ', '.join(f'{count:,} records in the {name} layout' for name, count in layouts.most_common())
+        print_log(f'{path}: {counts}', logger='current', level=logging.INFO)
 
 
 def read_clip(

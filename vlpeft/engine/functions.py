@@ -29,3 +29,13 @@ def collate_clips(batch: Sequence[dict]) -> Any:
             'ClipResize in the pipeline'
         )
     return default_collate(batch)
+
+
+@FUNCTIONS.register_module()
+def collate_chat(batch: Sequence[dict]) -> dict[str, list]:
+    """Lists the samples of conversations, which differ in length and in their tensors; the preprocessor joins them.
+
+    Args:
+        batch: Dicts of ``inputs``, a dict of tensors, and ``data_samples``.
+    """
+    return {name: [item[name] for item in batch] for name in ('inputs', 'data_samples')}

@@ -1,6 +1,7 @@
 """Image reader: a still is a clip of one frame."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -38,14 +39,28 @@ class ImageReader(BaseReader):
         return ClipInfo(num_frames=1, fps=0.0)
 
     def read(self, path: str, indices: Sequence[int]) -> np.ndarray:
-        from PIL import Image, ImageOps
-
         check_file(path)
         check_indices(path, indices, 1)
-        with decoding(path, 'not a readable image, or truncated'), Image.open(path) as image:
+        return np.stack([self._pixels(path, lambda: path)] * len(indices))
+
+    def decode(self, name: str, data: bytes) -> np.ndarray:
+        """The picture of a file's content, uint8 (H, W, 3).
+
+        Args:
+            name: For errors.
+            data: The content.
+
+        Raises:
+            ClipError: It is no picture, or damaged.
+        """
+        return self._pixels(name, lambda: io.BytesIO(data))
+
+    def _pixels(self, name: str, source: Callable[[], str | io.BytesIO]) -> np.ndarray:
+        from PIL import Image, ImageOps
+
+        with decoding(name, 'not a readable image, or truncated'), Image.open(source()) as image:
             if image.format == 'PNG':  # decoding stops at the last pixel, before the checksums
-                with Image.open(path) as checked:
+                with Image.open(source()) as checked:
                     checked.verify()
             stored = stored_type(image)
-            pixels = to_rgb(path, ImageOps.exif_transpose(image), stored, self.background)
-        return np.stack([pixels] * len(indices))
+            return to_rgb(name, ImageOps.exif_transpose(image), stored, self.background)

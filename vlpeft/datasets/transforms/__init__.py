@@ -7,10 +7,12 @@ from .load_clip import LoadClip
 from .load_features import LoadFeatures
 from .load_images import LoadImages
 from .pack import PackSample
+from .pack_chat import PackChat
 from .rand_augment import ClipRandAugment, ClipTorchvisionRandAugment
 from .seq2seq import ComposeText, DrawTarget
 from .spec_augment import SpecAugment
 from .text import CleanQuestion, CleanText, clean_caption, clean_question
+from .to_chat import ToChat
 
 __all__ = [
     'CleanQuestion',
@@ -28,8 +30,10 @@ __all__ = [
     'LoadFeatures',
     'LoadImages',
     'NormaliseFbank',
+    'PackChat',
     'PackSample',
     'SpecAugment',
+    'ToChat',
     'clean_caption',
     'clean_question',
 ]
