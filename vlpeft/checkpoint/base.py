@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
 from .constants import constants
-from .coverage import by_part, unread_keys
+from .coverage import by_part, unread_keys, weight_names
 from .download import fetch
 from .errors import CheckpointError
 from .fit import fit, fit_model
@@ -111,7 +111,7 @@ def read_base(
 
 def _read_whole(model: nn.Module, source: str, sha256: str | None, unused: Sequence[str]) -> BaseFile:
     path = fetch(source, sha256=sha256)
-    found = translate(Checkpoint.read(path))
+    found = translate(Checkpoint.read(path), keys=weight_names(model))
     state, report = fit_model(found, model, model.backbones)
     check_read(report, constants(model), model.backbones, unused, 'base_checkpoint.unused')
     if unread := unread_keys(model, report, found):
@@ -132,9 +132,8 @@ def _read_part(
         name: value for name, value in unique_state(model).items() if name.startswith(f'{part}.') and name not in fixed
     }
     towers = [part, *(tower for tower in tower_paths(model) if tower.startswith(f'{part}.'))]
-    state, report = fit(
-        translate(Checkpoint.read(path)), target, towers=towers, strict_parts=(part,), tied=tied_names(model)
-    )
+    source = translate(Checkpoint.read(path), keys=target)
+    state, report = fit(source, target, towers=towers, strict_parts=(part,), tied=tied_names(model))
     check_read(report, fixed, (part,), unused, f'base_checkpoint.{part}.unused')
     for name in [name for name in report.parts if name != part]:
         if keys := report.parts.pop(name).unexpected:

@@ -29,7 +29,7 @@ def load_into(
         CheckpointError: Unknown layout, nothing to fill, another geometry, or a strict part left incomplete. The
             model is then unchanged.
     """
-    source = translate(checkpoint, dialect)
+    source = translate(checkpoint, dialect, [name for name, _ in model.named_parameters()])
     state, report = fit_model(source, model, strict_parts)
     put(model, state, report)
     return report

@@ -1,11 +1,13 @@
 """Tables of another length: the kinds whose geometry may change, and nothing else."""
 
 import math
+import re
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+VISION_POSITIONS = re.compile(r'(^|\.)vision_model\.embeddings\.position_embeddings?(\.weight)?$')
 WORDS = ('shared.weight', 'embed_tokens.weight', 'wte.weight', 'lm_head.weight')
 
 
@@ -35,9 +37,9 @@ def grow_words(key: str, source: Tensor, target: Tensor, added: int = 0) -> Tens
 def resize_embedding(key: str, source: Tensor, target: Tensor) -> Tensor | None:
     """Bring an embedding of another image size or frame count to the model's.
 
-    The patch part of a tower's ``pos_embed`` (1, 1+N, D) is interpolated bicubically on its square grid, the class
-    token kept; along T ``temporal_embedding.table`` (1, T, D) linearly, and TimeSformer's ``time_embed`` (1, T, D) by
-    taking the nearest.
+    The patch part of a tower's ``pos_embed`` (1, 1+N, D), in transformers' vision towers (K+N, D), is interpolated
+    bicubically on its square grid, a class token kept; along T ``temporal_embedding.table`` (1, T, D) linearly, and
+    TimeSformer's ``time_embed`` (1, T, D) by taking the nearest.
 
     Args:
         key: Our key.
@@ -47,6 +49,10 @@ def resize_embedding(key: str, source: Tensor, target: Tensor) -> Tensor | None:
     Returns:
         In the shape of ``target``; None if this key is no such embedding or cannot be resized.
     """
+    if VISION_POSITIONS.search(key) and source.ndim == target.ndim and source.shape[-1] == target.shape[-1]:
+        flat = source.reshape(1, -1, source.shape[-1])
+        resized = _resize_patches(flat, target.numel() // target.shape[-1])
+        return None if resized is None else resized.reshape(target.shape)
     if source.ndim != 3 or source.shape[::2] != target.shape[::2]:
         return None
     if key.endswith('.pos_embed'):
@@ -65,7 +71,9 @@ def _resize_times(source: Tensor, length: int, mode: str) -> Tensor:
 def _resize_patches(source: Tensor, length: int) -> Tensor | None:
     from mmpretrain.models.utils import resize_pos_embed
 
-    grids = [math.isqrt(tokens - 1) for tokens in (source.shape[1], length)]
-    if [side**2 + 1 for side in grids] != [source.shape[1], length]:
-        return None
-    return resize_pos_embed(source, *((side, side) for side in grids), mode='bicubic', num_extra_tokens=1)
+    for extra in (1, 0):
+        grids = [math.isqrt(tokens - extra) for tokens in (source.shape[1], length)]
+        if [side**2 + extra for side in grids] == [source.shape[1], length]:
+            sides = ((side, side) for side in grids)
+            return resize_pos_embed(source, *sides, mode='bicubic', num_extra_tokens=extra)
+    return None

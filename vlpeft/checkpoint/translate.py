@@ -1,6 +1,6 @@
 """From the names of a file to ours."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from torch import Tensor
@@ -37,12 +37,14 @@ class Translated(NamedTuple):
         return [self.layout.tower] if self.layout.tower else list(self.layout.towers)
 
 
-def translate(checkpoint: Checkpoint, dialect: str | None = None) -> Translated:
+def translate(checkpoint: Checkpoint, dialect: str | None = None, keys: Collection[str] = ()) -> Translated:
     """Translates a checkpoint.
 
     Args:
         checkpoint: The checkpoint.
         dialect: Its layout. Defaults to None: told from the keys.
+        keys: Of the model that it is read for; they tell by which library's names its towers are called. Defaults to
+            (), ours.
 
     Raises:
         CheckpointError: Unknown layout, or not the one that is named; or a tensor that the layout needs is not there.
@@ -51,6 +53,7 @@ def translate(checkpoint: Checkpoint, dialect: str | None = None) -> Translated:
     layout = get_dialect(dialect) if dialect else detect(weights, origin)
     if dialect and not layout.matches(weights):
         raise CheckpointError(f'{origin} is not in the {dialect} layout; its first keys: {shorten(list(weights))}')
+    layout = layout.for_model(keys)
     try:
         state = layout.to_vlpeft(weights)
     except KeyError as error:

@@ -71,8 +71,8 @@ class TextTokenizer:
         try:
             # A folder or hub may name programs of its own, which transformers would ask about and run.
             return kind.from_pretrained(name, trust_remote_code=False, **options)
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except (ImportError, KeyError, OSError, TypeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
                 f'vocabulary {self.vocabulary!r} is no tokenizer that {kind.__name__} reads: {reason}'
             ) from error
@@ -130,9 +130,13 @@ class TextTokenizer:
         """The texts of rows of token ids, without special tokens."""
         return self.tokenizer.batch_decode(ids, skip_special_tokens=True)
 
+    def pad(self, ids: Sequence[list[int]], device: torch.device) -> Tokens:
+        """Ids of several texts, padded as the model reads them: here with zeros to the longest."""
+        return pad([torch.tensor(row) for row in ids], device)
+
     def __call__(self, texts: Sequence[str], device: torch.device) -> Tokens:
-        """Padded to the longest of ``texts``."""
-        return pad([torch.tensor(ids) for ids in self.ids(texts)], device)
+        """Ids and mask of ``texts``."""
+        return self.pad(self.ids(texts), device)
 
 
 class CaptionTokenizer(TextTokenizer):
@@ -170,6 +174,29 @@ class ClipTokenizer(TextTokenizer):
         from transformers import CLIPTokenizerFast
 
         return self.from_pretrained(CLIPTokenizerFast)
+
+
+class SiglipTokenizer(TextTokenizer):
+    """SigLIP's and SigLIP 2's (such as ``'google/siglip2-base-patch16-224'``): lower case, padded to ``max_length``
+    with the padding token, since the model reads its padding.
+    """
+
+    spare_rows = True
+    needed = ('pad_token',)
+
+    def load(self):
+        from transformers import AutoTokenizer
+
+        return self.from_pretrained(AutoTokenizer)
+
+    def ids(self, texts: Sequence[str], max_length: int | None = None) -> list[list[int]]:
+        """As :class:`TextTokenizer`; SigLIP was trained on lower case, which not every tokenizer of its files makes."""
+        return super().ids([text.lower() for text in texts], max_length)
+
+    def pad(self, ids: Sequence[list[int]], device: torch.device) -> Tokens:
+        """Padded to the full length."""
+        rows = [torch.tensor(row) for row in ids]
+        return pad(rows, device, self.max_length, value=self.tokenizer.pad_token_id)
 
 
 class Seq2SeqTokenizer(TextTokenizer):

@@ -1,7 +1,7 @@
 """What a dialect is: a checkpoint layout, the way from it to our keys and back, and what it leaves behind on each."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -51,6 +51,13 @@ class Dialect:
     def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights in our keys, below ``tower`` if there is one; keys unknown to the dialect keep their names."""
         raise NotImplementedError
+
+    def for_model(self, keys: Collection[str]) -> 'Dialect':
+        """The layout as it is read into a model with these keys, which may have a tower by another library's names.
+
+        Defaults to itself.
+        """
+        return self
 
     def from_vlpeft(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """What a file of this layout holds, from weights in our keys, those below ``tower`` if there is one.

@@ -8,8 +8,9 @@ from vlpeft.registry import HOOKS
 
 @HOOKS.register_module()
 class AlphaRampHook(Hook):
-    """Raises α of the model's ITC head linearly from 0 during epoch 0."""
+    """Raises α of the model's ITC head linearly from 0 during epoch 0; heads without momentum targets have none."""
 
     def before_train_iter(self, runner, batch_idx: int, data_batch=None) -> None:
-        model = task_model(runner)
-        model.itc_head.ramp = min(1.0, runner.iter / len(runner.train_dataloader))
+        head = task_model(runner).itc_head
+        if head.uses_momentum:
+            head.ramp = min(1.0, runner.iter / len(runner.train_dataloader))

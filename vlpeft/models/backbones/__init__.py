@@ -10,9 +10,11 @@ from .clip_text import ClipTextEncoder
 from .cls_levels import cls_levels
 from .grid_tower import GridTower, to_cells
 from .seq2seq_lm import build_seq2seq_lm
+from .siglip_text import SiglipTextEncoder
 from .slotted_lm import Lead, SlottedLM
 from .timesformer import TimeSformer
-from .vision import check_vision_tower
+from .transformers_vision import TransformersVision
+from .vision import Seen, check_vision_tower, see
 from .visual_embedding import VisualEmbedding
 
 __all__ = [
@@ -25,14 +27,18 @@ __all__ = [
     'GridTower',
     'KeyValue',
     'Lead',
+    'Seen',
     'SelfCache',
+    'SiglipTextEncoder',
     'SlottedLM',
     'TimeSformer',
+    'TransformersVision',
     'VisualEmbedding',
     'attend',
     'build_causal_lm',
     'build_seq2seq_lm',
     'check_vision_tower',
     'cls_levels',
+    'see',
     'to_cells',
 ]

@@ -17,6 +17,7 @@ from vlpeft.checkpoint.unread import check_read
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
 
+from .vision import Seen
 from .visual_embedding import pool_grid
 
 
@@ -76,13 +77,15 @@ class GridTower(nn.Module):
         return cells if self.pool is None else pool_grid(cells, self.pool)
 
 
-def to_cells(output: Tensor | Sequence[Tensor], backbone: nn.Module) -> Tensor:
-    """Cells (B, N, F) in the last output of a backbone: a map (B, F, h, w) row by row, or tokens (B, K + N, F) without
-    the first K, its ``num_extra_tokens``.
+def to_cells(output: Tensor | Sequence[Tensor] | Seen, backbone: nn.Module) -> Tensor:
+    """Cells (B, N, F) in the output of a backbone, of several levels in the last: a map (B, F, h, w) row by row, or
+    tokens (B, K + N, F) without the first K, its ``num_extra_tokens``.
 
     Raises:
         ValueError: It is neither.
     """
+    if isinstance(output, Seen):
+        output = output.tokens
     output = output[-1] if isinstance(output, (tuple, list)) else output
     if output.ndim == 4:
         return output.flatten(2).transpose(1, 2)

@@ -1,6 +1,16 @@
 """Heads: small trained parts on top of the towers, swapped by config."""
 
-from .itc import FeatureQueue, Features, ITCHead
+from .contrastive import ContrastiveHead, Features
+from .itc import FeatureQueue, ITCHead
 from .itm import ITMHead, sample_negatives
+from .sigmoid_itc import SigmoidITCHead
 
-__all__ = ['FeatureQueue', 'Features', 'ITCHead', 'ITMHead', 'sample_negatives']
+__all__ = [
+    'ContrastiveHead',
+    'FeatureQueue',
+    'Features',
+    'ITCHead',
+    'ITMHead',
+    'SigmoidITCHead',
+    'sample_negatives',
+]

@@ -7,23 +7,15 @@ r"""Image-text contrastive head with momentum targets (Li et al., ALBEF, NeurIPS
 A bar marks features of the momentum weights, gathered over all processes, so the loss does not depend on their number.
 """
 
-from typing import NamedTuple
-
 import torch
 from mmengine.dist import all_gather
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vlpeft.models.precision import at_least_float32
 from vlpeft.registry import MODELS
 
-
-class Features(NamedTuple):
-    """L2-normalised features of clips and texts, each (B, E)."""
-
-    vision: Tensor
-    text: Tensor
+from .contrastive import ContrastiveHead, Features
 
 
 class FeatureQueue(nn.Module):
@@ -58,7 +50,7 @@ class FeatureQueue(nn.Module):
 
 
 @MODELS.register_module()
-class ITCHead(BaseModule):
+class ITCHead(ContrastiveHead):
     """Image-text contrastive head: projections, temperature, momentum targets and queue.
 
     Args:
@@ -70,6 +62,7 @@ class ITCHead(BaseModule):
         temperature: Start value of τ, clamped to [0.001, 0.5]. Defaults to 0.07.
     """
 
+    uses_momentum = True
     #: What trains, and under which role it is counted; the temperature is a constant.
     roles = dict(vision_proj='projection', text_proj='projection')
 
@@ -82,9 +75,7 @@ class ITCHead(BaseModule):
         alpha: float = 0.4,
         temperature: float = 0.07,
     ) -> None:
-        super().__init__()
-        self.vision_proj = nn.Linear(vision_width, embed_width)
-        self.text_proj = nn.Linear(text_width, embed_width)
+        super().__init__(vision_width, text_width, embed_width)
         self.temperature = nn.Parameter(torch.tensor(temperature))
         self.alpha, self.ramp = alpha, 1.0
         self.embed_width, self.queue_size = embed_width, queue_size
@@ -92,14 +83,6 @@ class ITCHead(BaseModule):
     def make_queue(self) -> FeatureQueue | None:
         """A queue of ``queue_size`` entries, or None for 0."""
         return FeatureQueue(self.queue_size, self.embed_width) if self.queue_size else None
-
-    def project_vision(self, states: Tensor) -> Tensor:
-        """(…, Dv) to unit-length (…, E)."""
-        return F.normalize(self.vision_proj(states), dim=-1)
-
-    def project_text(self, states: Tensor) -> Tensor:
-        """(…, Dt) to unit-length (…, E)."""
-        return F.normalize(self.text_proj(states), dim=-1)
 
     @torch.no_grad()
     def clamp_temperature(self) -> None:

@@ -15,11 +15,11 @@ from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
 from vlpeft.sites import (
     AdapterSwitch,
-    FoundTowers,
     SiteError,
     Tower,
     below,
     checkpoint_blocks,
+    find_towers,
     is_below,
 )
 
@@ -85,17 +85,18 @@ class AdaptedModel(BaseModel):
         """Initialises, builds the method, loads, freezes, attaches and probes.
 
         Args:
-            towers: Names of the backbones for methods, and where each is in the model.
+            towers: Names of the backbones for methods, and where each is in the model; a path may be that of a module
+                which holds the tower.
             heads: Attribute names of the parts that train.
 
         Raises:
             SiteError: A site is missing, or no pass reaches it; an unknown tower; or a parameter that no part declares.
         """
-        found = FoundTowers(self, towers)
+        found = find_towers(self, towers)
         self.towers, self.tower_paths = dict(found), found.paths
         if unknown := [name for name in self._gradient_checkpointing if name not in self.towers]:
             raise SiteError(f'gradient_checkpointing names tower {unknown[0]!r}; there are {list(self.towers)}')
-        self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in towers.values()))
+        self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in self.tower_paths.values()))
         self.heads = {name: getattr(self, name) for name in heads}
         if not next(self.parameters()).is_meta:
             with no_info_logs():

@@ -1,6 +1,6 @@
 r"""What a clip adds to an image: frame-aware attention and temporal embedding (UniAdapter, §3.3).
 
-w_t = T · softmax_t(⟨text, frame_t⟩ / 4)     factors on all keys of frame t but its CLS key, without gradient
+w_t = T · softmax_t(⟨text, frame_t⟩ / 4)     factors on the keys of frame t's patches, without gradient
 """
 
 import torch
@@ -9,21 +9,22 @@ from torch.nn import functional as F
 
 
 @torch.no_grad()
-def frame_key_weights(text: Tensor, frames: Tensor, tokens_per_frame: int) -> Tensor:
+def frame_key_weights(text: Tensor, frames: Tensor, tokens_per_frame: int, extra: int) -> Tensor:
     """Factors on the cross-attention keys of clips, frame-major.
 
     Args:
         text: Unit-length text features (P, E).
         frames: Unit-length frame features (P, T, E).
-        tokens_per_frame: N, the CLS token first.
+        tokens_per_frame: K + N.
+        extra: K, class and register tokens, which stand first.
 
     Returns:
-        (P, T · N), 1 at each frame's CLS.
+        (P, T · (K + N)), 1 at the first K of each frame.
     """
     count = frames.shape[1]
     weights = torch.einsum('pe,pte->pt', text, frames).div(4).softmax(-1) * count
     keys = weights[:, :, None].repeat(1, 1, tokens_per_frame)
-    keys[:, :, 0] = 1
+    keys[:, :, :extra] = 1
     return keys.flatten(1)
 
 

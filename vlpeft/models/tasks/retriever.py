@@ -1,6 +1,6 @@
 """Retrieval of clips (and images, T = 1) by text and back: contrastive features, then matching of pairs.
 
-Notation: B clips, T frames each, N tokens per frame with CLS first, S = T · N, D width, P text-clip pairs.
+Notation: B clips, T frames each, N tokens per frame, class and register tokens first, S = T · N, D width, P text-clip pairs.
 """
 
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 from torch.nn import functional
 
-from vlpeft.models.backbones import CrossContext, check_vision_tower
+from vlpeft.models.backbones import CrossContext, check_vision_tower, see
 from vlpeft.models.heads import Features, sample_negatives
 from vlpeft.models.momentum import MomentumWeights
-from vlpeft.models.tokenizer import Tokens, pad
+from vlpeft.models.tokenizer import Tokens
 from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
@@ -22,8 +22,8 @@ from .frames import TemporalEmbedding, frame_key_weights
 
 
 class VisionStates(NamedTuple):
-    """Output of the vision tower: ``tokens`` (B, T, N, D), ``pooled`` (B, D) mean of the frames' CLS, ``frames``
-    (B, T, E) unit-length features of each frame, ``feature`` (B, E) of the clip.
+    """Output of the vision tower: ``tokens`` (B, T, N, D), ``pooled`` (B, D) mean over the frames of what the
+    tower pools each to, ``frames`` (B, T, E) unit-length features of each frame, ``feature`` (B, E) of the clip.
     """
 
     tokens: Tensor
@@ -37,24 +37,26 @@ class Retriever(AdaptedModel):
     """Text-to-clip and clip-to-text retrieval with ITC features and, where texts can meet clips, ITM re-ranking.
 
     Args:
-        vision: Vision tower, an mmpretrain ViT, BEiT or EVA-02 with ``out_type='raw'``.
-        text: :class:`BlipTextEncoder`, or :class:`ClipTextEncoder` without matching.
+        vision: Vision tower (:mod:`vlpeft.models.backbones.vision`): :class:`TransformersVision`, or an mmpretrain ViT,
+            BEiT or EVA-02 with ``out_type='raw'``.
+        text: :class:`BlipTextEncoder`, or without matching :class:`ClipTextEncoder` or :class:`SiglipTextEncoder`.
         vocabulary: Hub name or directory of the text tower's tokenizer. Defaults to ``'bert-base-uncased'``.
-        itc_head: Contrastive head.
+        itc_head: Contrastive head, :class:`ITCHead` or :class:`SigmoidITCHead`.
         itm_head: Matching head; None trains and ranks by features alone (``k_test=0``) and never runs cross-attention.
-        momentum: Arguments of :class:`MomentumWeights`. Defaults to its defaults.
+        momentum: Arguments of :class:`MomentumWeights`, for a head that compares with them. Defaults to its defaults.
         frame_aware: Weights cross-attention keys by each frame's likeness to the text. Defaults to False.
         temporal_frames: Size of a learned temporal embedding. Defaults to None, no such embedding.
         train_temporal: Whether it is trained; the released code froze it by accident. Defaults to True.
         negative_all_rank: Hard negatives from all processes rather than one's own. Defaults to True.
-        max_text_length: In tokens. Defaults to 35.
+        max_text_length: In tokens; SigLIP reads texts of its full length only. Defaults to 35.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`'s defaults.
         **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``,
             ``base_checkpoint``.
 
     Raises:
-        ValueError: The vision tower does not return all tokens with CLS first; matching with a text tower that has no
-            cross-attention; or an option that only cross-attention uses without matching.
+        ValueError: The vision tower does not keep to the protocol; matching with a text tower that has no
+            cross-attention; an option that only cross-attention uses without matching; ``momentum`` for a head that
+            does without; or a ``max_text_length`` that the text tower does not take.
     """
 
     def __init__(
@@ -80,6 +82,9 @@ class Retriever(AdaptedModel):
         self.itc_head = MODELS.build(itc_head)
         self.itm_head = None if itm_head is None else MODELS.build(itm_head)
         self._check_matching(frame_aware=frame_aware, temporal_frames=temporal_frames)
+        self._check_text_length(max_text_length)
+        if momentum is not None and not self.itc_head.uses_momentum:
+            raise ValueError(f'Retriever: {type(self.itc_head).__name__} has no use for momentum={momentum!r}')
         self.temporal_embedding = (
             None
             if temporal_frames is None
@@ -90,8 +95,10 @@ class Retriever(AdaptedModel):
         heads = ('itc_head', 'itm_head') if self.matches else ('itc_head',)
         self.own_parts = {} if temporal_frames is None else dict(temporal_embedding='temporal')
         self.assemble(dict(vision='vision', text='text'), heads)
-        self.momentum = MomentumWeights(**(momentum or {}))
-        self.momentum.copy_from(self)
+        self.momentum = None
+        if self.itc_head.uses_momentum:
+            self.momentum = MomentumWeights(**(momentum or {}))
+            self.momentum.copy_from(self)
         self.queue = self.itc_head.make_queue()
 
     @property
@@ -108,6 +115,14 @@ class Retriever(AdaptedModel):
         idle = [name for name, value in cross_attention_options.items() if value]
         if idle and not self.matches:
             raise ValueError(f'Retriever: {", ".join(idle)} act on cross-attention, which itm_head=None leaves out')
+
+    def _check_text_length(self, length: int) -> None:
+        wanted = getattr(self.text, 'text_length', length)
+        if length != wanted:
+            raise ValueError(
+                f'Retriever: {type(self.text).__name__} was trained on texts padded to {wanted} tokens; set '
+                f'max_text_length={wanted}, not {length}'
+            )
 
     def probe(self) -> None:
         param = next(self.vision.parameters())
@@ -142,11 +157,9 @@ class Retriever(AdaptedModel):
 
     def encode_vision(self, clips: Tensor) -> VisionStates:
         """Frames (B, T, 3, H, W) to states; the T frames pass the tower as one batch of B · T images."""
-        count = clips.shape[1]
-        tokens = self.vision(clips.flatten(0, 1))[-1].unflatten(0, (-1, count))
-        cls = tokens[:, :, 0]
-        pooled = cls.mean(1)
-        frames = self.itc_head.project_vision(cls.detach()).detach()
+        tokens, each = (states.unflatten(0, (-1, clips.shape[1])) for states in see(self.vision, clips.flatten(0, 1)))
+        pooled = each.mean(1)
+        frames = self.itc_head.project_vision(each.detach()).detach()
         feature = self.itc_head.project_vision(pooled)
         if self.temporal_embedding is not None:
             tokens = self.temporal_embedding(tokens)
@@ -166,18 +179,22 @@ class Retriever(AdaptedModel):
         """Frame-aware factors for P pairs, or None where the model does not use them or there is one frame."""
         if not self.frame_aware or frames.shape[1] == 1:
             return None
-        return frame_key_weights(text.detach(), frames, tokens_per_frame)
+        return frame_key_weights(text.detach(), frames, tokens_per_frame, self.vision.num_extra_tokens)
 
     def loss(self, clips: Tensor, data_samples: list) -> dict[str, Tensor]:
         """``loss_itc`` and, with matching, ``loss_itm`` of B pairs."""
         tokens = self.tokenizer([sample.text for sample in data_samples], clips.device)
         ids = torch.tensor([sample.clip_id for sample in data_samples]).to(clips.device, non_blocking=True)
-        self.itc_head.clamp_temperature()
+        if self.momentum is not None:
+            self.itc_head.clamp_temperature()
         vision = self.encode_vision(clips)
         online = Features(vision.feature, self.encode_text(tokens))
-        self.momentum.update(self)
-        momentum = self.momentum.call(self, clips, tokens, mode='features')
-        losses = dict(loss_itc=self.itc_head.loss(online, momentum, ids, self.queue))
+        if self.momentum is None:
+            losses = dict(loss_itc=self.itc_head.loss(online, ids))
+        else:
+            self.momentum.update(self)
+            momentum = self.momentum.call(self, clips, tokens, mode='features')
+            losses = dict(loss_itc=self.itc_head.loss(online, momentum, ids, self.queue))
         if self.matches:
             losses['loss_itm'] = self._matching_loss(vision, tokens, online, ids)
         return losses
@@ -233,13 +250,13 @@ class Retriever(AdaptedModel):
         # The caller keeps them for the whole set, so those that nothing will read are left out.
         tokens = vision.tokens.flatten(1, 2)[:, : None if self.matches else 0]
         texts = [text for sample in data_samples for text in sample.texts]
-        rows = [torch.tensor(ids) for ids in self.tokenizer.ids(texts)]
+        ids = self.tokenizer.ids(texts)
         return dict(
             clip_ids=[sample.clip_id for sample in data_samples],
             tokens=list(tokens),
             features=vision.feature,
             frames=vision.frames,
             text_ids=[index for sample in data_samples for index in sample.text_ids],
-            text_tokens=rows,
-            text_features=self.encode_text(pad(rows, clips.device)),
+            text_tokens=[torch.tensor(row) for row in ids],
+            text_features=self.encode_text(self.tokenizer.pad(ids, clips.device)),
         )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache, check_vision_tower
+from vlpeft.models.backbones import CrossContext, KeyValue, Seen, SelfCache, check_vision_tower, see
 from vlpeft.models.decoding import BEAM_RULES, beam_search
 from vlpeft.models.finite import naming
 from vlpeft.models.precision import at_least_float32
@@ -46,7 +46,8 @@ class GenerativeVQA(AdaptedModel):
     """Answers questions about clips and images (T = 1) with BLIP's encoder and decoder.
 
     Args:
-        vision: Vision tower, an mmpretrain ViT, BEiT or EVA-02 with ``out_type='raw'``.
+        vision: Vision tower (:mod:`vlpeft.models.backbones.vision`): :class:`TransformersVision`, or an mmpretrain ViT,
+            BEiT or EVA-02 with ``out_type='raw'``.
         text: :class:`BlipTextEncoder`, reads the question beside the vision tokens.
         decoder: :class:`BlipTextDecoder`, writes the answer beside the question states.
         vocabulary: Hub name or directory of the tokenizer. Defaults to ``'bert-base-uncased'``.
@@ -77,7 +78,7 @@ class GenerativeVQA(AdaptedModel):
 
     Raises:
         ValueError: Unknown ``inference`` or ``beam_rule``; a number too small; the vision tower does not return all
-            tokens with CLS first; or ``train_lm_head`` with a tied decoder, whose word embeddings would train too.
+            tokens; or ``train_lm_head`` with a tied decoder, whose word embeddings would train too.
     """
 
     def __init__(
@@ -165,14 +166,15 @@ class GenerativeVQA(AdaptedModel):
             sample.pred_answer = answer
         return data_samples
 
-    def encode_vision(self, clips: Tensor) -> Tensor:
-        """Frames (B, T, 3, H, W) to tokens (B, T, N, D), before any temporal embedding."""
-        return self.vision(clips.flatten(0, 1))[-1].unflatten(0, (-1, clips.shape[1]))
+    def encode_vision(self, clips: Tensor) -> Seen:
+        """Frames (B, T, 3, H, W) to tokens (B, T, N, D), before any temporal embedding, and pooled vectors (B, T, D)."""
+        frames = see(self.vision, clips.flatten(0, 1))
+        return Seen(*(states.unflatten(0, (-1, clips.shape[1])) for states in frames))
 
     def encode_question(self, clips: Tensor, questions: Tokens) -> QuestionContext:
         """What the decoder attends to: keys and values of the question states, computed once per question."""
-        tokens = self.encode_vision(clips)
-        weights = self._key_weights(tokens, questions)
+        tokens, pooled = self.encode_vision(clips)
+        weights = self._key_weights(pooled, tokens.shape[2], questions)
         if self.temporal_embedding is not None:
             tokens = self.temporal_embedding(tokens)
         context = CrossContext(self.text.project_context(tokens.flatten(1, 2)), key_weights=weights)
@@ -182,11 +184,12 @@ class GenerativeVQA(AdaptedModel):
         return QuestionContext(self.decoder.bert.project_context(states), questions.mask)
 
     @torch.no_grad()
-    def _key_weights(self, tokens: Tensor, questions: Tokens) -> Tensor | None:
-        if self.itc_head is None or tokens.shape[1] == 1:
+    def _key_weights(self, pooled: Tensor, per_frame: int, questions: Tokens) -> Tensor | None:
+        if self.itc_head is None or pooled.shape[1] == 1:
             return None
         text = self.itc_head.project_text(self.text(*questions)[:, 0])
-        return frame_key_weights(text, self.itc_head.project_vision(tokens[:, :, 0]), tokens.shape[2])
+        frames = self.itc_head.project_vision(pooled)
+        return frame_key_weights(text, frames, per_frame, self.vision.num_extra_tokens)
 
     def loss(self, clips: Tensor, data_samples: list) -> dict[str, Tensor]:
         """``loss_vqa`` of B questions with any number of weighted answers each."""
