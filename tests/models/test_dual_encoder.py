@@ -149,19 +149,25 @@ def test_reranking_without_matching_is_an_error_before_training(tmp_path):
             "vision tower BEiTViT has out_type='avg_featmap'; set vision.out_type='raw'",
         ),
         (
-            retriever_config(vision=dict(VISION['clip'], with_cls_token=False)),
-            'VisionTransformer has with_cls_token=False; set vision.with_cls_token=True',
-        ),
-        (
             retriever_config(vision=dict(type='mmpretrain.SwinTransformer', arch='tiny')),
-            'SwinTransformer has no out_type, with_cls_token, img_size; known to work are '
-            'mmpretrain.VisionTransformer, mmpretrain.BEiTViT',
+            'SwinTransformer has no img_size; known to work are vlpeft.TransformersVision, mmpretrain.Vis',
         ),
     ],
 )
 def test_what_cannot_work_is_an_error_at_build(config, message):
     with pytest.raises(ValueError, match=message):
         MODELS.build(config)
+
+
+@torch.no_grad()
+def test_a_tower_without_class_token_is_pooled_by_the_mean_of_its_patches(tmp_path):
+    vision = dict(VISION['clip'], with_cls_token=False)
+    model = build(retriever_config(write_vocabulary(tmp_path / 'vocabulary'), vision=vision, frame_aware=True))
+    clips, _ = random_batch()
+    found = model.encode_vision(clips)
+    assert found.tokens.shape == (3, 2, (SIZE // PATCH) ** 2, WIDTH)
+    torch.testing.assert_close(found.pooled, found.tokens.mean((1, 2)))
+    assert (model.key_weights(found.feature, found.frames, 4) != 1).all()
 
 
 @pytest.mark.parametrize('name', VISION)

@@ -1,4 +1,4 @@
-"""Vision towers as transformers builds them: CLIP, SigLIP, SigLIP 2, DINOv2 with and without registers, ViT, …"""
+"""Vision towers as transformers builds them: CLIP, SigLIP, SigLIP 2, DINOv2 with and without registers."""
 
 import inspect
 import math
@@ -66,6 +66,11 @@ class TransformersVision(BaseModule):
         own = dict(self.vision_model.embeddings.named_parameters(recurse=False))
         return sum(own[name].numel() // self.embed_dims for name in EXTRA_TOKENS if name in own)
 
+    @property
+    def layers(self) -> nn.ModuleList:
+        """Its blocks, in order of depth."""
+        return next(module for module in self.vision_model.modules() if isinstance(module, nn.ModuleList))
+
     def init_weights(self) -> None:
         """transformers has drawn them in the constructor."""
 
@@ -84,7 +89,7 @@ class TransformersVision(BaseModule):
         if tokens.shape[1:] != (rows, self.embed_dims):
             raise ValueError(
                 f'{type(self.vision_model).__name__} makes {tuple(tokens.shape)} of images {tuple(images.shape)}, not '
-                f'(B, {rows}, {self.embed_dims}): a vision tower has one token for each patch of {self.patch_size} pixels'
+                f'(B, {rows}, {self.embed_dims}): one token for each patch of {self.patch_size} pixels'
             )
         pooled = output.pooler_output
         return Seen(tokens, self._first_or_mean(tokens) if pooled is None else pooled)

@@ -1,6 +1,7 @@
 """Retrieval of clips (and images, T = 1) by text and back: contrastive features, then matching of pairs.
 
-Notation: B clips, T frames each, N tokens per frame, class and register tokens first, S = T · N, D width, P text-clip pairs.
+Notation: B clips, T frames each, N tokens per frame, class and register tokens first, S = T · N, D width, P text-clip
+pairs.
 """
 
 from typing import NamedTuple

@@ -167,7 +167,7 @@ class GenerativeVQA(AdaptedModel):
         return data_samples
 
     def encode_vision(self, clips: Tensor) -> Seen:
-        """Frames (B, T, 3, H, W) to tokens (B, T, N, D), before any temporal embedding, and pooled vectors (B, T, D)."""
+        """Frames (B, T, 3, H, W) to tokens (B, T, N, D), before any temporal embedding, and pooled (B, T, D)."""
         frames = see(self.vision, clips.flatten(0, 1))
         return Seen(*(states.unflatten(0, (-1, clips.shape[1])) for states in frames))
 
