@@ -4,7 +4,6 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from torch.nn import functional as F
 
 from tests.tiny import DEPTH, HEADS, PATCH, SIZE, WIDTH, random_batch, retriever_config, write_vocabulary
 from tests.towers import CLIP_TEXT, VISION, build, dual_config, letter_batch, write_clip_vocabulary
@@ -52,12 +51,12 @@ def test_features_equal_those_of_transformers(theirs, vocabulary, tmp_path, suff
     ours = MODELS.build(dual_config(vocabulary, base_checkpoint=dict(source=str(path))))
     ours.eval()
     images = torch.randn(3, 3, SIZE, SIZE)
-    expected = F.normalize(theirs.get_image_features(pixel_values=images), dim=-1)
-    torch.testing.assert_close(ours.encode_vision(images[:, None]).feature, expected, rtol=1e-4, atol=1e-5)
     padded = ours.tokenizer.tokenizer(TEXTS, padding=True, return_tensors='pt')
-    expected = F.normalize(theirs.get_text_features(**padded), dim=-1)
+    expected = theirs(pixel_values=images, **padded)
+    found = ours.encode_vision(images[:, None]).feature
+    torch.testing.assert_close(found, expected.image_embeds, rtol=1e-4, atol=1e-5)
     tokens = ours.tokenizer(TEXTS, images.device)
-    torch.testing.assert_close(ours.encode_text(tokens), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours.encode_text(tokens), expected.text_embeds, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(ours.itc_head.temperature, (-theirs.logit_scale).exp())
 
 

@@ -221,6 +221,9 @@ def test_a_file_of_another_image_size_keeps_the_places_of_its_patches(vocabulary
 
 
 def test_what_cannot_work_is_an_error_at_build(vocabulary, tmp_path):
+    swin = dict(
+        model_type='swin', image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=2
+    )
     cases = [
         (dict(itm_head=dict(type='ITMHead', width=WIDTH)), 'which SiglipTextEncoder has not; set itm_head=None'),
         (dict(max_text_length=35), r'trained on texts padded to 12 tokens; set max_text_length=12, not 35'),
@@ -231,25 +234,20 @@ def test_what_cannot_work_is_an_error_at_build(vocabulary, tmp_path):
         ),
         (dict(vision=dict(type='TransformersVision', config='no/such/folder')), "vision.config 'no/such/folder'"),
         (
-            dict(vision=dict(type='TransformersVision', config=dict(VISION['clip'], model_type='swin', image_size=32))),
+            dict(vision=dict(type='TransformersVision', config=swin)),
             'no family describes vlpeft.TransformersVision',
         ),
     ]
     for changes, message in cases:
         with pytest.raises((ValueError, SiteError), match=message):
             MODELS.build(siglip_config('siglip', vocabulary, **changes))
-    swin = dict(
-        model_type='swin', image_size=32, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=2
-    )
     with pytest.raises(
         ValueError, match=r'SwinModel makes \(1, 16, 16\) of .* not \(B, 64, 16\): one token for each patch'
     ):
         MODELS.build(dict(type='TransformersVision', config=swin))(torch.zeros(1, 3, 32, 32))
     theirs('siglip').save_pretrained(tmp_path / 'siglip')
     base = dict(source=str(tmp_path / 'siglip/model.safetensors'))
-    with pytest.raises(
-        CheckpointError, match='unexpected in vision: vision.embeddings.patch_embedding.bias'
-    ):
+    with pytest.raises(CheckpointError, match='unexpected in vision: vision.embeddings.patch_embedding.bias'):
         plain = dict(retriever_config()['vision'], with_cls_token=False)
         MODELS.build(siglip_config('siglip', vocabulary, vision=plain, base_checkpoint=base))
 
