@@ -6,7 +6,8 @@ may fill less, and may leave out heads that the model does not have.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
 
 from mmengine.logging import print_log
 from torch import nn
@@ -140,3 +141,43 @@ def check_load(
 def misfit(model: nn.Module, source: Translated) -> str:
     """How every message about a checkpoint that does not fit begins: the file, its method and the model's."""
     return f'{source.origin} holds {held_method(source)}, the config is {model.method}: '
+
+
+def check_whole_base(
+    origin: str,
+    model: str,
+    missing: Collection[str],
+    unexpected: Collection[str],
+    misfits: Collection[str],
+    unused: Sequence[str] = (),
+) -> None:
+    """Holds a base that another library has read to the rule for backbones: filled wholly, and nothing unread.
+
+    Args:
+        origin: Its file.
+        model: What it was read into, for the message.
+        missing: Keys of the model that the file lacks.
+        unexpected: Keys of the file that the model has no place for.
+        misfits: Keys whose shapes differ, with both shapes.
+        unused: Those of ``unexpected``, with ``*``, that may stay unread. Defaults to ().
+
+    Raises:
+        CheckpointError: There are keys missing, unread or of another shape; or a pattern of ``unused`` fits none.
+    """
+    fits = {pattern: [key for key in unexpected if fnmatchcase(key, pattern)] for pattern in unused}
+    if idle := [pattern for pattern, keys in fits.items() if not keys]:
+        raise CheckpointError(f'base_checkpoint.unused lists {idle[0]}, and {origin} has no unread keys of that name')
+    listed = {key for keys in fits.values() for key in keys}
+    unread = [key for key in unexpected if key not in listed]
+    faults = [
+        f'{len(keys)} {what}: {shorten(list(keys))}'
+        for what, keys in (
+            ('shapes (file -> model) differ', misfits),
+            ('weights of the model are not in it', missing),
+            ('keys of it would not be read', unread),
+        )
+        if keys
+    ]
+    if faults:
+        listed_as = '; keys that may stay unread are listed as base_checkpoint.unused=[…]' if unread else ''
+        raise CheckpointError(f'{origin} does not fit {model}: {"; ".join(faults)}{listed_as}')

@@ -4,7 +4,7 @@ Comparisons with NaN are all false, so an argmax, a top-k or a rank of NaN is an
 list, which is often the most frequent one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -50,6 +50,16 @@ def check_finite(what: str, scores: Tensor, rows_per_sample: int = 1) -> None:
 def check_next_token(scores: Tensor, rows_per_sample: int = 1) -> None:
     """As :func:`check_finite`, of logits or log-likelihoods of the next token, where minus infinity rules one out."""
     _check('logits of the next token', scores < torch.inf, rows_per_sample)
+
+
+def only_numbers(count: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """A step of transformers' generation for ``count`` samples, which refuses scores that are not finite."""
+
+    def check(ids: Tensor, scores: Tensor) -> Tensor:
+        check_next_token(scores, len(scores) // count)
+        return scores
+
+    return check
 
 
 def _check(what: str, is_right: Tensor, rows_per_sample: int) -> None:

@@ -11,6 +11,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from vlpeft.bases import find_base
+from vlpeft.models.answer_tokens import AnswerTokens
 from vlpeft.models.hub import nearest_beside
 from vlpeft.models.tokenizer import TextTokenizer
 from vlpeft.nearest import if_folder
@@ -80,7 +81,15 @@ def _arguments(place: Place) -> dict:
 
 
 def _base_problems(cfg: Config) -> Iterator[tuple]:
+    # Of task models whose bases are more than files.
+    check = getattr(MODELS.get(cfg.model.get('type')), 'check_source', None)
     for path, source in base_sources(cfg):
+        if check is not None and path == 'model.base_checkpoint.source':
+            try:
+                check(source)
+            except CONFIG_ERRORS as error:
+                yield path, _text(error)
+            continue
         if '://' not in source and not find_base(source) and not Path(source).expanduser().is_file():
             near = if_folder(source) or nearest_beside(Path(source).expanduser())
             yield path, f'there is no file {source}{near}'
@@ -145,7 +154,7 @@ def _model_problems(cfg: Config, phase: str) -> Iterator[tuple]:
     except Exception:  # a part that needs numbers, not shapes; building it in earnest will tell
         return
     for tokenizer in vars(model).values():
-        if isinstance(tokenizer, TextTokenizer):
+        if isinstance(tokenizer, (TextTokenizer, AnswerTokens)):
             try:
                 tokenizer.tokenizer
             except CONFIG_ERRORS as error:

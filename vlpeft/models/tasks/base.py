@@ -10,7 +10,7 @@ from vlpeft.adaptation.parts import ModelParts
 from vlpeft.adaptation.sets import AdapterSets, build_adapter
 from vlpeft.adaptation.trainable import Trainable, check_gradients_reach, declared_texts, trained_parts
 from vlpeft.adapters import Adapter, ComposedAdapter
-from vlpeft.checkpoint.base import load_base
+from vlpeft.checkpoint.base import Base, load_base
 from vlpeft.quiet import no_info_logs
 from vlpeft.registry import MODELS
 from vlpeft.sites import (
@@ -99,15 +99,13 @@ class AdaptedModel(BaseModel):
         self.backbones = tuple(dict.fromkeys(path.partition('.')[0] for path in self.tower_paths.values()))
         self.heads = {name: getattr(self, name) for name in heads}
         if not next(self.parameters()).is_meta:
-            with no_info_logs():
-                for name in self.backbones:
-                    getattr(self, name).init_weights()
+            self.init_backbones()
         config = self._adapter_config
         self.adapter = self._build_adapter(config) if config else None
         # Before the base is read, so that what cannot be declared is said at once.
         self._declare()
         if self._base_checkpoint is not None:
-            self.base, self.base_keys, self.grown = load_base(self, **self._base_checkpoint)
+            self.base, self.base_keys, self.grown = self.read_base()
         self.start_method(self.base_keys)
         self.sets = AdapterSets(self.towers)
         if self.adapter is not None:
@@ -116,6 +114,18 @@ class AdaptedModel(BaseModel):
             self.check_sites()
         for name in self._gradient_checkpointing:
             checkpoint_blocks(self.towers[name], self.switch)
+
+    def init_backbones(self) -> None:
+        """Draws the weights of the backbones."""
+        with no_info_logs():
+            for name in self.backbones:
+                getattr(self, name).init_weights()
+
+    def read_base(self) -> Base:
+        """Puts the base into the model. A task whose library reads it has done so when it built the backbone, and says
+        what it was.
+        """
+        return load_base(self, **self._base_checkpoint)
 
     def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
         return build_adapter(config, self.towers)

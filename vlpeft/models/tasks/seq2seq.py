@@ -8,7 +8,7 @@ Cho et al., "Unifying Vision-and-Language Tasks via Text Generation", ICML 2021 
 Notation: B samples, I images of N cells each, F width of their features, L text and S vision tokens, D width.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vlpeft.models.backbones import AppendedVision, VisualEmbedding, build_seq2seq_lm, to_cells
-from vlpeft.models.finite import check_finite, check_next_token, naming
+from vlpeft.models.finite import check_finite, naming, only_numbers
 from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
 from vlpeft.registry import MODELS
@@ -224,7 +224,7 @@ class VLSeq2Seq(AdaptedModel):
         return self.lm.generate(
             encoder_outputs=BaseModelOutput(encoded.states),
             attention_mask=encoded.mask,
-            logits_processor=[_only_numbers(len(encoded.states))],
+            logits_processor=[only_numbers(len(encoded.states))],
             generation_config=GenerationConfig(),
             use_model_defaults=False,
             return_dict_in_generate=True,
@@ -259,13 +259,3 @@ class VLSeq2Seq(AdaptedModel):
             [Candidate(choices[index], score) for index, score in zip(*row)]
             for row in zip(order.tolist(), scores.tolist())
         ]
-
-
-def _only_numbers(count: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """A step of transformers' generation for ``count`` samples, which refuses scores that are not finite."""
-
-    def check(ids: Tensor, scores: Tensor) -> Tensor:
-        check_next_token(scores, len(scores) // count)
-        return scores
-
-    return check

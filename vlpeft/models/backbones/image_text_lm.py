@@ -1,0 +1,182 @@
+"""Image-text-to-text models of transformers: built from their geometry alone, or with weights of safetensors files."""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from vlpeft.checkpoint.errors import CheckpointError
+from vlpeft.checkpoint.shards import is_index, shard_names
+from vlpeft.models.hub import source_options
+
+#: What transformers calls the files of a folder that it loads.
+WHOLE, INDEX = 'model.safetensors', 'model.safetensors.index.json'
+#: What says which tokens end an answer, among others.
+GENERATION = 'generation_config.json'
+SPECIAL_TOKENS = ('decoder_start_token_id', 'bos_token_id', 'eos_token_id', 'pad_token_id')
+
+
+class Loaded(NamedTuple):
+    """A model with weights, and what its files lack and hold beyond it: names of weights in the model and in the files,
+    and shapes that differ.
+    """
+
+    vlm: nn.Module
+    missing: list[str]
+    unexpected: list[str]
+    misfits: list[str]
+
+
+def image_text_config(model: str | Mapping[str, Any]):
+    """transformers' config of an image-text-to-text model.
+
+    Args:
+        model: Its entries with ``model_type``, or a directory or hub name whose ``config.json`` has them.
+
+    Raises:
+        ValueError: There is no such model type, directory or hub name, or transformers has no image-text-to-text model
+            of that type.
+    """
+    from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig
+
+    if isinstance(model, str):
+        options = source_options(model, 'image-text-to-text model', ('config.json',))
+        config = AutoConfig.from_pretrained(model, trust_remote_code=False, **options)
+    else:
+        entries = {**model}
+        kind = entries.pop('model_type', None)
+        if kind is None:
+            raise ValueError(f"model={dict(model)!r} names no model_type; write dict(model_type='llava', …)")
+        config = AutoConfig.for_model(kind, **entries)
+    if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        known = sorted(known.model_type for known in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+        raise ValueError(
+            f'model: {config.model_type!r} is no image-text-to-text model of this transformers; there are '
+            + ', '.join(known)
+        )
+    return config
+
+
+def build_image_text_lm(
+    model: str | Mapping[str, Any], dtype: str = 'float32', attn_implementation: str | None = None
+) -> nn.Module:
+    """An image-text-to-text model of random weights, or of shapes alone on the device ``meta``.
+
+    Args:
+        model: As for :func:`image_text_config`.
+        dtype: Of its weights, a name in torch, whatever ``config.json`` says. Defaults to ``'float32'``.
+        attn_implementation: Of transformers, such as ``'sdpa'``, ``'eager'`` or ``'flash_attention_2'``. Defaults to
+            None: ``'sdpa'`` in each part of the model that has it, else ``'eager'``. On ``meta`` it is always
+            ``'eager'``, since masks of the others ask for values.
+
+    Raises:
+        ValueError: As of :func:`image_text_config`.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    attention = 'eager' if torch.empty(0).is_meta else attn_implementation
+    vlm = AutoModelForImageTextToText.from_config(
+        image_text_config(model), attn_implementation=attention, dtype=getattr(torch, dtype)
+    )
+    return _without_habits(vlm)
+
+
+def load_image_text_lm(
+    model: str | Mapping[str, Any],
+    file: Path,
+    dtype: str = 'float32',
+    attn_implementation: str | None = None,
+    quantization: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """An image-text-to-text model with weights, read and renamed by transformers as it knows old files of its families.
+
+    Args:
+        model: As for :func:`image_text_config`.
+        file: A safetensors file or the index of several; nothing else is read.
+        dtype: Of its weights, whatever the file has. Defaults to ``'float32'``.
+        attn_implementation: As for :func:`build_image_text_lm`. Defaults to None.
+        quantization: Entries of transformers' ``BitsAndBytesConfig``, such as ``dict(load_in_4bit=True)``. Defaults to
+            None, weights of ``dtype``.
+
+    Raises:
+        ValueError: As of :func:`image_text_config`; or ``quantization`` without bitsandbytes.
+        CheckpointError: transformers cannot read the file.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    options = {} if quantization is None else dict(quantization_config=quantization_config(quantization))
+    config = image_text_config(model)
+    with _folder_of(file) as folder:
+        try:
+            vlm, info = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                config=config,
+                dtype=getattr(torch, dtype),
+                attn_implementation=attn_implementation,
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+            )
+        except (OSError, RuntimeError, KeyError) as error:
+            reason = str(error).strip().splitlines()
+            raise CheckpointError(f'{file}: {reason[0] if reason else type(error).__name__}') from error
+    misfits = [f'{name}: {tuple(there)} -> {tuple(wanted)}' for name, there, wanted in sorted(info['mismatched_keys'])]
+    lost = {name for name, *_ in info['mismatched_keys']}
+    return Loaded(
+        _without_habits(vlm), sorted(set(info['missing_keys']) - lost), sorted(info['unexpected_keys']), misfits
+    )
+
+
+def _without_habits(vlm: nn.Module) -> nn.Module:
+    """Leaves of a model's own settings of generation the special tokens; how to decode is said where that is asked."""
+    from transformers import GenerationConfig
+
+    for part in vlm.modules():
+        own = getattr(part, 'generation_config', None)
+        if own is not None:
+            part.generation_config = GenerationConfig(**{name: getattr(own, name) for name in SPECIAL_TOKENS})
+    return vlm
+
+
+def quantization_config(entries: Mapping[str, Any]):
+    """transformers' ``BitsAndBytesConfig``.
+
+    Raises:
+        ValueError: An entry that it does not have, neither 4 nor 8 bits, or bitsandbytes is not installed.
+    """
+    from importlib.util import find_spec
+    from inspect import signature
+
+    from transformers import BitsAndBytesConfig
+
+    known = [name for name in signature(BitsAndBytesConfig).parameters if name != 'kwargs']
+    if unknown := [name for name in entries if name not in known]:
+        raise ValueError(f'quantization has no {unknown[0]!r}; choose from {", ".join(known)}')
+    if bool(entries.get('load_in_4bit')) == bool(entries.get('load_in_8bit')):
+        raise ValueError(
+            f'quantization={dict(entries)!r} names no number of bits; set load_in_4bit=True or load_in_8bit=True'
+        )
+    if find_spec('bitsandbytes') is None:
+        raise ValueError(
+            'quantization needs the package bitsandbytes, which is not installed: pip install bitsandbytes'
+        )
+    return BitsAndBytesConfig(**entries)
+
+
+@contextmanager
+def _folder_of(file: Path):
+    """A folder with nothing but these weights, under the names that transformers looks for, and the special tokens."""
+    with TemporaryDirectory(prefix='vlpeft-') as folder:
+        names = {file.name: INDEX if is_index(file) else WHOLE}
+        names.update({name: name for name in shard_names(file)} if is_index(file) else {})
+        if file.with_name(GENERATION).is_file():
+            names[GENERATION] = GENERATION
+        for name, known_as in names.items():
+            Path(folder, known_as).symlink_to(file.with_name(name).resolve())
+        yield folder
