@@ -1,11 +1,15 @@
 """Running a tower alone, once, on the smallest input that reaches all of its sites. On ``meta`` it needs no weights."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
+from torch.fx.experimental import _config as fx_config
+from torch.overrides import TorchFunctionMode, is_tensor_like
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from .schema import SiteError, Tower
 
@@ -35,6 +39,29 @@ def in_eval_mode(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+class _Shapes(TorchFunctionMode):
+    """What code of transformers asks of values where there are none: whether a mask hides nothing (it does not, in the
+    passes of probes), and numbers that the code has as such, which are kept and go along with tensors on ``meta``.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: tuple, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is Tensor.__bool__ and args[0].is_meta:
+            return True
+        if func is torch.tensor and not is_tensor_like(args[0]):
+            kwargs = {key: value for key, value in (kwargs or {}).items() if key != 'device'}
+        try:
+            return func(*args, **(kwargs or {}))
+        except (RuntimeError, NotImplementedError):
+            parts, tree = tree_flatten((args, kwargs or {}))
+            tensors = [part for part in parts if isinstance(part, Tensor)]
+            if not any(part.is_meta for part in tensors) or all(part.is_meta for part in tensors):
+                raise
+            args, kwargs = tree_unflatten([part.to('meta') if isinstance(part, Tensor) else part for part in parts], tree)
+            return func(*args, **kwargs)
+
+
 @contextmanager
 def shapes_suffice(module: nn.Module) -> Iterator[None]:
     """Inside the ``with`` block a module of transformers on ``meta`` needs no values: masks of SDPA ask for them, and
@@ -45,21 +72,16 @@ def shapes_suffice(module: nn.Module) -> Iterator[None]:
     if chosen is None or not next(module.parameters()).is_meta:
         yield
         return
-    rotary = [part for name, part in module.named_modules() if name.endswith('rotary_emb')]
-    for part in rotary:
-        part.forward = partial(_rotary_shapes, 2 * len(part.inv_freq))
     config._attn_implementation = 'eager'
     try:
-        yield
+        with (
+            patch.object(torch, 'autocast', lambda *args, **kwargs: nullcontext()),
+            fx_config.patch(meta_nonzero_assume_all_nonzero=True),
+            _Shapes(),
+        ):
+            yield
     finally:
         config._attn_implementation = chosen
-        for part in rotary:
-            del part.forward
-
-
-def _rotary_shapes(width: int, states: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-    angles = states.new_empty(*position_ids.shape, width)
-    return angles, angles
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import nn
 from ..paths import below
 from ..probe import zeros
 from ..schema import Block, OuterPart, Patches, SiteError, Tap, Tower
-from .parts import connector, decoder_only, linear, patch_embed
+from .parts import connector, decoder_only, linear, patch_embed, tokens_alone
 from .registry import class_name, names_of, structure
 from .stack_blocks import argument_of, describe_block, is_block
 
@@ -163,6 +163,7 @@ def _language(module: nn.Module, name: str, path: str, root: str) -> Tower:
         words=_first(module, root, WORDS).removeprefix(f'{root}.'),
         final_norm=final,
     )
+    tower = replace(tower, probe=_tokens)
     keyword = next((key for key in ('past_key_values', 'cache') if argument_of(first, key) is not None), None)
     if keyword is None:
         return tower
@@ -238,6 +239,12 @@ def _rows(module: nn.Module, packed: bool, padded: bool) -> Patches:
     return Patches(first, fixed)
 
 
+def _tokens(module: nn.Module) -> dict[str, Any]:
+    """Probe: two tokens, of which the mask says that they are such."""
+    given = tokens_alone(module)
+    return dict(given, attention_mask=torch.ones_like(given['input_ids']))
+
+
 def _sides(size: Any) -> Iterator[int]:
     yield from (size if isinstance(size, (list, tuple)) else (size, size))
 
@@ -245,7 +252,12 @@ def _sides(size: Any) -> Iterator[int]:
 def _picture(module: nn.Module) -> dict[str, Any]:
     """Probe: one picture of the size that the tower knows."""
     config = module.config
-    return dict(pixel_values=zeros(module, 1, getattr(config, 'num_channels', 3), *_sides(config.image_size)))
+    pixels = zeros(module, 1, getattr(config, 'num_channels', 3), *_sides(config.image_size))
+    if argument_of(module, 'patch_attention_mask') is None:
+        return dict(pixel_values=pixels)
+    # Read as numbers, so it is never on ``meta``.
+    mask = torch.ones(1, *(side // config.patch_size for side in pixels.shape[2:]), dtype=torch.bool)
+    return dict(pixel_values=pixels, patch_attention_mask=mask if pixels.is_meta else mask.to(pixels.device))
 
 
 def _grid(module: nn.Module) -> dict[str, Any]:
