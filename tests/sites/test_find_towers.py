@@ -118,7 +118,7 @@ MODELS_AND_TOWERS = dict(
                 'vision',
                 LLAVA_VISION,
                 f'CLIPVision{PART}',
-                3,
+                2,
                 20,
                 False,
                 ['self_attn', 'ffn'],

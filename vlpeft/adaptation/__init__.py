@@ -14,6 +14,7 @@ from .folder import recorded_parts
 from .handle import AttachedAdapter
 from .learning_rates import lora_plus
 from .sets import DEFAULT, AdapterSets, build_adapter
+from .tell import tell
 from .trainable import Trainable
 from .training_check import UntrainedError
 
@@ -120,6 +121,7 @@ def _handle(
     if torch.is_inference_mode_enabled():
         raise SiteError('an adapter made under torch.inference_mode could never train; attach it outside')
     found = find_towers(model, towers)
+    tell(found)
     return AttachedAdapter(model, found, found.paths, trainable, check_after, strict)
 
 

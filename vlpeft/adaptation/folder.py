@@ -196,7 +196,7 @@ def _geometry(handle: 'AttachedAdapter', name: str) -> dict[str, Any]:
     return {
         'class': type(tower.module).__name__,
         'path': handle.paths[name],
-        'depth': len(tower.blocks),
+        'depth': len(tower.block_modules),
         'width': tower.width,
     }
 

@@ -27,6 +27,7 @@ from .schema import (
 )
 from .switch import AdapterSwitch, PerSample
 from .targets import Targets
+from .verify import verify
 from .weights import bias_rows, has_bias, is_transposed, numbers_of, weight_rows
 
 __all__ = [
@@ -74,5 +75,6 @@ __all__ = [
     'run_alone',
     'numbers_of',
     'parameters_of',
+    'verify',
     'weight_rows',
 ]

@@ -9,6 +9,7 @@ from .families.connectors import describe_in
 from .families.registry import FAMILIES, class_name, family_of, nearest, usual_role
 from .paths import below
 from .schema import OUTSIDE, SiteError, Tower
+from .verify import verify
 
 
 class FoundTowers(Mapping[str, Tower]):
@@ -31,6 +32,22 @@ class FoundTowers(Mapping[str, Tower]):
     def __len__(self) -> int:
         return len(self._towers)
 
+    def verify(self) -> list[str]:
+        """Looks whether the descriptions fit, as of :func:`vlpeft.sites.verify`.
+
+        Returns:
+            What whoever adapts these towers should know, in lines.
+
+        Raises:
+            SiteError: One does not fit.
+        """
+        lines = [
+            f'tower "{name}": {tower.idle}; methods act in {_used(tower)} blocks'
+            for name, tower in self.items()
+            if tower.idle is not None
+        ]
+        return lines + [line for tower in self.values() if (line := verify(tower)) is not None]
+
     def __repr__(self) -> str:
         rows = [('tower', 'path', 'class', 'depth', 'width', 'causal', 'kinds and linears')]
         for name, tower in self.items():
@@ -39,7 +56,7 @@ class FoundTowers(Mapping[str, Tower]):
                     name,
                     self.paths[name] or '(the model)',
                     type(tower.module).__name__,
-                    str(len(tower.blocks)),
+                    str(len(tower.blocks)) if tower.idle is None else _used(tower),
                     str(tower.width),
                     'yes' if tower.causal else 'no',
                     ', '.join(
@@ -159,6 +176,10 @@ def _none_in(module: nn.Module) -> str:
         f'no family describes {class_name(type(module))} or a module in it{found}; there are: {", ".join(FAMILIES)}; '
         "another one is declared by @vlpeft.sites.family('package.Class', role='encoder')"
     )
+
+
+def _used(tower: Tower) -> str:
+    return f'{len(tower.blocks)} of {len(tower.block_modules)}'
 
 
 def _roles(tower: Tower) -> dict[str, list[str]]:

@@ -58,7 +58,8 @@ class _Shapes(TorchFunctionMode):
             tensors = [part for part in parts if isinstance(part, Tensor)]
             if not any(part.is_meta for part in tensors) or all(part.is_meta for part in tensors):
                 raise
-            args, kwargs = tree_unflatten([part.to('meta') if isinstance(part, Tensor) else part for part in parts], tree)
+            parts = [part.to('meta') if isinstance(part, Tensor) else part for part in parts]
+            args, kwargs = tree_unflatten(parts, tree)
             return func(*args, **kwargs)
 
 

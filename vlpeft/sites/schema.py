@@ -250,6 +250,10 @@ class Tower:
             is that model's ``proj``, one level up. Defaults to none.
         final_norm: Path of the norm through which the last block's output leaves the tower. Defaults to None: there is
             none.
+        idle: Why the last blocks of ``module`` are not among ``blocks``: the model that holds it uses nothing of what
+            they compute, so that nothing in them could train. Defaults to None: all are.
+        is_tested: Whether the tests of vlpeft compare sites in blocks of this class with what the blocks compute;
+            others are verified (:func:`vlpeft.sites.verify`). Defaults to True.
         cache: The cache of keys and values, as it enters the first block; None passes where there is none. Defaults to
             None: the tower decodes without.
         probe: Of ``module``: keyword arguments of its call for the smallest pass that reaches every site, on its
@@ -270,6 +274,8 @@ class Tower:
     outside: Mapping[str, OuterPart] = field(default_factory=dict)
     beside: Mapping[str, nn.Module] = field(default_factory=dict, repr=False, compare=False)
     final_norm: str | None = None
+    idle: str | None = None
+    is_tested: bool = True
     cache: Tap | None = None
     probe: Callable[[nn.Module], Mapping[str, Any]] | None = field(default=None, repr=False, compare=False)
 

@@ -109,7 +109,8 @@ class Targets:
             count = len(tower.blocks)
             # Negative ones that reach before the first are named as they were given.
             depths = self.depths and [d + count if -count <= d < 0 else d for d in self.depths]
-            for depth in _chosen(depths, range(count), f'depths of tower "{tower.name}"', wanted_by):
+            what = f'depths of tower "{tower.name}"' + (f' ({tower.idle})' if tower.idle else '')
+            for depth in _chosen(depths, range(count), what, wanted_by):
                 for kind in kinds:
                     if kind in tower.blocks[depth].sublayers:
                         yield tower, depth, tower.blocks[depth].sublayers[kind]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vlpeft.adaptation.parts import ModelParts
 from vlpeft.adaptation.sets import AdapterSets, build_adapter
+from vlpeft.adaptation.tell import tell
 from vlpeft.adaptation.trainable import Trainable, check_gradients_reach, declared_texts, trained_parts
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.checkpoint.base import Base, load_base
@@ -93,6 +94,7 @@ class AdaptedModel(BaseModel):
             SiteError: A site is missing, or no pass reaches it; an unknown tower; or a parameter that no part declares.
         """
         found = find_towers(self, towers)
+        tell(found)
         self.towers, self.tower_paths = dict(found), found.paths
         if unknown := [name for name in self._gradient_checkpointing if name not in self.towers]:
             raise SiteError(f'gradient_checkpointing names tower {unknown[0]!r}; there are {list(self.towers)}')

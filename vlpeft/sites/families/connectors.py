@@ -19,6 +19,8 @@ class _Connector(NamedTuple):
 #: By top-level module and class name of the model that holds towers.
 CONNECTORS: dict[str, list[_Connector]] = {}
 
+#: What configs call the layers of a vision tower whose states are its features.
+FEATURE_LAYERS = ('vision_feature_layer', 'vision_feature_layers')
 #: Modules that models of transformers call their connector: out of which kind of tower it leads, its path, and the
 #: linear maps below it by role. Of Gemma 3 a bare parameter is the map.
 BESIDE: tuple[tuple[str, str, dict[str, str]], ...] = (
@@ -81,6 +83,7 @@ def describe_in(model: nn.Module, path: str, name: str) -> Tower:
         inside = path.removeprefix(holder).removeprefix('.')
         found = model.get_submodule(holder)
         up = UP * len(inside.split('.'))
+        tower = _used_in(tower, module, found)
         for key in names_of(found):
             for known in CONNECTORS.get(key, ()):
                 if is_below(known.tower, inside):
@@ -90,6 +93,32 @@ def describe_in(model: nn.Module, path: str, name: str) -> Tower:
                 if role == usual_role(module) and _holds(found, root, maps):
                     return _beside(tower, found, up, root, maps)
     return tower
+
+
+def _used_in(tower: Tower, module: nn.Module, holder: nn.Module) -> Tower:
+    """A vision tower without its last blocks, and the norms behind them, where the model takes its features from before
+    them.
+    """
+    config = getattr(holder, 'config', None)
+    name = next((name for name in FEATURE_LAYERS if getattr(config, name, None) is not None), None)
+    if name is None or tower.idle is not None or usual_role(module) != 'vision':
+        return tower
+    layers, count = getattr(config, name), len(tower.blocks)
+    # Layer 0 is what enters the first block.
+    asked = [layers] if isinstance(layers, int) else layers
+    used = max(layer if layer >= 0 else count + 1 + layer for layer in asked)
+    if used >= count:
+        return tower
+    paths = [path for path, _ in module.named_modules()]
+    end = paths.index(f'{tower.block_path}.{used}')
+    return replace(
+        tower,
+        blocks=tower.blocks[:used],
+        norms=tower.norms and tuple(path for path in tower.norms if paths.index(path) < end),
+        final_norm=None,
+        idle=f'{type(holder).__name__} takes its features from layer {layers}, before the last '
+        f'{"block" if used == count - 1 else f"{count - used} blocks"}',
+    )
 
 
 def _connected(tower: Tower, holder: nn.Module, up: str, key: str, known: _Connector) -> Tower:

@@ -12,7 +12,7 @@ from torch import nn
 from ..paths import below
 from ..probe import zeros
 from ..schema import Block, OuterPart, Patches, SiteError, Tap, Tower
-from .parts import connector, decoder_only, linear, patch_embed, tokens_alone
+from .parts import connector, decoder_only, linear, patch_embed
 from .registry import class_name, names_of, structure
 from .stack_blocks import argument_of, describe_block, is_block
 
@@ -145,15 +145,15 @@ def _gains(module: nn.Module, root: str, names: tuple[str, ...]) -> list[str]:
 def stack(module: nn.Module, name: str) -> Tower:
     """Sites of a stack of blocks of transformers."""
     path, root = _stack(module)
-    return (_language if _first(module, root, WORDS) else _vision)(module, name, path, root)
+    tower = (_language if _first(module, root, WORDS) else _vision)(module, name, path, root)
+    return replace(tower, is_tested=all(class_name(type(block)) in TESTED for block in tower.block_modules))
 
 
 def _language(module: nn.Module, name: str, path: str, root: str) -> Tower:
     blocks, norms = _blocks(module, name, path, masked=True)
     inputs = [replace(block, input=Tap(f'{path}.{block.depth}', 'input', 'hidden_states')) for block in blocks]
     final = next(iter(_gains(module, root, AFTER)), None)
-    first = module.get_submodule(path)[0]
-    tower = decoder_only(
+    return decoder_only(
         module,
         name,
         root,
@@ -163,11 +163,6 @@ def _language(module: nn.Module, name: str, path: str, root: str) -> Tower:
         words=_first(module, root, WORDS).removeprefix(f'{root}.'),
         final_norm=final,
     )
-    tower = replace(tower, probe=_tokens)
-    keyword = next((key for key in ('past_key_values', 'cache') if argument_of(first, key) is not None), None)
-    if keyword is None:
-        return tower
-    return replace(tower, cache=Tap(f'{path}.0', 'input', keyword, argument=argument_of(first, keyword)))
 
 
 def _vision(module: nn.Module, name: str, path: str, root: str) -> Tower:
@@ -237,12 +232,6 @@ def _rows(module: nn.Module, packed: bool, padded: bool) -> Patches:
     elif padded:
         fixed = 'its masks tell padding from its own patches'
     return Patches(first, fixed)
-
-
-def _tokens(module: nn.Module) -> dict[str, Any]:
-    """Probe: two tokens, of which the mask says that they are such."""
-    given = tokens_alone(module)
-    return dict(given, attention_mask=torch.ones_like(given['input_ids']))
 
 
 def _sides(size: Any) -> Iterator[int]:
