@@ -126,7 +126,7 @@ def test_greedy_answers_are_the_likeliest_tokens_one_by_one_without_a_cache(fold
     batch, family = inputs(name, slice(1, 2), None), tiny_vlms.FAMILIES[name]
     written, score = [], 0.0
     for _ in range(6):
-        longer, labels = model._answered(batch, [*written, 3])
+        longer, labels = model.answers.behind(batch, [*written, 3], family.encoder_decoder)
         if family.encoder_decoder:
             start = family.geometry['text_config']['decoder_start_token_id']
             longer = dict(longer, decoder_input_ids=torch.tensor([[start, *written]]))

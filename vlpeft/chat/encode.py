@@ -65,13 +65,13 @@ def encode(
         if len(places) != len(earlier):
             raise ChatError(f'{len(earlier)} earlier answers have {len(places)} places among the tokens')
         for at, answer in reversed(list(zip(places, earlier))):
-            said = _answer_ids(processor, ids[:at], answer)
+            said = answer_ids(processor, ids[:at], answer)
             ids[at : at + 1] = said
             labels[at : at + 1] = said if answer.is_trained and not encoder_decoder else [IGNORED] * len(said)
             for name, values in columns.items():
                 values[at : at + 1] = [filled[name]] * len(said)
     if rendered.for_training:
-        said = _answer_ids(processor, [] if encoder_decoder else ids, rendered.answers[-1])
+        said = answer_ids(processor, [] if encoder_decoder else ids, rendered.answers[-1])
         learned = said if rendered.answers[-1].is_trained else [IGNORED] * len(said)
         if encoder_decoder:
             labels = learned
@@ -103,7 +103,7 @@ def _process(processor: Any, text: str, images: Sequence, videos: Sequence, opti
     return row
 
 
-def _answer_ids(processor: Any, before: Sequence[int], answer: Answer) -> list[int]:
+def answer_ids(processor: Any, before: Sequence[int], answer: Answer) -> list[int]:
     """Tokens of an answer and its end, cut as they are behind the tokens ``before``."""
     tokenizer = processor.tokenizer
     said = answer.text + answer.end

@@ -1,9 +1,14 @@
-"""Answers of image-text-to-text models: what ends them, and their texts and tokens, by the model's own processor."""
+"""Answers of image-text-to-text models: what ends them, their texts and their tokens, by the model's own processor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor
+
+from vlpeft.chat.encode import IGNORED, MARKED_ANSWERS, PER_TOKEN, answer_ids
+from vlpeft.chat.render import Answer, end_token, render_template
 
 from .hub import TOKENIZER_FILES, source_options
 
@@ -12,7 +17,9 @@ _WORD = 'vlpeft'
 
 
 class AnswerTokens:
-    """Loaded on first use: building a model needs no processor.
+    """The same tokens as those on which the model trains, see :mod:`vlpeft.chat`.
+
+    Loaded on first use: building a model needs no processor.
 
     Args:
         processor: Hub name or directory of the model's processor.
@@ -39,28 +46,55 @@ class AnswerTokens:
         return self.processor.tokenizer
 
     @cached_property
-    def turn_end(self) -> int | None:
-        """The special token that the chat template puts behind what the assistant says, if there is one."""
+    def _form(self) -> tuple[str, str]:
+        """What stands before an answer behind the prompt, such as a space, and the token that ends it, as texts."""
         if not getattr(self.processor, 'chat_template', None):
-            return None
-        turns = [
-            dict(role=role, content=[dict(type='text', text=text)])
-            for role, text in (('user', '?'), ('assistant', _WORD))
-        ]
-        rest = self.processor.apply_chat_template(turns, tokenize=False).rpartition(_WORD)[2]
-        ids = self.tokenizer(rest, add_special_tokens=False)['input_ids']
-        return ids[0] if ids and ids[0] in self.tokenizer.added_tokens_decoder else None
+            return '', end_token(self.tokenizer)
+        texts = (('user', '?'), ('assistant', _WORD))
+        turns = [dict(role=role, content=[dict(type='text', text=text)]) for role, text in texts]
+        (answer,) = render_template(self.processor, turns).answers
+        return answer.text.removesuffix(_WORD), answer.end
 
     def ends(self, known: int | Sequence[int] | None) -> list[int]:
-        """The tokens that end an answer: the tokenizer's, the chat template's, and those that the model knows."""
+        """The tokens that end an answer: the one that is trained, the tokenizer's, and those that the model knows."""
         known = [] if known is None else [known] if isinstance(known, int) else list(known)
-        found = [self.turn_end, self.tokenizer.eos_token_id, *known]
+        found = [self.tokenizer.convert_tokens_to_ids(self._form[1]), self.tokenizer.eos_token_id, *known]
         return list(dict.fromkeys(token for token in found if token is not None))
-
-    def ids(self, text: str) -> list[int]:
-        """The tokens of an answer, without special ones."""
-        return self.tokenizer(text, add_special_tokens=False)['input_ids']
 
     def texts(self, ids: Tensor) -> list[str]:
         """Answers (B, T) as texts, without special tokens and space around them."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def ids(self, text: str, prompts: Tensor, is_decoders: bool) -> list[int]:
+        """The tokens of an answer, and the one that ends it, behind prompts (B, L) that end alike.
+
+        Args:
+            text: The answer.
+            prompts: Token ids.
+            is_decoders: Whether a decoder of its own writes the answer.
+        """
+        lead, end = self._form
+        before = [] if is_decoders else prompts[0].tolist()
+        return answer_ids(self.processor, before, Answer(lead + text, end))
+
+    def behind(self, inputs: Mapping[str, Any], ids: Sequence[int], is_decoders: bool) -> tuple[dict[str, Any], Tensor]:
+        """Prompts with the same answer behind each, as in training, and labels that count it.
+
+        Args:
+            inputs: What the processor makes of B prompts.
+            ids: T tokens of the answer.
+            is_decoders: Whether a decoder of its own writes the answer; the prompts then stay alone.
+
+        Returns:
+            Inputs of L + T tokens, and labels (B, L + T); or the inputs and labels (B, T).
+        """
+        prompts = inputs['input_ids']
+        answer = prompts.new_tensor(ids).expand(len(prompts), -1)
+        if is_decoders:
+            return dict(inputs), answer
+        longer = dict(inputs, input_ids=torch.cat([prompts, answer], 1))
+        marks = dict(PER_TOKEN, token_type_ids=int(type(self.processor).__name__ in MARKED_ANSWERS))
+        for name in marks.keys() & inputs.keys():
+            rest = torch.full_like(answer, marks[name]).to(inputs[name].dtype)
+            longer[name] = torch.cat([inputs[name], rest], 1)
+        return longer, torch.cat([torch.full_like(prompts, IGNORED), answer], 1)

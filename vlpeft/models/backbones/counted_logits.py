@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-IGNORED = -100
+from vlpeft.chat.encode import IGNORED
+
 #: Model types that hide the answer from the prompt only where labels say that there is one.
 MASKED_BY_LABELS = ('paligemma',)
 

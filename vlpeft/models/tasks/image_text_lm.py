@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from vlpeft.checkpoint.base import Base
 from vlpeft.checkpoint.coverage import check_whole_base
 from vlpeft.models.answer_tokens import AnswerTokens
-from vlpeft.models.backbones.counted_logits import IGNORED, counted_logits, is_encoder_decoder, special_token
+from vlpeft.models.backbones.counted_logits import counted_logits, is_encoder_decoder, special_token
 from vlpeft.models.backbones.image_text_lm import build_image_text_lm, load_image_text_lm
 from vlpeft.models.finite import check_finite, label, naming, only_numbers
 from vlpeft.models.hub_weights import check_source, weights_at
@@ -29,9 +29,6 @@ from .base import AdaptedModel
 from .candidates import Candidate
 from .image_text_task import ImageTextTask
 from .seq2seq_task import only_task
-
-#: Of a prompt, by name, what the tokens of an answer have there.
-_OF_ANSWERS = dict(attention_mask=1, token_type_ids=1, mm_token_type_ids=0)
 
 
 @MODELS.register_module()
@@ -252,7 +249,8 @@ class ImageTextLM(AdaptedModel):
         return log_probs.masked_fill(after, 0).sum(1) / (~after).sum(1)
 
     def _choose(self, inputs: Mapping[str, Any], task: ImageTextTask) -> list[list[Candidate]]:
-        ids = [self.answers.ids(text) for text in task.choices]
+        is_decoders = is_encoder_decoder(self.vlm)
+        ids = [self.answers.ids(text, inputs['input_ids'], is_decoders) for text in task.choices]
         if task.chosen_by == 'first_token':
             firsts = [own[0] for own in ids]
             if len(set(firsts)) < len(firsts):
@@ -260,10 +258,10 @@ class ImageTextLM(AdaptedModel):
                     f'choices={task.choices!r}: some begin with the same token, by which they cannot be told apart; '
                     "set chosen_by='score'"
                 )
-            scores = self._log_probs(inputs, firsts[:1], firsts)
+            logits, *_ = counted_logits(self.vlm, *self.answers.behind(inputs, firsts[:1], is_decoders))
+            scores = at_least_float32(logits).log_softmax(-1)[:, firsts]
         else:
-            end = self.answers.ends(special_token(self.vlm, 'eos_token_id'))[0]
-            scores = torch.stack([self._log_probs(inputs, [*own, end]) for own in ids], 1)
+            scores = torch.stack([self._log_likelihood(inputs, own, is_decoders) for own in ids], 1)
         check_finite('log-likelihoods of the choices', scores)
         scores, order = scores.sort(dim=1, descending=True, stable=True)
         return [
@@ -271,30 +269,11 @@ class ImageTextLM(AdaptedModel):
             for row in zip(order.tolist(), scores.tolist())
         ]
 
-    def _log_probs(self, inputs: Mapping[str, Any], ids: Sequence[int], firsts: Sequence[int] | None = None) -> Tensor:
-        """(B,), the sum of log p of the tokens of an answer; or (B, C), log p of C tokens in the place of its first."""
-        inputs, labels = self._answered(inputs, ids)
-        logits, wanted, rows = counted_logits(self.vlm, inputs, labels)
-        log_probs = at_least_float32(logits).log_softmax(-1)
-        if firsts is not None:
-            return log_probs[:, firsts]
-        own = log_probs.gather(1, wanted[:, None])[:, 0]
-        return own.new_zeros(len(labels)).index_add(0, rows, own)
-
-    def _answered(self, inputs: Mapping[str, Any], ids: Sequence[int]) -> tuple[dict[str, Any], Tensor]:
-        """Prompts with the same answer behind each, and labels that count it."""
-        prompts = inputs['input_ids']
-        answer = prompts.new_tensor(ids).expand(len(prompts), -1)
-        if is_encoder_decoder(self.vlm):
-            return dict(inputs), answer
-        longer = dict(inputs, input_ids=torch.cat([prompts, answer], 1))
-        for name, value in _OF_ANSWERS.items():
-            if name in inputs:
-                # Gemma3 marks images by 1, PaliGemma the answer.
-                is_image = name == 'token_type_ids' and self.vlm.config.model_type != 'paligemma'
-                rest = torch.full_like(answer, 0 if is_image else value)
-                longer[name] = torch.cat([inputs[name], rest.to(inputs[name].dtype)], 1)
-        return longer, torch.cat([torch.full_like(prompts, IGNORED), answer], 1)
+    def _log_likelihood(self, inputs: Mapping[str, Any], ids: Sequence[int], is_decoders: bool) -> Tensor:
+        """(B,), the sum of log p of the tokens of an answer."""
+        logits, wanted, rows = counted_logits(self.vlm, *self.answers.behind(inputs, ids, is_decoders))
+        own = at_least_float32(logits).log_softmax(-1).gather(1, wanted[:, None])[:, 0]
+        return own.new_zeros(len(inputs['input_ids'])).index_add(0, rows, own)
 
 
 def _with_weights(
