@@ -88,7 +88,7 @@ def _process(processor: Any, text: str, images: Sequence, videos: Sequence, opti
     if images:
         options['images'] = list(images)
     if videos:
-        options['videos'] = list(videos)
+        options['videos'] = [list(videos)]  # by text, as SmolVLM counts them; all others flatten it
     try:
         row = processor(text=[text], return_tensors='pt', **options)
         # Labels of a processor are the prompt's.
