@@ -30,8 +30,11 @@ def _a_weight(unit: nn.Module) -> tuple[nn.Module, str] | None:
 class Edit(AtTap):
     """Replaces the tensor at a tap by the unit's result, while the unit's set is the active one."""
 
-    def __init__(self, binding: Binding, captures: list[Capture], switch: AdapterSwitch, name: str) -> None:
+    def __init__(
+        self, binding: Binding, captures: list[Capture], switch: AdapterSwitch, name: str, packed: bool = False
+    ) -> None:
         super().__init__(binding.write)
+        self.packed = packed
         self.site, self.tower, self.depth, self.edit = binding.site, binding.tower, binding.depth, binding.edit
         self.changes_rows, self.tasks, self.given = binding.changes_rows, binding.tasks, binding.given
         self.changes_width = binding.changes_width
@@ -128,6 +131,11 @@ class Edit(AtTap):
 
     def _of_samples(self, active: PerSample, seen: Tensor, reads: list[Tensor | None]) -> Tensor | None:
         """The rows of this set's samples edited, the others as they are."""
+        if self.packed:
+            raise SiteError(
+                f'sets per sample cannot act at {self.site}: the stream of its tower is packed, it holds the tokens of '
+                'all samples in one sequence'
+            )
         count = len(seen)
         rows = active.rows_of(self.name, count)
         if rows is None or self.changes_rows:

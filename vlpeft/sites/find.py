@@ -2,11 +2,13 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from torch import nn
 
 from .families.connectors import describe_in
 from .families.registry import FAMILIES, class_name, family_of, nearest, usual_role
+from .families.stacks import NO_STACKS
 from .paths import below
 from .schema import OUTSIDE, SiteError, Tower
 from .verify import verify
@@ -22,6 +24,7 @@ class FoundTowers(Mapping[str, Tower]):
     def __init__(self, model: nn.Module, paths: Mapping[str, str]) -> None:
         self.paths = dict(paths)
         self._towers = {name: describe_in(model, path, name) for name, path in paths.items()}
+        self._no_towers = _no_stacks(model)
 
     def __getitem__(self, name: str) -> Tower:
         return self._towers[name]
@@ -46,6 +49,7 @@ class FoundTowers(Mapping[str, Tower]):
             for name, tower in self.items()
             if tower.idle is not None
         ]
+        lines += self._no_towers
         return lines + [line for tower in self.values() if (line := verify(tower)) is not None]
 
     def __repr__(self) -> str:
@@ -83,7 +87,7 @@ def find_towers(model: nn.Module, towers: Mapping[str, str] | None = None) -> Fo
             tower.
     """
     if towers is None:
-        return FoundTowers(model, _by_role(model))
+        return _all_of(model, _by_role(model))
     if not isinstance(towers, Mapping) or not all(isinstance(text, str) for pair in towers.items() for text in pair):
         raise SiteError(f"find_towers: towers={towers!r}; write towers=dict(name='module.path')")
     if not towers:
@@ -99,6 +103,31 @@ def find_towers(model: nn.Module, towers: Mapping[str, str] | None = None) -> Fo
                     'name it once'
                 )
     return found
+
+
+def _all_of(model: nn.Module, paths: Mapping[str, str]) -> FoundTowers:
+    """All towers of a model; where one cannot be described, the error says how to name the others."""
+    try:
+        return FoundTowers(model, paths)
+    except SiteError as error:
+        others = {}
+        for name, path in paths.items():
+            with suppress(SiteError):
+                describe_in(model, path, name)
+                others[name] = path
+        if not others:
+            raise
+        named = ', '.join(f'{name}={path!r}' for name, path in others.items())
+        raise SiteError(f'{error}; the other towers are found with towers=dict({named})') from error
+
+
+def _no_stacks(model: nn.Module) -> list[str]:
+    """Lines about backbones that are no stacks of blocks."""
+    return [
+        f'{path or "the model"} ({kind}) is no tower: {NO_STACKS[kind]}'
+        for path, part in model.named_modules()
+        if (kind := class_name(type(part))) in NO_STACKS
+    ]
 
 
 def _uppermost(module: nn.Module, path: str = '', seen: set[int] | None = None) -> Iterator[str]:
@@ -166,6 +195,8 @@ def _near_path(model: nn.Module, path: str) -> str:
 
 
 def _none_in(module: nn.Module) -> str:
+    if reasons := _no_stacks(module):
+        return '; '.join(reasons)
     near = {}
     for path, part in module.named_modules():
         known = nearest(type(part))

@@ -66,8 +66,8 @@ class Attachment:
             if isinstance(binding, CallBinding):
                 self._around(binding, tower, switch, name)
                 continue
-            captures = [Capture(tap) for tap in binding.reads]
-            edit = Edit(binding, captures, switch, name)
+            captures = [Capture(tap, tower.changes_in_place) for tap in binding.reads]
+            edit = Edit(binding, captures, switch, name, tower.packed)
             self.edits.append(edit)
             # A tap on the edited module itself always passes right before the edit and needs no reset.
             if any(tap.path != binding.write.path for tap in binding.reads):

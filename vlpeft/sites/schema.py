@@ -245,6 +245,8 @@ class Tower:
         records_blocks: Whether the library keeps what its blocks return, as transformers does for hidden states,
             before hooks could change it: what a method adds to the stream then belongs at the h of a branch, since an
             edit of a block's output may be missed. Defaults to False.
+        changes_in_place: Whether the model adds to the stream between its blocks in place (Qwen3-VL's DeepStack), so
+            that what is kept of it must be a copy. Defaults to False.
         outside: Its parts outside of all blocks, by kind. Defaults to none.
         beside: Modules that lie not below ``module`` but beside it, in the model that holds both, by path: ``../proj``
             is that model's ``proj``, one level up. Defaults to none.
@@ -271,6 +273,7 @@ class Tower:
     causal: bool = False
     packed: bool = False
     records_blocks: bool = False
+    changes_in_place: bool = False
     outside: Mapping[str, OuterPart] = field(default_factory=dict)
     beside: Mapping[str, nn.Module] = field(default_factory=dict, repr=False, compare=False)
     final_norm: str | None = None

@@ -50,16 +50,21 @@ class AtTap:
 
 
 class Capture(AtTap):
-    """Keeps the tensor that last passed a tap."""
+    """Keeps the tensor that last passed a tap; where the model changes it in place later, a copy."""
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, copies: bool = False) -> None:
         super().__init__(tap)
+        self.copies = copies
         self.value: Tensor | None = None
 
     def on_input(self, module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         """Forward pre-hook."""
-        self.value = self.see(self.argument(args, kwargs))
+        self._keep(self.argument(args, kwargs))
 
     def on_output(self, module: nn.Module, args: tuple, output: Any) -> None:
         """Forward hook."""
-        self.value = self.see(first_of(output))
+        self._keep(first_of(output))
+
+    def _keep(self, whole: Tensor | None) -> None:
+        seen = self.see(whole)
+        self.value = seen.clone() if self.copies and isinstance(seen, Tensor) else seen

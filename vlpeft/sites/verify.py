@@ -33,7 +33,7 @@ class _Sum(Capture):
         super().__init__(sub.y)
         self.tower, self.depth, self.sub = tower, depth, sub
         last = list(sub.linears.values())[-1].output if sub.h is None else sub.h
-        self.parts = _Clone(sub.x), _Clone(last)
+        self.parts = Capture(sub.x, copies=True), Capture(last, copies=True)
         self.wrong: str | None = None
         self.is_seen = False
 
@@ -84,15 +84,6 @@ class _Sum(Capture):
                 f'the stream after it differs from x + h by up to {(expected - y).abs().max():.3g}, where '
                 f'rounding allows {slack.flatten()[at]:.3g}'
             )
-
-
-class _Clone(Capture):
-    """Keeps a copy, which the model's own changes in place do not reach."""
-
-    def see(self, whole: Tensor | None) -> Tensor | None:
-        """What passes, as it was then."""
-        seen = super().see(whole)
-        return seen.clone() if isinstance(seen, Tensor) else seen
 
 
 def verify(tower: Tower) -> str | None:

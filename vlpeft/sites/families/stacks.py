@@ -46,6 +46,10 @@ MERGERS = (
 #: Vision towers whose samples pass as one sequence with a mask, and those that read masks of padded pictures.
 PACKED = ('transformers.PixtralVisionModel',)
 PADDED = ('Idefics2', 'Idefics3', 'SmolVLM')
+#: Backbones that are no stack of equal blocks, and why.
+NO_STACKS = {
+    'transformers.Florence2VisionBackbone': 'its stream changes its width between stages, and convolutions add to it'
+}
 #: Blocks whose sites the tests compare with a run of the blocks' own pieces. Others are verified before they are used.
 TESTED = frozenset(
     f'transformers.{name}'
@@ -153,7 +157,7 @@ def _language(module: nn.Module, name: str, path: str, root: str) -> Tower:
     blocks, norms = _blocks(module, name, path, masked=True)
     inputs = [replace(block, input=Tap(f'{path}.{block.depth}', 'input', 'hidden_states')) for block in blocks]
     final = next(iter(_gains(module, root, AFTER)), None)
-    return decoder_only(
+    tower = decoder_only(
         module,
         name,
         root,
@@ -163,6 +167,7 @@ def _language(module: nn.Module, name: str, path: str, root: str) -> Tower:
         words=_first(module, root, WORDS).removeprefix(f'{root}.'),
         final_norm=final,
     )
+    return replace(tower, changes_in_place=hasattr(module.get_submodule(root), '_deepstack_process'))
 
 
 def _vision(module: nn.Module, name: str, path: str, root: str) -> Tower:
