@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny_vlms
+from tests.chat_layouts import CONTENTS, LAYOUTS, written
 from tests.datasets.checking.check_files import add, good_config, write_lines
 from tests.media import write_image
 from vlpeft.engine import progress
@@ -211,3 +213,21 @@ def test_killed_at_any_moment_it_goes_on(tmp_path, run):
     # The same as of a check that nothing stopped.
     run('--out', tmp_path / 'whole')
     assert dict(report_of(tmp_path / 'whole'), resumed=0) == dict(report, resumed=0)
+
+
+def test_lengths_of_conversations_are_printed(run, tmp_path):
+    tiny_vlms.picture().save(tmp_path / 'a.png')
+    write_lines(tmp_path / 'chat.jsonl', [written(layout, *CONTENTS['one image'], tmp_path) for layout in LAYOUTS[:3]])
+    pack = dict(type='PackChat', processor=tiny_vlms.processor('llava', tmp_path / 'processor'), max_length=34)
+    dataset = dict(type='JSONLChat', data_root=str(tmp_path), ann_file='chat.jsonl', pipeline=[pack])
+    write_config(tmp_path, dict(train_dataloader=dict(batch_size=1, dataset=dataset)))
+    code, out, _ = run('--ignore', 'duplicate_record', '--workers', '1')
+    assert code == 1
+    assert (
+        'tokens of train: JSONLChat chat.jsonl: 3 of 3 samples: shortest 35, half 35, 90 % 35, 99 % 35, longest 35; '
+        'max_length 34\n'
+    ) in out
+    assert 'too_long: chat.jsonl: sample 0 a.png: 35 tokens, max_length is 34\n' in out
+    page = (next(tmp_path.rglob('report.html'))).read_text()
+    assert 'Tokens of conversations' in page and '<th>longest</th>' in page
+    assert run('--ignore', 'duplicate_record', 'too_long', '--workers', '1')[0] == 0

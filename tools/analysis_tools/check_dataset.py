@@ -54,6 +54,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
+def _tokens(entry: dict) -> str:
+    """A line on the lengths of conversations."""
+    parts = dict(entry['tokens'])
+    counted = f'{parts.pop("samples"):,} of {entry["samples"]:,} samples'
+    limit = '' if entry['max_length'] is None else f'; max_length {entry["max_length"]:,}'
+    return f'tokens of {entry["name"]}: {counted}: {", ".join(f"{name} {n:,}" for name, n in parts.items())}{limit}'
+
+
 def main(argv: list[str] | None = None) -> int:
     """Check, write the reports and print the counts; returns the exit code."""
     args = parse_args(argv)
@@ -75,6 +83,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f'{finding.kind}: {finding.subject}: {finding.detail}')
     if len(report.findings) > 20:
         print(f'… and {len(report.findings) - 20:,} more')
+    for entry in report.sets:
+        if entry.get('tokens'):
+            print(_tokens(entry))
     for kind, count in report.counts.items():
         print(f'{count:>9,}  {kind}: {KINDS[kind]}' + ('  (ignored)' if kind in args.ignore else ''))
     print(f'{report.files:,} files of {len(report.sets)} sets, {report.resumed:,} read before; {out / "report.html"}')

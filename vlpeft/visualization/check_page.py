@@ -32,6 +32,7 @@ def write_check_page(path: str | Path, title: str, report: Mapping, kinds: Mappi
     sections = [
         '<h2>Sets</h2>',
         _table(['set', 'samples'], [[entry['name'], entry['samples']] for entry in report['sets']]),
+        *_lengths([entry for entry in report['sets'] if entry.get('tokens')]),
         '<h2>Findings</h2>',
         _table(['kind', 'what it is', 'number'], [[kind, kinds[kind], count] for kind, count in counts.items()]),
     ]
@@ -56,6 +57,15 @@ def write_check_page(path: str | Path, title: str, report: Mapping, kinds: Mappi
         encoding='utf-8',
         errors='replace',
     )
+
+
+def _lengths(sets: list[Mapping]) -> list[str]:
+    """Tokens of conversations: so many samples have at most so many."""
+    if not sets:
+        return []
+    names = list(sets[0]['tokens'])
+    rows = [[entry['name'], *entry['tokens'].values(), entry['max_length'] or 'none'] for entry in sets]
+    return ['<h2>Tokens of conversations</h2>', _table(['set', *names, 'max_length'], rows)]
 
 
 def _table(head: list[str], rows: list[list]) -> str:

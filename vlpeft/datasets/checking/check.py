@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from . import compare
+from . import chat_lengths, compare
+from .chat_lengths import ChatLengths
 from .decode import check_source, stamp_of
 from .findings import KINDS, Finding, problems_of_files, refused_sets
 from .journal import Journal
@@ -23,7 +24,9 @@ class Report:
     """What a check has found.
 
     Args:
-        sets: Of each set ``name``, ``labels``, ``type``, ``ann_file`` and ``samples``.
+        sets: Of each set ``name``, ``labels``, ``type``, ``ann_file`` and ``samples``; of one of conversations that was
+            measured also ``tokens`` (:func:`vlpeft.datasets.checking.chat_lengths.describe`), ``max_length`` and
+            ``lengths``, the file with the length of each sample.
         files: Distinct files, or features.
         resumed: How many of them an earlier check with the same folder had read.
         fast: Whether their content was not read.
@@ -73,11 +76,13 @@ def check(
     sets = read_sets(cfg, splits)
     sources = Sources(sets)
     Path(out).mkdir(parents=True, exist_ok=True)
-    results, resumed = _read_all(sources, Path(out) / JOURNAL, workers, fast, progress)
+    chats = ChatLengths([] if fast else sets)
+    results, resumed = _read_all(sources, chats, Path(out) / JOURNAL, workers, fast, progress)
     readable = [entry for entry in sets if entry.dataset is not None]
     findings = [
         *refused_sets(sets),
         *problems_of_files(sets, sources.by_key, results),
+        *chats.findings(results),
         *compare.equal_files(sets, sources.by_key, results),
         *compare.repeated_records(sets, sources.by_key),
         *compare.answers_outside(readable),
@@ -94,16 +99,26 @@ def check(
         )
         for entry in sets
     ]
+    for number, lengths in chats.lengths(results).items():
+        described[number].update(
+            tokens=chat_lengths.describe(lengths),
+            max_length=chat_lengths.max_length(sets[number]),
+            lengths=chat_lengths.write_lengths(Path(out), sets[number], lengths),
+        )
     return Report(described, len(sources.by_key), resumed, fast, sorted(findings, key=lambda f: order.index(f.kind)))
 
 
-def _read_all(sources: Sources, path: Path, workers: int, fast: bool, progress: Callable) -> tuple[dict, int]:
-    """Results by key, and how many of them were in the journal."""
+def _read_all(
+    sources: Sources, chats: ChatLengths, path: Path, workers: int, fast: bool, progress: Callable
+) -> tuple[dict, int]:
+    """Results by key, of files and of samples of conversations, and how many of the files were in the journal."""
     journal = Journal(path)
     places = {key: (key, stamp_of(source.file), fast, _needs(source)) for key, source in sources.by_key.items()}
+    places.update({key: chats.place(key) for key in chats.keys()})
     results = {key: result for key, place in places.items() if (result := journal.get(place)) is not None}
+    resumed_files = sum(key in sources.by_key for key in results)
     resumed, found = len(results), sum(len(result['problems']) for result in results.values())
-    work = partial(_work, sources.loaders, sources.by_key, fast)
+    work = partial(_work, sources.loaders, sources.by_key, chats, fast)
     with progress(len(places), resumed) as steps:
         for key, result in work_through(work, [key for key in places if key not in results], workers):
             if isinstance(result, Died):
@@ -116,10 +131,12 @@ def _read_all(sources: Sources, path: Path, workers: int, fast: bool, progress: 
             if steps is not None and steps.advance():
                 steps.show(f'{found:,} findings')
     journal.close()
-    return results, resumed
+    return results, resumed_files
 
 
-def _work(loaders: list[Loader], sources: Mapping[str, Source], fast: bool, key: str) -> dict:
+def _work(loaders: list[Loader], sources: Mapping[str, Source], chats: ChatLengths, fast: bool, key: str) -> dict:
+    if key not in sources:
+        return chats.measure(key)
     source = sources[key]
     return check_source(loaders[source.loader], source, fast)
 

@@ -3,6 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
+from vlpeft.chat import text_of
+
 from .findings import Finding, concerned
 from .sets import CheckedSet
 from .sources import Source
@@ -71,7 +73,7 @@ def repeated_records(sets: list[CheckedSet], sources: Mapping[str, Source]) -> I
         seen: dict[tuple, list[int]] = defaultdict(list)
         for index, paths in files.items():
             info = entry.dataset.get_data_info(index)
-            same = (*paths, info.get('start'), info.get('end'), *(str(info.get(key, '')) for key in TEXTS))
+            same = (*paths, info.get('start'), info.get('end'), *(_said(info, key) for key in TEXTS))
             # A test has the captions of a clip together.
             texts = [text for key in ('texts', 'references') for text in info.get(key, ())]
             for text in texts or ['']:
@@ -87,6 +89,13 @@ def repeated_records(sets: list[CheckedSet], sources: Mapping[str, Source]) -> I
                     len(indices),
                     indices[0],
                 )
+
+
+def _said(info: Mapping, key: str) -> str:
+    """What a sample says under a key; a conversation says all of its turns."""
+    if 'turns' not in info:
+        return str(info.get(key, ''))
+    return '\n'.join(map(text_of, info['turns'])) if key == 'text' else ''
 
 
 def answers_outside(sets: list[CheckedSet]) -> Iterator[Finding]:

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 from ..feature_cache import describe
 from ..readers import FeatureReader
-from ..transforms import Fbank, LoadAudio, LoadClip, LoadFeatures, LoadImages
+from ..readers.urls import is_inline, is_remote
+from ..transforms import Fbank, LoadAudio, LoadClip, LoadFeatures, LoadImages, PackChat
 from .sets import CheckedSet
 
-LOADING = (LoadClip, LoadImages, LoadAudio, LoadFeatures)
+LOADING = (LoadClip, LoadImages, LoadAudio, LoadFeatures, PackChat)
 
 
 class Loader(NamedTuple):
@@ -81,7 +82,7 @@ class Sources:
     def _add(self, number: int, entry: CheckedSet) -> None:
         step = loading_step(entry)
         fbank = next((other for other in entry.dataset.pipeline.transforms if isinstance(other, Fbank)), None)
-        readers = step.readers if isinstance(step, LoadClip) else {None: step.reader}
+        readers = step.readers if isinstance(step, (LoadClip, PackChat)) else {None: step.reader}
         numbered = {media: self._loader(Loader(reader, fbank)) for media, reader in readers.items()}
         for index in range(len(entry.dataset)):
             for media, path, name, need in _files(step, entry.dataset.get_data_info(index)):
@@ -101,7 +102,7 @@ class Sources:
         return self._numbers[text], hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def loading_step(entry: CheckedSet) -> LoadClip | LoadImages | LoadAudio | LoadFeatures:
+def loading_step(entry: CheckedSet) -> LoadClip | LoadImages | LoadAudio | LoadFeatures | PackChat:
     """The step of a set's pipeline that reads files.
 
     Raises:
@@ -122,6 +123,13 @@ def _files(step, sample: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Nee
         for name in sample.get('names') or [sample['name']]:
             path = step.reader.path_of(name) if isinstance(step.reader, FeatureReader) else str(name)
             yield 'feature', path, name, Need()
+        return
+    if 'turns' in sample:
+        for path in sample['images']:
+            if not (is_inline(path) or is_remote(path)):  # measuring the sample reads these
+                yield 'image', os.path.abspath(path), '', Need()
+        for path in sample['videos']:
+            yield 'video', os.path.abspath(path), '', Need(num_frames=step.num_frames)
         return
     paths = sample['paths'] if 'paths' in sample else [sample['path']]
     media = {LoadImages: 'image', LoadAudio: 'audio'}.get(type(step), sample['media'])

@@ -1,5 +1,6 @@
-"""Samplers: which samples make a batch."""
+"""Samplers: which samples come when, and with which others."""
 
+from .length_groups import LengthGroupedBatchSampler
 from .task_mixing import TaskMixingBatchSampler
 
-__all__ = ['TaskMixingBatchSampler']
+__all__ = ['LengthGroupedBatchSampler', 'TaskMixingBatchSampler']

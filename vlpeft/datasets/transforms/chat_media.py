@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...registry import READERS
 from ..readers.urls import inline_bytes, is_inline, is_remote, remote_bytes, short
 from .load_clip import LoadClip
 
@@ -20,7 +19,6 @@ class ChatMedia:
 
     def __init__(self, num_frames: int, sampling: str, reader: dict, image_reader: dict) -> None:
         self.clips = LoadClip(num_frames, sampling, reader, image_reader)
-        self.image_reader = READERS.build(image_reader)
 
     def image(self, path: str) -> Any:
         """An image of PIL from a file, a ``data:`` URL or, where the set lets them through, an http URL.
@@ -30,11 +28,12 @@ class ChatMedia:
         """
         from PIL import Image
 
+        reader = self.clips.readers['image']
         if is_inline(path):
-            return Image.fromarray(self.image_reader.decode(short(path), inline_bytes(path)))
+            return Image.fromarray(reader.decode(short(path), inline_bytes(path)))
         if is_remote(path):
-            return Image.fromarray(self.image_reader.decode(path, remote_bytes(path)))
-        return Image.fromarray(self.image_reader.read(path, [0])[0])
+            return Image.fromarray(reader.decode(path, remote_bytes(path)))
+        return Image.fromarray(reader.read(path, [0])[0])
 
     def video(self, path: str, part: Mapping[str, float] = {}) -> tuple[Any, dict]:
         """T frames, uint8 (T, H, W, 3), and what a video processor asks about them.

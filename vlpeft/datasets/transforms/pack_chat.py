@@ -108,6 +108,16 @@ class PackChat(BaseTransform):
         self._checked = False
 
     @property
+    def readers(self) -> dict[str, Any]:
+        """Readers of images and videos by kind."""
+        return self.media.clips.readers
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a video."""
+        return self.media.clips.num_frames
+
+    @property
     def processor(self) -> Any:
         """The processor of transformers, loaded and checked at first use.
 
