@@ -78,7 +78,8 @@ def test_two_methods_at_a_sub_layer():
         adapter, expected = attach(order), {}
         module = adapter.model.get_submodule('model.encoder.layers.0.self_attn')
         module.register_forward_pre_hook(
-            lambda module, args, kwargs: expected.update(stream=kwargs['hidden_states']), with_kwargs=True
+            lambda module, args, kwargs: expected.update(stream=args[0] if args else kwargs['hidden_states']),
+            with_kwargs=True,
         )
         _, h, found = passing(adapter, O_PROJ)
         for method in adapter.methods('default'):

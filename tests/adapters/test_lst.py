@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import vlpeft
+from tests.majors import CACHE
 from tests.slow_side import linear, side_network
 from tests.tiny import build_retriever, build_vqa, random_batch, random_questions, write_vocabulary
 from tests.tiny_seq2seq import build_lm, random_texts
@@ -194,10 +195,10 @@ def test_a_cache_of_other_passes_is_refused():
     adapter = attach(subject.model())
     given = subject.prompts(2)
     with adapter.use(None):
-        cache = adapter(**given, use_cache=True).past_key_values
+        cache = adapter(**given, use_cache=True)[CACHE]
     mask = torch.ones(2, 5, dtype=torch.long)
     with pytest.raises(SiteError, match='the cache holds 5 tokens, of which the side network of LST has seen 1;'):
-        adapter(input_ids=given['input_ids'][:, :1], attention_mask=mask, past_key_values=cache)
+        adapter(input_ids=given['input_ids'][:, :1], attention_mask=mask, **{CACHE: cache})
     with pytest.raises(SiteError, match='LST cannot keep keys and values in a cache of StaticLayer'):
         adapter.generate(**given, max_new_tokens=3, cache_implementation='static', pad_token_id=1)
 

@@ -6,6 +6,7 @@ from peft import PrefixTuningConfig, get_peft_model
 from transformers import DynamicCache, EncoderDecoderCache
 
 import vlpeft
+from tests.majors import CACHE
 from tests.models.test_epalm_decoding import MODES, build, search
 from tests.plain_models import PLAIN
 from tests.slow_prompts import rows_of
@@ -134,7 +135,7 @@ def test_a_cache_that_holds_the_prefix_computes_the_same(name, dtype, rtol):
     else:
         mask = batch['attention_mask']
         batch['attention_mask'] = torch.cat([mask.new_ones(3, LENGTH), mask], 1)
-    expected = plain(**batch, past_key_values=cache).logits
+    expected = plain(**batch, **{CACHE: cache}).logits
     found = PLAIN[name].run(adapter)
     torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol * float(expected.detach().abs().max()))
     params = list(unit_of(adapter).parameters())
@@ -166,9 +167,9 @@ def test_the_callers_cache_never_holds_the_prefix(name):
     # Of a tower that makes its own cache, and none where none is asked for.
     out = adapter(**batch, use_cache=True)
     length = batch['decoder_input_ids' if name in SEQ2SEQ else 'input_ids'].shape[1]
-    assert out.past_key_values.get_seq_length() == length
-    assert type(out.past_key_values) is (EncoderDecoderCache if name in SEQ2SEQ else DynamicCache)
-    assert adapter(**batch, use_cache=False).past_key_values is None
+    assert out[CACHE].get_seq_length() == length
+    assert type(out[CACHE]) is (EncoderDecoderCache if name in SEQ2SEQ else DynamicCache)
+    assert adapter(**batch, use_cache=False).get(CACHE) is None
     as_tuple = adapter(**batch, use_cache=True, return_dict=False)
     assert as_tuple[1].get_seq_length() == length
     torch.testing.assert_close(as_tuple[0], out.logits, **EXACT)
@@ -252,7 +253,7 @@ def test_the_perceptual_model_is_the_language_model_with_a_prefix(lm):
         pair = (table[:, width * (2 * layer + i) : width * (2 * layer + i + 1)] for i in (0, 1))
         cache.update(*(torch.stack(rows.chunk(heads, -1)).expand(2, -1, -1, -1) for rows in pair), layer)
     with model.switch.use(None):
-        expected = model.lm(input_ids=tokens.ids, past_key_values=cache).logits
+        expected = model.lm(input_ids=tokens.ids, **{CACHE: cache}).logits
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 import vlpeft
+from tests.majors import MASKS
 from tests.tiny import DEPTH, WIDTH, build_retriever, random_batch, randomise, write_vocabulary
 from tests.towers import VISION
 from vlpeft.models import count_parameters
@@ -92,7 +93,7 @@ def test_models_of_transformers_equal_the_loop(name, first, deep):
     x = plain.embeddings(pictures)
     x = plain.pre_layrnorm(x) if first else x
     blocks = [
-        lambda x, layer=layer: out[0] if isinstance(out := layer(x, None, *[None] * first), tuple) else out
+        lambda x, layer=layer: out[0] if isinstance(out := layer(x, *[None] * (MASKS if first else 1)), tuple) else out
         for layer in plain.encoder.layers
     ]
     x = pass_blocks(x, blocks, tables(adapter, deep), first)

@@ -13,12 +13,12 @@ from transformers import (
     OPTModel,
 )
 
+from tests.majors import FIVE
 from tests.tiny import randomise
 from tests.tiny_epalm import LAYERS, LMS, VOCAB, random_texts
 from tests.watching import watch
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.adapters.gates import real_tokens
-from vlpeft.compat import transformers_major
 from vlpeft.models.backbones import build_causal_lm
 from vlpeft.registry import ADAPTERS
 from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, checkpoint_blocks, describe, find_towers
@@ -184,7 +184,7 @@ def test_masks_tell_padding_whether_boolean_or_additive(name):
     real = random_texts().mask.bool()
     assert not real.all()
     for mask in masks:
-        assert (mask.value.dtype is torch.bool) == (name in ('gpt2', 'llama') or transformers_major() >= 5)
+        assert (mask.value.dtype is torch.bool) == (name in ('gpt2', 'llama') or FIVE)
         assert torch.equal(real_tokens(mask.value), real)
 
 

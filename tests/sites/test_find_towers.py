@@ -17,6 +17,7 @@ from transformers import (
     SiglipModel,
 )
 
+from tests.majors import FIVE
 from tests.sites.test_clip_families import TEXT
 from tests.sites.test_clip_families import VISION as CLIP_VISION
 from tests.tiny import randomise
@@ -24,7 +25,6 @@ from tests.tiny_epalm import LMS, VOCAB
 from tests.tiny_seq2seq import build_lm
 from tests.towers import VISION
 from vlpeft import find_towers
-from vlpeft.compat import transformers_major
 from vlpeft.models.backbones import build_causal_lm
 from vlpeft.registry import ADAPTERS, MODELS
 from vlpeft.sites import FAMILIES, AdapterSwitch, Attachment, SiteError, describe, family
@@ -32,7 +32,7 @@ from vlpeft.sites.families.registry import key_of
 
 #: What transformers calls the parts of CLIP and SigLIP; until 4.57 a model of each holds a transformer.
 PART, LLAVA_VISION = 'Transformer', 'model.vision_tower.vision_model'
-if transformers_major() >= 5:
+if FIVE:
     PART, LLAVA_VISION = 'Model', 'model.vision_tower'
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import vlpeft
-from vlpeft.compat import transformers_major
+from tests.majors import FIVE
 from vlpeft.sites import CONNECTORS, SiteError, Targets, below, connects, find_towers
 from vlpeft.testing import SUBJECTS
 from vlpeft.testing.backbones import pictures, texts
@@ -63,7 +63,7 @@ def attached(model, config, **options):
 def test_where_they_are():
     found = find_towers(llava())
     path, up = 'model.vision_tower.vision_model', '../../'
-    if transformers_major() >= 5:
+    if FIVE:
         path, up = 'model.vision_tower', '../'
     assert found.paths == dict(vision=path, lm='model.language_model')
     connector = found['vision'].outside['connector']

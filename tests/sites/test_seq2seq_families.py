@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from transformers import BartConfig, BartModel, T5Config, T5ForConditionalGeneration, T5Model
 
+from tests.majors import CACHE
 from tests.tiny import build_retriever, randomise, retriever_config
 from tests.tiny_seq2seq import BACKBONES, AdaptedLM, KeepDouble, build_adapted, build_lm, random_texts
 from tests.towers import VISION, build
@@ -87,10 +88,10 @@ def test_the_context_is_the_encoders_output_at_every_step(backbone):
                 encoder_outputs=(states,),
                 attention_mask=mask,
                 decoder_input_ids=target[:, step : step + 1],
-                past_key_values=cache,
+                **{CACHE: cache},
                 use_cache=True,
             )
-            cache = out.past_key_values
+            cache = out[CACHE]
             for capture in captures:
                 assert torch.equal(capture.value, states)
                 capture.value = None
@@ -262,4 +263,4 @@ def test_checkpointing_refuses_a_cache(backbone):
     with pytest.raises(SiteError, match='pass use_cache=False in training'):
         model.lm(input_ids=ids, attention_mask=mask, decoder_input_ids=target)
     with torch.no_grad():
-        assert model.lm(input_ids=ids, attention_mask=mask, decoder_input_ids=target).past_key_values is not None
+        assert model.lm(input_ids=ids, attention_mask=mask, decoder_input_ids=target)[CACHE] is not None

@@ -87,16 +87,30 @@ def cache_of(arguments: Arguments, wanted_by: str) -> Any:
     return past
 
 
-def check_continues(mask: Tensor | None, past: Any, rows: int, wanted_by: str) -> None:
+def check_continues(arguments: Arguments, past: Any, rows: int, prompt: int, wanted_by: str) -> None:
     """Refuses ``rows`` new ones that do not come right behind those in a cache.
 
+    Args:
+        arguments: Of the call, the prompt counted in them.
+        past: The cache.
+        rows: How many are new.
+        prompt: How many are the prompt's.
+        wanted_by: For the message.
+
     Raises:
-        SiteError: The mask (B, S) is of more or fewer rows than the cache and the new ones.
+        SiteError: The mask (B, S) is of more or fewer rows than the cache and the new ones; or there is none, as
+            ``generate`` of transformers 5 calls where nothing is padded, and the prompt was taken for words.
     """
-    there = past.get_seq_length()
-    if mask is not None and isinstance(there, int) and mask.shape[1] != there + rows:
+    there, whole = past.get_seq_length(), None
+    mask, positions = arguments.get('attention_mask'), arguments.get('position_ids')
+    if mask is not None:
+        whole = mask.shape[1]
+    elif isinstance(positions, Tensor) and positions.ndim == 2 and not torch.compiler.is_compiling():
+        whole = int(positions[0, 0]) + rows
+        whole = whole if whole == there + prompt + rows else None
+    if whole is not None and isinstance(there, int) and whole != there + rows:
         raise SiteError(
-            f'{wanted_by}: the mask is of {mask.shape[1]} rows, the cache has {there} and {rows} are new, those of the '
+            f'{wanted_by}: the text is of {whole} rows, the cache has {there} and {rows} are new, those of the '
             'prompt counted; `generate` that goes on from the cache of an earlier call, or cuts it, does not know that '
             'the prompt is in there: give it the whole text without that cache'
         )

@@ -70,7 +70,7 @@ class TextPrompt(SoftPrompt):
         else:
             ids = arguments.get('input_ids')
             new = arguments['inputs_embeds'] if ids is None else ids
-            check_continues(arguments.get('attention_mask'), past, new.shape[1], NAME)
+            check_continues(arguments, past, new.shape[1], self.length, NAME)
         return arguments
 
     def leave(self, module: nn.Module, output):

@@ -211,7 +211,7 @@ class Seq2SeqTokenizer(TextTokenizer):
 
         tokenizer = self.from_pretrained(AutoTokenizer)
         added = [f'<{name}_{i}>' for name in ('extra_id', 'vis_extra_id') for i in reversed(range(ORDER_TOKENS))]
-        tokenizer.add_special_tokens(dict(additional_special_tokens=added), replace_additional_special_tokens=False)
+        _add(tokenizer, added)
         return tokenizer
 
     def pad(self, ids: Sequence[list[int]], device: torch.device) -> Tokens:
@@ -234,7 +234,7 @@ class CausalTokenizer(TextTokenizer):
         from transformers import AutoTokenizer
 
         tokenizer = self.from_pretrained(AutoTokenizer)
-        tokenizer.add_special_tokens(dict(additional_special_tokens=[ANSWER]), replace_additional_special_tokens=False)
+        _add(tokenizer, [ANSWER])
         return tokenizer
 
     @property
@@ -258,6 +258,13 @@ class CausalTokenizer(TextTokenizer):
         """Padded on the right or the ``left`` with the padding token or, of models without one, the end token."""
         value = self.tokenizer.pad_token_id
         return pad([torch.tensor(row) for row in ids], device, value=self.end_id if value is None else value, left=left)
+
+
+def _add(tokenizer, tokens: Sequence[str]) -> None:
+    """Special tokens beside those that there are; the second argument, whether they replace these, was renamed in
+    transformers 5.
+    """
+    tokenizer.add_special_tokens(dict(additional_special_tokens=tokens), False)
 
 
 def _ids(trained: object, rows: int) -> Sequence[int]:

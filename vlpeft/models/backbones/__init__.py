@@ -9,7 +9,7 @@ from .causal_lm import build_causal_lm
 from .clip_text import ClipTextEncoder
 from .cls_levels import cls_levels
 from .grid_tower import GridTower, to_cells
-from .seq2seq_lm import build_seq2seq_lm
+from .seq2seq_lm import build_seq2seq_lm, given
 from .siglip_text import SiglipTextEncoder
 from .slotted_lm import Lead, SlottedLM
 from .timesformer import TimeSformer

@@ -10,22 +10,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .seq2seq_lm import given
+
 
 class _BartReader:
-    """Appends what is set as ``vision`` to the normed embeddings of the text."""
+    """Puts what is set as ``vision`` in the place of the last rows that pass the embedding norm. That they are among
+    the embeddings before gives them their part of the masks; of positions only the text's are looked up.
+    """
 
     def __init__(self, encoder: nn.Module) -> None:
         self.encoder = encoder
         self.vision: Tensor | None = None
+        encoder.embed_positions.register_forward_pre_hook(self._text_alone)
+        encoder.embed_positions.register_forward_hook(self._with_zeros)
         encoder.layernorm_embedding.register_forward_hook(self._append)
 
+    def _text_alone(self, module: nn.Module, args: tuple) -> tuple | None:
+        return None if self.vision is None else (args[0][:, : -self.vision.shape[1]], *args[1:])
+
+    def _with_zeros(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
+        return None if self.vision is None else nn.functional.pad(output, (0, 0, 0, self.vision.shape[1]))
+
     def _append(self, module: nn.Module, args: tuple, output: Tensor) -> Tensor | None:
-        return None if self.vision is None else torch.cat([output, self.vision.to(output.dtype)], 1)
+        if self.vision is None:
+            return None
+        return torch.cat([output[:, : -self.vision.shape[1]], self.vision.to(output.dtype)], 1)
 
     def __call__(self, ids: Tensor, vision: Tensor, mask: Tensor) -> Tensor:
         self.vision = vision
+        embeddings = nn.functional.pad(self.encoder.embed_tokens(ids), (0, 0, 0, vision.shape[1]))
         try:
-            return self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            return self.encoder(inputs_embeds=embeddings, attention_mask=given(mask)).last_hidden_state
         finally:
             self.vision = None
 
@@ -45,8 +60,11 @@ class _T5Reader:
         attention = block.layer[0].SelfAttention
         length = states.shape[1] - self.vision
         text = attention.compute_bias(length, length, device=states.device)
-        # A bias that is given is taken as it is, so the mask goes into it.
-        bias = nn.functional.pad(text, (0, self.vision, 0, self.vision)) + mask
+        bias = nn.functional.pad(text, (0, self.vision, 0, self.vision))
+        # Until transformers 4.57 a bias that is given is taken as it is, so the mask goes into it; in 5, where
+        # attentions know their scaling, both are added.
+        if not hasattr(attention, 'scaling'):
+            bias = bias + mask
         return (states, mask, bias.to(states.dtype), *rest), kwargs
 
     def __call__(self, ids: Tensor, vision: Tensor, mask: Tensor) -> Tensor:
@@ -54,7 +72,7 @@ class _T5Reader:
         words = self.encoder.embed_tokens(ids)
         try:
             embeddings = torch.cat([words, vision.to(words.dtype)], 1)
-            return self.encoder(inputs_embeds=embeddings, attention_mask=mask).last_hidden_state
+            return self.encoder(inputs_embeds=embeddings, attention_mask=given(mask)).last_hidden_state
         finally:
             self.vision = None
 

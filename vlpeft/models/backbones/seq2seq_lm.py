@@ -1,7 +1,7 @@
 """BART and T5 of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .lm_config import lm_config
 
@@ -37,8 +37,14 @@ def build_seq2seq_lm(config: str | dict, vocab_size: int) -> nn.Module:
         lm.register_buffer('final_logits_bias', lm.final_logits_bias, persistent=False)
     lm.generation_config = GenerationConfig(
         decoder_start_token_id=geometry.decoder_start_token_id,
-        bos_token_id=geometry.bos_token_id,
+        # T5 has none, and its config in transformers 5 no such entry.
+        bos_token_id=getattr(geometry, 'bos_token_id', None),
         eos_token_id=geometry.eos_token_id,
         pad_token_id=geometry.pad_token_id,
     )
     return lm
+
+
+def given(mask: Tensor) -> Tensor | None:
+    """A mask (B, L) as transformers' models take it: none on ``meta``, where 5 asks for its values."""
+    return None if mask.is_meta else mask

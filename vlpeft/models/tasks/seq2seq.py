@@ -16,7 +16,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 from torch.nn import functional as F
 
-from vlpeft.models.backbones import AppendedVision, VisualEmbedding, build_seq2seq_lm, to_cells
+from vlpeft.models.backbones import AppendedVision, VisualEmbedding, build_seq2seq_lm, given, to_cells
 from vlpeft.models.finite import check_finite, naming, only_numbers
 from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
@@ -165,7 +165,7 @@ class VLSeq2Seq(AdaptedModel):
         """Next-token logits (B, L, V) of decoder inputs (B, L)."""
         return self.lm(
             encoder_outputs=(encoded.states,),
-            attention_mask=encoded.mask,
+            attention_mask=given(encoded.mask),
             decoder_input_ids=decoder_ids,
             use_cache=False,
         ).logits
@@ -221,16 +221,20 @@ class VLSeq2Seq(AdaptedModel):
         from transformers import GenerationConfig
         from transformers.modeling_outputs import BaseModelOutput
 
-        return self.lm.generate(
-            encoder_outputs=BaseModelOutput(encoded.states),
-            attention_mask=encoded.mask,
-            logits_processor=[only_numbers(len(encoded.states))],
-            generation_config=GenerationConfig(),
-            use_model_defaults=False,
-            return_dict_in_generate=True,
-            **self._settings(task),
-            **asked,
-        )
+        own, settings = self.lm.generation_config, self._settings(task)
+        # In transformers 5 they fill what a call leaves open, whatever else it says.
+        self.lm.generation_config = GenerationConfig()
+        try:
+            return self.lm.generate(
+                encoder_outputs=BaseModelOutput(encoded.states),
+                attention_mask=encoded.mask,
+                logits_processor=[only_numbers(len(encoded.states))],
+                return_dict_in_generate=True,
+                **settings,
+                **asked,
+            )
+        finally:
+            self.lm.generation_config = own
 
     def _settings(self, task: Seq2SeqTask) -> dict[str, Any]:
         config = self.lm.generation_config
