@@ -20,6 +20,9 @@ def test_mmpretrain_imports_with_its_vision_backbones(first):
         f'import vlpeft, {first}, mmpretrain.models, mmpretrain.datasets, mmpretrain.evaluation; '
         'from mmpretrain.utils.dependency import WITH_MULTIMODAL; '
         'from mmpretrain.models import VisionTransformer; '
+        'import vlpeft.models; '
+        'from mmpretrain.registry import MODELS; '
+        "assert MODELS.get('ModifiedResNet').__module__.startswith('mmpretrain.'); "
         'print(WITH_MULTIMODAL)'
     )
     done = subprocess.run([sys.executable, '-c', program], cwd=ROOT, capture_output=True, text=True)

@@ -9,12 +9,16 @@ from collections.abc import Iterator
 
 from mmengine.logging import MMLogger
 
+from .compat import add_clips_resnet
+
 
 def import_mmpretrain() -> None:
     """Imports mmpretrain's models; its missing-OneDL print and mmcv-lite's missing-ops warnings are dropped."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         import mmpretrain.models  # noqa: F401
+
+        add_clips_resnet()
 
 
 @contextlib.contextmanager

@@ -53,7 +53,12 @@ def test_the_stock_models_own_passes_keep_every_bit(name):
 
 def gpt2_pieces(lm, tokens, positions):
     body = lm.transformer
-    blocks = [lambda x, mask, block=block: block(x, attention_mask=mask)[0] for block in body.h]
+
+    def run(block, x, mask):
+        out = block(x, attention_mask=mask)
+        return out[0] if isinstance(out, tuple) else out
+
+    blocks = [lambda x, mask, block=block: run(block, x, mask) for block in body.h]
     return body.wte(tokens) + body.wpe(positions), blocks, body.ln_f
 
 

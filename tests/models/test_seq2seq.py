@@ -250,7 +250,8 @@ OTHERS = dict(
     repetition_penalty=5.0,
     forced_bos_token_id=7,
     forced_eos_token_id=8,
-    suppress_tokens=list(range(3, 60)),
+    # Not 7 and 8: transformers 5 refuses to force what is suppressed.
+    suppress_tokens=[*range(3, 7), *range(9, 60)],
     do_sample=True,
 )
 

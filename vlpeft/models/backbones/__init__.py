@@ -39,6 +39,7 @@ __all__ = [
     'build_seq2seq_lm',
     'check_vision_tower',
     'cls_levels',
+    'given',
     'see',
     'to_cells',
 ]
