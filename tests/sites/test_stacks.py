@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import vlpeft
 from tests import tiny_vlms
 from tests.watching import watch
-from vlpeft.sites import find_towers, run_alone
+from vlpeft.sites import SiteError, find_towers, gain_offset, run_alone
 
 QKVO, PLAIN, GATED = list('qkvo'), ['fc1', 'fc2'], ['gate', 'up', 'down']
 #: Where the tower is, without the wrapper that transformers 4 has around CLIP and SigLIP; its depth, that in use and
@@ -70,6 +70,10 @@ PIECES = {
         LLAMA,
     ),
     **dict.fromkeys(['Gemma2DecoderLayer', 'Gemma3DecoderLayer'], GEMMA),
+    **dict.fromkeys(
+        ['Olmo2DecoderLayer', 'Exaone4DecoderLayer'],
+        ('self_attn', 'post_attention_layernorm', 'mlp', 'post_feedforward_layernorm'),
+    ),
     'Glm4vTextDecoderLayer': (
         'input_layernorm',
         'post_self_attn_layernorm',
@@ -112,6 +116,8 @@ CAUSAL = {
     'gemma3_text': dict(query_pre_attn_scalar=8, sliding_window=4),
     'smollm3': {},
     'phi3': {},
+    'olmo2': {},
+    'exaone4': dict(sliding_window=4, sliding_window_pattern=2),
 }
 
 
@@ -247,6 +253,38 @@ def test_language_models_alone(name):
     assert [block.sublayers['ffn'].y.path for block in tower.blocks] == [
         f'model.{block.sublayers["ffn"].y.path}' for block in body.blocks
     ]
+
+
+@pytest.mark.parametrize('name', ['gemma2', 'gemma3_text', 'mistral'])
+def test_a_prefix_is_refused_where_windows_slide_past_it(name):
+    with pytest.raises(SiteError, match=r'PrefixTuning: tower "lm" lets tokens see the last ones alone in some blocks'):
+        vlpeft.attach(causal(name)[0], dict(type='PrefixTuning', length=2))
+    if name == 'mistral':
+        vlpeft.attach(causal(name, sliding_window=None)[0], dict(type='PrefixTuning', length=2))
+
+
+@pytest.mark.parametrize('name, offset', [('gemma', 1), ('gemma2', 1), ('gemma3_text', 1), ('llama', 0), ('qwen3', 0)])
+def test_gains_of_norms_are_merged_though_gemmas_are_one_plus_weight(name, offset):
+    lm, inputs = causal(name)
+    tower = find_towers(lm)['lm']
+    assert {gain_offset(tower.at(path)) for path in tower.norms} == {offset}
+    adapter = vlpeft.attach(lm, dict(type='NormTuning', targets={}), check_after=0)
+    adapter.double()
+    for param in adapter.sets.parameters():
+        nn.init.normal_(param, std=0.3)
+    expected = adapter(**inputs).logits
+    adapter.merge()
+    # Gemma's norms compute in float32, whatever enters.
+    close = dict(rtol=1e-3, atol=1e-5) if offset else dict(rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(adapter(**inputs).logits, expected, **close)
+    adapter.unmerge()
+    torch.testing.assert_close(adapter(**inputs).logits, expected, rtol=0, atol=0)
+
+
+def test_offsets_of_other_norms():
+    for norm in (nn.LayerNorm(7), nn.LayerNorm(8).bfloat16(), nn.RMSNorm(5)):
+        nn.init.normal_(norm.weight, 1.0, 0.3)
+        assert gain_offset(norm) == 0
 
 
 @pytest.mark.parametrize('name', [*VISION, *CAUSAL])

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vlpeft.adapters import Adapter, WeightChange
-from vlpeft.sites import SiteError, Tower, bias_rows, numbers_of, weight_rows
+from vlpeft.sites import SiteError, Tower, bias_rows, gain_offset, numbers_of, weight_rows
 
 
 def _changed(change: WeightChange, module: nn.Module) -> list[nn.Parameter]:
@@ -77,7 +77,11 @@ class Merged:
                 added = change.weight
                 if added is not None and id(module) in seen:
                     added = added * seen[id(module)]
-                _put(weight_rows(module, change.span).detach(), change.scale, added)
+                rows = weight_rows(module, change.span).detach()
+                if rows.ndim == 1 and change.scale is not None:
+                    # Of a norm whose gain is weight + offset.
+                    added = gain_offset(module) * (change.scale - 1)
+                _put(rows, change.scale, added)
             bias = bias_rows(module, change.span)
             if bias is not None and (change.scale is not None or change.bias is not None):
                 _put(bias.detach(), change.scale, change.bias)

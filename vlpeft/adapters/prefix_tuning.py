@@ -79,6 +79,8 @@ class Prefix(SoftPrompt):
 def _lack(tower: Tower) -> str | None:
     if tower.entrance is None or tower.entrance.cache_class is None:
         return 'keeps no cache of keys and values, before which a prefix could stand'
+    if tower.is_windowed:
+        return 'lets tokens see the last ones alone in some blocks (sliding_window), which would lose sight of a prefix'
     return None
 
 

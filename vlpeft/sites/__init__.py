@@ -28,7 +28,7 @@ from .schema import (
 from .switch import AdapterSwitch, PerSample
 from .targets import Targets
 from .verify import verify
-from .weights import bias_rows, has_bias, is_transposed, numbers_of, weight_rows
+from .weights import bias_rows, gain_offset, has_bias, is_transposed, numbers_of, weight_rows
 
 __all__ = [
     'BARE_ROWS',
@@ -67,6 +67,7 @@ __all__ = [
     'describe',
     'family',
     'find_towers',
+    'gain_offset',
     'has_bias',
     'in_eval_mode',
     'is_below',

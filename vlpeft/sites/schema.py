@@ -245,6 +245,8 @@ class Tower:
         records_blocks: Whether the library keeps what its blocks return, as transformers does for hidden states,
             before hooks could change it: what a method adds to the stream then belongs at the h of a branch, since an
             edit of a block's output may be missed. Defaults to False.
+        is_windowed: Whether a token sees the last ones alone in some blocks (sliding windows), whose caches forget the
+            others. Defaults to False.
         changes_in_place: Whether the model adds to the stream between its blocks in place (Qwen3-VL's DeepStack), so
             that what is kept of it must be a copy. Defaults to False.
         outside: Its parts outside of all blocks, by kind. Defaults to none.
@@ -273,6 +275,7 @@ class Tower:
     causal: bool = False
     packed: bool = False
     records_blocks: bool = False
+    is_windowed: bool = False
     changes_in_place: bool = False
     outside: Mapping[str, OuterPart] = field(default_factory=dict)
     beside: Mapping[str, nn.Module] = field(default_factory=dict, repr=False, compare=False)

@@ -1,5 +1,6 @@
 """The weights of linear maps, however a backbone stores them."""
 
+import torch
 from torch import Tensor, nn
 
 from .schema import SiteError
@@ -33,6 +34,19 @@ def bias_rows(module: nn.Module, span: tuple[int, int] | None = None) -> Tensor 
     """A view (out,) of a map's bias, of a fused one of the rows ``span``; None where it has none."""
     bias = numbers_of(module, 'bias')
     return bias if bias is None or span is None else bias[span[0] : span[1]]
+
+
+@torch.no_grad()
+def gain_offset(norm: nn.Module) -> int:
+    """What a norm adds to its weight to get its gain: 1 in Gemma's, whose gains are 1 + weight, 0 in most."""
+    weight, bias = numbers_of(norm), numbers_of(norm, 'bias')
+    # As many ones as minus ones: normalised by mean and variance or by the root mean square, they keep their signs.
+    signs = torch.ones_like(weight)
+    signs[1::2] = -1
+    signs[len(signs) // 2 * 2 :] = 0
+    size = (len(signs) / signs.abs().sum()) ** 0.5
+    gains = (norm(signs) - (0 if bias is None else bias)) / size * signs
+    return round((gains - weight)[signs != 0].float().median().item())
 
 
 def has_bias(module: nn.Module) -> bool:

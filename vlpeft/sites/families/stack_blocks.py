@@ -70,8 +70,8 @@ class _Names:
 
     attention: str
     ffn: str
-    first: str
-    second: str
+    first: str | None
+    second: str | None
     behind: tuple[str | None, str | None]
     scales: tuple[str, str] | None
 
@@ -101,7 +101,10 @@ def _names_of(block: nn.Module) -> _Names:
             f'attention and FFN of {kind} act side by side, behind the one norm {norms[0]}: there is no stream between '
             'them, on which methods of vlpeft rely'
         )
-    if first is None or second is None:
+    if first is None and second == BEHIND_ATTENTION[1] and BEHIND_FFN[1] in there:
+        # Norms behind both branches alone, as in OLMo 2: the stream enters the branches as it is.
+        second = None
+    elif first is None or second is None:
         raise SiteError(
             f'it is not known where the stream of {kind} enters its {"attention" if first is None else "FFN"}; its '
             f'norms are {", ".join(norms) or "none"}'
@@ -196,7 +199,10 @@ def describe_block(block: nn.Module, path: str, depth: int, masked: bool) -> tup
         branches = [name if _at(block, name) is not None else None for name in names.scales]
     branches = [after or branch for after, branch in zip(names.behind, branches)]
     h = [branch and Tap(f'{path}.{branch}', 'output') for branch in branches]
-    x, middle = (Tap(f'{path}.{norm}', 'input') for norm in (names.first, names.second))
+    x, middle = (
+        Tap(f'{path}.{norm}', 'input') if norm else Tap(f'{path}.{branch}', 'input', 'hidden_states')
+        for norm, branch in ((names.first, names.attention), (names.second, names.ffn))
+    )
     mixer = _at(block, names.attention)
     mask = Tap(f'{path}.{names.attention}', 'input', 'attention_mask', argument=argument_of(mixer, 'attention_mask'))
     sublayers = dict(

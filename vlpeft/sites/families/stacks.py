@@ -66,6 +66,8 @@ TESTED = frozenset(
         'Gemma3DecoderLayer',
         'SmolLM3DecoderLayer',
         'Phi3DecoderLayer',
+        'Olmo2DecoderLayer',
+        'Exaone4DecoderLayer',
         'Glm4vTextDecoderLayer',
         'CLIPEncoderLayer',
         'SiglipEncoderLayer',
@@ -167,7 +169,13 @@ def _language(module: nn.Module, name: str, path: str, root: str) -> Tower:
         words=_first(module, root, WORDS).removeprefix(f'{root}.'),
         final_norm=final,
     )
-    return replace(tower, changes_in_place=hasattr(module.get_submodule(root), '_deepstack_process'))
+    config = module.config
+    kinds = getattr(config, 'layer_types', None) or ['sliding_attention']
+    return replace(
+        tower,
+        is_windowed=getattr(config, 'sliding_window', None) is not None and 'sliding_attention' in kinds,
+        changes_in_place=hasattr(module.get_submodule(root), '_deepstack_process'),
+    )
 
 
 def _vision(module: nn.Module, name: str, path: str, root: str) -> Tower:
