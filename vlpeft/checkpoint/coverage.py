@@ -158,7 +158,7 @@ def check_whole_base(
         model: What it was read into, for the message.
         missing: Keys of the model that the file lacks.
         unexpected: Keys of the file that the model has no place for.
-        misfits: Keys whose shapes differ, with both shapes.
+        misfits: Keys whose shapes differ.
         unused: Those of ``unexpected``, with ``*``, that may stay unread. Defaults to ().
 
     Raises:
@@ -172,7 +172,7 @@ def check_whole_base(
     faults = [
         f'{len(keys)} {what}: {shorten(list(keys))}'
         for what, keys in (
-            ('shapes (file -> model) differ', misfits),
+            ('weights have other shapes', misfits),
             ('weights of the model are not in it', missing),
             ('keys of it would not be read', unread),
         )

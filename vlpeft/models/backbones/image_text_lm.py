@@ -106,11 +106,12 @@ def load_image_text_lm(
         ValueError: As of :func:`image_text_config`; or ``quantization`` without bitsandbytes.
         CheckpointError: transformers cannot read the file.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
     options = {} if quantization is None else dict(quantization_config=quantization_config(quantization))
     config = image_text_config(model)
-    with _folder_of(file) as folder:
+    with _folder_of(file, config) as folder:
         try:
             vlm, info = AutoModelForImageTextToText.from_pretrained(
                 folder,
@@ -123,13 +124,17 @@ def load_image_text_lm(
                 output_loading_info=True,
                 **options,
             )
-        except (OSError, RuntimeError, KeyError) as error:
+        except (OSError, RuntimeError, KeyError, SafetensorError) as error:
             reason = str(error).strip().splitlines()
             raise CheckpointError(f'{file}: {reason[0] if reason else type(error).__name__}') from error
-    misfits = [f'{name}: {tuple(there)} -> {tuple(wanted)}' for name, there, wanted in sorted(info['mismatched_keys'])]
-    lost = {name for name, *_ in info['mismatched_keys']}
+    # Names alone, or with both shapes in transformers 5.
+    misfits = sorted(found if isinstance(found, str) else found[0] for found in info['mismatched_keys'])
+    shapes = vlm.state_dict()
     return Loaded(
-        _without_habits(vlm), sorted(set(info['missing_keys']) - lost), sorted(info['unexpected_keys']), misfits
+        _without_habits(vlm),
+        sorted(set(info['missing_keys']) - set(misfits)),
+        sorted(info['unexpected_keys']),
+        [f'{name}, which is {tuple(shapes[name].shape)} in the model' for name in misfits],
     )
 
 
@@ -170,13 +175,17 @@ def quantization_config(entries: Mapping[str, Any]):
 
 
 @contextmanager
-def _folder_of(file: Path):
+def _folder_of(file: Path, config):
     """A folder with nothing but these weights, under the names that transformers looks for, and the special tokens."""
+    from transformers import GenerationConfig
+
     with TemporaryDirectory(prefix='vlpeft-') as folder:
         names = {file.name: INDEX if is_index(file) else WHOLE}
         names.update({name: name for name in shard_names(file)} if is_index(file) else {})
         if file.with_name(GENERATION).is_file():
             names[GENERATION] = GENERATION
+        else:
+            GenerationConfig.from_model_config(config).save_pretrained(folder)
         for name, known_as in names.items():
             Path(folder, known_as).symlink_to(file.with_name(name).resolve())
         yield folder
