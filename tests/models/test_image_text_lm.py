@@ -237,9 +237,7 @@ def test_checkpointing_gives_the_same_gradients(folders, name):
 
 def test_it_can_be_counted_on_meta(folders):
     with torch.device('meta'):
-        model = ImageTextLM(
-            model=tiny_vlms.config('llava'), processor='nowhere', tasks=TASKS, adapter=LORA, data_preprocessor=PLAIN
-        )
+        model = ImageTextLM(model=tiny_vlms.config('llava'), processor='nowhere', tasks=TASKS, adapter=LORA)
     assert all(param.is_meta for param in model.parameters())
     assert model.vlm.dtype is torch.bfloat16 and all(name.startswith('adapter.') for name in model.declared)
 

@@ -10,8 +10,6 @@ from torch import Tensor
 from vlpeft.chat.encode import IGNORED, MARKED_ANSWERS, PER_TOKEN, answer_ids
 from vlpeft.chat.render import Answer, end_token, render_template
 
-from .hub import TOKENIZER_FILES, source_options
-
 #: A word that no chat template holds.
 _WORD = 'vlpeft'
 
@@ -33,12 +31,10 @@ class AnswerTokens:
 
     @cached_property
     def processor(self):
-        """transformers' processor."""
-        from transformers import AutoProcessor
+        """transformers' processor, the one that makes samples where they are made in this process."""
+        from vlpeft.datasets.processors import load_processor
 
-        files = ('processor_config.json', 'preprocessor_config.json', *TOKENIZER_FILES)
-        options = source_options(self.name, 'processor', files)
-        return AutoProcessor.from_pretrained(self.name, trust_remote_code=False, **options)
+        return load_processor(self.name)
 
     @property
     def tokenizer(self):

@@ -17,9 +17,8 @@ from vlpeft.chat.encode import IGNORED
 MASKED_BY_LABELS = ('paligemma',)
 
 
-def is_encoder_decoder(vlm: nn.Module) -> bool:
-    """Whether the language model of an image-text-to-text model has an encoder and a decoder."""
-    config = vlm.config
+def is_encoder_decoder(config) -> bool:
+    """Whether the language model has an encoder and a decoder, by transformers' config of the whole."""
     return bool(getattr(config, 'is_encoder_decoder', False) or config.get_text_config().is_encoder_decoder)
 
 
@@ -44,7 +43,7 @@ def counted_logits(vlm: nn.Module, inputs: Mapping[str, Any], labels: Tensor) ->
         ValueError: Labels of another shape than the tokens, or inputs lack what keeps the answer from the prompt.
     """
     inputs = dict(inputs)
-    if is_encoder_decoder(vlm):
+    if is_encoder_decoder(vlm.config):
         wanted, counted = labels, labels != IGNORED
         inputs['decoder_input_ids'] = _shifted(vlm, labels)
     else:

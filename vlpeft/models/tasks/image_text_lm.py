@@ -18,8 +18,13 @@ from vlpeft.checkpoint.base import Base
 from vlpeft.checkpoint.coverage import check_whole_base
 from vlpeft.models.answer_tokens import AnswerTokens
 from vlpeft.models.backbones.counted_logits import counted_logits, is_encoder_decoder, special_token
-from vlpeft.models.backbones.image_text_lm import build_image_text_lm, load_image_text_lm
+from vlpeft.models.backbones.image_text_lm import (
+    build_image_text_lm,
+    image_text_config,
+    load_image_text_lm,
+)
 from vlpeft.models.finite import check_finite, label, naming, only_numbers
+from vlpeft.models.fixed_states import leave_out_of_states
 from vlpeft.models.hub_weights import check_source, weights_at
 from vlpeft.models.precision import at_least_float32
 from vlpeft.registry import MODELS
@@ -49,7 +54,7 @@ class ImageTextLM(AdaptedModel):
         backbone_dropout: Whether dropout of the frozen model acts in training. Defaults to False: it is in eval mode.
         base_checkpoint: ``dict(source=…, sha256=…, unused=…)`` of safetensors weights, see :func:`weights_at`;
             ``unused`` lists keys that may stay unread. Defaults to None, a base of random weights.
-        data_preprocessor: Defaults to ``ChatDataPreprocessor``.
+        data_preprocessor: Defaults to :class:`ChatDataPreprocessor` with the model's padding.
         **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``.
 
     Raises:
@@ -74,9 +79,8 @@ class ImageTextLM(AdaptedModel):
         data_preprocessor: dict | None = None,
         **adaptation,
     ) -> None:
-        super().__init__(
-            data_preprocessor or dict(type='ChatDataPreprocessor'), base_checkpoint=base_checkpoint, **adaptation
-        )
+        config = image_text_config(model)
+        super().__init__(data_preprocessor or joined_as(config), base_checkpoint=base_checkpoint, **adaptation)
         if processor is None and not isinstance(model, str):
             raise ValueError('ImageTextLM: model is a geometry, so processor=… must name the folder or hub name of one')
         self.tasks = {name: ImageTextTask(**settings) for name, settings in tasks.items()}
@@ -92,6 +96,8 @@ class ImageTextLM(AdaptedModel):
                 )
         self.vlm.requires_grad_(False)
         self.assemble({name: below('vlm', path) for name, path in find_towers(self.vlm).paths.items()}, ())
+        if quantization is not None:
+            leave_out_of_states(self, self.base_keys - self.declared)
 
     #: For checks of configs.
     check_source = staticmethod(check_source)
@@ -105,11 +111,6 @@ class ImageTextLM(AdaptedModel):
         """What the constructor has read."""
         self.filled |= self._read.keys
         return self._read
-
-    def frozen_keys(self) -> set[str]:
-        """Adds what a base in 8 or 4 bits keeps beside its parameters."""
-        tensors = {name for name, _ in self.named_parameters()} | {name for name, _ in self.named_buffers()}
-        return super().frozen_keys() | (self.base_keys - tensors)
 
     def train(self, mode: bool = True) -> 'ImageTextLM':
         """Switches all but the frozen model, unless it is to keep its dropout."""
@@ -211,7 +212,7 @@ class ImageTextLM(AdaptedModel):
         """transformers' ``generate``, with a cache."""
         from transformers import GenerationConfig
 
-        if not is_encoder_decoder(self.vlm) and not bool(inputs['attention_mask'][:, -1].all()):
+        if not is_encoder_decoder(self.vlm.config) and not bool(inputs['attention_mask'][:, -1].all()):
             raise ValueError('prompts of different lengths are padded on the left, so that answers stand next to them')
         config = GenerationConfig(**self._settings(task), **asked, return_dict_in_generate=True)
         checked = [only_numbers(len(inputs['input_ids']))]
@@ -249,7 +250,7 @@ class ImageTextLM(AdaptedModel):
         return log_probs.masked_fill(after, 0).sum(1) / (~after).sum(1)
 
     def _choose(self, inputs: Mapping[str, Any], task: ImageTextTask) -> list[list[Candidate]]:
-        is_decoders = is_encoder_decoder(self.vlm)
+        is_decoders = is_encoder_decoder(self.vlm.config)
         ids = [self.answers.ids(text, inputs['input_ids'], is_decoders) for text in task.choices]
         if task.chosen_by == 'first_token':
             firsts = [own[0] for own in ids]
@@ -274,6 +275,15 @@ class ImageTextLM(AdaptedModel):
         logits, wanted, rows = counted_logits(self.vlm, *self.answers.behind(inputs, ids, is_decoders))
         own = at_least_float32(logits).log_softmax(-1).gather(1, wanted[:, None])[:, 0]
         return own.new_zeros(len(inputs['input_ids'])).index_add(0, rows, own)
+
+
+def joined_as(config) -> dict[str, Any]:
+    """Config of the preprocessor for a model of some geometry; what stands in padding is masked."""
+    text = config.get_text_config(decoder=True)
+    ends = text.eos_token_id
+    known = (config.pad_token_id, text.pad_token_id, *(ends if isinstance(ends, list) else [ends]), 0)
+    pad = next(token for token in known if token is not None and token >= 0)
+    return dict(type='ChatDataPreprocessor', pad_token_id=pad, encoder_decoder=is_encoder_decoder(config))
 
 
 def _with_weights(
