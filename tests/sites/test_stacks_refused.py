@@ -11,7 +11,7 @@ import vlpeft
 from tests import tiny_vlms
 from tests.sites.test_stacks import CAUSAL, VISION, causal
 from vlpeft.sites import SiteError, Tap, attached_to, find_towers, verify
-from vlpeft.sites.families import stacks
+from vlpeft.sites.families import stack_blocks, stacks
 
 LORA = dict(type='LoRA', rank=2, targets={})
 
@@ -78,6 +78,33 @@ def test_the_difference_that_is_told_is_that_of_the_scale():
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in lm.modules())
     with pytest.raises(SiteError, match='does not fit GraniteDecoderLayer'):
         vlpeft.attach(causal('granite', residual_multiplier=0.22)[0].to('meta'), LORA)
+
+
+@pytest.mark.parametrize('name', ['phi3', 'qwen2_vl', 'qwen2_5_vl', 'glm4v', 'blip2_opt'])
+def test_another_order_in_a_fused_map_is_refused(name, monkeypatch):
+    """Values, queries and keys fit as well by their sizes, or nearly; the values show."""
+    true = stack_blocks._parts
+
+    def wrong(site, sizes):
+        if 'q' not in sizes:
+            return true(site, sizes)
+        return true(site, dict(sorted(sizes.items(), key=lambda item: 'vqk'.index(item[0]))))
+
+    tower = untested(towers_of(name)['lm' if name == 'phi3' else 'vision'])
+    assert verify(tower) is None
+    monkeypatch.setattr(stack_blocks, '_parts', wrong)
+    tower = untested(find_towers(tower.module)[tower.name])
+    with pytest.raises(SiteError, match=r'the parts of the fused map .*qkv(_proj)? are not queries, keys and values'):
+        verify(tower)
+
+
+def test_norms_behind_branches_belong_to_them():
+    lm, _ = causal('gemma2')
+    adapter = vlpeft.attach(lm, dict(type='NormTuning', targets=dict(kinds=['self_attn'])), check_after=0)
+    assert list(adapter.sets['default'].layers) == [
+        f'lm_{depth}_self_attn_norm{index}' for depth in range(2) for index in ('', '1')
+    ]
+    assert len(adapter.sets['default'].layers) == 4
 
 
 @pytest.mark.parametrize('name', ['glm4', 'glm', 'stablelm', 'starcoder2'])

@@ -40,7 +40,7 @@ def norm_sites(tower: Tower, wanted_by: str) -> list[NormSite]:
     """All norms of a tower, in the order in which its family declares them.
 
     A norm belongs to the branch whose input it takes from the stream (pre-norm), whose output it leaves on the stream
-    (post-norm), or in whose module it lies.
+    (post-norm) or as what is added to it, or in whose module it lies.
 
     Raises:
         SiteError: The family declares none, or one that has no gain; the message names the method.
@@ -70,7 +70,8 @@ def _branch_of(tower: Tower, depth: int, path: str) -> tuple[str | None, str | N
     """Kind of the branch that a norm belongs to, and where its tensor gets its shape."""
     block = f'{tower.block_path}.{depth}'
     for kind, sub in tower.blocks[depth].sublayers.items():
-        stream = [tap for tap, side in ((sub.x, 'input'), (sub.y, 'output')) if tap.side == side]
+        ends = ((sub.x, 'input'), (sub.h, 'output'), (sub.y, 'output'))
+        stream = [tap for tap, side in ends if tap is not None and tap.side == side]
         exact = next((tap for tap in stream if tap.path == path), None)
         if exact is not None:
             return kind, exact.shape_of

@@ -19,6 +19,7 @@ from .paths import is_below
 from .probe import in_eval_mode, run_alone
 from .schema import SiteError, SubLayer, Tower
 from .taps import Capture
+from .weights import bias_rows, weight_rows
 
 #: Widths and depths of a twin by the name that a config has for them. Heads keep their width, on which positions rest.
 _SMALL = dict(num_hidden_layers=2, depth=2, intermediate_size=16, vocab_size=16, pad_token_id=None)
@@ -115,11 +116,54 @@ def verify(tower: Tower) -> str | None:
                     '@vlpeft.sites.family'
                 )
         if all(one.is_seen for one in sums):
-            return None
+            return _fused_wrong(tower, kind)
     return (
         f'tower "{tower.name}": vlpeft is not tested with blocks of class {kind}, and whether their sites are right '
         f'could not be verified ({why})'
     )
+
+
+@torch.no_grad()
+def _fused_wrong(tower: Tower, kind: str) -> str | None:
+    """Compares the parts of a fused qkv with what they are called, in a twin: an attention whose queries and keys are
+    zero returns the mean of the values that a token sees; of the first token of a causal tower, its own.
+    """
+    if 'v' not in (maps := tower.blocks[0].sublayers['self_attn'].linears) or maps['v'].span is None:
+        return None
+    try:
+        twin = _twin(tower)
+        maps = twin.blocks[0].sublayers['self_attn'].linears
+        for role in 'qk':
+            module = twin.at(maps[role].path)
+            for rows in (weight_rows(module, maps[role].span), bias_rows(module, maps[role].span)):
+                _ = None if rows is None else rows.zero_()
+        values, mixed = (Capture(tap, copies=True) for tap in (maps['v'].output, maps['o'].input))
+        _run(twin, [values, mixed])
+    except Exception as error:
+        return (
+            f'tower "{tower.name}": vlpeft is not tested with blocks of class {kind}, and whether the parts of their '
+            f'fused qkv are in this order could not be verified ({type(error).__name__}: {error})'
+        )
+    v, found = values.value, mixed.value
+    v = v[..., :1, :] if twin.causal else v.mean(-2, keepdim=True)
+    found = found[..., :1, :] if twin.causal else found
+    # Neighbouring heads share those of grouped values.
+    heads = v.unflatten(-1, (-1, _head_width(twin)))
+    v = heads.repeat_interleave(found.shape[-1] // v.shape[-1], -2).flatten(-2)
+    if not torch.allclose(found, v.expand_as(found), rtol=1e-9, atol=1e-12):
+        raise SiteError(
+            f'tower "{tower.name}": the description does not fit {kind}: the parts of the fused map {maps["v"].path} '
+            'are not queries, keys and values one after another; leave the tower out with towers=dict(…), or describe '
+            'it with @vlpeft.sites.family'
+        )
+    return None
+
+
+def _head_width(tower: Tower) -> int:
+    config = tower.module.config
+    heads = next(getattr(config, name) for name in _HEADS if hasattr(config, name))
+    given = getattr(config, 'head_dim', None)
+    return given or tower.blocks[0].sublayers['self_attn'].linears['q'].out_features // heads
 
 
 def _itself(tower: Tower) -> Tower:
@@ -132,14 +176,18 @@ def _itself(tower: Tower) -> Tower:
 def _passed(tower: Tower) -> list[_Sum]:
     """What the sub-layers of a tower added in one pass."""
     sums = [_Sum(tower, block.depth, sub) for block in tower.blocks for sub in block.sublayers.values()]
-    handles = [handle for one in sums for part in (*one.parts, one) for handle in _hooked(tower, part)]
+    _run(tower, [part for one in sums for part in (*one.parts, one)])
+    return sums
+
+
+def _run(tower: Tower, captures: Iterable[Capture]) -> None:
+    handles = [handle for capture in captures for handle in _hooked(tower, capture)]
     try:
         with in_eval_mode(tower.module):
             run_alone(replace(tower, probe=partial(_filled, tower)))
     finally:
         for handle in handles:
             handle.remove()
-    return sums
 
 
 def _filled(tower: Tower, module: nn.Module) -> dict[str, Any]:
@@ -179,6 +227,10 @@ def _twin(tower: Tower) -> Tower:
         small['layer_types'] = config.layer_types[:2]
     for name, value in small.items():
         setattr(config, name, value)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        return describe(type(tower.module)(config).double(), tower.name)
+        module = type(tower.module)(config).double()
+        # Some configs draw such small weights that nothing would show.
+        for param in module.parameters():
+            param.normal_(0, 0.2) if param.ndim > 1 else param.add_(0.1 * torch.randn_like(param))
+    return describe(module, tower.name)
