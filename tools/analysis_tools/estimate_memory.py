@@ -29,6 +29,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='tokens per sample through each tower that passes '
         'gradients on; for a language model prompt, slot and text (default: 64)',
     )
+    parser.add_argument(
+        '--answer-tokens',
+        type=int,
+        help='those of them of which logits are made: of image-text-to-text models the answers (default: all)',
+    )
     parser.add_argument('--amp', action='store_true', help='as train.py --amp')
     parser.add_argument('--json', action='store_true', help='print bytes per device as one JSON object')
     return parser.parse_args(argv)
@@ -43,8 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
     init_default_scope('vlpeft')
     model, layout = build_on_meta(cfg), RunLayout.of(cfg, args.gpus)
-    rows = estimate(model, layout, args.tokens)
-    print(json.dumps(rows) if args.json else table(rows, model, layout, args.tokens))
+    rows = estimate(model, layout, args.tokens, args.answer_tokens)
+    print(json.dumps(rows) if args.json else table(rows, model, layout, args.tokens, args.answer_tokens))
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@ from vlpeft.nearest import if_folder
 from vlpeft.zoo.config_names import find_config
 from vlpeft.zoo.folder import ZooError
 
+from .packing import share_packing
 from .preflight import ConfigError, check_run, finished_run, merge_overrides
 from .ranks import first_process
 from .run_config import RunConfig
@@ -103,7 +104,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(path: str, options: dict | None = None, problems: list[str] | None = None) -> Config:
-    """Read a config and merge ``--cfg-options`` into it.
+    """Read a config, merge ``--cfg-options`` into it, and share ``packing`` (:func:`share_packing`).
 
     Args:
         path: Config file.
@@ -122,6 +123,7 @@ def load_config(path: str, options: dict | None = None, problems: list[str] | No
             if problems is None:
                 raise
             problems += [f'--cfg-options {problem}' for problem in error.problems]
+    share_packing(cfg)
     return cfg
 
 

@@ -28,6 +28,7 @@ from .types import MARKS, tables, type_problems
 OPTION = '--cfg-options'
 #: Settings that the runners read from the whole config, beside the arguments of their constructors.
 ALSO_READ = (
+    'packing',
     'runner_type',
     'find_unused_parameters',
     'model_wrapper_cfg',

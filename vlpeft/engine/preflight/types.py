@@ -8,6 +8,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.utils.data import DataLoader
 
 from vlpeft.adaptation.trainable import KEYS
+from vlpeft.datasets.transforms import PackChat
 from vlpeft.models.momentum import MomentumWeights
 from vlpeft.nearest import suggestion
 from vlpeft.registry import HOOKS, LOOPS, OPTIM_WRAPPERS, PARAM_SCHEDULERS, names_of
@@ -39,6 +40,7 @@ TABLES: dict[str, Mapping[str, Any]] = {
     'env_cfg.mp_cfg': dict(mp_start_method=str, opencv_num_threads=int),
     'randomness': dict(seed=int | None, diff_rank_seed=bool, deterministic=bool),
     'auto_scale_lr': dict(enable=bool, base_batch_size=int),
+    'packing': accepted(PackChat),
     'optim_wrapper.clip_grad': {**accepted(clip_grad_value_), **accepted(clip_grad_norm_)},
     'optim_wrapper.paramwise_cfg': dict(
         custom_keys=dict,
