@@ -1,8 +1,12 @@
 """Five layouts of chat files say the same; malformed ones are refused with what is wrong."""
 
+import json
+import re
+
 import pytest
 
 from tests.chat_layouts import CONTENTS, LAYOUTS, turns_of, written
+from tests.workspace import ROOT
 from vlpeft.chat import ChatError, check_turns, media_of, read_conversation, text_of
 
 TURNS, IMAGES = CONTENTS['one image']
@@ -170,3 +174,14 @@ def test_turns_that_no_model_can_be_asked(turns, message):
 
 def test_records_without_turns_are_none():
     assert read_conversation(dict(image='a.png', question='x', answer='y', query='z')) is None
+
+
+def test_the_page_shows_records_that_say_the_same():
+    page = (ROOT / 'docs/own_data.md').read_text()
+    shown = dict(re.findall(r'^\| ([\w-]+) \| `(\{.*\})` \|$', page, re.M))
+    assert list(shown) == list(LAYOUTS[:4])
+    for layout, text in shown.items():
+        conversation = read_conversation(json.loads(text))
+        turns, media = media_of(conversation)
+        assert conversation.layout == layout and media['image'] == ['a.jpg']
+        assert turns == turns_of([('user', 'What is it?', 1), ('assistant', 'A cat.', 0)])

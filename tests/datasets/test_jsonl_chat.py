@@ -116,11 +116,11 @@ def test_an_unreadable_image_is_replaced_in_training_and_marked_in_a_test(root):
 def test_layouts_and_keys_are_named_in_the_log(root, log):
     records = [written(layout, *CONTENTS['one image'], root) for layout in ('LLaVA', 'ms-swift', 'ms-swift')]
     build(root, [dict(record, source='x', response='y') for record in records])
-    assert 'chat.json: 2 records in the ms-swift layout, 1 records in the LLaVA layout' in log.text
+    assert 'chat.json: 2 records in the ms-swift layout, 1 record in the LLaVA layout' in log.text
     assert "keys that are not read, with the number of records: 'source' (3), 'response' (3)" in log.text
     log.clear()
     build(root, records[:1], type='JSONLQA')
-    assert 'chat.json: 1 records in the LLaVA layout' in log.text
+    assert 'chat.json: 1 record in the LLaVA layout' in log.text
 
 
 @pytest.mark.parametrize(

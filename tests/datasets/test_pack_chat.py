@@ -9,11 +9,15 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader
 
 from tests import tiny_vlms
 from tests.chat_layouts import CONTENTS, turns_of, written
+from vlpeft.chat import join
 from vlpeft.datasets import UnreadableClipsError
 from vlpeft.datasets.transforms import PackChat, ToChat
+from vlpeft.engine.functions import collate_chat
+from vlpeft.models import ChatDataPreprocessor
 from vlpeft.registry import DATASETS
 
 TURNS, IMAGES = CONTENTS['one image']
@@ -243,3 +247,19 @@ def test_sets_of_questions_and_captions_feed_it(root, kind):
         if test_mode:
             known = item['data_samples']
             assert set(known.get('gold', known.get('references'))) == {'blue'}
+
+
+def test_workers_pack_what_this_process_packs(root):
+    """Two workers of a loader, batches of conversations of several lengths, with and without images."""
+    records = [written('TRL', *CONTENTS[name]) for name in CONTENTS]
+    (root / 'workers.json').write_text(json.dumps(records))
+    step = dict(type='PackChat', processor=processor('smolvlm'))
+    dataset = DATASETS.build(dict(type='JSONLChat', ann_file=str(root / 'workers.json'), pipeline=[step]))
+    loader = DataLoader(dataset, batch_size=2, num_workers=2, collate_fn=collate_chat)
+    batches = [ChatDataPreprocessor(tiny_vlms.PAD)(batch) for batch in loader]
+    assert [sample.sample_id for batch in batches for sample in batch['data_samples']] == [0, 1, 2, 3]
+    here = [dataset[number]['inputs'] for number in range(4)]
+    for number, batch in enumerate(batches):
+        expected = join(here[2 * number : 2 * number + 2], tiny_vlms.PAD)
+        assert expected.keys() == batch['inputs'].keys()
+        assert all(torch.equal(batch['inputs'][name], values) for name, values in expected.items())

@@ -67,7 +67,9 @@ def read_own(path: str, folder: str, root: str, keys: Sequence[str], several: bo
 def report_layouts(path: str, layouts: Counter) -> None:
     """One line in the log on the layouts of a file's conversations, if it has some."""
     if layouts:
-        counts = ', '.join(f'{count:,} records in the {name} layout' for name, count in layouts.most_common())
+        counts = ', '.join(
+            f'{count:,} record{"" if count == 1 else "s"} in the {name} layout' for name, count in layouts.most_common()
+        )
         print_log(f'{path}: {counts}', logger='current', level=logging.INFO)
 
 
