@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from transformers import AutoConfig, AutoModel
 
 import vlpeft
 from tests import tiny_vlms
@@ -119,6 +120,40 @@ def test_classes_that_are_not_tested_are_verified_and_adapted(name):
     assert not torch.allclose(adapter(**inputs).logits, before) and not adapter.never_hit()
     adapter.detach()
     assert torch.equal(lm(**inputs).logits, before)
+
+
+PICTURES = dict(
+    hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=28, image_size=16, patch_size=8
+)
+#: Vision transformers for themselves: rows before those of the patches, and the linear maps of their FFN.
+ALONE = dict(
+    vit=(1, ['fc1', 'fc2']),
+    deit=(2, ['fc1', 'fc2']),
+    dinov2_with_registers=(5, ['fc1', 'fc2']),
+    dinov3_vit=(1, ['fc1', 'fc2']),
+)
+
+
+@pytest.mark.parametrize('name', ALONE)
+def test_other_vision_transformers_are_verified_and_adapted(name):
+    first, maps = ALONE[name]
+    model = AutoModel.from_config(AutoConfig.for_model(name, **PICTURES)).double().eval().requires_grad_(False)
+    for param in model.parameters():
+        param.normal_(0, 0.2) if param.ndim > 1 else param.add_(0.1)
+    found = find_towers(model)
+    assert list(found) == ['vision'] and not found['vision'].is_tested and verify(found['vision']) is None
+    assert found['vision'].patches.first == first and (found['vision'].patches.fixed is None) == (name != 'dinov3_vit')
+    assert list(found['vision'].blocks[0].sublayers['ffn'].linears) == maps
+    pixels = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    before = model(pixels)[0]
+    assert before.shape[1] == first + 4
+    for method in (LORA, dict(type='Bottleneck', bottleneck=2, targets={})):
+        adapter = vlpeft.attach(model, method, check_after=0)
+        for param in adapter.sets.parameters():
+            nn.init.normal_(param, std=0.3)
+        assert not torch.allclose(adapter(pixels)[0], before) and not adapter.never_hit()
+        adapter.detach()
+    assert torch.equal(model(pixels)[0], before)
 
 
 def test_what_adds_nothing_cannot_be_verified(caplog):

@@ -16,6 +16,8 @@ from .parts import Linears
 
 ATTENTION = ('self_attn', 'attention', 'attn')
 FFN = ('mlp', 'feed_forward', 'ffn')
+#: The two maps of an FFN that is no module of its own; the second adds what enters the block's second half.
+BARE_FFN = dict(fc1='intermediate.dense', fc2='output.dense')
 #: Norms that the stream enters before a branch. What is called ``post_attention_layernorm`` is one of them, unless
 #: another stands before the FFN.
 FIRST = (
@@ -59,6 +61,7 @@ MAPS = (
     dict(fc1='fc1', fc2='fc2'),
     dict(fc1='linear_fc1', fc2='linear_fc2'),
     dict(fc1='lin1', fc2='lin2'),
+    dict(fc1='up_proj', fc2='down_proj'),
 )
 #: The first map of a gated FFN that computes gate and up, in this order, and the last.
 FUSED_MAPS = (('gate_up_proj', 'down_proj'), ('weights_in', 'weights_out'))
@@ -66,10 +69,12 @@ FUSED_MAPS = (('gate_up_proj', 'down_proj'), ('weights_in', 'weights_out'))
 
 @dataclass(frozen=True)
 class _Names:
-    """Where the parts of a block are, below it; ``scales`` where it scales its branches."""
+    """Where the parts of a block are, below it; ``ffn`` None where it is no module, ``scales`` where it scales its
+    branches.
+    """
 
     attention: str
-    ffn: str
+    ffn: str | None
     first: str | None
     second: str | None
     behind: tuple[str | None, str | None]
@@ -88,7 +93,8 @@ def _at(module: nn.Module, path: str) -> nn.Module | None:
 
 def is_block(module: nn.Module) -> bool:
     """Whether a module holds an attention and an FFN, as a transformer block does."""
-    return all(_first_of(names, lambda name: _at(module, name) is not None) for names in (ATTENTION, FFN))
+    ffn = (*FFN, next(iter(BARE_FFN.values())))
+    return all(_first_of(names, lambda name: _at(module, name) is not None) for names in (ATTENTION, ffn))
 
 
 def _names_of(block: nn.Module) -> _Names:
@@ -158,8 +164,10 @@ def _attention_maps(block: nn.Module, root: str) -> Linears:
     return dict(found, o=output)
 
 
-def _ffn_maps(block: nn.Module, root: str) -> Linears:
+def _ffn_maps(block: nn.Module, root: str | None) -> Linears:
     """None of experts, each of which sees a part of the tokens only."""
+    if root is None:
+        return {role: _linear(block, name) for role, name in BARE_FFN.items()}
     for first, last in FUSED_MAPS:
         both, down = _linear(block, f'{root}.{first}'), _linear(block, f'{root}.{last}')
         if both is not None and down is not None:
@@ -194,7 +202,7 @@ def describe_block(block: nn.Module, path: str, depth: int, masked: bool) -> tup
     """
     names = _names_of(block)
     attention, ffn = _attention_maps(block, names.attention), _ffn_maps(block, names.ffn)
-    branches = [attention['o'].path, names.ffn]
+    branches = [attention['o'].path, names.ffn or ffn['fc2'].path]
     if names.scales is not None:
         branches = [name if _at(block, name) is not None else None for name in names.scales]
     branches = [after or branch for after, branch in zip(names.behind, branches)]

@@ -23,10 +23,11 @@ STACKS = {
     'layer': '',
     'encoder.layers': '',
     'encoder.layer': '',
+    'model.layer': '',
     'transformer.layers': '',
     'model.layers': 'model',
 }
-WORDS = ('embed_tokens', 'wte', 'word_embeddings')
+WORDS = ('embed_tokens', 'embed_in', 'wte', 'word_embeddings')
 PATCHES = (
     'patch_embed',
     'patch_conv',
@@ -236,12 +237,14 @@ def _rows(module: nn.Module, packed: bool, padded: bool) -> Patches:
     embeddings = getattr(module, 'embeddings', module)
     first = sum(
         isinstance(getattr(embeddings, name, None), (nn.Parameter, nn.Module))
-        for name in ('class_embedding', 'cls_token')
+        for name in ('class_embedding', 'cls_token', 'distillation_token')
     )
     first += getattr(module.config, 'num_register_tokens', 0)
     fixed = None
     if packed:
         fixed = 'the samples of a batch pass as one sequence'
+    elif any('rope' in name or 'rotary' in name for name, _ in module.named_children()):
+        fixed = 'its rotary positions are those of its own patches'
     elif padded:
         fixed = 'its masks tell padding from its own patches'
     return Patches(first, fixed)
