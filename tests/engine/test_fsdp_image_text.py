@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from tests import tiny_vlms
 from tests.cached_runs import noted
@@ -52,26 +53,24 @@ def runs(tmp_path_factory):
 
     def build(name, batch_size, **options):
         loaders = dict(train_dataloader=loader(folder, batch_size, False), val_dataloader=loader(folder, 1, True))
-        return run_config(folder, name, batch_size, model, epochs=3, **loaders, **options)
+        return run_config(folder, name, batch_size, model, epochs=2, **loaders, **options)
 
     found = dict(
         one=build('one', 4),
-        two=build('two', 2, strategy=dict(STRATEGY, mixed_precision=None)),
-        recomputed=build('recomputed', 2, strategy=dict(STRATEGY, mixed_precision=None, gradient_checkpointing=['lm'])),
+        two=build('two', 2, strategy=dict(STRATEGY, mixed_precision=None, gradient_checkpointing=['lm'])),
         bf16=build('bf16', 2, strategy=STRATEGY),
     )
     run(found['one'])
-    run_on_two([found['two'], found['recomputed'], found['bf16']])
+    run_on_two([found['two'], found['bf16']])
     return found
 
 
 def saved(config):
-    return torch.load(f'{config.work_dir}/epoch_3.pth', weights_only=False)
+    return torch.load(f'{config.work_dir}/epoch_2.pth', weights_only=False)
 
 
-@pytest.mark.parametrize('name', ['two', 'recomputed'])
-def test_losses_and_answers_are_those_of_one_process(runs, name):
-    one, two = noted(runs['one']), noted(runs[name])
+def test_losses_and_answers_are_those_of_one_process(runs):
+    one, two = noted(runs['one']), noted(runs['two'])
     # The mean is over the tokens of both processes, whose answers differ in length.
     assert two['losses'] == pytest.approx(one['losses'], rel=1e-4) and one['losses'][-1] < one['losses'][0]
     assert two['norms'] == pytest.approx(one['norms'], rel=1e-3)
