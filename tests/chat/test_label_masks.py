@@ -186,3 +186,40 @@ def test_a_sample_that_the_processor_refuses_is_refused():
 def test_prompts_without_template_hold_one_question(name):
     with pytest.raises(ChatError, match='one question and one answer; the turns are user, assistant, user'):
         encoded(name, SEVERAL[:3], PICTURES)
+
+
+def test_something_must_be_learned():
+    turns = turns_of(SEVERAL[:2])
+    turns[1]['loss'] = False
+    for name in ('llava', 'blip2_opt'):
+        processor = tiny_vlms.loaded_processor(name)
+        rendered = (
+            render_template(processor, turns)
+            if name == 'llava'
+            else render_prompt(processor, turns, tiny_vlms.FAMILIES[name].prompt)
+        )
+        with pytest.raises(ChatError, match='none of its answers is trained on'):
+            encode(processor, rendered, PICTURES[:1])
+
+
+def test_an_answer_without_loss_is_read_and_not_learned():
+    turns = turns_of(SEVERAL)
+    turns[3]['loss'] = False
+    processor = tiny_vlms.loaded_processor('qwen2_vl')
+    row = encode(processor, render_template(processor, turns), PICTURES)
+    assert learned('qwen2_vl', row) == ['red<|im_end|>', 'no<|im_end|>']
+    assert torch.equal(row['input_ids'], encoded('qwen2_vl', SEVERAL, PICTURES)['input_ids'])
+
+
+def test_what_is_given_for_each_token_must_be_known():
+    processor = tiny_vlms.loaded_processor('llava')
+
+    class Positioned:
+        tokenizer = processor.tokenizer
+
+        def __call__(self, **options):
+            row = processor(**options)
+            return dict(row, position_ids=torch.zeros_like(row['input_ids']))
+
+    with pytest.raises(ChatError, match="Positioned gives 'position_ids', of which it is not known"):
+        encode(Positioned(), render_template(processor, turns_of(SEVERAL[:2])), PICTURES[:1])

@@ -137,7 +137,6 @@ def test_layouts_and_keys_are_named_in_the_log(root, log):
         (written('ms-swift', CONTENTS['one image'][0], ['http://x/a.png']), 'is a URL, and nothing is downloaded'),
         (written('ms-swift', CONTENTS['one image'][0], ['C:\\a.png']), 'is a path of Windows'),
         (written('ms-swift', CONTENTS['one image'][0], ['data:text/plain,x']), 'expected data:image/…;base64'),
-        (written('ms-swift', CONTENTS['one image'][0], ['data:image/png;base64,?']), 'no base64'),
         (
             dict(messages=[dict(role='user', content='<audio>x')], audios=['a.wav']),
             'sounds, and no model of image and t',
@@ -205,10 +204,19 @@ def test_pictures_in_the_file_are_read_as_files_are(root):
         assert torch.equal(items[0]['image_grid_thw'], items[1]['image_grid_thw'])
     upright = build(root, [written('ms-swift', CONTENTS['one image'][0], ['b.png'])], 'qwen2_vl')[0]['inputs']
     assert items[0]['image_grid_thw'].tolist() == upright['image_grid_thw'][:, [0, 2, 1]].tolist()
-    bomb = base64.b64encode(b'\x89PNG\r\n').decode()
-    broken = build(root, [written('ms-swift', CONTENTS['one image'][0], [f'data:image/png;base64,{bomb}'])], 'llava')
-    with pytest.raises(Exception, match='cannot be used; the last: .*not a readable image'):
-        broken[0]
+    cut = base64.b64encode(b'\x89PNG\r\n').decode()
+    for content, message in ((cut, 'not a readable image'), ('?', 'no base64')):
+        url = f'data:image/png;base64,{content}'
+        broken = build(root, [written('ms-swift', CONTENTS['one image'][0], [url])], 'llava', test_mode=True)
+        with pytest.raises(ClipError, match=message):
+            broken[0]
+
+
+def test_pictures_in_the_file_are_limited(root, monkeypatch):
+    monkeypatch.setattr('vlpeft.datasets.readers.urls.MAX_BYTES', 60)
+    record = written('OpenAI', *CONTENTS['one image'], root)
+    with pytest.raises(AnnotationError, match=r'chat.json:1: .*cannot use data:image/png.* longer than 60 bytes'):
+        build(root, [record])
 
 
 @pytest.mark.parametrize('family', ['qwen2_vl', 'qwen2_5_vl', 'qwen3_vl', 'smolvlm', 'llava_onevision', 'internvl'])

@@ -212,6 +212,8 @@ def test_wrong_templates(arguments, message):
 def test_what_cannot_be_asked():
     with pytest.raises(ValueError, match="asks for 'options'; the sample has "):
         ToChat('{question} {options}').transform(question())
+    with pytest.raises(ValueError, match='names no image or video; it has name, question'):
+        ToChat('{question}').transform(dict(name='x', question='which ?'))
     with pytest.raises(ValueError, match='x.wav is a sound'):
         ToChat('Describe.').transform(dict(path='x.wav', media='audio', name='x', caption='y'))
 

@@ -43,8 +43,11 @@ def encode(
         The processor's tensors, of batch dimension 1, and for training ``labels`` (1, L), -100 but in answers.
 
     Raises:
-        ChatError: The processor refuses the sample, or an answer holds an image token.
+        ChatError: The processor refuses the sample, or gives something for each token that is not known here; an
+            answer holds an image token; or no answer is trained on.
     """
+    if rendered.for_training and not any(answer.is_trained for answer in rendered.answers):
+        raise ChatError('none of its answers is trained on')
     earlier = rendered.answers[: len(rendered.contexts) - 1]
     mark = _mark(processor, rendered) if earlier else ''
     row = _process(processor, mark.join(rendered.contexts), images, videos, dict(options or {}))
@@ -54,6 +57,14 @@ def encode(
         for name, values in row.items()
         if name in PER_TOKEN and values.shape == row['input_ids'].shape
     }
+    unknown = [
+        name
+        for name, values in row.items()
+        if name.endswith(('_ids', '_mask')) and values.shape == row['input_ids'].shape
+        if name not in PER_TOKEN and name != 'input_ids'
+    ]
+    if unknown:
+        raise ChatError(f"{type(processor).__name__} gives '{unknown[0]}', of which it is not known what answers have")
     marked = type(processor).__name__ in MARKED_ANSWERS
     if marked:
         columns.setdefault('token_type_ids', [0] * len(ids))

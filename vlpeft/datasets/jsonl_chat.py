@@ -12,7 +12,7 @@ from .base_clips import BaseClips
 from .own_clips import report_layouts
 from .own_keys import OwnKeys
 from .readers import ClipError
-from .readers.urls import inline_bytes, is_inline, is_remote, short
+from .readers.urls import check_inline, is_inline, is_remote, short
 from .records import field, read_records
 
 
@@ -93,7 +93,7 @@ class JSONLChat(BaseClips):
     def _place(self, where: str, kind: str, path: str) -> str:
         if is_inline(path) and kind == 'image':
             try:
-                inline_bytes(path)
+                check_inline(path)
             except ClipError as error:
                 raise AnnotationError(f'{where}: {error}') from error
             return path

@@ -28,17 +28,27 @@ def short(path: str) -> str:
     return f'{path[:SHOWN]}… ({len(path):,} characters)' if is_inline(path) and len(path) > SHOWN else path
 
 
+def check_inline(url: str) -> re.Match:
+    """The head of a ``data:`` URL of an image, whose content is not looked at.
+
+    Raises:
+        ClipError: It is of another type, or too long.
+    """
+    head = INLINE.match(url)
+    if head is None or not head['type'].lower().startswith('image/'):
+        raise ClipError(short(url), 'expected data:image/…;base64,… with the content of an image', 'wrong_type')
+    if len(url) > MAX_BYTES * 4 // 3:
+        raise ClipError(short(url), f'longer than {MAX_BYTES:,} bytes')
+    return head
+
+
 def inline_bytes(url: str) -> bytes:
     """Content of a ``data:`` URL of an image.
 
     Raises:
-        ClipError: It is of another type, too long, or damaged.
+        ClipError: As :func:`check_inline`, or it is damaged.
     """
-    name, head = short(url), INLINE.match(url)
-    if head is None or not head['type'].lower().startswith('image/'):
-        raise ClipError(name, 'expected data:image/…;base64,… with the content of an image', 'wrong_type')
-    if len(url) > MAX_BYTES * 4 // 3:
-        raise ClipError(name, f'longer than {MAX_BYTES:,} bytes')
+    name, head = short(url), check_inline(url)
     if not head['options'].lower().endswith(';base64'):
         return urllib.parse.unquote_to_bytes(url[head.end() :])
     try:

@@ -46,6 +46,8 @@ class ToChat(BaseTransform):
             raise ValueError(
                 f"ToChat: prompt {self.prompt!r} asks for '{absent[0]}'; the sample has {', '.join(sorted(results))}"
             )
+        if not {'path', 'paths'} & results.keys():
+            raise ValueError(f'ToChat: the sample names no image or video; it has {", ".join(sorted(results))}')
         paths = results['paths'] if 'paths' in results else [results['path']]
         kind = results.get('media', 'image')
         if kind == 'audio':
