@@ -25,7 +25,51 @@ LMS = dict(
     gpt2=dict(GEOMETRIES['gpt2'], model_type='gpt2', n_layer=LAYERS),
     llama=dict(GEOMETRIES['llama'], model_type='llama', num_hidden_layers=LAYERS),
 )
+# Layers that look back through a window of three alternate with those that see all; keys and values are narrower than
+# queries.
+WINDOW = 3
+_GQA = dict(
+    hidden_size=16,
+    intermediate_size=24,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    max_position_embeddings=64,
+    pad_token_id=PAD,
+    bos_token_id=END,
+    eos_token_id=END,
+)
+_KINDS = ['sliding_attention', 'full_attention'] * (LAYERS // 2)
+_GEMMA = dict(_GQA, head_dim=4, query_pre_attn_scalar=4, sliding_window=WINDOW, layer_types=_KINDS)
+#: Language models of today: rotary positions, grouped queries, windows, capped scores and logits, scaled embeddings.
+TODAYS = dict(
+    qwen2=dict(_GQA, model_type='qwen2', use_sliding_window=True, sliding_window=WINDOW, layer_types=_KINDS),
+    qwen3=dict(_GQA, model_type='qwen3', head_dim=4),
+    gemma=dict(_GQA, model_type='gemma', head_dim=4),
+    gemma2=dict(_GEMMA, model_type='gemma2', attn_logit_softcapping=5.0, final_logit_softcapping=3.0),
+    gemma3=dict(_GEMMA, model_type='gemma3_text'),
+    mistral=dict(_GQA, model_type='mistral', sliding_window=WINDOW),
+    phi3=dict(_GQA, model_type='phi3'),
+    granite=dict(_GQA, model_type='granite', embedding_multiplier=3.0, logits_scaling=2.0),
+)
+LMS.update(TODAYS)
+WINDOWED = tuple(name for name, config in LMS.items() if config.get('sliding_window'))
 EPALM = dict(type='EPALM', levels=3, start=1, end=LAYERS - 1, prompt_length=2)
+_LM = dict(towers=['lm'])
+_LORA = dict(type='LoRA', rank=2, targets=dict(_LM, kinds=['self_attn'], linears=['q', 'v']))
+_PATCHES = dict(tokens='patches')
+#: Other ways than EPALM's in which a language model perceives, and methods beside them.
+WAYS = dict(
+    patches=dict(connector=_PATCHES, adapter=None),
+    levels=dict(connector=dict(tokens='levels', levels=3, hidden=10), adapter=None),
+    lora=dict(connector=_PATCHES, adapter=[_LORA]),
+    bottleneck=dict(
+        connector=_PATCHES, adapter=[dict(type='Bottleneck', bottleneck=4, targets=dict(_LM, kinds=['ffn']))]
+    ),
+    prompt=dict(connector=_PATCHES, adapter=[dict(type='PromptTuning', length=2, targets=_LM)]),
+    prefix=dict(connector=_PATCHES, adapter=[dict(type='PrefixTuning', length=2, targets=_LM)]),
+    texts=dict(encoder=None, adapter=[_LORA]),
+)
 
 
 def write_vocabulary(folder: Path) -> str:
@@ -90,8 +134,9 @@ def random_texts(lengths=(6, 4, 3), left: bool = False, seed: int = 0) -> Tokens
 def random_vectors(model: nn.Module, batch: int = 3, seed: int = 1) -> torch.Tensor:
     """Vectors (B, K, Dv) of an encoder."""
     generator = torch.Generator().manual_seed(seed)
-    dtype = next(model.adapter.parameters()).dtype
-    return torch.randn(batch, model.epalm.levels, VISION, generator=generator).to(dtype)
+    dtype = next(model.encoder.parameters()).dtype
+    rows = 4 if model.levels is None else model.levels
+    return torch.randn(batch, rows, VISION, generator=generator).to(dtype)
 
 
 def random_samples(task: str = 'vqa', **fields) -> list:

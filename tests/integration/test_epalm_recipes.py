@@ -18,7 +18,7 @@ from vlpeft.registry import MODELS
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs').as_posix()
-    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py', 'baselines/opt-*.py')
+    for pattern in ('epalm/*.py', 'vl_pet/*_opt-*.py', 'baselines/opt-*.py', 'baselines/smollm2-*.py')
     for path in (ROOT / 'configs').glob(pattern)
 )
 # By default every method, encoder, task, kind of data and release is there once; what is left out are other pairs.
@@ -34,6 +34,9 @@ SAMPLE = [
         for name in ('coco-caption_released', 'gqa-to-vqav2', 'nocaps', 'vqav2_cached', 'vqav2_few-shot-10pct')
     ),
     *(f'baselines/opt-2.7b_vit-b_vqav2_{name}.py' for name in ('lora', 'prefix', 'prompt')),
+    'epalm/epalm_smollm2-135m_vit-b_vqav2.py',
+    'baselines/smollm2-135m_vit-b_vqav2_connector.py',
+    'baselines/smollm2-135m_vit-b_vqav2_connector-lora.py',
     'vl_pet/vlpet-large_opt-2.7b_vqav2.py',
 ]
 SMALL = dict(embed_dims=VISION, num_layers=6, num_heads=2)
@@ -57,31 +60,34 @@ def workspace(tmp_path_factory):
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(clips))
     write_vocabulary(root / 'vocabulary')
-    lm = build_perceptual(torch.float32).lm
-    torch.save({key: value.detach() for key, value in lm.named_parameters()}, root / 'lm.bin')
+    for kind in ('opt', 'llama'):
+        lm = build_perceptual(torch.float32, lm=kind).lm
+        torch.save({key: value.detach() for key, value in lm.named_parameters()}, root / f'{kind}.bin')
     return root
 
 
 def small_config(workspace, work_dir, recipe, options=()):
     cfg = RunConfig.read(ROOT / 'configs' / recipe)
-    model = cfg.model
+    model, kind = cfg.model, cfg.model.lm.model_type
     model.encoder.update(ENCODERS[model.encoder.type])
     # The base of the language model is read, the encoders' layouts have tests of their own.
     encoder = MODELS.build(dict(model.encoder))
     torch.save({f'encoder.{key}': value for key, value in encoder.state_dict().items()}, work_dir / 'encoder.pth')
+    model.lm = LMS[kind]
     model.update(
-        lm=LMS['opt'],
         vocab_size=VOCAB,
         vocabulary=str(workspace / 'vocabulary'),
         base_checkpoint=dict(
-            lm=dict(source=str(workspace / 'lm.bin')), encoder=dict(source=str(work_dir / 'encoder.pth'))
+            lm=dict(source=str(workspace / f'{kind}.bin')), encoder=dict(source=str(work_dir / 'encoder.pth'))
         ),
     )
     for task in model.tasks.values():
         task.max_new_tokens = 4
-    for adapter in model.adapter if isinstance(model.adapter, list) else [model.adapter]:
+    for adapter in model.adapter if isinstance(model.adapter, list) else [model.adapter or {}]:
         if adapter.get('levels'):
             adapter.update(start=1, end=LAYERS - 1)
+    if model.get('connector', {}).get('hidden'):
+        model.connector.hidden = 10
     shrink_methods(model.adapter)
     shrink_data(cfg)
     if 'dtype' in cfg.optim_wrapper:

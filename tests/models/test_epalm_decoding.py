@@ -5,7 +5,18 @@ import torch
 from torch import nn
 
 from tests.slow_decoding import slow_search
-from tests.tiny_epalm import END, LAYERS, VOCAB, build_perceptual, random_texts, random_vectors, write_vocabulary
+from tests.tiny_epalm import (
+    END,
+    LAYERS,
+    TODAYS,
+    VOCAB,
+    WAYS,
+    WINDOWED,
+    build_perceptual,
+    random_texts,
+    random_vectors,
+    write_vocabulary,
+)
 from vlpeft.models.continuation import Continuation
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.tokenizer import Tokens
@@ -87,6 +98,26 @@ def test_in_single_precision_and_without_prompt(lm, visual_row):
     compare(model, random_texts(left=True), random_vectors(model), 3, 1e-4)
 
 
+@pytest.mark.parametrize('visual_row', ['causal', 'full'])
+@pytest.mark.parametrize('lm', TODAYS)
+def test_in_todays_models(lm, visual_row):
+    model = build(lm=lm, visual_row=visual_row)
+    first, last = compare(model, random_texts((6, 4, 2), left=True), random_vectors(model), 3, 1e-9)
+    assert len(first) > 3 and set(last[1:]) == {1 if visual_row == 'causal' else 2}
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('lm', ['opt', 'gpt2', 'llama', 'gemma2', 'mistral'])
+def test_whichever_way_it_perceives(lm, way):
+    if way == 'prefix' and lm in WINDOWED:
+        pytest.skip('such a prefix is refused')
+    model = build(lm=lm, **WAYS[way])
+    vectors = None if model.encoder is None else random_vectors(model)
+    # Scores that are written out pass through float32.
+    first, _ = compare(model, random_texts(left=True), vectors, 2, 1e-3 if lm == 'gemma2' else 1e-9)
+    assert len(first) > 3 and set(first[1:]) == {1}
+
+
 def test_without_perception_nothing_is_rerun():
     model = build(visual_row='full')
     assert all(set(rows[1:]) == {1} for rows in compare(model, random_texts(left=True), None, 3, 1e-9))
@@ -157,7 +188,7 @@ def change_of_earlier_logits(model):
     return (logits[0] - logits[1])[:, :-1].abs().max()
 
 
-@pytest.mark.parametrize('lm', ['opt', 'opt_post', 'gpt2', 'llama'])
+@pytest.mark.parametrize('lm', ['opt', 'opt_post', 'gpt2', 'llama', 'qwen2', 'gemma2', 'gemma3'])
 def test_what_the_future_leaks(lm):
     def leak(visual_row, end):
         return change_of_earlier_logits(build(lm=lm, visual_row=visual_row, adapter=dict(end=end)))
@@ -168,18 +199,16 @@ def test_what_the_future_leaks(lm):
 
 def change_by_company(model, left):
     """How far logits of real tokens change when shorter texts share the batch with a longer one."""
-    vectors, change = random_vectors(model), 0.0
+    vectors, change = None if model.encoder is None else random_vectors(model), 0.0
     together = random_texts(left=left)
     logits = model.logits(vectors, together)
     for row, mask in enumerate(together.mask.bool()):
         alone = together.ids[row : row + 1, mask]
+        own = None if vectors is None else vectors[row : row + 1]
         change = max(
             change,
             float(
-                (model.logits(vectors[row : row + 1], Tokens(alone, torch.ones_like(alone)))[0] - logits[row, mask])
-                .detach()
-                .abs()
-                .max()
+                (model.logits(own, Tokens(alone, torch.ones_like(alone)))[0] - logits[row, mask]).detach().abs().max()
             ),
         )
     return change
@@ -189,8 +218,11 @@ def test_the_batch_changes_nothing_in_causal_mode():
     causal, full = build(), build(visual_row='full')
     assert change_by_company(causal, True) < 1e-12 and change_by_company(causal, False) < 1e-12
     assert change_by_company(full, True) > 1e-3 and change_by_company(full, False) > 1e-3
-    for lm in ('gpt2', 'llama'):
+    for lm in ('gpt2', 'llama', *TODAYS):
         assert change_by_company(build(lm=lm), True) < 1e-12
+    for way in WAYS:
+        for lm in ('opt', 'gpt2', 'llama', *(() if way == 'prefix' else ('gemma3',))):
+            assert change_by_company(build(lm=lm, **WAYS[way]), True) < 1e-12
 
 
 def test_answers_do_not_depend_on_the_batch_with_left_padding():

@@ -93,3 +93,14 @@ def test_a_tokenizer_without_ends_is_refused(tmp_path, kept, lacking):
     PreTrainedTokenizerFast(tokenizer_object=bare, **kept).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=lacking):
         CausalTokenizer(str(tmp_path), None, VOCAB).prompts(['a'])
+
+
+def test_a_text_begins_as_the_base_was_trained_where_the_tokenizer_does_not_say(tmp_path, logged):
+    """Qwen's has no begin token; its models begin a document with the token that ends one."""
+    bare = Tokenizer(models.WordLevel({'<s>': 0, '</s>': 1, '?': 2}, unk_token='?'))
+    PreTrainedTokenizerFast(tokenizer_object=bare, eos_token='</s>').save_pretrained(tmp_path)
+    tokenizer = CausalTokenizer(str(tmp_path), None, VOCAB, dict(bos_token_id=1, eos_token_id=1))
+    assert tokenizer.prompts(['?', '']) == [[1, 2], [1]] and tokenizer.targets(['?']) == [[2, 1]]
+    assert not warnings(logged)
+    with pytest.raises(ValueError, match='no bos_token$'):
+        CausalTokenizer(str(tmp_path), None, VOCAB, dict(bos_token_id=VOCAB + 1)).prompts(['?'])

@@ -15,13 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import PERCEPTION, PROMPT_ROWS, Binding, SiteError, Tower
+from vlpeft.sites import Binding, SiteError, Tower
 
 from .base import Adapter
 from .bottleneck_layer import check_size
+from .lead_rows import PROMPT_ROWS
 from .soft_prompt import SoftPrompt
 
 LM, ENCODER = 'lm', 'encoder'
+#: Keyword argument that the caller of the language model passes: the vectors (B, K, Dv) of the encoder.
+PERCEPTION = 'perception'
 
 
 def injection_levels(levels: int, start: int, end: int) -> list[int]:
@@ -97,8 +100,9 @@ class EPALM(Adapter):
             self._check_layers(len(lm.blocks))
         connectors = min(levels, 1) if shared_connector else levels
         self.connector = nn.ModuleList(nn.Linear(towers[ENCODER].width, lm.width) for _ in range(connectors))
-        words = lm.entrance.width
-        self.prompt = SoftPrompt(prompt_length, words, words if prompt_mlp else None) if prompt_length else None
+        words, scale = lm.entrance.width, lm.entrance.scale
+        hidden = words if prompt_mlp else None
+        self.prompt = SoftPrompt(prompt_length, words, hidden, scale=scale) if prompt_length else None
 
     def _check_layers(self, depth: int) -> None:
         start, end = self.start, self.end

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from vlpeft.registry import ADAPTERS
-from vlpeft.sites import BARE_ROWS, CACHE, Arguments, CallBinding, SiteError, Tower, argument_name
+from vlpeft.sites import CACHE, Arguments, CallBinding, SiteError, Tower, argument_name
 
 from .base import Adapter
 from .bottleneck_layer import check_size
+from .lead_rows import BARE_ROWS
 from .longer_texts import cache_of, seen_before, shift_positions, with_values
 from .places import whole_towers
 from .soft_prompt import SoftPrompt

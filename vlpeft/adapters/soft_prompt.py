@@ -19,10 +19,20 @@ class SoftPrompt(nn.Module):
         width: Of the table: W, unless an MLP leads to another one.
         hidden: H, of the MLP that makes the rows of the table. Defaults to None, no MLP.
         out_features: W behind an MLP. Defaults to None, that of the table.
+        scale: By what the tower multiplies rows that enter; they are divided by it, so that table or MLP give what
+            reaches the first block. Defaults to 1.
     """
 
-    def __init__(self, length: int, width: int, hidden: int | None = None, out_features: int | None = None) -> None:
+    def __init__(
+        self,
+        length: int,
+        width: int,
+        hidden: int | None = None,
+        out_features: int | None = None,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.scale = scale
         self.table = nn.Parameter(torch.randn(length, width))
         self.mlp = (
             None
@@ -32,7 +42,8 @@ class SoftPrompt(nn.Module):
 
     def forward(self) -> Tensor:
         """The rows, (P, W)."""
-        return self.table if self.mlp is None else self.mlp(self.table)
+        rows = self.table if self.mlp is None else self.mlp(self.table)
+        return rows if self.scale == 1 else rows / self.scale
 
     def fill(self, embeddings: Tensor, rows: slice) -> Tensor:
         """Puts them into ``rows`` of embeddings (B, L, W)."""

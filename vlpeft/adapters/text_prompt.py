@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from vlpeft.sites import BARE_ROWS, PROMPT_ROWS, Arguments, SiteError, Tower
+from vlpeft.sites import Arguments, SiteError, Tower
 
+from .lead_rows import BARE_ROWS, PROMPT_ROWS
 from .longer_texts import (
     cache_of,
     check_continues,
@@ -30,7 +31,7 @@ class TextPrompt(SoftPrompt):
     """
 
     def __init__(self, tower: Tower, length: int, hidden: int | None, stays: bool) -> None:
-        super().__init__(length, tower.entrance.width, hidden)
+        super().__init__(length, tower.entrance.width, hidden, scale=tower.entrance.scale)
         self.length, self.words, self.stays = length, tower.entrance.words, stays
         self.has_wide_masks, self.causal = tower.entrance.has_wide_masks, tower.causal
         # Of the present call: how many rows joined, and by how many positions are shifted.
@@ -41,7 +42,7 @@ class TextPrompt(SoftPrompt):
         """Starts from P words that are drawn from the tower's vocabulary."""
         words = tower.module.get_submodule(tower.entrance.embeddings.path).get_submodule(self.words)
         ids = torch.randint(words.num_embeddings, (self.length,), device=words.weight.device)
-        self.table.copy_(words(ids))
+        self.table.copy_(words(ids) * self.scale)
 
     def enter(self, module: nn.Module, arguments: Arguments) -> Arguments:
         """Puts the rows into the first call of a text; with cached keys and values they are there already."""

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from vlpeft.models.backbones.slotted_lm import Lead, SlottedLM
+from vlpeft.models.backbones.lead import Lead
+from vlpeft.models.backbones.slotted_lm import SlottedLM
 from vlpeft.models.tokenizer import Tokens
 
 

@@ -87,12 +87,16 @@ class TextTokenizer:
                     f'vocabulary {self.vocabulary!r} has {len(tokenizer)} tokens{self.extra}, '
                     f'the text model {self.vocab_size} ({self.option})'
                 )
-            if lacking := [name for name in self.needed if name not in tokenizer.special_tokens_map]:
+            if lacking := self.lacks(tokenizer):
                 raise ValueError(f'vocabulary {self.vocabulary!r} has no {" and no ".join(lacking)}')
             for fault in self._odd_ends(tokenizer):
                 print_log(f'vocabulary {self.vocabulary!r} {fault}', 'current', logging.WARNING)
             self._tokenizer = tokenizer
         return self._tokenizer
+
+    def lacks(self, tokenizer) -> list[str]:
+        """Which of the tokens that are needed there are not."""
+        return [name for name in self.needed if name not in tokenizer.special_tokens_map]
 
     def _odd_ends(self, tokenizer) -> Iterator[str]:
         """What is unusual about the tokens that begin and end a text."""
@@ -237,6 +241,15 @@ class CausalTokenizer(TextTokenizer):
         _add(tokenizer, [ANSWER])
         return tokenizer
 
+    def lacks(self, tokenizer) -> list[str]:
+        is_begun = self._start_id(tokenizer) is not None
+        return [name for name in super().lacks(tokenizer) if name != 'bos_token' or not is_begun]
+
+    def _start_id(self, tokenizer) -> int | None:
+        """Id of the token that begins a text: the vocabulary's or, where it has none, as Qwen's, the base's."""
+        trained = _ids(self.trained.get('bos_token_id'), len(tokenizer))
+        return tokenizer.bos_token_id if tokenizer.bos_token_id is not None else next(iter(trained), None)
+
     @property
     def end_id(self) -> int:
         """Id of the token that ends a text."""
@@ -244,7 +257,7 @@ class CausalTokenizer(TextTokenizer):
 
     def prompts(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of texts to be continued: a start token and no end token."""
-        return [[self.tokenizer.bos_token_id, *ids] for ids in self._plain(texts)]
+        return [[self._start_id(self.tokenizer), *ids] for ids in self._plain(texts)]
 
     def targets(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of continuations: no start token, an end token, which is removed where a text has it inside."""

@@ -9,12 +9,9 @@ from .families import CONNECTORS, FAMILIES, Family, connects, describe, family
 from .find import FoundTowers, find_towers
 from .hooks import Attachment, attached_to
 from .paths import below, is_below
-from .probe import in_eval_mode, run_alone
+from .probe import in_eval_mode, run_alone, shapes_suffice
 from .schema import (
-    BARE_ROWS,
     OUTSIDE,
-    PERCEPTION,
-    PROMPT_ROWS,
     Block,
     Entrance,
     LinearSite,
@@ -31,13 +28,10 @@ from .verify import verify
 from .weights import bias_rows, gain_offset, has_bias, is_transposed, numbers_of, weight_rows
 
 __all__ = [
-    'BARE_ROWS',
     'CACHE',
     'CONNECTORS',
     'FAMILIES',
     'OUTSIDE',
-    'PERCEPTION',
-    'PROMPT_ROWS',
     'AdapterSwitch',
     'Arguments',
     'Attachment',
@@ -76,6 +70,7 @@ __all__ = [
     'run_alone',
     'numbers_of',
     'parameters_of',
+    'shapes_suffice',
     'verify',
     'weight_rows',
 ]

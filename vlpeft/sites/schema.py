@@ -165,12 +165,6 @@ class OuterPart:
     module: str | None = None
 
 
-#: Keyword arguments that a caller of a language model gives beside its embeddings, and that its blocks and their
-#: attentions receive too: the vectors of an encoder (B, K, Dv), the ``slice`` of rows that a soft prompt fills, and how
-#: many rows at the start have no position, which says that the caller itself makes room for a prompt.
-PERCEPTION, PROMPT_ROWS, BARE_ROWS = 'perception', 'prompt_rows', 'bare_rows'
-
-
 @dataclass(frozen=True)
 class Entrance:
     """The call through which embeddings enter a tower of text: further rows can join them there.
@@ -195,6 +189,7 @@ class Entrance:
             Defaults to False: ``attention_mask`` is (B, L).
         is_read: Whether a decoder attends to the tower's output, with a mask that its caller gives beside it. Defaults
             to False.
+        scale: By what the tower multiplies embeddings that have entered, words and further rows alike. Defaults to 1.
     """
 
     embeddings: Tap
@@ -206,6 +201,7 @@ class Entrance:
     heads: int | None = None
     has_wide_masks: bool = False
     is_read: bool = False
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -236,8 +232,8 @@ class Tower:
         block_path: Path of the list of blocks below ``module``.
         norms: Paths of all its norms below ``module``. Defaults to None, not declared.
         entrance: Of a tower of text that can take embeddings. A decoder-only language model hands further keyword
-            arguments on to its blocks, whose ``input`` is that of the whole block, and to their attentions. Defaults to
-            None.
+            arguments on to its blocks, whose ``input`` is that of the whole block, and to their attentions: by names of
+            their own, callers tell methods there (:meth:`Tap.beside`) what passes. Defaults to None.
         patches: Of a vision transformer. Defaults to None.
         causal: Whether a token sees only itself and its predecessors in self-attention. Defaults to False.
         packed: Whether the stream is (N, D), the tokens of all samples one after another, whose lengths pass beside it.

@@ -64,6 +64,10 @@ class FeatureCacheHook(Hook):
 
     def _cache(self, runner, loaders: list) -> None:
         model = task_model(runner)
+        if model.encoder is None or not model.levels:
+            raise ValueError(
+                'FeatureCacheHook keeps class tokens of an encoder, and this model asks for none; remove it'
+            )
         if any(param.requires_grad for param in model.encoder.parameters()):
             raise ValueError('the encoder trains, so its vectors cannot be cached; remove FeatureCacheHook')
         if model.released_dropout:
@@ -88,20 +92,20 @@ class FeatureCacheHook(Hook):
         return wrapper.optim_context(runner.model) if hasattr(wrapper, 'optim_context') else nullcontext()
 
     def _cache_set(self, runner, model, sources: Sources, weights: str, workers: int) -> None:
-        epalm, encoder, device = model.epalm, model.encoder, next(model.parameters()).device
+        levels, encoder, device = model.levels, model.encoder, next(model.parameters()).device
         precision = next(encoder.parameters()).dtype
         if torch.is_autocast_enabled(device.type):
             precision = torch.get_autocast_dtype(device.type)
         made_by = dict(
             encoder=describe(runner.cfg.model['encoder']),
             weights=weights,
-            levels=epalm.levels,
+            levels=levels,
             normalisation=describe(self.preprocess),
             transforms=describe(sources.steps),
             views=sources.views,
             precision=str(precision),
         )
-        store = VectorStore(self.folder, made_by, (epalm.levels, model.towers['encoder'].width))
+        store = VectorStore(self.folder, made_by, (levels, model.towers['encoder'].width))
         todo = store.missing(sources.names.values())
         self._tell(runner, sources, store, todo)
         barrier()

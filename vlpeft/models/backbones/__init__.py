@@ -9,9 +9,10 @@ from .causal_lm import build_causal_lm
 from .clip_text import ClipTextEncoder
 from .cls_levels import cls_levels
 from .grid_tower import GridTower, to_cells
+from .lead import Lead
 from .seq2seq_lm import build_seq2seq_lm, given
 from .siglip_text import SiglipTextEncoder
-from .slotted_lm import Lead, SlottedLM
+from .slotted_lm import SlottedLM
 from .timesformer import TimeSformer
 from .transformers_vision import TransformersVision
 from .vision import Seen, check_vision_tower, see

@@ -1,45 +1,54 @@
-"""OPT, GPT-2 and Llama of transformers, built from their geometry alone: no tokenizer, no weights, no network."""
+"""Decoder-only language models of transformers, built from their geometry: no tokenizer, no weights, no network."""
 
 import torch
 from torch import Tensor, nn
 
-from .lm_config import lm_config
+from vlpeft.quiet import no_info_logs
+from vlpeft.sites import describe
 
-FAMILIES = ('opt', 'gpt2', 'llama')
+from .lm_config import lm_config
 
 
 def build_causal_lm(config: str | dict, vocab_size: int, dtype: str = 'float32') -> nn.Module:
     """A decoder-only language model of random weights.
 
     Args:
-        config: Entries of transformers' config with ``model_type`` (``'opt'``, ``'gpt2'`` or ``'llama'``), or a
-            directory or hub name whose ``config.json`` has them.
+        config: Entries of transformers' config with ``model_type`` (``'llama'``, ``'qwen2'``, ``'qwen3'``,
+            ``'gemma2'``, ``'gemma3_text'``, ``'mistral'``, ``'phi3'``, ``'opt'``, ``'gpt2'``, …), or a directory or hub
+            name whose ``config.json`` has them.
         vocab_size: Rows of the word embeddings, added tokens included; OPT's 50,272 have room for them.
         dtype: Of its weights, a name in torch. Defaults to ``'float32'``, whatever ``config.json`` says.
 
     Returns:
-        transformers' ``OPTForCausalLM``, ``GPT2LMHeadModel`` or ``LlamaForCausalLM``.
+        transformers' model, such as ``LlamaForCausalLM``.
 
     Raises:
-        ValueError: Another model type.
+        ValueError: No type of a language model, or one whose blocks vlpeft does not know.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    geometry = lm_config(config, vocab_size, FAMILIES)
-    # Masks are given layer by layer; GPT-2's eager attention would add a causal one of its own.
-    lm = AutoModelForCausalLM.from_config(geometry, attn_implementation='sdpa', dtype=getattr(torch, dtype))
-    if geometry.model_type == 'llama' and torch.empty(0).is_meta:
-        lm.model.rotary_emb = _RotaryShapes(lm.model.layers[0].self_attn.head_dim)
-    return lm
+    geometry = lm_config(config, vocab_size, tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES))
+    # Masks are given layer by layer; GPT-2's eager attention would add a causal one of its own. SDPA cannot cap scores,
+    # which Gemma 2 does.
+    attention = 'eager' if getattr(geometry, 'attn_logit_softcapping', None) else 'sdpa'
+    # Shapes tell whether it will do, before weights are drawn.
+    kind = geometry.model_type
+    try:
+        with torch.device('meta'), no_info_logs():
+            shell = AutoModelForCausalLM.from_config(geometry, attn_implementation=attention)
+        tower = describe(shell, 'lm')
+    except ValueError as error:
+        raise ValueError(f'lm.model_type={kind!r} is no language model whose blocks vlpeft knows: {error}') from error
+    if not tower.is_decoder_only:
+        raise ValueError(f'lm.model_type={kind!r} ({type(shell).__name__}) is no decoder-only language model')
+    return AutoModelForCausalLM.from_config(geometry, attn_implementation=attention, dtype=getattr(torch, dtype))
 
 
-class _RotaryShapes(nn.Module):
-    """Shapes of rotary positions. transformers computes them outside autocast, which the meta device does not have."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.width = width
-
-    def forward(self, hidden: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
-        angles = hidden.new_empty(*position_ids.shape, self.width)
-        return angles, angles
+def next_token_logits(lm: nn.Module, hidden: Tensor) -> Tensor:
+    """Logits (…, V) as the model itself computes them of its last hidden states (…, D)."""
+    logits, config = lm.get_output_embeddings()(hidden), lm.config
+    if (cap := getattr(config, 'final_logit_softcapping', None)) is not None:
+        logits = cap * torch.tanh(logits / cap)
+    # Granite's.
+    return logits / getattr(config, 'logits_scaling', 1)

@@ -1,5 +1,6 @@
 """The geometry of a language model, from a config, a directory or a hub name."""
 
+import difflib
 from collections.abc import Sequence
 
 from vlpeft.models.hub import source_options
@@ -24,8 +25,14 @@ def lm_config(config: str | dict, vocab_size: int, families: Sequence[str]):
     else:
         kind = config.get('model_type')
         if kind not in families:
-            raise ValueError(f'lm.model_type={kind!r}; choose from {families}')
+            raise ValueError(f'lm.model_type={kind!r}; {_choices(kind, families)}')
         geometry = AutoConfig.for_model(**{**config, 'vocab_size': vocab_size})
     if geometry.model_type not in families:
-        raise ValueError(f'{config!r} is a {geometry.model_type}; known are {families}')
+        raise ValueError(f'{config!r} is a {geometry.model_type}; {_choices(geometry.model_type, families)}')
     return geometry
+
+
+def _choices(kind: object, families: Sequence[str]) -> str:
+    """The types that there may be, or of many the nearest."""
+    near = families if len(families) < 10 else difflib.get_close_matches(str(kind), families, n=3) or families[:3]
+    return f'choose from {", ".join(near)}{"" if near is families else ", …"}'

@@ -1,69 +1,51 @@
-"""A decoder-only language model that reads ``[slot, prompt, text]``.
+"""A decoder-only language model that reads ``[slot, prompt, pictures, text]``, each but the text as wanted.
 
 Row 0 is the slot, which a method overwrites before each of the layers s ≤ i < e with a perceptual token. No other row
 sees it below layer s, so the sequence is as long in every layer and a stock model runs it, with one mask below s and
-another from s on. The rows of a soft prompt follow. Slot and prompt get no position; the text's count its own tokens.
+another from s on. The rows of a soft prompt follow. Slot and prompt get no position, and layers that look back through
+a window always see them; the text's positions count its own tokens. Rows of a picture are tokens of the text in all of
+this but where they come from.
 
 What the slot itself sees from layer s on: ``'causal'``, itself alone; ``'full'``, as released, all rows, those of the
 future and of the padding included. With e = N - 1 the last of N layers then tells every token about its successors.
 
-Notation: B texts of L tokens, P rows of prompt, K vectors of width Dv; W width of embeddings, D of the stream.
+Notation: B texts of L tokens, P rows of prompt, K vectors of width Dv, R rows of pictures; W width of embeddings, D of
+the stream.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vlpeft.adapters.epalm import PERCEPTION
+from vlpeft.adapters.lead_rows import BARE_ROWS, PROMPT_ROWS
 from vlpeft.sites import (
-    BARE_ROWS,
     CACHE,
-    PERCEPTION,
-    PROMPT_ROWS,
     AdapterSwitch,
     Attachment,
     Binding,
+    SiteError,
     Tap,
     Tower,
     argument_name,
+    in_eval_mode,
 )
 
+from .causal_lm import next_token_logits
+from .lead import Lead
+
 VISUAL_ROWS = ('causal', 'full')
-#: Keyword arguments that hooks read: the mask from layer s on; and in passes that take up the slot's row in layer e - 1
-#: only, that row and the mask from there on.
-SLOT_MASK, LATE_ROW, LATE_MASK = 'slot_mask', 'late_row', 'late_mask'
+#: Keyword arguments that hooks read: masks of layers from s on, of layers that look back through a window, and of both;
+#: and in passes that take up the slot's row in layer e - 1 only, that row and the mask from there on.
+SLOT_MASK, LOCAL_MASK, LOCAL_SLOT_MASK = 'slot_mask', 'local_mask', 'local_slot_mask'
+LATE_ROW, LATE_MASK = 'late_row', 'late_mask'
+LOCAL = {'attention_mask': LOCAL_MASK, SLOT_MASK: LOCAL_SLOT_MASK}
 #: The position of padding. OPT has a row for it.
 PAD_POSITION = dict(opt=-1)
-
-
-class Lead(NamedTuple):
-    """What stands before the texts: ``perception`` (B, K, Dv) for the slot, None for no slot; P rows of prompt; and
-    ``late`` (B, D), the perceptual token of layer e - 1.
-    """
-
-    perception: Tensor | None
-    prompt_rows: int
-    late: Tensor | None = None
-
-    @property
-    def slots(self) -> int:
-        """Rows that perception takes: 1 if there is one, else 0."""
-        return int(self.perception is not None)
-
-    @property
-    def rows(self) -> int:
-        """All rows before the text."""
-        return self.slots + self.prompt_rows
-
-    def repeat(self, times: int) -> 'Lead':
-        """For ``times`` copies of each text, side by side."""
-        if self.perception is None:
-            return self
-        return self._replace(
-            perception=self.perception.repeat_interleave(times, 0), late=self.late.repeat_interleave(times, 0)
-        )
+#: Types whose passes the tests compare with restatements; those of others are compared with the stock model's.
+TESTED = ('opt', 'gpt2', 'llama', 'qwen2', 'qwen3', 'gemma', 'gemma2', 'gemma3_text', 'mistral', 'phi3')
 
 
 class _Edits(nn.Module):
@@ -73,8 +55,8 @@ class _Edits(nn.Module):
         super().__init__()
         self.body = body
 
-    def mask(self, mask: Tensor, slot_mask: Tensor, late_mask: Tensor | None = None) -> Tensor:
-        return slot_mask if late_mask is None else late_mask
+    def mask(self, mask: Tensor, *masks: Tensor | None) -> Tensor:
+        return next(given for given in reversed(masks) if given is not None)
 
     def prepend(self, hidden: Tensor, row: Tensor) -> Tensor:
         return torch.cat([row[:, None].to(hidden.dtype), hidden], 1)
@@ -86,7 +68,7 @@ class _Edits(nn.Module):
         return F.dropout(hidden, self.body.config.dropout, self.body.training)
 
 
-def _bindings(tower: Tower, start: int | None, late: int | None) -> Iterator[Binding]:
+def _bindings(tower: Tower, start: int | None, late: int | None, looks: Sequence[int | None]) -> Iterator[Binding]:
     entrance, first = tower.entrance, tower.blocks[0].input
     edits = _Edits(tower.module.get_submodule(entrance.embeddings.path))
     if entrance.positions is not None:
@@ -95,18 +77,24 @@ def _bindings(tower: Tower, start: int | None, late: int | None) -> Iterator[Bin
     if tower.module.config.model_type == 'opt':
         # OPT was trained with dropout after its embeddings, which transformers leaves out.
         yield Binding(tower.name, 0, (first.beside(BARE_ROWS),), first, edits.dropout)
-    for block in () if start is None else tower.blocks[start:]:
+    for block, look in zip(tower.blocks, looks):
+        sees_slot = start is not None and block.depth >= start
         is_late = late is not None and block.depth >= late
-        masks = (SLOT_MASK, LATE_MASK) if is_late else (SLOT_MASK,)
-        reads = tuple(block.mask.beside(mask) for mask in masks)
-        yield Binding(tower.name, block.depth, reads, block.mask, edits.mask, changes_rows=is_late)
+        masks = [] if look is None else [LOCAL_MASK]
+        if sees_slot:
+            masks.append(SLOT_MASK if look is None else LOCAL_SLOT_MASK)
+        if is_late:
+            masks.append(LATE_MASK)
+        if masks:
+            reads = tuple(block.mask.beside(mask) for mask in masks)
+            yield Binding(tower.name, block.depth, reads, block.mask, edits.mask, changes_rows=is_late)
         if block.depth == late:
             row = block.input.beside(LATE_ROW)
             yield Binding(tower.name, late, (row,), block.input, edits.prepend, changes_rows=True)
 
 
 class SlottedLM:
-    """Runs a language model on texts behind a slot and a prompt.
+    """Runs a language model on texts behind a slot, a prompt and pictures.
 
     Args:
         tower: Of the language model.
@@ -114,13 +102,14 @@ class SlottedLM:
         visual_row: ``'causal'`` or ``'full'``.
 
     Raises:
-        ValueError: Unknown ``visual_row``.
+        ValueError: Unknown ``visual_row``, or layers that look back in an unknown way.
+        SiteError: A model of a type that is not :data:`TESTED` reads otherwise than it does alone.
     """
 
     def __init__(self, tower: Tower, start: int | None, end: int | None, visual_row: str) -> None:
         if visual_row not in VISUAL_ROWS:
             raise ValueError(f'visual_row={visual_row!r}; choose from {VISUAL_ROWS}')
-        self.lm = tower.module
+        self.lm, self.scale = tower.module, tower.entrance.scale
         self.body = tower.module.get_submodule(tower.entrance.embeddings.path)
         self.full = visual_row == 'full'
         self.depth = len(tower.blocks)
@@ -128,8 +117,14 @@ class SlottedLM:
         # GPT-2 shapes its output like its input, and rotary positions are made for one number of rows.
         varies = self.lm.config.model_type == 'opt'
         self.late = end - 1 if self.full and self.carried == 1 and varies else None
-        bindings = list(_bindings(tower, start, self.late))
+        from .slot_cache import windows
+
+        looks = windows(self.lm.config)
+        self.window = next((look for look in looks if look is not None), None)
+        bindings = list(_bindings(tower, start, self.late, looks))
         self.attachment = Attachment(bindings, {tower.name: tower}, AdapterSwitch()) if bindings else None
+        if self.lm.config.model_type not in TESTED and self.lm.device.type != 'meta':
+            self._check_reads_as_stock(None if start is None else torch.zeros(2, 1, 1, device=self.lm.device))
 
     def words(self, ids: Tensor) -> Tensor:
         """Embeddings (B, L, W) of token ids (B, L)."""
@@ -137,7 +132,7 @@ class SlottedLM:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits (…, V) of what :meth:`read` or :meth:`extend` returns."""
-        return self.lm.get_output_embeddings()(hidden)
+        return next_token_logits(self.lm, hidden)
 
     def read(self, words: Tensor, mask: Tensor, lead: Lead, cache=None) -> Tensor:
         """Runs B texts.
@@ -151,11 +146,15 @@ class SlottedLM:
         Returns:
             Last hidden states (B, L, W) of the texts.
         """
+        if lead.pictures is not None:
+            words = torch.cat([(lead.pictures / self.scale).to(words.dtype), words], 1)
+        mask = lead.with_pictures(mask)
         positions = F.pad(self._positions(mask), (lead.rows, 0))
         passed = {BARE_ROWS: lead.rows, **self._masks(mask, lead, words.dtype, slice(None))}
         if lead.prompt_rows:
             passed[PROMPT_ROWS] = slice(lead.slots, lead.rows)
-        return self._run(F.pad(words, (0, 0, lead.rows, 0)), positions, lead, cache, passed)[:, lead.rows :]
+        hidden = self._run(F.pad(words, (0, 0, lead.rows, 0)), positions, lead, cache, passed)
+        return hidden[:, lead.rows + lead.picture_rows :]
 
     def extend(self, words: Tensor, mask: Tensor, lead: Lead, cache) -> Tensor:
         """Runs the last token of each text, all others being in the cache.
@@ -169,6 +168,7 @@ class SlottedLM:
         Returns:
             Last hidden states (B, 1, W).
         """
+        mask = lead.with_pictures(mask)
         if lead.slots and self.late is not None:
             return self._extend_late(words, mask, lead, cache)
         again = int(self._slot_changes(lead))
@@ -225,12 +225,44 @@ class SlottedLM:
         real = F.pad(mask.bool(), (lead.rows, 0), value=True)
         length = real.shape[1]
         seen = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril() & real[:, None]
-        if not lead.slots:
-            return dict(attention_mask=_additive(seen, rows, dtype))
-        above = seen.clone()
-        above[:, 0] |= self.full
-        seen[:, 1:, 0] = False
-        return {'attention_mask': _additive(seen, rows, dtype), SLOT_MASK: _additive(above, rows, dtype)}
+        found = dict(attention_mask=seen)
+        if lead.slots:
+            above = seen.clone()
+            above[:, 0] |= self.full
+            seen[:, 1:, 0] = False
+            found[SLOT_MASK] = above
+        if self.window is not None:
+            near = self._near(mask, lead.rows)
+            found |= {LOCAL[name]: seen & near for name, seen in found.items()}
+        return {name: _additive(seen, rows, dtype) for name, seen in found.items()}
+
+    def _near(self, mask: Tensor, lead: int) -> Tensor:
+        """Which rows are in whose window, (B, S, S): padding does not count, and those of the lead are in all."""
+        at = F.pad(mask.cumsum(1), (lead, 0))
+        is_lead = torch.arange(at.shape[1], device=at.device) < lead
+        return (at[:, None] > at[:, :, None] - self.window) | is_lead | is_lead[:, None]
+
+    @torch.no_grad()
+    def _check_reads_as_stock(self, perception: Tensor | None) -> None:
+        """Compares a pass with the stock model's, and checks that every layer is reached."""
+        kind = type(self.lm).__name__
+        ids = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]], device=self.lm.device)
+        mask = torch.tensor([[1] * 5, [0] * 2 + [1] * 3], device=self.lm.device)
+        with in_eval_mode(self.lm):
+            found = self.logits(self.read(self.words(ids), mask, Lead(None, 0)))
+            expected = self.lm(input_ids=ids, attention_mask=mask, position_ids=self._positions(mask)).logits
+            self.read(self.words(ids), mask, Lead(perception, 1))
+        real = mask.bool()
+        apart = float((found - expected)[real].abs().max() / expected[real].abs().max())
+        if not apart < (1e-3 if found.dtype in (torch.float32, torch.float64) else 5e-2):
+            raise SiteError(
+                f'{kind} reads a text otherwise than is known here: its logits differ by {apart:.1%} of the largest; '
+                f'tested are: {", ".join(TESTED)}'
+            )
+        if missed := [] if self.attachment is None else self.attachment.never_hit():
+            raise SiteError(
+                f'{kind} does not hand further keyword arguments on to its layers: {missed[0]} is never reached'
+            )
 
 
 def _additive(seen: Tensor, rows, dtype: torch.dtype) -> Tensor:

@@ -114,6 +114,9 @@ class TimeSformer(BaseModule):
             nn.init.zeros_(layer.temporal_fc.bias)
         self.ln1 = nn.LayerNorm(width, EPS)
 
+    #: The class token.
+    num_extra_tokens = 1
+
     def probe_input(self) -> dict[str, Tensor]:
         """Keyword arguments of the smallest pass: an image."""
         size = self.patch_embed.init_input_size

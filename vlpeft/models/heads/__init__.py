@@ -4,6 +4,7 @@ from .contrastive import ContrastiveHead, Features
 from .itc import FeatureQueue, ITCHead
 from .itm import ITMHead, sample_negatives
 from .sigmoid_itc import SigmoidITCHead
+from .token_connector import TokenConnector
 
 __all__ = [
     'ContrastiveHead',
@@ -12,5 +13,6 @@ __all__ = [
     'ITCHead',
     'ITMHead',
     'SigmoidITCHead',
+    'TokenConnector',
     'sample_negatives',
 ]

@@ -103,7 +103,7 @@ class AdaptedModel(BaseModel):
         if not next(self.parameters()).is_meta:
             self.init_backbones()
         config = self._adapter_config
-        self.adapter = self._build_adapter(config) if config else None
+        self.adapter = self._build_adapter(config)
         # Before the base is read, so that what cannot be declared is said at once.
         self._declare()
         if self._base_checkpoint is not None:
@@ -129,8 +129,8 @@ class AdaptedModel(BaseModel):
         """
         return load_base(self, **self._base_checkpoint)
 
-    def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
-        return build_adapter(config, self.towers)
+    def _build_adapter(self, config: None | dict | Sequence[dict]) -> Adapter | None:
+        return build_adapter(config, self.towers) if config else None
 
     def start_method(self, given: Collection[str]) -> None:
         """Sets what of the method starts from the weights of the backbones, once a file has filled them.

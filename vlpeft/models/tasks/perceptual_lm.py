@@ -1,10 +1,14 @@
-r"""A frozen decoder-only language model that perceives: images, videos or sounds become text through eP-ALM.
+r"""A frozen decoder-only language model that perceives: images, videos or sounds become text.
 
-    ℓ = λ · (1/B) Σ_b Σ_t CE(LM([slot, prompt, text_b])_t, text_b,t+1)      summed over the tokens of a text
+    ℓ = λ · (1/B) Σ_b Σ_t CE(LM([slot, prompt, pictures, text_b])_t, text_b,t+1)      summed over the tokens of a text
+
+What the encoder sees reaches the language model through the slot of eP-ALM, or through a connector as rows before the
+text, or not at all, for baselines that see the text alone.
 
 Shukor et al., "eP-ALM: Efficient Perceptual Augmentation of Language Models", ICCV 2023.
 
-Notation: B samples, L tokens of text, K vectors of width Dv from the encoder, P rows of prompt, V the vocabulary.
+Notation: B samples, L tokens of text, K vectors of width Dv from the encoder, P rows of prompt, W the width of
+embeddings, V the vocabulary.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +20,17 @@ from torch.nn import functional as F
 
 from vlpeft.adapters import EPALM, Adapter
 from vlpeft.models.backbones import build_causal_lm, cls_levels
-from vlpeft.models.backbones.slotted_lm import Lead, SlottedLM
+from vlpeft.models.backbones.grid_tower import to_cells
+from vlpeft.models.backbones.lead import Lead
+from vlpeft.models.backbones.slotted_lm import SlottedLM
 from vlpeft.models.continuation import Continuation
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.finite import naming
+from vlpeft.models.heads import TokenConnector
 from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import CausalTokenizer, Tokens
 from vlpeft.registry import MODELS
-from vlpeft.sites import SiteError
+from vlpeft.sites import FoundTowers, SiteError, shapes_suffice
 
 from .base import AdaptedModel
 from .candidates import Candidate
@@ -42,15 +49,24 @@ class Targets(NamedTuple):
 
 @MODELS.register_module()
 class PerceptualLM(AdaptedModel):
-    """OPT, GPT-2 or Llama beside a frozen encoder, joined by :class:`vlpeft.adapters.EPALM`; a batch holds one task.
+    """A language model beside a frozen encoder; a batch holds one task.
+
+    What the encoder sees reaches the language model by what is declared, one of:
+
+    * :class:`vlpeft.adapters.EPALM` in ``adapter``: a slot that its later layers read;
+    * ``connector``: rows before the text, which train, with any method in the language model or none;
+    * ``encoder=None``: nothing does. The text is all there is, as for an ``EPALM`` with ``levels=0``.
 
     Args:
         lm: Geometry of the language model: entries of transformers' config with ``model_type``, or a directory or hub
             name; see :func:`build_causal_lm`.
         vocab_size: Rows of its word embeddings; 50,272 for OPT.
         vocabulary: Hub name or directory of the tokenizer.
-        encoder: Config of the encoder, of those that :func:`cls_levels` knows.
+        encoder: Config of the encoder, of those that :func:`cls_levels` knows; for the patches of a connector any that
+            gives tokens. None for texts alone.
         tasks: Settings of :class:`PerceptualTask` by the name that samples carry as ``task``.
+        connector: Options of :class:`vlpeft.models.heads.TokenConnector`, such as ``dict(tokens='patches')`` or
+            ``dict(tokens='levels', levels=6, hidden=2048)``. Defaults to None, no rows of pictures.
         visual_row: What the slot sees: ``'causal'``, itself, or ``'full'``, everything, as released. Defaults to
             ``'causal'``.
         lm_loss_weight: λ. Defaults to 0.1.
@@ -61,13 +77,13 @@ class PerceptualLM(AdaptedModel):
         lm_dtype: Of the language model's weights. Defaults to ``'float32'``.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`, for images and videos; spectrograms and stored
             vectors take :class:`FeatureDataPreprocessor`.
-        **adaptation: Of :class:`AdaptedModel`. ``adapter`` is the config of ``EPALM``, or a list of methods that holds
-            one; the others act on the tower ``lm``. ``trainable='all'`` trains the language model too; the encoder
-            never trains.
+        **adaptation: Of :class:`AdaptedModel`. Methods act on the tower ``lm``. ``trainable='all'`` trains the language
+            model too; the encoder never trains.
 
     Raises:
         SiteError: A method acts on the encoder, which runs without gradient.
-        ValueError: No ``EPALM`` in ``adapter``, or an unknown choice.
+        ValueError: Nothing leads from the encoder to the language model, or two things do; a language model that is not
+            known; or an unknown choice.
     """
 
     no_grad_parts = ('encoder',)
@@ -77,8 +93,9 @@ class PerceptualLM(AdaptedModel):
         lm: str | dict,
         vocab_size: int,
         vocabulary: str,
-        encoder: dict,
+        encoder: dict | None,
         tasks: Mapping[str, dict],
+        connector: dict | None = None,
         visual_row: str = 'causal',
         lm_loss_weight: float = 0.1,
         padding: str = 'left',
@@ -88,29 +105,38 @@ class PerceptualLM(AdaptedModel):
         **adaptation,
     ) -> None:
         super().__init__(data_preprocessor or dict(type='ClipDataPreprocessor'), **adaptation)
-        if not self._adapter_config:
-            raise ValueError('PerceptualLM perceives through one EPALM; adapter is None')
         if padding not in PADDINGS:
             raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
         self.visual_row, self.lm_loss_weight, self.padding = visual_row, lm_loss_weight, padding
         self.released_dropout = released_dropout
         self.tasks = {name: PerceptualTask(**settings) for name, settings in tasks.items()}
         self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
-        self.encoder = MODELS.build(encoder)
+        self.encoder = None if encoder is None else MODELS.build(encoder)
         self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size, self.lm.config.to_dict())
-        self.assemble(dict(lm='lm', encoder='encoder'), ())
+        towers = dict(lm='lm') if encoder is None else dict(lm='lm', encoder='encoder')
+        if encoder is None:
+            self.no_grad_parts = ()
+        self.connector = None
+        if connector is not None:
+            if encoder is None:
+                raise ValueError('connector leads from an encoder to the language model; encoder is None')
+            found = FoundTowers(self, towers)
+            self.connector = TokenConnector(found['encoder'].width, found['lm'].entrance.width, **connector)
+        self.prompt_rows = 0
+        self.assemble(towers, () if connector is None else ('connector',))
 
-    def _build_adapter(self, config: dict | Sequence[dict]) -> Adapter:
+    def _build_adapter(self, config: dict | Sequence[dict] | None) -> Adapter | None:
         adapter = super()._build_adapter(config)
-        found = [part for part in adapter.modules() if isinstance(part, EPALM)]
-        if len(found) != 1:
-            raise ValueError(f'PerceptualLM perceives through one EPALM; adapter={config!r} has {len(found)}')
+        parts = [] if adapter is None else list(adapter.modules())
+        self._read_through([part for part in parts if isinstance(part, EPALM)])
+        if adapter is None:
+            return None
         if any(binding.tower == 'encoder' for binding in adapter.bindings(self.towers)):
             raise SiteError(
                 "PerceptualLM's encoder runs without gradient, so no method can act there; give the other "
                 "methods targets=dict(towers=['lm'], …)"
             )
-        fillers = {part: part.prompt_rows('lm') for part in adapter.modules() if isinstance(part, Adapter)}
+        fillers = {part: part.prompt_rows('lm') for part in parts if isinstance(part, Adapter)}
         fillers = {type(part).__name__: rows for part, rows in fillers.items() if rows}
         if len(fillers) > 1:
             raise ValueError(
@@ -118,9 +144,26 @@ class PerceptualLM(AdaptedModel):
                 'to the other'
             )
         self.prompt_rows = sum(fillers.values())
-        # Its hooks come before the method's, which overwrites what they leave in the slot.
-        self.reader = SlottedLM(self.towers['lm'], found[0].start, found[0].end, self.visual_row)
         return adapter
+
+    def _read_through(self, found: list[EPALM]) -> None:
+        """Builds what runs the language model, whose hooks come before the method's: that overwrites what they leave in
+        the slot.
+        """
+        if len(found) > 1:
+            raise ValueError(f'PerceptualLM has one slot; adapter={self._adapter_config!r} has {len(found)} EPALM')
+        if self.encoder is not None and not found and self.connector is None:
+            raise ValueError(
+                "nothing leads what the encoder sees to the language model: add dict(type='EPALM', …) to adapter, or "
+                "connector=dict(tokens='patches'); for texts alone encoder=None"
+            )
+        if self.connector is not None and found and found[0].levels:
+            raise ValueError(
+                'EPALM and connector would both lead what the encoder sees to the language model; leave out one, or '
+                'EPALM(levels=0)'
+            )
+        start, end = (found[0].start, found[0].end) if found and found[0].levels else (None, None)
+        self.reader = SlottedLM(self.towers['lm'], start, end, self.visual_row)
 
     def detach_adapter(self) -> None:
         super().detach_adapter()
@@ -128,24 +171,36 @@ class PerceptualLM(AdaptedModel):
             self.reader.attachment.detach()
 
     @property
-    def epalm(self) -> EPALM:
-        """The method, which is a part of ``adapter``."""
-        return next(part for part in self.adapter.modules() if isinstance(part, EPALM))
+    def epalm(self) -> EPALM | None:
+        """The method, where it is a part of ``adapter``."""
+        parts = () if self.adapter is None else self.adapter.modules()
+        return next((part for part in parts if isinstance(part, EPALM)), None)
+
+    @property
+    def levels(self) -> int | None:
+        """K, the class tokens of the encoder's last blocks that are asked for; None for patches."""
+        if self.connector is not None:
+            return self.connector.levels
+        return 0 if self.epalm is None else self.epalm.levels
 
     def train(self, mode: bool = True) -> 'PerceptualLM':
         """Switches all but the frozen towers, unless they are to keep their dropout."""
         super().train(mode)
         if not self.released_dropout:
-            self.encoder.eval()
+            if self.encoder is not None:
+                self.encoder.eval()
             if not self.trains_all:
                 self.lm.eval()
         return self
 
     def probe(self) -> None:
         ids = torch.zeros(1, 2, dtype=torch.long, device=self.lm.device)
-        vectors = torch.zeros(1, self.epalm.levels, self.towers['encoder'].width, device=self.lm.device)
+        vectors = None
+        if self.encoder is not None:
+            rows = 1 if self.levels is None else self.levels
+            vectors = torch.zeros(1, rows, self.towers['encoder'].width, device=self.lm.device)
         for task in self.tasks:
-            with self.switch.task(task):
+            with self.switch.task(task), shapes_suffice(self.lm):
                 self.logits(self.perceive(vectors), Tokens(ids, torch.ones_like(ids)))
 
     def forward(self, inputs: Tensor, data_samples: list, mode: str = 'tensor'):
@@ -153,7 +208,8 @@ class PerceptualLM(AdaptedModel):
 
         Args:
             inputs: What the encoder takes: normalised clips (B, T, 3, H, W), where a single frame is an image,
-                spectrograms (B, 1, frames, bins), or its vectors (B, K, Dv), computed before.
+                spectrograms (B, 1, frames, bins), or its vectors (B, K, Dv), computed before. Not looked at without an
+                encoder.
             data_samples: With ``task`` and ``text``, the prompt; for the loss with ``target``.
             mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'`` (logits
                 of the prompts (B, L, V)).
@@ -169,9 +225,9 @@ class PerceptualLM(AdaptedModel):
     def _forward(self, inputs: Tensor, data_samples: list, mode: str, task: str):
         vectors = self.perceive(inputs)
         if mode == 'loss':
-            targets = self.targets(data_samples, self.tasks[task], inputs.device)
+            targets = self.targets(data_samples, self.tasks[task], self.lm.device)
             return {f'loss_{task}': self.lm_loss_weight * self.text_losses(vectors, targets).mean()}
-        prompts = self.prompts([sample.text for sample in data_samples], inputs.device)
+        prompts = self.prompts([sample.text for sample in data_samples], self.lm.device)
         if mode == 'tensor':
             return self.logits(vectors, prompts)
         if mode != 'predict':
@@ -183,27 +239,37 @@ class PerceptualLM(AdaptedModel):
         return data_samples
 
     def perceive(self, inputs: Tensor) -> Tensor | None:
-        """Inputs of :meth:`forward` to vectors (B, K, Dv); None where the method asks for none.
+        """Inputs of :meth:`forward` to vectors (B, K, Dv), for K the number of patches where these are asked for; None
+        where nothing is.
 
         Raises:
             ValueError: Vectors of another shape.
         """
-        levels, width = self.epalm.levels, self.towers['encoder'].width
-        if inputs.ndim == 3 and inputs.shape[1:] != (levels, width):
-            raise ValueError(f'vectors are {tuple(inputs.shape)}; the model takes (B, {levels}, {width})')
-        if not levels:
+        if self.encoder is None:
+            return None
+        levels, width = self.levels, self.towers['encoder'].width
+        if inputs.ndim == 3 and inputs.shape[1:] != (inputs.shape[1] if levels is None else levels, width):
+            rows = 'patches' if levels is None else levels
+            raise ValueError(f'vectors are {tuple(inputs.shape)}; the model takes (B, {rows}, {width})')
+        if levels == 0:
             return None
         if inputs.ndim == 3:
             return inputs
+        inputs = inputs[:, 0] if inputs.shape[1] == 1 else inputs
         with torch.no_grad():
-            return cls_levels(self.encoder, inputs[:, 0] if inputs.shape[1] == 1 else inputs, levels)
+            if levels is None:
+                return to_cells(self.encoder(inputs), self.encoder)
+            return cls_levels(self.encoder, inputs, levels)
 
     def lead(self, vectors: Tensor | None) -> Lead:
-        """What stands before the texts; nothing while the method's set is switched off."""
-        if self.switch.active is None:
-            return Lead(None, 0)
-        late = None if vectors is None else self.epalm.last_token(vectors)
-        return Lead(vectors, self.prompt_rows, late)
+        """What stands before the texts; nothing of the method while its set is switched off."""
+        acts = self.switch.active is not None
+        prompt_rows = self.prompt_rows if acts else 0
+        if vectors is None or self.connector is None and not acts:
+            return Lead(None, prompt_rows)
+        if self.connector is not None:
+            return Lead(None, prompt_rows, pictures=self.connector(vectors))
+        return Lead(vectors, prompt_rows, self.epalm.last_token(vectors))
 
     def logits(self, vectors: Tensor | None, tokens: Tokens) -> Tensor:
         """Next-token logits (B, L, V) of texts, given vectors (B, K, Dv) or None for texts alone."""

@@ -132,6 +132,7 @@ def decoder_only(
         position_ids,
         'DynamicCache',
         getattr(config, 'num_key_value_heads', config.num_attention_heads),
+        scale=_scale(config, module.get_submodule(below(root, words))),
     )
     return Tower(
         name,
@@ -152,6 +153,15 @@ def decoder_only(
 def cache_tap(module: nn.Module, path: str, argument: int | None = None) -> Tap:
     """Where the cache of keys and values enters the first block, at ``path``; ``argument`` as for :class:`Tap`."""
     return Tap(path, 'input', argument_name(module.get_submodule(path), CACHE), argument=argument)
+
+
+def _scale(config: Any, words: nn.Module) -> float:
+    """By what embeddings are multiplied behind the word embeddings: Gemma and Gemma 2 of transformers 4, where these do
+    not do it themselves, and Granite.
+    """
+    if config.model_type in ('gemma', 'gemma2') and not hasattr(words, 'embed_scale'):
+        return config.hidden_size**0.5
+    return getattr(config, 'embedding_multiplier', 1.0)
 
 
 def token_input(module: nn.Module) -> dict[str, Any]:
