@@ -45,7 +45,8 @@ def gain_offset(norm: nn.Module) -> int:
     signs[1::2] = -1
     signs[len(signs) // 2 * 2 :] = 0
     size = (len(signs) / signs.abs().sum()) ** 0.5
-    gains = (norm(signs) - (0 if bias is None else bias)) / size * signs
+    # Its `forward`, past the hooks: a method may be attached to it.
+    gains = (norm.forward(signs) - (0 if bias is None else bias)) / size * signs
     return round((gains - weight)[signs != 0].float().median().item())
 
 
