@@ -183,8 +183,7 @@ def _outer(part: OuterPart | None) -> list[str]:
     """Module paths of a part outside of all blocks."""
     if part is None:
         return []
-    whole = [] if part.module is None else [part.module]
-    return [*whole, part.h.path, *(site.path for site in part.linears.values())]
+    return [*part.modules, part.h.path, *(site.path for site in part.linears.values())]
 
 
 def _branch(tower: Tower, depth: int, sub: SubLayer) -> list[str]:

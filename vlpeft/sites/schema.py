@@ -152,8 +152,8 @@ class OuterPart:
         in_features: D. Defaults to None, as for ``x``.
         linears: Its linear maps by role: ``proj`` of a single one, ``fc1, fc2`` of two with an activation between,
             ``gate, up, down`` of a gated one. Defaults to none.
-        module: Path of the module that is the whole part, norms and bare parameters among it. Defaults to None: it is
-            its linear maps.
+        modules: Paths of the modules that are the whole part, norms and bare parameters among them. Defaults to none:
+            it is its linear maps.
     """
 
     kind: str
@@ -162,7 +162,7 @@ class OuterPart:
     x: Tap | None = None
     in_features: int | None = None
     linears: Mapping[str, LinearSite] = field(default_factory=dict)
-    module: str | None = None
+    modules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,10 @@ def _beside(tower: Tower, holder: nn.Module, up: str, root: str, maps: dict[str,
     module, path = holder.get_submodule(root), up + root
     if 'weight' in maps:
         width = module.get_parameter(maps['weight']).shape[-1]
-        part, sites = OuterPart('connector', Tap(path, 'output'), width, module=path), {}
+        part, sites = OuterPart('connector', Tap(path, 'output'), width, modules=(path,)), {}
     else:
         names = {role: below(root, name) for role, name in maps.items()}
         sites = {role: replace(linear(holder, name), path=up + name) for role, name in names.items()}
-        part = replace(connector(sites)['connector'], module=path)
+        part = replace(connector(sites)['connector'], modules=(path,))
     beside = {site.path: holder.get_submodule(site.path.removeprefix(up)) for site in sites.values()}
     return replace(tower, outside={**tower.outside, 'connector': part}, beside={**beside, path: module})

@@ -225,11 +225,13 @@ def _merger(module: nn.Module) -> dict[str, OuterPart]:
             continue
         maps = {role: linear(module, path) for role, path in table.items()}
         part = connector(maps)['connector']
-        for index in range(len(getattr(module, 'deepstack_merger_list', ()))):
+        beside = [
+            f'deepstack_merger_list.{index}' for index in range(len(getattr(module, 'deepstack_merger_list', ())))
+        ]
+        for index, inside in enumerate(beside):
             for role in table:
-                inside = f'deepstack_merger_list.{index}.{table[role].partition(".")[2]}'
-                maps[f'level{index}_{role}'] = linear(module, inside)
-        return dict(connector=replace(part, linears=maps, module='merger'))
+                maps[f'level{index}_{role}'] = linear(module, f'{inside}.{table[role].partition(".")[2]}')
+        return dict(connector=replace(part, linears=maps, modules=('merger', *beside)))
     return {}
 
 
