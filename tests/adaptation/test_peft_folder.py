@@ -94,6 +94,8 @@ def loaded_by_peft(model, folder, **options):
     """A copy of the model with the folder; a tensor that is missing or left over is a warning of peft."""
     with warnings.catch_warnings():
         warnings.simplefilter('error')
+        # With transformers 5 peft asks models for something by its former name.
+        warnings.filterwarnings('ignore', '.*is_gradient_checkpointing', FutureWarning)
         return PeftModel.from_pretrained(copy.deepcopy(model), folder, **options).eval()
 
 

@@ -1,12 +1,14 @@
 """From a folder of peft to a config of our LoRA and the tensors of its module."""
 
 import json
+import logging
 import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from vlpeft.adaptation.errors import AdapterFolderError
@@ -70,6 +72,7 @@ def read_peft_folder(
     settings = LoraSettings(folder / CONFIG)
     settings.check_base(model)
     matrices, blocks = _read_tensors(folder, settings.kind, site_list(towers, paths))
+    matrices = _without_idle(folder / WEIGHTS, matrices, towers, paths, model)
     maps = parts_by_map(towers, paths)
     _check_maps(folder / WEIGHTS, settings, matrices, maps, site_list(towers, paths))
     settings.check_orientation({is_transposed(model.get_submodule(name)) for name in matrices})
@@ -111,6 +114,32 @@ def _read_tensors(folder: Path, kind: str, sites: str) -> tuple[dict[str, _Tenso
     except (TypeError, ValueError) as error:
         raise AdapterFolderError(f'{file}: its metadata {BLOCKS} cannot be read ({error})') from error
     return {name: _Tensors(*map(tensors.get, WANTED['DoRA'])) for name, tensors in found.items()}, blocks
+
+
+def _without_idle(
+    file: Path,
+    matrices: Mapping[str, _Tensors],
+    towers: Mapping[str, Tower],
+    paths: Mapping[str, str],
+    model: nn.Module,
+) -> Mapping[str, _Tensors]:
+    """The tensors without those of blocks whose output the model does not use, which peft adapts like all others."""
+    idle: dict[str, str] = {}
+    for tower in towers.values():
+        for depth in range(len(tower.blocks), len(tower.block_modules)):
+            root = below(paths[tower.name], f'{tower.block_path}.{depth}')
+            inside = {below(root, path) for path, _ in model.get_submodule(root).named_modules()}
+            idle.update({name: tower.idle for name in matrices if name in inside})
+    if not idle:
+        return matrices
+    if len(idle) == len(matrices):
+        raise AdapterFolderError(f'{file}: it changes nothing that the model uses: {next(iter(idle.values()))}')
+    print_log(
+        f'{file}: left out {", ".join(idle)}, which change no output: {next(iter(idle.values()))}',
+        'current',
+        level=logging.WARNING,
+    )
+    return {name: tensors for name, tensors in matrices.items() if name not in idle}
 
 
 def _check_maps(
