@@ -201,7 +201,8 @@ class Family:
     """What makes a tiny model of one family and its processor.
 
     `style` is how conversations are rendered; without one, `prompt` is the text of a question. `images` bounds the
-    number of images that one sample can have.
+    number of images that one sample can have. `options` are those of the processor, `call` those of its call, which
+    overwrite what it would otherwise choose.
     """
 
     geometry: dict
@@ -210,6 +211,7 @@ class Family:
     image_options: dict
     specials: tuple[str, ...]
     options: dict = field(default_factory=dict)
+    call: dict = field(default_factory=dict)
     video_processor: str | None = None
     video_options: dict = field(default_factory=dict)
     style: Style | None = None
@@ -489,7 +491,8 @@ FAMILIES = {
         ),
         processor='InternVLProcessor',
         image_processor='GotOcr2ImageProcessor',
-        image_options=dict(size=SQUARE, crop_to_patches=False),
+        image_options=dict(size=SQUARE),
+        call=dict(crop_to_patches=False),
         video_processor='InternVLVideoProcessor',
         video_options=dict(size=SQUARE),
         options=dict(image_seq_length=4),
@@ -588,7 +591,8 @@ FAMILIES = {
         ),
         processor='AyaVisionProcessor',
         image_processor='GotOcr2ImageProcessor',
-        image_options=dict(size=SQUARE, crop_to_patches=False),
+        image_options=dict(size=SQUARE),
+        call=dict(crop_to_patches=False),
         options=dict(patch_size=PATCH, img_size=SIDE, downsample_factor=2),
         specials=(
             '<|IMG_PATCH|>',
@@ -768,7 +772,9 @@ def batch(
 def _prompt_row(name: str, question: str, pictures: list) -> dict[str, torch.Tensor]:
     maker = loaded_processor(name)
     text = prompt(name, question, len(pictures))
-    options = dict(add_special_tokens=False) if text.startswith(str(maker.tokenizer.bos_token)) else {}
+    options = dict(FAMILIES[name].call)
+    if text.startswith(str(maker.tokenizer.bos_token)):
+        options['add_special_tokens'] = False
     row = maker(images=pictures or None, text=[text], return_tensors='pt', **options)
     row = {key: torch.as_tensor(values) for key, values in row.items() if key != 'labels'}
     if name.startswith('paligemma'):

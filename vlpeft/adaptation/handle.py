@@ -220,7 +220,7 @@ class AttachedAdapter(nn.Module):
 
         Raises:
             ValueError: There is no such set, ``names`` is no list, or ``rows_each`` no size.
-            SiteError: A set is merged, or a method changes rows together.
+            SiteError: A set is merged, a method changes rows together, or a tower packs the tokens of all samples.
         """
         if isinstance(names, str) or not isinstance(names, Sequence):
             raise ValueError(f'per_sample({names!r}): give a list with the name of a set, or None, for each sample')
@@ -234,6 +234,12 @@ class AttachedAdapter(nn.Module):
                     f'set {name!r}: {type(mixed[0]).__name__} does not act on the samples of a batch one by one, so it '
                     'cannot be chosen per sample'
                 )
+            for edit in self.hooks.attachments[name].edits:
+                if self.towers[edit.tower].packed:
+                    raise SiteError(
+                        f'set {name!r} acts on tower "{edit.tower}", through which the tokens of all samples pass as '
+                        'one sequence, so it cannot be chosen per sample; sets that leave out that tower can'
+                    )
         self._must_be_free_to('switch sets')
         self.hooks.check_hooks()
         return self.hooks.switch.per_sample(names, rows_each)

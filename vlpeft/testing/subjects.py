@@ -30,6 +30,11 @@ class Subject:
     towers: Mapping[str, str] | None = None
     rows_each: int = 1
 
+    @property
+    def close(self) -> dict[str, float]:
+        """Tolerances where equal numbers are computed in another order."""
+        return dict(rtol=1e-9, atol=1e-10) if self.dtype == torch.float64 else dict(rtol=1e-4, atol=1e-5)
+
     def model(self, dtype: torch.dtype | None = None, seed: int = 0) -> nn.Module:
         """In eval mode, with weights N(0, 0.2) and gains N(1, 0.2), so that mistakes show."""
         model = self.build().to(dtype or self.dtype)
