@@ -1,5 +1,7 @@
 """Stacks of transformers' blocks described by their structure: where their sites are, and that they are right."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import vlpeft
 from tests import tiny_vlms
 from tests.watching import watch
-from vlpeft.sites import SiteError, find_towers, gain_offset, run_alone
+from vlpeft.sites import SiteError, find_towers, gain_offset, run_alone, verify
 
 QKVO, PLAIN, GATED = list('qkvo'), ['fc1', 'fc2'], ['gate', 'up', 'down']
 #: Where the tower is, without the wrapper that transformers 4 has around CLIP and SigLIP; its depth, that in use and
@@ -363,6 +365,32 @@ def test_towers_run_on_meta(name):
     if connectors:
         lora['targets'] = dict(towers=connectors, kinds=['connector'])
         vlpeft.attach(model, lora, check_after=0).check_sites()
+
+
+@pytest.mark.parametrize('place', ['cpu', 'meta'])
+def test_a_connector_that_is_a_bare_parameter(place):
+    """Gemma 3's: methods that change its output act there, and it trains as a whole."""
+    model = tiny_vlms.build('gemma3').to(place)
+    bottleneck = dict(type='Bottleneck', bottleneck=2, targets=dict(kinds=['connector']))
+    adapter = vlpeft.attach(model, bottleneck, check_after=0, trainable=['connectors'])
+    assert list(adapter.sets['default'].layers) == ['vision_connector']
+    root = 'model.multi_modal_projector'
+    assert list(adapter.part_roles) == [f'{root}.mm_input_projection_weight', f'{root}.mm_soft_emb_norm.weight']
+    adapter.check_sites()
+    if place == 'cpu':
+        adapter(**tiny_vlms.batch('gemma3')).loss.backward()
+        assert model.get_parameter(f'{root}.mm_input_projection_weight').grad.any()
+
+
+@pytest.mark.parametrize('name, tower', [('blip2_opt', 'qformer'), ('blip2_opt', 'lm'), ('florence2', 'decoder')])
+def test_post_norm_blocks_give_the_norm_of_x_and_h(name, tower):
+    """The Q-Former's and BART's; OPT's here are pre-norm, its second half flattened."""
+    found = find_towers(tiny_vlms.build(name).double())[tower]
+    assert verify(replace(found, is_tested=False)) is None
+    first = found.blocks[0].sublayers['ffn']
+    wrong = replace(found.blocks[0], sublayers=dict(ffn=replace(first, h=first.x)))
+    with pytest.raises(SiteError, match='does not fit .* at ffn of block 0'):
+        verify(replace(found, blocks=(wrong,), is_tested=False))
 
 
 def test_run_alone_reaches_every_site_on_meta_as_with_weights():

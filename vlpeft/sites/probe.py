@@ -87,7 +87,7 @@ def shapes_suffice(module: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def run_alone(tower: Tower, states: Tensor | None = None) -> Tensor | None:
-    """Runs a tower on the input that its family describes, and after it the maps of a connector that lies beside it.
+    """Runs a tower on the input that its family describes, and after it a connector that lies beside it, or its maps.
 
     Args:
         tower: The tower.
@@ -114,6 +114,9 @@ def run_alone(tower: Tower, states: Tensor | None = None) -> Tensor | None:
             if site.path in tower.beside:
                 beside = tower.at(site.path)
                 beside(zeros(beside, 1, site.in_features))
+        # A connector without such maps takes the tower's tokens.
+        if not part.linears and part.h.path in tower.beside:
+            tower.at(part.h.path)(output if isinstance(output, Tensor) else output[0])
     if tower.entrance is None or not tower.entrance.is_read:
         return None
     return output if isinstance(output, Tensor) else output[0]
