@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from tests.small_methods import shrink_methods
 from tests.tiny import DEPTH, HEADS, PATCH, SIZE, WIDTH, retriever_config
 from tests.towers import CLIP_TEXT, TEXT_WIDTH
 
@@ -80,3 +81,12 @@ def siglip_config(kind: str = 'siglip', vocabulary: str = '', **overrides) -> di
         max_text_length=length,
     )
     return retriever_config(**{**config, **overrides})
+
+
+def shrink_siglip_model(model: dict, root: Path) -> None:
+    """Gives a recipe's model the tiny geometry, and files of it below ``root``; the rest stays."""
+    tiny = siglip_config('siglip', write_siglip_vocabulary(root / 'siglip_vocabulary'))
+    model.update({name: tiny[name] for name in ('vision', 'text', 'vocabulary', 'max_text_length')})
+    theirs('siglip').save_pretrained(root / 'siglip')
+    model.base_checkpoint = dict(source=str(root / 'siglip/model.safetensors'))
+    shrink_methods(model.get('adapter'))

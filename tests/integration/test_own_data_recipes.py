@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from tests import tiny_epalm
 from tests.docs.markdown_pages import code_blocks, section
 from tests.media import write_image
+from tests.siglip import shrink_siglip_model
 from tests.tiny import shrink_blip_model, write_blip_bases
 from tests.vl_workspace import shrink_vl_model, write_vl_workspace
 from tests.workspace import ROOT
@@ -42,6 +43,8 @@ def workspace(tmp_path_factory):
 
 
 def shrink_model(model, root):
+    if model.type == 'Retriever' and model.text.type == 'SiglipTextEncoder':
+        return shrink_siglip_model(model, root)
     if model.type in ('Retriever', 'GenerativeVQA'):
         return shrink_blip_model(model, root)
     if model.type == 'VLSeq2Seq':
@@ -59,7 +62,8 @@ def test_trains_validates_and_tests(workspace, tmp_path, recipe, monkeypatch):
     monkeypatch.chdir(workspace)
     cfg = RunConfig.read(ROOT / 'configs/own_data' / recipe)
     shrink_model(cfg.model, workspace)
-    size = (cfg.model.get('vision') or cfg.model.get('encoder')).img_size
+    tower = cfg.model.get('vision') or cfg.model.get('encoder')
+    size = tower.get('img_size') or tower.config.image_size
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.update(num_workers=0, persistent_workers=False, pin_memory=False, batch_size=2)
         for step in loader.dataset.pipeline:

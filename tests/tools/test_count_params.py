@@ -58,6 +58,27 @@ def test_other_backbones(config, role, expected):
     assert count_here(str(ROOT / f'configs/uniadapter/{config}_msrvtt.py'), {})['by_role'][role] == expected
 
 
+@pytest.mark.parametrize(
+    'config, total',
+    [
+        # google/siglip2-base-patch16-224 and -384 have 375,187,970 and 375,479,810, two of them scale and bias.
+        ('vlm/siglip2-b_{}_msrvtt', 375_187_970),
+        ('vlm/siglip2-b_{}_coco', 375_479_810),
+    ],
+)
+def test_siglip_2(config, total):
+    from tools.analysis_tools.count_params import count as count_here
+
+    # 2 towers x 12 blocks x queries and values x 2 factors of 16 x 768.
+    lora = 2 * 12 * 2 * 2 * 16 * 768
+    # 12 x (norm, down-projection, two up-projections), shared by both towers.
+    uniadapter = 12 * (2 * 768 + 768 * 128 + 128 + 2 * (128 * 768 + 768))
+    for method, added in (('lora', lora), ('uniadapter', uniadapter)):
+        counts = count_here(str(ROOT / f'configs/{config.format(method)}.py'), {})
+        assert (counts['total'], counts['trainable']) == (total + added, added + 2)
+        assert counts['by_role']['adapter'] == added and counts['trainable_by_role']['temperature'] == 2
+
+
 def test_question_answering_counts_the_words_of_the_decoder_once():
     d, words = 768, 30524
     norm, attention, ffn = 2 * d, 4 * (d * d + d), 8 * d * d + 5 * d
