@@ -77,7 +77,8 @@ def trained(method, model):
 
 
 WORDS = dict(zip(TOTALS, (151936, 49280, 32064, 257216, 262208, 151674)))
-RECIPES = sorted(path.stem for path in (ROOT / 'configs/vlm').glob('[!s]*.py'))  # siglip2-* are dual encoders
+FILES = (ROOT / 'configs/vlm').glob('*.py')
+RECIPES = sorted(path.stem for path in FILES if not path.stem.startswith('siglip2'))  # those are dual encoders
 
 
 def test_every_model_and_method_is_there():
