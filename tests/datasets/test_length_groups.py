@@ -7,8 +7,10 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler, InfiniteSampler
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 
-from tests.chat_layouts import CONTENTS, turns_of
+from tests.chat_layouts import CONTENTS, turns_of, written
 from tests.ports import free_port
 from tests.toy_tasks import join_group
 from vlpeft.datasets import AnnotationError
@@ -16,6 +18,7 @@ from vlpeft.datasets.samplers import LengthGroupedBatchSampler
 from vlpeft.datasets.seeded_samples import SeededBatches
 from vlpeft.engine.launch import end_process_group
 
+ANSWER = [('assistant', 'yes', 0)]
 LENGTHS = torch.randint(1, 1000, (37,), generator=torch.Generator().manual_seed(0)).tolist()
 
 
@@ -155,6 +158,34 @@ def test_stored_lengths(tmp_path):
             make([1, 1, 1, 1], lengths=str(path))
     with pytest.raises(AnnotationError, match='gone.json does not exist'):
         make(lengths=str(tmp_path / 'gone.json'))
+
+
+def test_the_runner_builds_it_from_a_config(tmp_path):
+    init_default_scope('vlpeft')
+    records = [written('ms-swift', *CONTENTS['none']), written('ms-swift', [('user', 'x' * 99, 0), *ANSWER], [])] * 4
+    (tmp_path / 'chat.json').write_text(json.dumps(records))
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=2,
+            num_workers=0,
+            dataset=dict(type='JSONLChat', ann_file=str(tmp_path / 'chat.json'), pipeline=[_Pack()]),
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            batch_sampler=dict(type='LengthGroupedBatchSampler', window=4),
+            collate_fn=dict(type='vlpeft.collate_chat'),
+        ),
+        seed=3,
+    )
+    batches = [[sample['sample_id'] for sample in batch['data_samples']] for batch in loader]
+    assert len(loader) == len(batches) == 4 and sorted(sum(batches, [])) == list(range(8))
+    assert all(len({number % 2 for number in batch}) == 1 for batch in batches)  # odd ones are long
+    assert batches[0][0] % 2
+
+
+class _Pack:
+    """Packs without a processor."""
+
+    def __call__(self, results):
+        return dict(inputs={}, data_samples=results)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from .json_lines import JSONError, parse, parse_plain
 from .text_files import AnnotationError, existing, read_text
@@ -130,6 +129,8 @@ def locate(path: str, folder: str, roots: tuple[str, ...], where: str) -> str:
         )
     if os.sep == '/' and WINDOWS.match(path) and not os.path.exists(full):
         raise AnnotationError(f"{where}: '{path}' is a path of Windows; write folders with '/', relative to {folder}")
-    if not any(Path(os.path.abspath(full)).is_relative_to(os.path.abspath(root)) for root in roots):
+    # Texts are compared: Path objects took a third of the time of reading a large file.
+    inside = os.path.join(os.path.abspath(full), '')
+    if not any(inside.startswith(os.path.join(os.path.abspath(root), '')) for root in roots):
         raise AnnotationError(f"{where}: '{path}' lies outside the data root {roots[0]}")
     return full
