@@ -11,6 +11,7 @@ from tests.tiny import PATCH, SIZE, WIDTH, random_batch, retriever_config, write
 from tests.tiny_epalm import build_perceptual
 from tests.tiny_vl import build_vl
 from tests.towers import write_clip_vocabulary
+from tests.workspace import write_base
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.models.backbones import cls_levels
 from vlpeft.models.heads import Features
@@ -270,3 +271,28 @@ def test_a_tower_perceives_for_a_language_model(name):
     found = model.perceive(images)
     assert found.shape == (2, 2, WIDTH)
     torch.testing.assert_close(found[:, -1], model.encoder(images[:, 0]).pooled, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('changes', [{}, dict(use_swiglu_ffn=True)], ids=['plain', 'gated'])
+@pytest.mark.parametrize('kind', ['Dinov2', 'Dinov2WithRegisters'])
+def test_a_file_of_dinov2_fills_the_librarys_own_tower(kind, changes, tmp_path):
+    import transformers
+
+    name = 'dinov2' if kind == 'Dinov2' else 'registers'
+    geometry = dict(VISION[name], **changes)
+    entries = {key: value for key, value in geometry.items() if key != 'model_type'}
+    model = randomised(
+        getattr(transformers, f'{kind}Model')(getattr(transformers, f'{kind}Config')(**entries)), std=0.1
+    )
+    model.save_pretrained(tmp_path)
+    base = dict(
+        vision=dict(source=str(tmp_path / 'model.safetensors')),
+        text=dict(source=write_base(tmp_path / 'blip.pth')),
+    )
+    vision = dict(type='TransformersVision', config=geometry)
+    ours = MODELS.build(retriever_config(write_vocabulary(tmp_path / 'v'), vision=vision, base_checkpoint=base)).eval()
+    images = torch.randn(2, 3, SIZE, SIZE)
+    expected, found = model(images), ours.vision(images)
+    torch.testing.assert_close(found.tokens, expected.last_hidden_state, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.pooled, expected.pooler_output, rtol=1e-5, atol=1e-6)

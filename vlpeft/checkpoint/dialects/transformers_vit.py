@@ -1,4 +1,8 @@
-"""transformers' Dinov2 and ViT, bare or below a task's model: queries, keys and values apart, LayerScale named."""
+"""transformers' Dinov2 and ViT, bare or below a task's model: queries, keys and values apart, LayerScale named.
+
+The tower of a model may be mmpretrain's, or transformers' own, whose names have changed in transformers 5; files have
+the former ones.
+"""
 
 import re
 from collections.abc import Collection, Mapping
@@ -41,6 +45,17 @@ _VIT = [
     ('layers.{i}.ffn.layers.0.0.{wb}', f'{_LAYER}.intermediate.dense.{{wb}}'),
     ('layers.{i}.ffn.layers.1.{wb}', f'{_LAYER}.output.dense.{{wb}}'),
 ]
+_MASK = (r'((dinov2|vit)\.)?embeddings\.mask_token$', 'it stands for patches hidden in training')
+#: Part of a name in files -> in the library since 5, in the order in which they are replaced.
+_SINCE_5 = {
+    'attention.attention.query': 'attention.q_proj',
+    'attention.attention.key': 'attention.k_proj',
+    'attention.attention.value': 'attention.v_proj',
+    'attention.output.dense': 'attention.o_proj',
+    'mlp.weights_out': 'mlp.down_proj',
+}
+_VIT_SINCE_5 = {'encoder.layer.': 'layers.', 'intermediate.dense': 'mlp.fc1', 'output.dense': 'mlp.fc2'}
+_GATED = 'mlp.weights_in.'
 _READ = KeyMap([*_COMMON, *_DINOV2, *_VIT])
 _WRITTEN = dict(dinov2=KeyMap([*_COMMON, *_DINOV2]), vit=KeyMap([*_COMMON, *_VIT]))
 
@@ -55,17 +70,30 @@ class TransformersViTDialect(Dialect):
     ignored = [
         (r'classifier\.', 'the classifier of images'),
         (r'((dinov2|vit)\.)?pooler\.', 'the pooler of classifiers'),
-        (r'((dinov2|vit)\.)?embeddings\.mask_token$', 'it stands for patches hidden in training'),
+        _MASK,
     ]
+    #: Keys of transformers' own tower that it is read for; empty: the tower is mmpretrain's.
+    own: Collection[str] = ()
 
     def matches(self, weights: Mapping[str, Tensor]) -> bool:
         """The name of the patch embedding, and attention's."""
         keys = {_PREFIX.sub('', key, count=1) for key in weights}
         return _PATCHES in keys and any(_QUERY in key for key in keys)
 
+    def for_model(self, keys: Collection[str]) -> 'TransformersViTDialect':
+        """As it is read into a model whose vision tower is transformers' own."""
+        layout = type(self)()
+        layout.own = [key.partition('vision_model.')[2] for key in keys if '.vision_model.' in key]
+        if 'embeddings.mask_token' in layout.own:
+            layout.ignored = [rule for rule in self.ignored if rule != _MASK]
+        return layout
+
     def to_vlpeft(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tower in our keys: queries, keys and values joined."""
+        """The tower in our keys: for mmpretrain's queries, keys and values are joined."""
         weights = {_PREFIX.sub('', key, count=1): value for key, value in self.kept(weights).items()}
+        if self.own:
+            named = _named_since_5(weights, self.own) if any('q_proj' in key for key in self.own) else weights
+            return {f'vision_model.{key}': value for key, value in named.items()}
         for query in [key for key in weights if _QUERY in key]:
             parts = [weights.pop(query.replace('query', role)) for role in _ROLES]
             weights[query.replace(_QUERY, _JOINED)] = torch.cat(parts)
@@ -95,6 +123,21 @@ class TransformersViTDialect(Dialect):
     def names(self, tower: Mapping[str, Tensor]) -> int:
         """How many weights of a tower, by keys below it, the table has."""
         return sum(_READ.to_theirs(key) is not None for key in tower)
+
+
+def _named_since_5(weights: Mapping[str, Tensor], own: Collection[str]) -> dict[str, Tensor]:
+    """Weights by the names of transformers 5, the first map of a gated FFN in its two parts."""
+    renames = {**_SINCE_5, **(_VIT_SINCE_5 if any(key.startswith('layers.') for key in own) else {})}
+    named = {}
+    for key, value in weights.items():
+        for old, new in renames.items():
+            key = key.replace(old, new)
+        if _GATED in key:
+            for part, name in zip(value.chunk(2), ('mlp.gate_proj.', 'mlp.up_proj.')):
+                named[key.replace(_GATED, name)] = part
+        else:
+            named[key] = value
+    return named
 
 
 def _keymap(keys: Collection[str]) -> KeyMap:
