@@ -15,7 +15,8 @@ from transformers import (
 
 from tests.majors import FIVE
 from tests.tiny import randomise
-from tests.tiny_epalm import LAYERS, LMS, VOCAB, random_texts
+from tests.tiny_epalm import LAYERS, TODAYS, VOCAB, random_texts
+from tests.tiny_epalm import LMS as ALL
 from tests.watching import watch
 from vlpeft.adapters import Adapter, ComposedAdapter
 from vlpeft.adapters.gates import real_tokens
@@ -24,6 +25,8 @@ from vlpeft.registry import ADAPTERS
 from vlpeft.sites import AdapterSwitch, Attachment, Binding, SiteError, checkpoint_blocks, describe, find_towers
 from vlpeft.testing.backbones import WIDTH
 
+#: Those that are described by their structure alone are in test_stacks.py.
+LMS = {name: config for name, config in ALL.items() if name not in TODAYS}
 LINEARS = dict(opt=['fc1', 'fc2'], opt_post=['fc1', 'fc2'], gpt2=['fc1', 'fc2'], llama=['gate', 'up', 'down'])
 TARGETS = dict(kinds=['self_attn', 'ffn'])
 BOTTLENECK = dict(type='Bottleneck', form='parallel', bottleneck=3, targets=TARGETS)
