@@ -289,3 +289,69 @@ def test_bad_settings_are_refused(folders):
         build(folders, tasks=dict(vqa=dict(choices=('yes', 'yes'))))
     with pytest.raises(SiteError, match='side by side'):
         build(folders, REFUSED)
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_in_bfloat16_it_trains_and_answers(folders, name):
+    model = build(folders, name, dtype='bfloat16', adapter=dict(type='LoRA', rank=2, targets={}), trainable=['norms'])
+    formats = {key: param.dtype for key, param in model.named_parameters()}
+    assert {formats[key] for key in formats.keys() - model.declared} == {torch.bfloat16}
+    # A norm that is the first weight of a model in the model, such as Q-Former's, tells the format of its masks.
+    half = [key for key in model.declared if formats[key] is torch.bfloat16]
+    assert len(half) <= 2 if name in ('blip2_opt', 'blip2_t5', 'llava_dinov2') else not half
+    optimizer = torch.optim.AdamW([param for param in model.parameters() if param.requires_grad], lr=1e-4)
+    before = {key: param.detach().clone() for key, param in model.named_parameters() if key in model.declared}
+    loss = model.train()(inputs(name), samples(), mode='loss')['loss_vqa']
+    expected = torch.cat(negative_log_likelihoods(name, inputs(name))).mean()
+    assert loss.dtype is torch.float32
+    torch.testing.assert_close(loss.detach(), expected, rtol=0.15, atol=0.05)
+    loss.backward()
+    optimizer.step()
+    # Steps of 1e-4 would be lost in gains of 1 with 8 bits.
+    moved = [key for key, param in model.named_parameters() if key in before and not torch.equal(param, before[key])]
+    assert any('norm' in key for key in moved) and any(key.startswith('adapter.') for key in moved)
+    batched = [found.pred_answer for found in model.eval()(inputs(name, answers=None), samples(), mode='predict')]
+    assert len(batched) == 3
+
+
+@pytest.mark.parametrize('name', ['llava', 'qwen2_5_vl', 'idefics3', 'gemma3', 'mistral3'])
+def test_several_images_and_none_in_one_batch(folders, name):
+    model = build(folders, name).eval()
+    pictures = [[tiny_vlms.picture(1), tiny_vlms.picture(2)], [], [tiny_vlms.picture(3)]]
+    batch = tiny_vlms.batch(name, QUESTIONS, ANSWERS, pictures)
+    found = model(batch, samples(task='mean'), mode='loss')['loss_mean']
+    singles = [
+        model(tiny_vlms.batch(name, (question,), (answer,), [shown]), samples(1, 'mean'), mode='loss')['loss_mean']
+        for question, answer, shown in zip(QUESTIONS, ANSWERS, pictures)
+    ]
+    torch.testing.assert_close(found, sum(singles) / 3, rtol=1e-4, atol=1e-4)
+    prompts = tiny_vlms.batch(name, QUESTIONS, None, pictures, 'left')
+    answers = [sample.pred_answer for sample in model(prompts, samples(), mode='predict')]
+    for row, (question, shown) in enumerate(zip(QUESTIONS, pictures)):
+        single = tiny_vlms.batch(name, (question,), None, [shown], 'left')
+        assert model(single, samples(1), mode='predict')[0].pred_answer == answers[row]
+
+
+@pytest.mark.parametrize('name', ['qwen2_5_vl', 'llava_onevision', 'smolvlm'])
+def test_turns_and_videos_as_conversations_have_them(folders, name):
+    model, processor = build(folders, name).eval(), tiny_vlms.loaded_processor(name)
+    frames = np.random.default_rng(0).integers(0, 256, (4, tiny_vlms.SIDE, tiny_vlms.SIDE, 3), dtype=np.uint8)
+    turns = [
+        dict(role='user', content=[dict(type='video'), dict(type='text', text='what is it ?')]),
+        dict(role='assistant', content=[dict(type='text', text='a red picture')]),
+        dict(role='user', content=[dict(type='text', text='is it blue ?')]),
+        dict(role='assistant', content=[dict(type='text', text='no')]),
+    ]
+    shot = dict(fps=2.0, total_num_frames=4, frames_indices=[0, 1, 2, 3], duration=2.0)
+    known = dict(do_sample_frames=False, video_metadata=[shot])
+    rows = [
+        encode(processor, render_template(processor, said), videos=[frames], options=dict(videos_kwargs=known))
+        for said in (turns, turns[:2])
+    ]
+    batch = join(rows, tiny_vlms.PAD)
+    found = model(batch, samples(2, 'mean'), mode='loss')['loss_mean']
+    singles = [model(join([row], tiny_vlms.PAD), samples(1, 'mean'), mode='loss')['loss_mean'] for row in rows]
+    torch.testing.assert_close(found, sum(singles) / 2, rtol=1e-4, atol=1e-4)
+    # Of all turns of the assistant: each answer and its end.
+    counted = [int((row['labels'] != -100).sum()) for row in rows]
+    assert counted[0] > counted[1] > 1

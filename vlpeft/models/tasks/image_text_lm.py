@@ -27,6 +27,7 @@ from vlpeft.models.finite import check_finite, label, naming, only_numbers
 from vlpeft.models.fixed_states import leave_out_of_states
 from vlpeft.models.hub_weights import check_source, weights_at
 from vlpeft.models.precision import at_least_float32
+from vlpeft.models.trained_float32 import train_in_float32
 from vlpeft.registry import MODELS
 from vlpeft.sites import below, find_towers
 
@@ -46,7 +47,8 @@ class ImageTextLM(AdaptedModel):
         processor: Hub name or directory of its processor, by which answers become texts. Defaults to None: that of
             ``model``, where this is a name.
         tasks: Settings of :class:`ImageTextTask` by the name that samples carry as ``task``.
-        dtype: Of its weights, whatever their file has. Defaults to ``'bfloat16'``.
+        dtype: Of its weights, whatever their file has. Single parts of it that train are kept in float32 all the same
+            (:mod:`vlpeft.models.trained_float32`). Defaults to ``'bfloat16'``.
         attn_implementation: Of transformers: ``'sdpa'``, ``'eager'``, ``'flash_attention_2'``, … Defaults to None,
             ``'sdpa'`` in each part of the model that has it, else ``'eager'``.
         quantization: Entries of transformers' ``BitsAndBytesConfig`` for a base in 8 or 4 bits, such as
@@ -96,6 +98,8 @@ class ImageTextLM(AdaptedModel):
                 )
         self.vlm.requires_grad_(False)
         self.assemble({name: below('vlm', path) for name, path in find_towers(self.vlm).paths.items()}, ())
+        if not self.trains_all:
+            train_in_float32(self, [name for name in self.declared if name.startswith('vlm.')])
         if quantization is not None:
             leave_out_of_states(self, self.base_keys - self.declared)
 
@@ -156,9 +160,11 @@ class ImageTextLM(AdaptedModel):
         return data_samples
 
     def _cast(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Pixels in the number format of the model."""
+        """Pixels in the number format of the frozen model."""
+        weights = (param for param in self.vlm.parameters() if param.is_floating_point() and not param.requires_grad)
+        dtype = next((param.dtype for param in weights), self.vlm.dtype)
         return {
-            name: value.to(self.vlm.dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+            name: value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
             for name, value in inputs.items()
         }
 
