@@ -49,11 +49,14 @@ def hooks(model):
 @pytest.mark.parametrize('name', PLAIN)
 def test_what_trained_before_trains_again(name):
     plain, model = PLAIN[name], PLAIN[name].model()
-    bare = plain.run(model)
+    # Which kernel computes the attention may depend on what needs a gradient.
+    with torch.no_grad():
+        bare = plain.run(model)
     next(model.parameters()).requires_grad_(False)
     flags = {key: param.requires_grad for key, param in model.named_parameters()}
     adapter = vlpeft.attach(model, lora(name))
-    assert torch.equal(plain.run(model), bare), 'LoRA starts at the base'
+    with torch.no_grad():
+        assert torch.equal(plain.run(model), bare), 'LoRA starts at the base'
     randomise(adapter.sets, seed=1)
     assert torch.equal(plain.run(adapter), plain.run(model)), 'the handle is called like the model'
     assert list(adapter.towers) == TOWERS.get(name, ['lm'])

@@ -35,7 +35,12 @@ def drawn(model):
 
 def saved_t5(folder, **options):
     """A T5 that transformers wrote, without the rows that the task's tokens need."""
-    lm = drawn(T5ForConditionalGeneration(T5Config(**{**UNTIED, **options}, vocab_size=VOCABS['t5'] - NEW)))
+    options = {**UNTIED, **options}
+    lm = T5ForConditionalGeneration(T5Config(**options, vocab_size=VOCABS['t5'] - NEW))
+    if not options['tie_word_embeddings']:
+        # transformers 5 ties it until it has read a file.
+        lm.lm_head.weight = torch.nn.Parameter(lm.lm_head.weight.detach().clone())
+    lm = drawn(lm)
     lm.save_pretrained(folder)
     return lm, str(folder / 'model.safetensors')
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,10 @@ def test_without_a_gpu_gloo_is_in_the_config_and_in_the_log(trained):
     folder, output = trained
     saved = (folder / 'work_dirs/toy_config/toy_config.py').read_text()
     assert "dist_cfg=dict(backend='gloo')" in saved
-    assert 'No GPU: set env_cfg.dist_cfg.backend=gloo' in log_of(folder / 'work_dirs/toy_config')
+    log = log_of(folder / 'work_dirs/toy_config')
+    assert 'No GPU: set env_cfg.dist_cfg.backend=gloo' in log
+    # Beside the versions that MMEngine names.
+    assert all(f'{name} {version(name)}' in log for name in ('transformers', 'mmengine', 'peft', 'torch'))
 
 
 def test_resume_goes_on_in_one_process_with_scaled_rate(trained):

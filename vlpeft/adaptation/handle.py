@@ -117,11 +117,23 @@ class AttachedAdapter(nn.Module):
         Raises:
             SiteError: They ask for the reentrant form, which gives parts of a frozen model no gradient.
         """
-        asked = dict(gradient_checkpointing_kwargs or {})
+        self._recompute(gradient_checkpointing_kwargs)
+
+    def activation_checkpointing_enable(
+        self, activation_checkpointing_kwargs: dict | None = None, **options: Any
+    ) -> None:
+        """:meth:`gradient_checkpointing_enable` by its name in transformers 5, with its further options."""
+        self._recompute(activation_checkpointing_kwargs, **options)
+
+    def _recompute(self, given: dict | None, **options: Any) -> None:
+        asked = dict(given or {})
         if asked.get('use_reentrant'):
             raise SiteError('use_reentrant=True gives adapters in a frozen model no gradient; leave it out')
         asked.update(use_reentrant=False, context_fn=self.hooks.switch.contexts)
-        self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=asked)
+        if hasattr(self.model, 'activation_checkpointing_enable'):
+            self.model.activation_checkpointing_enable(activation_checkpointing_kwargs=asked, **options)
+        else:
+            self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=asked, **options)
 
     # Sets
 

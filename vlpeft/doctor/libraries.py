@@ -20,6 +20,7 @@ OPTIONAL = {
     'pycocoevalcap': ('scores of captions', 'captions'),
     'h5py': ('stored visual features', 'features'),
     'soundfile': ('sound files', 'audio'),
+    'peft': ('methods of Hugging Face PEFT', 'peft'),
     'tensorboard': ('TensorBoard logs', 'optional'),
     'wandb': ('Weights & Biases logs', 'optional'),
 }

@@ -26,6 +26,7 @@ from .packing import share_packing
 from .preflight import ConfigError, check_run, finished_run, merge_overrides
 from .ranks import first_process
 from .run_config import RunConfig
+from .versions import versions
 
 CONFIG_HELP = 'config: a file, a name of the zoo (see vlpeft list), or a path below its configs'
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
@@ -204,6 +205,7 @@ def build_runner(cfg: Config) -> Runner:
         if name not in MMENGINE_HOOKS:  # of its own ones MMEngine knows that None is off
             cfg.default_hooks.pop(name)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    runner.logger.info(versions())
     if chosen:
         runner.logger.info(f'No GPU: set {chosen}')
     return runner

@@ -8,20 +8,17 @@ import argparse
 import hashlib
 import linecache
 import os
-import platform
 import re
 import select
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 
-from vlpeft.version import __version__
-
 from .ranks import first_process, shared_folder
+from .versions import versions
 
 DEBUG = '--debug'
 #: Exit codes: a command line that cannot be understood, and whatever else is wrong.
@@ -30,7 +27,6 @@ DEBUG_HELP = f'\nEvery command takes {DEBUG}, which shows the traceback of an er
 PACKAGE = Path(__file__).parents[1]
 #: Whose code speaks to users.
 OURS = (PACKAGE, PACKAGE.parent / 'tools')
-REPORTED = ('torch', 'mmengine', 'mmpretrain', 'transformers')
 OUT_OF_MEMORY = (
     'choose a smaller batch_size of the data loader, --amp, or gradient_checkpointing of the model; '
     'tools/analysis_tools/estimate_memory.py says what a run needs'
@@ -80,7 +76,7 @@ def run_main(main: Callable[[], int | None]) -> int:
         tell(
             text
             or f'{type(error).__name__}: {_text(error)}; this is not expected, please report it with the lines above '
-            f'({_versions()})',
+            f'({versions()})',
             everywhere=True,
         )
         return FAILED
@@ -175,16 +171,6 @@ def _text(error: BaseException) -> str:
         return str(error)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return ' '.join(text.split()) or type(error).__name__
-
-
-def _versions() -> str:
-    found = [f'vlpeft {__version__}', f'Python {platform.python_version()}']
-    for name in REPORTED:
-        try:
-            found.append(f'{name} {version(name)}')
-        except PackageNotFoundError:
-            found.append(f'no {name}')
-    return ', '.join(found)
 
 
 def _is_first_to_say(text: str) -> bool:

@@ -32,6 +32,11 @@ def build_seq2seq_lm(config: str | dict, vocab_size: int) -> nn.Module:
     # On the meta device, where there are shapes only, masks for SDPA ask for values.
     attention = dict(attn_implementation='eager') if torch.empty(0).is_meta else {}
     lm = AutoModelForSeq2SeqLM.from_config(geometry, **attention)
+    if getattr(geometry, 'scale_decoder_outputs', True) is False:
+        # T5 v1.1 has a head of its own; transformers 5 ties it until it has read a file.
+        lm.lm_head.weight = nn.Parameter(torch.randn_like(lm.lm_head.weight) * geometry.initializer_factor)
+        lm.config.tie_word_embeddings = False
+        lm.all_tied_weights_keys.pop('lm_head.weight')
     if geometry.model_type == 'bart':
         # Always zero, and as long as the vocabulary.
         lm.register_buffer('final_logits_bias', lm.final_logits_bias, persistent=False)
