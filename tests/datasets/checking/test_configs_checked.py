@@ -5,7 +5,7 @@ import pytest
 from tests.datasets import epalm_files, seq2seq_files
 from tests.workspace import ROOT
 from vlpeft.datasets.checking import check, read_sets
-from vlpeft.engine.run_config import RunConfig
+from vlpeft.engine.launch import load_config
 
 RECIPES = sorted(
     path.relative_to(ROOT / 'configs') for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts
@@ -18,7 +18,7 @@ def test_sets_of_recipes(method, tmp_path, monkeypatch):
     for recipe in RECIPES:
         if recipe.parts[0] != method:
             continue
-        cfg = RunConfig.read(ROOT / 'configs' / recipe).to_dict()
+        cfg = load_config(str(ROOT / 'configs' / recipe)).to_dict()
         if 'train_dataloader' not in cfg and 'test_dataloader' not in cfg:
             continue
         sets = read_sets(cfg)
@@ -44,7 +44,7 @@ def test_files_of_recipes(recipe, tree, files, tmp_path, monkeypatch):
     """Stored features, images and clips of generated sets; the sets share pictures, and nothing else is found."""
     tree.write_tree(tmp_path)
     monkeypatch.chdir(tmp_path)
-    report = check(RunConfig.read(ROOT / f'configs/{recipe}.py').to_dict(), tmp_path / 'out', workers=1)
+    report = check(load_config(str(ROOT / f'configs/{recipe}.py')).to_dict(), tmp_path / 'out', workers=1)
     assert report.files == files
     assert set(report.counts) <= {'duplicate_file', 'overlap_path', 'overlap_content', 'captions_in_both'}
     assert all(entry['samples'] for entry in report.sets)
