@@ -1,9 +1,5 @@
-# LoRA, and the connector in place at a fifth of the rate, about as in LLaVA-1.5's script; in float32 under autocast,
-# since in bfloat16 its small steps would round to none; otherwise as the recipe of LoRA.
+# LoRA, and the connector in place at a fifth of the rate, about as in LLaVA-1.5's script; otherwise as the recipe of
+# LoRA.
 _base_ = './lora_qwen2.5-vl-3b_vqav2.py'
-model = dict(trainable=['connectors'], dtype='float32')
-optim_wrapper = dict(
-    type='MixedPrecisionOptimWrapper',
-    dtype='bfloat16',
-    paramwise_cfg=dict(custom_keys={'vlm.model.visual.merger': dict(lr_mult=0.2)}),
-)
+model = dict(trainable=['connectors'])
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'vlm.model.visual.merger': dict(lr_mult=0.2)}))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import tiny_vlms
 from tests.commands import run_script
 from vlpeft.datasets import AnnotationError
 from vlpeft.registry import DATASETS
@@ -77,6 +78,19 @@ def test_rows_become_questions(tmp_path):
     assert third['question'] == 'Written?' and third['gold'] == ['exit', 'an exit'] and 'choices' not in third
     assert (pixels_of(third['paths'][1])[1] == picture(1)[1]).all() and len(third['paths']) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ['bench.tsv']
+
+
+def test_a_row_goes_through_the_processor_of_a_model_with_its_choices(tmp_path):
+    write(tmp_path / 'bench.tsv', ROWS[:1])
+    processor = tiny_vlms.processor('llava', tmp_path / 'processor')
+    ask = [
+        dict(type='ToChat', prompt='{question}'),
+        dict(type='PackChat', processor=processor, extra_fields=['choices']),
+    ]
+    packed = build(tmp_path / 'bench.tsv', pipeline=ask)[0]
+    sample = packed['data_samples']
+    assert packed['inputs']['pixel_values'].ndim == 4 and 'labels' not in packed['inputs']
+    assert (sample.choices, sample.gold, sample.question_id) == ({'A': 'oak', 'B': 'fir'}, ['B'], 4)
 
 
 def test_pictures_by_path_and_indices_that_are_no_numbers(tmp_path):

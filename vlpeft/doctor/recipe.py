@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from vlpeft.checkpoint.download import cached_file
+from vlpeft.engine.packing import share_packing
 from vlpeft.engine.preflight import ConfigError, base_sources, check_run
 from vlpeft.engine.run_config import RunConfig
 from vlpeft.zoo.config_names import find_config
@@ -25,6 +26,7 @@ def check_recipe(name: str) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001  a config is a program
         yield Finding(name, BROKEN, f'{path} cannot be read: {one_line(error)}')
         return
+    share_packing(cfg)
     problems: dict[str, None] = {}
     for phase in ('train', 'test'):
         try:
