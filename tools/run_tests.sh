@@ -10,8 +10,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
-AFFECTED=(tests/test_compat.py tests/sites tests/adapters tests/adaptation tests/models tests/checkpoint tests/chat
-    tests/contract/test_vlm_contract.py tests/contract/test_vlm_edges.py tests/contract/test_answer_leaks.py)
+AFFECTED=(tests/contract/test_vlm_contract.py tests/contract/test_vlm_edges.py tests/contract/test_answer_leaks.py
+    tests/test_compat.py tests/chat tests/sites tests/adapters tests/adaptation tests/models tests/checkpoint)
 
 # Whether arguments of pytest choose tests.
 choose() {
