@@ -5,9 +5,13 @@ import torch
 
 import vlpeft
 from tests import tiny_vlms
-from tests.contract.vlm_cells import REFUSED, method, samples
+from tests.chat.test_label_masks import encoded
+from tests.contract.vlm_cells import ANSWERS, QUESTIONS, REFUSED, method, samples
 from tests.tiny_vlms import FAMILIES
+from vlpeft.adaptation import AttachedAdapter
+from vlpeft.chat import join
 from vlpeft.compat import transformers_major
+from vlpeft.models.backbones.counted_logits import counted_logits
 from vlpeft.testing.subjects import randomise
 
 
@@ -60,6 +64,32 @@ def test_no_logit_before_a_token_knows_it(name, training):
         assert seen.any(1).all()
         assert torch.equal(after[~seen], before[~seen]), 'the answer leaks'
         assert not torch.allclose(after[seen], before[seen])
+
+
+@pytest.mark.parametrize('training', [False, True])
+@pytest.mark.parametrize('name', FAMILIES)
+def test_no_counted_token_is_predicted_from_itself(name, training):
+    """As conversations are rendered, joined and counted for the loss."""
+    model = adapted(name).train(training)
+    model = model.model if isinstance(model, AttachedAdapter) else model
+    turns = [[('user', question, 1), ('assistant', answer, 0)] for question, answer in zip(QUESTIONS, ANSWERS)]
+    pictures = [[tiny_vlms.picture(seed, (16 + 8 * seed, 16))] for seed in range(len(turns))]
+    batch = join([encoded(name, *row) for row in zip(turns, pictures)], tiny_vlms.PAD)
+
+    def counted(given):
+        inputs = {key: values for key, values in given.items() if key != 'labels'}
+        with torch.no_grad():
+            return counted_logits(model, inputs, given['labels'])
+
+    before, _, rows = counted(batch)
+    # How many counted tokens of its sample come before each.
+    place = torch.cat([torch.arange(int((rows == row).sum())) for row in range(len(turns))])
+    assert torch.equal(rows, rows.sort().values) and torch.bincount(rows).min() >= 2
+    for start in (0, 1):
+        after, wanted, _ = counted(with_another_answer(name, batch, start))
+        assert set(wanted[place >= start].tolist()) <= {250, 251}
+        assert torch.equal(after[place <= start], before[place <= start]), 'the answer leaks'
+        assert not torch.allclose(after[place > start], before[place > start])
 
 
 @pytest.mark.skipif(transformers_major() >= 5, reason='from 5 on its mask is causal then, which leaks nothing')
