@@ -7,7 +7,16 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from tests.siglip import LENGTH, TEXT, VISION, randomised, siglip_config, theirs, write_siglip_vocabulary
-from tests.tiny import PATCH, SIZE, WIDTH, random_batch, retriever_config, write_vocabulary
+from tests.tiny import (
+    PATCH,
+    SIZE,
+    WIDTH,
+    build_vqa,
+    random_batch,
+    random_questions,
+    retriever_config,
+    write_vocabulary,
+)
 from tests.tiny_epalm import build_perceptual
 from tests.tiny_vl import build_vl
 from tests.towers import write_clip_vocabulary
@@ -22,6 +31,7 @@ from vlpeft.sites import SiteError
 METHODS = dict(
     lora=dict(type='LoRA', rank=2, targets=dict(kinds=['self_attn'], linears=['q', 'v'])),
     bottleneck=dict(type='Bottleneck', bottleneck=4, targets=dict(kinds=['self_attn', 'ffn'])),
+    vlpet=dict(type='VLPET', targets=dict(kinds=['self_attn', 'ffn']), value_bottleneck=None, bottleneck=8),
     uniadapter=dict(type='UniAdapter', bottleneck=16, modalities=('vision', 'text')),
 )
 CAPTIONS = ['a red square', 'the small blue circle moves left', 'Still']
@@ -296,3 +306,32 @@ def test_a_file_of_dinov2_fills_the_librarys_own_tower(kind, changes, tmp_path):
     expected, found = model(images), ours.vision(images)
     torch.testing.assert_close(found.tokens, expected.last_hidden_state, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found.pooled, expected.pooler_output, rtol=1e-5, atol=1e-6)
+
+
+def test_recomputing_activations_changes_no_gradient(vocabulary):
+    grads = []
+    for towers in ((), ('vision', 'text')):
+        config = siglip_config('siglip', vocabulary, adapter=METHODS['uniadapter'], gradient_checkpointing=towers)
+        model = randomised(MODELS.build(config).double()).train()
+        model(*batch(dtype=torch.float64), mode='loss')['loss_itc'].backward()
+        grads.append({name: param.grad for name, param in model.named_parameters() if param.grad is not None})
+    assert grads[0].keys() == grads[1].keys() and len(grads[0]) > 10
+    for name, grad in grads[0].items():
+        torch.testing.assert_close(grads[1][name], grad, rtol=1e-8, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize('name', ['siglip', 'siglip2', 'clip', 'dinov2', 'registers'])
+def test_a_tower_sees_for_a_question_answerer(name, tmp_path):
+    model = build_vqa(
+        torch.float32,
+        vocabulary=write_vocabulary(tmp_path / 'v'),
+        vision=dict(type='TransformersVision', config=VISION[name]),
+        frame_head=dict(type='ITCHead', vision_width=WIDTH, text_width=WIDTH, embed_width=8),
+        adapter=dict(type='UniAdapter', bottleneck=4, kv_bottleneck=3, init='normal'),
+    )
+    clips, samples = random_questions(dtype=torch.float32)
+    model(clips, samples, mode='loss')['loss_vqa'].backward()
+    assert all(param.grad is not None for key, param in model.named_parameters() if key in model.declared)
+    seen, expected = model.encode_vision(clips), model.vision(clips.flatten(0, 1))
+    torch.testing.assert_close(seen.tokens.flatten(0, 1), expected.tokens)
+    torch.testing.assert_close(seen.pooled.flatten(0, 1), expected.pooled)

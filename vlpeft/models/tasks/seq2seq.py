@@ -53,8 +53,9 @@ class VLSeq2Seq(AdaptedModel):
         tasks: Settings of :class:`Seq2SeqTask` by the name that samples carry as ``task``.
         feature_width: F.
         grid: Side of the grid that features are pooled to. Defaults to 6, 36 vision tokens per image.
-        vision: Frozen tower that computes features of images online, any backbone of mmpretrain that returns a grid
-            or tokens (:func:`to_cells`); it stays in eval mode. Defaults to None: samples bring their features.
+        vision: Frozen tower that computes features of images online, :class:`TransformersVision` or any backbone of
+            mmpretrain that returns a grid or tokens (:func:`to_cells`); it stays in eval mode. Defaults to None:
+            samples bring their features.
         data_preprocessor: Defaults to :class:`FeatureDataPreprocessor`, with ``vision`` to
             :class:`ClipDataPreprocessor`.
         **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``,
