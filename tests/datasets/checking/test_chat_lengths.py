@@ -79,6 +79,13 @@ def test_what_cannot_be_trained_on_is_found(folder, processor):
     assert [number for number, length in enumerate(lengths) if not length] == [2, 3]
 
 
+def test_damaged_pictures_in_the_file_are_found(folder, processor):
+    records = [written('OpenAI', *CONTENTS['one image'], folder), written('OpenAI', LONG, ['gone'], folder)]
+    (finding,) = check(config(folder, records, processor), folder / 'out', workers=1).findings
+    assert (finding.kind, finding.first_sample) == ('unreadable', 1)
+    assert finding.detail.startswith('data:image/png;base64,') and 'not a readable image' in finding.detail
+
+
 def test_samples_that_the_processor_refuses_are_found(folder):
     init_default_scope('vlpeft')
     records = [

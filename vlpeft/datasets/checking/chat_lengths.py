@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..readers import ClipError
+from ..readers.urls import is_inline, is_remote
 from ..transforms import PackChat
 from ..transforms.pack_chat import tokens_of
 from .decode import stamp_of
@@ -64,8 +65,9 @@ class ChatLengths:
                 sample = step(sample)
                 if sample is None:
                     break
-        except ClipError:
-            pass  # found among the files
+        except ClipError as error:
+            if is_inline(error.path) or is_remote(error.path):  # no file, among which all others are found
+                return dict(tokens=0, problems=[(error.kind, f'{error.path}: {error.reason}')])
         except ValueError as error:
             return dict(tokens=0, problems=[('refused', str(error))])
         return dict(tokens=0, problems=[])
