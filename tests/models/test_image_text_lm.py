@@ -1,11 +1,13 @@
 """The task model of image-text-to-text models: losses, answers, choices, what trains, and which inputs are refused."""
 
+import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement
 from transformers import AutoConfig
 
 from tests import tiny_vlms
+from vlpeft.chat import encode, join, render_template
 from vlpeft.models.finite import NonFiniteError
 from vlpeft.models.tasks import ImageTextLM
 from vlpeft.sites import SiteError
