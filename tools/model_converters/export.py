@@ -1,0 +1,60 @@
+"""Writes a trained model as a folder that other programs load: merged into its weights, or as a LoRA of HF PEFT."""
+
+import argparse
+from pathlib import Path
+
+from vlpeft.apis.export import FORMATS, export, from_config, from_folders
+from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.messages import run_main
+
+EPILOG = """examples:
+  # a run of a config: config.json, weights and processor in one folder, for from_pretrained and vLLM
+  python tools/model_converters/export.py CONFIG work_dirs/run/epoch_3.pth exported/
+  # its LoRA alone, for peft
+  python tools/model_converters/export.py CONFIG work_dirs/run/epoch_3.pth lora/ --format peft
+  # a model of transformers with an adapter folder that adapter.save wrote in a loop of your own
+  python tools/model_converters/export.py path/or/hub-name adapter_folder/ exported/
+
+The folder is written whole or not at all; it is reloaded, and the largest difference of its logits is printed."""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('source', help='config (a file, or a name of the zoo); or a model: its folder or hub name')
+    parser.add_argument('trained', help='checkpoint of a run of the config; or, of a model, an adapter folder')
+    parser.add_argument('folder', help='where to write; it must not be there, or be empty')
+    parser.add_argument('--format', choices=FORMATS, default='merged', help='default: merged')
+    parser.add_argument('--overwrite', action='store_true', help='replace a folder that holds a model or an adapter')
+    parser.add_argument('--max-shard-size', default='5GB', help='largest size of a file of weights (default: 5GB)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=Overrides, default={}, help='settings of the config, model.key=value'
+    )
+    args = parser.parse_args(argv)
+    args.is_model = Path(args.trained).is_dir()
+    if args.is_model and args.cfg_options:
+        parser.error('--cfg-options is for a config; a model and an adapter folder are given')
+    if odd := [key for key in args.cfg_options if not key.startswith('model.')]:
+        parser.error(f'--cfg-options {odd[0]}: only settings of model have a say here')
+    if not args.is_model:
+        try:
+            args.source = existing_config(args.source)
+        except argparse.ArgumentTypeError as error:
+            parser.error(str(error))
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    if args.is_model:
+        trained = from_folders(args.source, args.trained)
+    else:
+        options = {key.removeprefix('model.'): value for key, value in args.cfg_options.items()}
+        trained = from_config(args.source, args.trained, **options)
+    print(export(trained, args.folder, args.format, args.overwrite, args.max_shard_size))
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_main(main))
