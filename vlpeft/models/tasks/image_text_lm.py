@@ -287,7 +287,8 @@ def joined_as(config) -> dict[str, Any]:
     """Config of the preprocessor for a model of some geometry; what stands in padding is masked."""
     text = config.get_text_config(decoder=True)
     ends = text.eos_token_id
-    known = (config.pad_token_id, text.pad_token_id, *(ends if isinstance(ends, list) else [ends]), 0)
+    pads = [getattr(part, 'pad_token_id', None) for part in (config, text)]  # some of transformers 5 have none
+    known = (*pads, *(ends if isinstance(ends, list) else [ends]), 0)
     pad = next(token for token in known if token is not None and token >= 0)
     return dict(type='ChatDataPreprocessor', pad_token_id=pad, encoder_decoder=is_encoder_decoder(config))
 
