@@ -35,7 +35,7 @@ FAMILIES = (
 )
 COLOURS = dict(red=(230, 20, 30), green=(20, 200, 40), blue=(20, 40, 220), yellow=(230, 220, 20))
 QUESTIONS = ('what colour is the image ?', 'what colour is it ?')
-STEPS = 80
+STEPS = 100
 
 
 def write_data(folder: Path) -> None:
