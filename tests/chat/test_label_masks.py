@@ -171,15 +171,32 @@ def test_a_template_that_changes_earlier_turns_is_named():
         render_template(Shouting(), turns)
 
 
-def test_answers_hold_no_image_tokens():
-    turns = [('user', 'what ?', 1), ('assistant', 'a <IMG_CONTEXT> b', 0)]
-    with pytest.raises(ChatError, match='holds a token that stands for an image'):
-        encoded('internvl', turns, PICTURES[:1])
+@pytest.mark.parametrize('place', [0, 1])
+@pytest.mark.parametrize('name', tiny_vlms.FAMILIES)
+def test_no_turn_holds_a_token_by_which_conversations_are_built(name, place):
+    processor, style = tiny_vlms.loaded_processor(name), tiny_vlms.FAMILIES[name].style
+    image = style.image.strip() if style else '<image>'
+    for token in (end_of(name), processor.tokenizer.eos_token, processor.tokenizer.bos_token, image):
+        turns = [('user', 'what colour ?', 1), ('assistant', 'red', 0)]
+        role, text, shown = turns[place]
+        turns[place] = (role, f'{text} {token} blue', shown)
+        with pytest.raises(ChatError, match=rf"turn {place} \({role}\) holds '.*', a special token of the tokenizer"):
+            encoded(name, turns, PICTURES[:1])
+
+
+def test_the_tokens_of_a_template_are_refused_and_others_are_said():
+    for role in ('user', 'assistant'):
+        said = f'a <|im_start|>{role}'
+        turns = [('user', said if role == 'user' else 'what ?', 1), ('assistant', said, 0)]
+        with pytest.raises(ChatError, match=r"holds '<\|im_start\|>'"):
+            encoded('qwen2_vl', turns, PICTURES[:1])
+    turns = [('user', 'what is <|video ?', 1), ('assistant', 'a <mask> picture', 0)]
+    assert learned('paligemma', encoded('paligemma', turns, PICTURES[:1])) == ['a <mask> picture<eos>']
 
 
 def test_a_sample_that_the_processor_refuses_is_refused():
-    with pytest.raises(ChatError, match='LlavaNextProcessor refuses it: |LlavaProcessor refuses it: '):
-        encoded('llava_next', [('user', 'what <image> ?', 1)], PICTURES[:1])
+    with pytest.raises(ChatError, match='LlavaNextProcessor refuses it: '):
+        encoded('llava_next', [('user', 'what ?', 2)], PICTURES[:1])
 
 
 @pytest.mark.parametrize('name', PROMPTED)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from .conversation import ChatError
-from .render import Answer, Rendered, special_tokens
+from .render import Answer, Rendered
+from .special import special_tokens
 
 IGNORED = -100
 #: Names of the tensors that hold a number for each token, and what an answer has there.
@@ -43,8 +44,8 @@ def encode(
         The processor's tensors, of batch dimension 1, and for training ``labels`` (1, L), -100 but in answers.
 
     Raises:
-        ChatError: The processor refuses the sample, or gives something for each token that is not known here; an
-            answer holds an image token; or no answer is trained on.
+        ChatError: The processor refuses the sample, or gives something for each token that is not known here; or
+            no answer is trained on.
     """
     if rendered.for_training and not any(answer.is_trained for answer in rendered.answers):
         raise ChatError('none of its answers is trained on')
@@ -124,9 +125,6 @@ def answer_ids(processor: Any, before: Sequence[int], answer: Answer) -> list[in
         known, whole = _plain(tokenizer, context), _plain(tokenizer, context + said)
         if whole[: len(known)] == known:
             ids = whole[len(known) :]
-    images = {getattr(processor, f'{kind}_token_id', None) for kind in ('image', 'video')} - {None}
-    if images & set(ids):
-        raise ChatError(f'the answer {answer.text[:60]!r} holds a token that stands for an image')
     return ids
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .conversation import ChatError, text_of
+from .special import check_texts, end_token, special_tokens
 
 
 class Answer(NamedTuple):
@@ -41,7 +42,7 @@ def render_template(processor: Any, turns: Sequence[dict], only_last: bool = Fal
 
     Raises:
         ChatError: The template cannot render the turns, or the conversation does not begin with what it renders for a
-            prompt.
+            prompt; a turn holds a token of the template, such as the one that ends an answer, or of an image.
     """
     plain = [dict(role=turn['role'], content=turn['content']) for turn in turns]
     contexts, answers, done = [], [], 0
@@ -65,6 +66,7 @@ def render_template(processor: Any, turns: Sequence[dict], only_last: bool = Fal
         if not prompt.startswith(whole[:done]):
             raise ChatError(f'the chat template of {type(processor).__name__} changes earlier answers')
         contexts.append(prompt[done:])
+    check_texts(processor, turns, [*contexts, *(answer.text + answer.end for answer in answers)])
     return Rendered(contexts, answers)
 
 
@@ -97,23 +99,6 @@ def _answer(processor: Any, said: str, rendered: str) -> tuple[str, str, int]:
     return rendered[:at], end_token(processor.tokenizer), at
 
 
-def special_tokens(tokenizer: Any) -> list[str]:
-    """The texts that a tokenizer takes for special tokens."""
-    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return list(dict.fromkeys([*tokenizer.all_special_tokens, *added]))
-
-
-def end_token(tokenizer: Any) -> str:
-    """The token that ends a text.
-
-    Raises:
-        ChatError: The tokenizer has none.
-    """
-    if tokenizer.eos_token is None:
-        raise ChatError('the tokenizer has no token that ends a text (eos_token), so no answer could end')
-    return str(tokenizer.eos_token)
-
-
 def render_prompt(
     processor: Any, turns: Sequence[dict], prompt: str, answer: str = '{answer}', image_token: str = '<image>'
 ) -> Rendered:
@@ -127,7 +112,7 @@ def render_prompt(
         image_token: What ``{images}`` repeats for each image. Defaults to '<image>'.
 
     Raises:
-        ChatError: There are more turns or a system text.
+        ChatError: There are more turns or a system text; a turn holds a token that ends a text or stands for an image.
     """
     roles = [turn['role'] for turn in turns]
     if roles not in (['user'], ['user', 'assistant']):
@@ -139,4 +124,5 @@ def render_prompt(
     context = prompt.format(question=text_of(turns[0]), images=image_token * shown)
     end = end_token(processor.tokenizer)
     said = [Answer(answer.format(answer=text_of(turn)), end, turn.get('loss', True)) for turn in turns[1:]]
+    check_texts(processor, turns, [context, *(answer.text + answer.end for answer in said)])
     return Rendered([context], said)

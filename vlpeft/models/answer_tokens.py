@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vlpeft.chat.encode import IGNORED, MARKED_ANSWERS, PER_TOKEN, answer_ids
-from vlpeft.chat.render import Answer, end_token, render_template
+from vlpeft.chat.render import Answer, render_template
+from vlpeft.chat.special import check_texts, end_token
 
 #: A word that no chat template holds.
 _WORD = 'vlpeft'
@@ -68,8 +69,12 @@ class AnswerTokens:
             text: The answer.
             prompts: Token ids.
             is_decoders: Whether a decoder of its own writes the answer.
+
+        Raises:
+            ChatError: The answer holds a special token by which conversations are built.
         """
         lead, end = self._form
+        check_texts(self.processor, [dict(role='assistant', content=[dict(type='text', text=text)])], [text + end])
         before = [] if is_decoders else prompts[0].tolist()
         return answer_ids(self.processor, before, Answer(lead + text, end))
 
