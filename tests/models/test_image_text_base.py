@@ -145,6 +145,20 @@ def test_weights_that_do_not_fit_are_refused(whole, tmp_path):
         build(more, unused=['nothing', 'other.*'])
 
 
+def test_a_geometry_that_is_not_the_files_is_refused(whole):
+    """Entries that no shape tells, in a part and at the top; what is written otherwise but equal is no other."""
+    own = tiny_vlms.config('llava')
+    assert_has(
+        build(whole, geometry={**own, 'architectures': ['Another']}), tiny_vlms.build('llava', seed=3).state_dict()
+    )
+    for part, name, value in (('text_config', 'rms_norm_eps', 0.25), ('vision_config', 'hidden_act', 'relu')):
+        other = {**own, part: {**own[part], name: value}}
+        with pytest.raises(CheckpointError, match=rf'{part}\.{name} is {value!r} and there .*hub name'):
+            build(whole, geometry=other)
+    with pytest.raises(CheckpointError, match='vision_feature_layer is -1 and there -2'):
+        build(whole, geometry={**own, 'vision_feature_layer': -1})
+
+
 def test_what_is_no_safetensors_is_refused_in_one_line(whole, shards, tmp_path):
     torch.save(load_file(whole / 'model.safetensors'), tmp_path / 'pytorch_model.bin')
     for source in (tmp_path, tmp_path / 'pytorch_model.bin'):

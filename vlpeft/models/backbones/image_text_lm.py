@@ -1,6 +1,6 @@
 """Image-text-to-text models of transformers: built from their geometry alone, or with weights of safetensors files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +17,8 @@ from vlpeft.models.hub import source_options
 WHOLE, INDEX = 'model.safetensors', 'model.safetensors.index.json'
 #: What says which tokens end an answer, among others.
 GENERATION = 'generation_config.json'
+#: Entries of a ``config.json`` that say how its files were written.
+OF_FILES = ('architectures', 'dtype', 'torch_dtype', 'transformers_version')
 SPECIAL_TOKENS = ('decoder_start_token_id', 'bos_token_id', 'eos_token_id', 'pad_token_id')
 
 
@@ -104,13 +106,16 @@ def load_image_text_lm(
 
     Raises:
         ValueError: As of :func:`image_text_config`; or ``quantization`` without bitsandbytes.
-        CheckpointError: transformers cannot read the file.
+        CheckpointError: transformers cannot read the file, or the ``config.json`` beside it says otherwise than
+            ``model``.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText
 
     options = {} if quantization is None else dict(quantization_config=quantization_config(quantization))
     config = image_text_config(model)
+    if isinstance(model, Mapping):
+        _check_geometry(model, file)
     with _folder_of(file, config) as folder:
         try:
             vlm, info = AutoModelForImageTextToText.from_pretrained(
@@ -136,6 +141,41 @@ def load_image_text_lm(
         sorted(info['unexpected_keys']),
         [f'{name}, which is {tuple(shapes[name].shape)} in the model' for name in misfits],
     )
+
+
+def _check_geometry(model: Mapping[str, Any], file: Path) -> None:
+    """Compares entries of a geometry with those of the weights' own: some, such as the base of rotary positions, change
+    no shape, and a model that has them wrong computes something else in silence.
+
+    Raises:
+        CheckpointError: One differs.
+    """
+    beside = file.with_name('config.json')
+    if not beside.is_file():
+        return
+    own = image_text_config(str(file.parent)).to_dict()
+    differ = [
+        f'{name} is {here!r} and there {there!r}'
+        for name, here, there in _both(image_text_config(model).to_dict(), own, model)
+        if here != there
+    ]
+    if differ:
+        raise CheckpointError(
+            f'the geometry in the config is not that of {beside}: {"; ".join(differ)}; correct model.model, or set '
+            'model.model to the folder or hub name to take what is there'
+        )
+
+
+def _both(here: Mapping, there: Mapping, asked: Mapping, above: str = '') -> Iterator[tuple[str, Any, Any]]:
+    """Name and both values of the entries that a geometry states, where both configs have them."""
+    for name in asked:
+        if name in OF_FILES or name not in here or name not in there:
+            continue
+        one, other = here[name], there[name]
+        if isinstance(asked[name], Mapping) and isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from _both(one, other, asked[name], f'{above}{name}.')
+        else:
+            yield f'{above}{name}', *(list(value) if isinstance(value, tuple) else value for value in (one, other))
 
 
 def _without_habits(vlm: nn.Module) -> nn.Module:
