@@ -190,6 +190,29 @@ def test_a_damaged_file_is_named(whole, tmp_path):
         build(tmp_path)
 
 
+def test_an_index_that_promises_what_its_files_do_not_hold_is_refused(shards, tmp_path):
+    listed = json.loads((shards / INDEX).read_text())['weight_map']
+    first, second = sorted(set(listed.values()))[:2]
+    files = {name: load_file(shards / name) for name in set(listed.values())}
+
+    def written(folder, **changes):
+        folder.mkdir()
+        for name, tensors in (files | changes).items():
+            save_file(tensors, folder / name, dict(format='pt'))
+        (folder / INDEX).write_text((shards / INDEX).read_text())
+        return folder
+
+    key, value = next(iter(files[first].items()))
+    lacking = {name: tensor for name, tensor in files[first].items() if name != key}
+    with pytest.raises(CheckpointError, match=f'lists 1 tensors with {first} that it lacks: {key}'):
+        build(written(tmp_path / 'lacking', **{first: lacking or dict(other=value)}))
+    with pytest.raises(CheckpointError, match=f'lists {key} with {first}, and {second} holds it, too'):
+        build(written(tmp_path / 'twice', **{second: files[second] | {key: torch.zeros_like(value)}}))
+    (tmp_path / 'twice' / first).write_bytes((shards / first).read_bytes()[:-8])
+    with pytest.raises(CheckpointError, match=f'{first}: .*incomplete'):
+        build(tmp_path / 'twice')
+
+
 def test_the_type_of_the_weights_is_that_of_the_config(whole):
     model = build(whole, dtype='bfloat16')
     assert {param.dtype for param in model.vlm.parameters()} == {torch.bfloat16}

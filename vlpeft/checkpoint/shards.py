@@ -30,3 +30,26 @@ def shard_names(index: Path) -> list[str]:
     if outside or not names:
         raise CheckpointError(f'{index}: files must stand beside the index, got {outside or "none"}')
     return names
+
+
+def check_shards(index: Path) -> None:
+    """Whether each tensor of an index is in the safetensors file that it is listed with, and in no other.
+
+    transformers takes the list for what is there, and leaves a tensor that is missing at values of its own.
+
+    Raises:
+        CheckpointError: One is not, or a file cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    listed = json.loads(index.read_text(encoding='utf-8'))['weight_map']
+    for name in shard_names(index):
+        try:
+            with safe_open(index.with_name(name), 'pt') as file:
+                there = set(file.keys())
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f'{index.with_name(name)}: {error}') from error
+        if absent := sorted(key for key, file in listed.items() if file == name and key not in there):
+            raise CheckpointError(f'{index} lists {len(absent)} tensors with {name} that it lacks: {absent[0]}')
+        if twice := sorted(key for key in there if listed.get(key, name) != name):
+            raise CheckpointError(f'{index} lists {twice[0]} with {listed[twice[0]]}, and {name} holds it, too')

@@ -8,7 +8,7 @@ from vlpeft.checkpoint.errors import CheckpointError
 from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES
 from vlpeft.checkpoint.identity import file_identity
 from vlpeft.checkpoint.manifest import check_manifest
-from vlpeft.checkpoint.shards import is_index, shard_names
+from vlpeft.checkpoint.shards import check_shards, is_index, shard_names
 
 from .hub import source_options
 
@@ -31,7 +31,8 @@ def weights_at(source: str | Path, sha256: str | None = None) -> tuple[Path, dic
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: Neither folder nor hub has that name.
-        CheckpointError: The weights are pickles or damaged, files of an index are missing, or the hash is another.
+        CheckpointError: The weights are pickles or damaged, files of an index are missing or lack tensors
+            that it lists, or the hash is another.
     """
     path = _found(str(source))
     files = [path, *(path.with_name(name) for name in (shard_names(path) if is_index(path) else ()))]
@@ -41,6 +42,8 @@ def weights_at(source: str | Path, sha256: str | None = None) -> tuple[Path, dic
         if file is not path and file.suffix != SAFETENSORS_SUFFIX:
             raise CheckpointError(f'{path} lists {file.name}; {_ONLY}')
         check_manifest(file)
+    if is_index(path):
+        check_shards(path)
     identity = dict(file_identity(path), name=_name_of(str(source), path))
     if sha256 is not None and identity['sha256'] != sha256.lower():
         raise CheckpointError(
