@@ -12,7 +12,9 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.logging import MMLogger
+from mmengine.optim import StepLR
 
 from tests.workspace import ROOT, write_workspace
 from tools import test as test_tool
@@ -146,18 +148,22 @@ def test_without_a_terminal_long_work_has_a_line_now_and_then(monkeypatch, capsy
 
 
 def test_warnings_that_a_user_can_act_on_are_shown_the_others_are_logged(tmp_path, capsys):
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     with quiet_console():
         logger = MMLogger.get_instance('console test', log_file=str(tmp_path / 'log'))
         logger.info('of no interest')
         logger.warning('the warm-up is too long')
         warnings.warn('will go some day', FutureWarning, stacklevel=1)
         warnings.warn('Setting MKL_NUM_THREADS environment variable for each process', stacklevel=1)
+        # Where gradients of several batches are summed, the rate changes with each, the weights with the last.
+        StepLR(optimizer, 1).step()
         warnings.warn('look at this', stacklevel=1)
     out, err = capsys.readouterr()
     first, second = out.splitlines()
     assert first == 'warning: the warm-up is too long' and second.startswith('warning: look at this (UserWarning of ')
     log = (tmp_path / 'log').read_text()
-    assert not err and all(text in log for text in ('of no interest', 'will go', 'MKL_NUM_THREADS', 'look at this'))
+    logged = ('of no interest', 'will go', 'MKL_NUM_THREADS', 'call of `scheduler.step()`', 'look at this')
+    assert not err and all(text in log for text in logged)
 
 
 def test_a_logger_of_an_earlier_run_says_a_warning_once(capsys):

@@ -14,7 +14,7 @@ from pathlib import Path
 from mmengine.registry import init_default_scope
 
 from vlpeft.datasets.checking import KINDS, SPLITS, check
-from vlpeft.engine.launch import add_config_arguments, default_work_dir, load_config
+from vlpeft.engine.launch import add_config_arguments, check_settings, default_work_dir, load_config
 from vlpeft.engine.messages import run_main
 from vlpeft.engine.progress import Steps
 from vlpeft.visualization.check_page import write_check_page
@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         cfg = load_config(args.config, args.cfg_options)
+        check_settings(cfg, *(f'{split}_dataloader' for split in args.splits))
         init_default_scope(cfg.get('default_scope', 'vlpeft'))
         out = Path(args.out or Path(default_work_dir(cfg, args.config)) / 'dataset_check')
         report = check(cfg.to_dict(), out, tuple(args.splits), args.workers, args.fast, partial(Steps, 'files'))

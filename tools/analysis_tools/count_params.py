@@ -7,7 +7,7 @@ import sys
 import torch
 from mmengine.registry import init_default_scope
 
-from vlpeft.engine.launch import add_config_arguments, load_config
+from vlpeft.engine.launch import add_config_arguments, check_settings, load_config
 from vlpeft.engine.messages import run_main
 
 
@@ -20,7 +20,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def count(config: str, options: dict | None = None) -> dict:
     """Counts of :func:`vlpeft.models.count_parameters` for a config file."""
-    return count_model(load_config(config, options).model)
+    cfg = load_config(config, options)
+    check_settings(cfg, 'model')
+    return count_model(cfg.model)
 
 
 def count_model(model: dict) -> dict:

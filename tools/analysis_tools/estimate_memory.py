@@ -6,7 +6,7 @@ import sys
 
 from mmengine.registry import init_default_scope
 
-from vlpeft.engine.launch import add_config_arguments, load_config
+from vlpeft.engine.launch import add_config_arguments, check_settings, load_config
 from vlpeft.engine.messages import run_main
 
 EPILOG = """Formulas and what they leave out: vlpeft/engine/memory.py.
@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     from vlpeft.engine.memory import RunLayout, build_on_meta, estimate, table
 
     cfg = load_config(args.config, args.cfg_options)
+    check_settings(cfg, 'model', 'optim_wrapper', 'train_dataloader')
     if args.amp:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
     init_default_scope('vlpeft')

@@ -63,15 +63,17 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
 
     Raises:
         ZooError: Unknown name; the message lists similar ones.
+        ConfigError: A type or argument of ``model`` that there is not.
     """
     path = find_config(name)
     entry = next((model for model in read_zoo().values() if model.config.samefile(path)), None)
     cfg = read_config(path)
-    if overrides:
-        # It imports what a config may name, which reading one does not need.
-        from vlpeft.engine.preflight import merge_overrides
+    # It imports what a config may name, which reading one does not need.
+    from vlpeft.engine.preflight import check_parts, merge_overrides
 
+    if overrides:
         merge_overrides(cfg, {f'model.{key}': value for key, value in overrides.items()}, str(name))
+    check_parts(cfg, 'model')
     _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
     return cfg, entry
 

@@ -14,8 +14,14 @@ from mmengine.runner import CheckpointLoader
 from .progress import say
 from .ranks import first_process
 
-#: Warnings about MMEngine's own insides, and about what it sets for the user: for the log file.
-INSIDES = ('"FileClient" will be deprecated', '"HardDiskBackend" is the alias', '_NUM_THREADS environment variable')
+#: Warnings about MMEngine's own insides, and about what it sets for the user: for the log file. Its schedulers step
+#: with each batch, as they should, also where the optimizer waits for several.
+INSIDES = (
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    '_NUM_THREADS environment variable',
+    'Detected call of `scheduler.step()` before `optimizer.step()`',
+)
 #: What libraries will change some day is for those who write programs with them.
 FOR_PROGRAMMERS = (DeprecationWarning, FutureWarning, PendingDeprecationWarning)
 #: ``logger.info(text, extra=FOR_PEOPLE)`` comes to the console too.

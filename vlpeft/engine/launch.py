@@ -23,7 +23,7 @@ from vlpeft.zoo.config_names import find_config
 from vlpeft.zoo.folder import ZooError
 
 from .packing import share_packing
-from .preflight import ConfigError, check_run, finished_run, merge_overrides
+from .preflight import ConfigError, check_parts, check_run, finished_run, merge_overrides
 from .ranks import first_process
 from .run_config import RunConfig
 from .versions import versions
@@ -146,6 +146,20 @@ def check_config(cfg: Config, phase: str, problems: Sequence[str] = ()) -> None:
         if first_process():
             print(finished)
         raise SystemExit(0)
+
+
+def check_settings(cfg: Config, *parts: str) -> None:
+    """As :func:`check_config` for programs that build some parts and run nothing: types and arguments alone.
+
+    Args:
+        cfg: Full config.
+        *parts: Top-level keys to look at, such as ``'model'``.
+
+    Raises:
+        SystemExit: Its message lists all problems.
+    """
+    with _one_message():
+        check_parts(cfg, *parts)
 
 
 @contextlib.contextmanager

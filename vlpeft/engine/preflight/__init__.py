@@ -6,6 +6,6 @@ Every problem that is found is told at once, with its place in the config and th
 from .errors import ConfigError
 from .overrides import merge_overrides
 from .resume import finished_run
-from .run import base_sources, check_run
+from .run import base_sources, check_parts, check_run
 
-__all__ = ['ConfigError', 'base_sources', 'check_run', 'finished_run', 'merge_overrides']
+__all__ = ['ConfigError', 'base_sources', 'check_run', 'check_parts', 'finished_run', 'merge_overrides']

@@ -16,7 +16,7 @@ from vlpeft.models.hub import nearest_beside
 from vlpeft.models.tokenizer import TextTokenizer
 from vlpeft.nearest import if_folder
 from vlpeft.quiet import counted_logs
-from vlpeft.registry import DATASETS, MODELS
+from vlpeft.registry import DATASETS, MODELS, SCOPE
 
 from .arguments import accepted
 from .errors import ConfigError
@@ -61,6 +61,22 @@ def check_run(cfg: Config, phase: str, known_problems: Sequence[str] = ()) -> No
     told = [f'{path}: {text}' for path, text in problems]
     # An override that does not fit its class is found here again.
     told = [*known_problems, *(line for line in told if not any(known.endswith(line) for known in known_problems))]
+    if told:
+        raise ConfigError(cfg.filename or 'config', told)
+
+
+def check_parts(cfg: Config, *parts: str) -> None:
+    """Checks types and arguments alone, for programs that build some parts of a config and run nothing.
+
+    Args:
+        cfg: The whole config.
+        *parts: Top-level keys to look at, such as ``'model'``.
+
+    Raises:
+        ConfigError: It lists all problems.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or SCOPE):
+        told = [f'{path}: {text}' for path, text in type_problems({key: cfg[key] for key in parts if key in cfg})]
     if told:
         raise ConfigError(cfg.filename or 'config', told)
 

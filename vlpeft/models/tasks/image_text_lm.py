@@ -34,7 +34,7 @@ from vlpeft.sites import below, find_towers
 from .base import AdaptedModel
 from .candidates import Candidate
 from .image_text_task import ImageTextTask
-from .seq2seq_task import only_task
+from .seq2seq_task import only_task, tasks_of
 
 
 @MODELS.register_module()
@@ -60,7 +60,7 @@ class ImageTextLM(AdaptedModel):
         **adaptation: Of :class:`AdaptedModel`: ``adapter``, ``trainable``, ``gradient_checkpointing``.
 
     Raises:
-        ValueError: An unknown model type, a quantised base without weights, or no processor.
+        ValueError: An unknown model type or setting of a task, a quantised base without weights, or no processor.
         CheckpointError: The base's weights do not fit the model, wholly and without rest.
         SiteError: As of :class:`AdaptedModel`.
 
@@ -85,7 +85,7 @@ class ImageTextLM(AdaptedModel):
         super().__init__(data_preprocessor or joined_as(config), base_checkpoint=base_checkpoint, **adaptation)
         if processor is None and not isinstance(model, str):
             raise ValueError('ImageTextLM: model is a geometry, so processor=… must name the folder or hub name of one')
-        self.tasks = {name: ImageTextTask(**settings) for name, settings in tasks.items()}
+        self.tasks = tasks_of(ImageTextTask, tasks)
         self.answers = AnswerTokens(processor or model)
         self.backbone_dropout = backbone_dropout
         if base_checkpoint is not None:

@@ -35,7 +35,7 @@ from vlpeft.sites import FoundTowers, SiteError, shapes_suffice
 from .base import AdaptedModel
 from .candidates import Candidate
 from .perceptual_task import PerceptualTask
-from .seq2seq_task import only_task
+from .seq2seq_task import only_task, tasks_of
 
 PADDINGS = ('left', 'right')
 
@@ -109,7 +109,7 @@ class PerceptualLM(AdaptedModel):
             raise ValueError(f'padding={padding!r}; choose from {PADDINGS}')
         self.visual_row, self.lm_loss_weight, self.padding = visual_row, lm_loss_weight, padding
         self.released_dropout = released_dropout
-        self.tasks = {name: PerceptualTask(**settings) for name, settings in tasks.items()}
+        self.tasks = tasks_of(PerceptualTask, tasks)
         self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
         self.encoder = None if encoder is None else MODELS.build(encoder)
         self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size, self.lm.config.to_dict())

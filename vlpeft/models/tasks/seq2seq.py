@@ -24,7 +24,7 @@ from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
 from .candidates import Candidate
-from .seq2seq_task import Seq2SeqTask, only_task
+from .seq2seq_task import Seq2SeqTask, only_task, tasks_of
 
 TOWERS = dict(
     bart=dict(encoder='lm.model.encoder', decoder='lm.model.decoder'),
@@ -81,7 +81,7 @@ class VLSeq2Seq(AdaptedModel):
         super().__init__(data_preprocessor or dict(type=default), **adaptation)
         if grid**2 > ORDER_TOKENS:
             raise ValueError(f'grid={grid} makes {grid**2} tokens per image, but there are {ORDER_TOKENS} order tokens')
-        self.tasks = {name: Seq2SeqTask(**settings) for name, settings in tasks.items()}
+        self.tasks = tasks_of(Seq2SeqTask, tasks)
         self.lm = build_seq2seq_lm(lm, vocab_size)
         geometry = self.lm.config
         self.visual_embedding = VisualEmbedding(

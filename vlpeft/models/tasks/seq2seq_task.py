@@ -1,9 +1,11 @@
 """What one task asks of a sequence-to-sequence model: lengths, loss, and how it answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
+
+from vlpeft.nearest import suggestion
 
 LOSSES = ('sample', 'token')
 OUTPUTS = ('pred_answer', 'pred_caption')
@@ -31,6 +33,20 @@ def check_counts(**options: tuple[int, int]) -> None:
     for option, (value, least) in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(f'task setting {option}={value!r}; it is an integer of at least {least}')
+
+
+def tasks_of(kind: type, tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Settings by task as instances of the dataclass ``kind``.
+
+    Raises:
+        ValueError: There is no such setting; or as of ``kind``.
+    """
+    known = [field.name for field in fields(kind)]
+    for task, settings in tasks.items():
+        for name in settings:
+            if name not in known:
+                raise ValueError(f'tasks.{task}: there is no setting {name!r}{suggestion(name, known)}')
+    return {task: kind(**settings) for task, settings in tasks.items()}
 
 
 def only_task(data_samples: Sequence, tasks: Mapping) -> str:
