@@ -115,6 +115,7 @@ def test_pictures_by_path_and_indices_that_are_no_numbers(tmp_path):
         (dict(image=FIRST[:-1]), "bench.tsv:2: 'image' is no base64 text"),
         (dict(image=FIRST[:80] + '*' * 4), "bench.tsv:2: 'image' is no base64 text"),
         (dict(image=f"['{FIRST}', __import__('os')]"), "bench.tsv:2: 'image' looks like a list and is none of texts"),
+        (dict(A=''), 'bench.tsv:2: there is one choice, B; a question has two or more, or none'),
         (dict(answer='D'), "bench.tsv:2: 'answer' must be one of the letters A, B, got D"),
         (dict(answer='fir'), "bench.tsv:2: 'answer' must be one of the letters A, B, got fir"),
     ],

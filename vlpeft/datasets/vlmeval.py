@@ -36,7 +36,8 @@ class VLMEvalTSV(BaseQA):
 
     Raises:
         AnnotationError: As in :class:`BaseQA`; a row without picture or question; a picture that is no base64 text of a
-            JPEG, PNG, GIF, WebP or BMP file, or too large; an answer that is none of the letters.
+            JPEG, PNG, GIF, WebP or BMP file, or too large; a single choice; an answer that is none of the
+            letters.
     """
 
     def __init__(self, ann_file: str, largest_image: int = 32 << 20, **kwargs) -> None:
@@ -93,6 +94,10 @@ def _asked(where: str, row: dict[str, str]) -> dict:
     if not row.get('question', '').strip():
         raise AnnotationError(f"{where}: 'question' is empty")
     choices, found = choices_of(row), {}
+    if len(choices) == 1:
+        raise AnnotationError(
+            f'{where}: there is one choice, {", ".join(choices)}; a question has two or more, or none'
+        )
     hint = [f'Hint: {row["hint"]}'] if 'hint' in row else []
     if not choices:
         found['question'] = '\n'.join([*hint, row['question']])

@@ -52,9 +52,8 @@ def read_rows(path: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def choices_of(row: dict[str, str]) -> dict[str, str]:
-    """Texts of the choices of a row by letter; none where it has fewer than two."""
-    choices = {column: text for column, text in sorted(row.items()) if LETTER.fullmatch(column) and text.strip()}
-    return choices if len(choices) > 1 else {}
+    """Texts of the choices of a row by letter."""
+    return {column: text for column, text in sorted(row.items()) if LETTER.fullmatch(column) and text.strip()}
 
 
 def texts_of(where: str, column: str, text: str) -> list[str]:
