@@ -1,6 +1,7 @@
 """Writes a trained model as a folder that other programs load: merged into its weights, or as a LoRA of HF PEFT."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from vlpeft.apis.export import FORMATS, export, from_config, from_folders
@@ -57,4 +58,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == '__main__':
-    raise SystemExit(run_main(main))
+    sys.exit(run_main(main))
