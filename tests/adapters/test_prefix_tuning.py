@@ -11,7 +11,7 @@ from tests.models.test_epalm_decoding import MODES, build, search
 from tests.plain_models import PLAIN
 from tests.slow_prompts import rows_of
 from tests.tiny import build_retriever, build_vqa, randomise
-from tests.tiny_epalm import EPALM, LAYERS, LMS, build_perceptual, random_texts, random_vectors
+from tests.tiny_epalm import EPALM, LAYERS, LMS, WINDOWED, build_perceptual, random_texts, random_vectors
 from tests.tiny_vl import build_vl, random_samples, write_tokenizer
 from vlpeft.models.backbones import CrossContext, KeyValue, SelfCache
 from vlpeft.sites import SiteError, checkpoint_blocks
@@ -241,7 +241,7 @@ def test_in_the_model_with_vision(tmp_path, family):
 ALONE = dict(type='EPALM', levels=0, prompt_length=0)
 
 
-@pytest.mark.parametrize('lm', LMS)
+@pytest.mark.parametrize('lm', [lm for lm in LMS if lm not in WINDOWED])
 def test_the_perceptual_model_is_the_language_model_with_a_prefix(lm):
     model = build_perceptual(lm=lm, adapter=[ALONE, PREFIX])
     tokens = random_texts((5, 5))
@@ -259,7 +259,7 @@ def test_the_perceptual_model_is_the_language_model_with_a_prefix(lm):
 
 @pytest.mark.parametrize('mode', MODES, ids=str)
 @pytest.mark.parametrize('beams', [1, 3])
-@pytest.mark.parametrize('lm', LMS)
+@pytest.mark.parametrize('lm', [lm for lm in LMS if lm not in WINDOWED])
 def test_the_perceptual_model_decodes_with_its_cache_as_without(lm, beams, mode):
     visual_row, end, _ = mode
     method = dict(EPALM, end=end, prompt_length=1)

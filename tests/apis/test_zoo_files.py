@@ -35,6 +35,9 @@ def test_bases_are_those_of_the_config(name):
     base = Config.fromfile(ZOO[name].config).model.get('base_checkpoint') or {}
     parts = [base] if 'source' in base else list(base.values())
     named = {name: weights.url for name, weights in read_bases().items()}
+    # Names on the hub, whose files lie below them.
+    hub = 'https://huggingface.co/'
+    named |= {url.removeprefix(hub).partition('/resolve/')[0]: url for url in named.values() if url.startswith(hub)}
     public = {named.get(part['source'], part['source']) for part in parts}
     public = {source for source in public if '://' in source or source in named.values()}
     assert {weights.url for weights in ZOO[name].bases} == public
@@ -57,6 +60,7 @@ SETS = dict(
     AudioCaps=('Audio Captioning', {'audiocaps': 'AudioCaps'}),
     JSONLRetrieval=('Retrieval', {'own': 'your own', 'stills': 'drawn stills', 'clips': 'drawn clips'}),
     JSONLCaption=('Captioning', {'own': 'your own', 'pictures': 'drawn pictures'}),
+    JSONLChat=('Conversation', {'own': 'your own'}),
     JSONLQA=('Question Answering', {'own': 'your own', 'pictures': 'drawn pictures'}),
 )
 

@@ -93,7 +93,7 @@ def evaluate(config, part, answer):
 
 def test_the_data_of_every_recipe_of_pictures_and_videos_are_tested_here():
     there = {
-        path.stem.removeprefix('epalm_opt-2.7b_') for path in CONFIGS.glob('epalm_*.py') if '_ast_' not in path.stem
+        path.stem.removeprefix('epalm_opt-2.7b_') for path in CONFIGS.glob('epalm_opt-*.py') if '_ast_' not in path.stem
     }
     assert there == (TASKS.keys() | OTHERS) - SHOWN.keys()
 

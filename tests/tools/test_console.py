@@ -196,7 +196,7 @@ def test_list(elsewhere, capsys):
     header, *lines = out.splitlines()
     assert code == 0 and header.split() == ['name', 'method', 'task', 'data', 'trained']
     assert len(lines) == len(list(read_names()))
-    code, out, _ = call(capsys, 'list', 'LORA', 'msr-vtt')
+    code, out, _ = call(capsys, 'list', 'LORA', 'msr-vtt', 'blip')
     (line,) = out.splitlines()[1:]
     assert line.startswith('lora_blip_msrvtt ') and 'LoRA' in line and 'Text-Video Retrieval' in line
     shown = json.loads(call(capsys, 'list', '--json', 'uniadapter/blip_msrvtt.py')[1])
