@@ -89,6 +89,18 @@ def test_merged_in_half_precision(tmp_path):
     assert (logits(found) - expected).abs().max() < 0.1 * expected.abs().max()
 
 
+def test_a_trained_connector_beside_half_precision(tmp_path):
+    task = trained(tmp_path, dtype='bfloat16', trainable=['connectors'])
+    name = 'model.multi_modal_projector.linear_1.weight'
+    assert task.vlm.get_parameter(name).dtype == torch.float32
+    expected = logits(task.vlm)
+    done = export(tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = AutoModelForImageTextToText.from_pretrained(tmp_path / 'out', dtype='auto').eval()
+    assert torch.equal(found.get_parameter(name), task.vlm.get_parameter(name).bfloat16())
+    assert (logits(found) - expected).abs().max() < 0.1 * expected.abs().max()
+
+
 def test_a_lora_for_peft(tmp_path):
     from peft import PeftModel
 

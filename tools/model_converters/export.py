@@ -10,11 +10,11 @@ from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
   # a run of a config: config.json, weights and processor in one folder, for from_pretrained and vLLM
-  python tools/model_converters/export.py CONFIG work_dirs/run/epoch_3.pth exported/
+  %(prog)s CONFIG work_dirs/run/epoch_3.pth exported/
   # its LoRA alone, for peft
-  python tools/model_converters/export.py CONFIG work_dirs/run/epoch_3.pth lora/ --format peft
+  %(prog)s CONFIG work_dirs/run/epoch_3.pth lora/ --format peft
   # a model of transformers with an adapter folder that adapter.save wrote in a loop of your own
-  python tools/model_converters/export.py path/or/hub-name adapter_folder/ exported/
+  %(prog)s path/or/hub-name adapter_folder/ exported/
 
 The folder is written whole or not at all; it is reloaded, and the largest difference of its logits is printed."""
 

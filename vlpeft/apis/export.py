@@ -178,6 +178,10 @@ def _merged(trained: Trained, folder: Path, shard: str) -> str:
             f'{error}; keep the adapter beside its base, and put it on with vlpeft.load_adapter'
         ) from error
     trained.detach()
+    # Parts that trained in single precision beside a model in half; buffers in single precision stay.
+    for name in trained.beside:
+        param = model.get_parameter(name)
+        param.data = param.data.to(model.dtype)
     merged = _logits(model, given)
     model.save_pretrained(folder, max_shard_size=shard, safe_serialization=True)
     _name_class(folder / 'config.json', type(model).__name__)
