@@ -36,6 +36,8 @@ FAMILIES = (
 COLOURS = dict(red=(230, 20, 30), green=(20, 200, 40), blue=(20, 40, 220), yellow=(230, 220, 20))
 QUESTIONS = ('what colour is the image ?', 'what colour is it ?')
 STEPS = 100
+#: Tables that are no parameters, which checkpoints keep.
+BUFFERS = {'vlm.model.multi_modal_projector.visual_temporal_embed.pos_idx_to_embed'}
 
 
 def write_data(folder: Path) -> None:
@@ -135,7 +137,9 @@ def test_all_answers_are_right_after_training(name, tmp_path):
     (checkpoint,) = (tmp_path / 'work').glob('iter_*.pth')
     kept = Checkpoint.read(checkpoint)
     assert kept.meta['base']['name'] == 'model'
-    assert not any(key.startswith('vlm.') and 'norm' not in key for key in kept.weights)
+    # Of the base the norms alone, which trained: vectors, whatever a family calls them.
+    matrices = {key for key, value in kept.weights.items() if key.startswith('vlm.') and value.ndim > 1}
+    assert matrices <= BUFFERS
     done = run_script('tools/test.py', config, checkpoint, '--cfg-options', 'test_dataloader.batch_size=1')
     assert done.returncode == 0, done.stdout + done.stderr
     assert answers(tmp_path, 'test.jsonl') == expected
