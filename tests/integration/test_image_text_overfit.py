@@ -143,3 +143,15 @@ def test_all_answers_are_right_after_training(name, tmp_path):
     done = run_script('tools/test.py', config, checkpoint, '--cfg-options', 'test_dataloader.batch_size=1')
     assert done.returncode == 0, done.stdout + done.stderr
     assert answers(tmp_path, 'test.jsonl') == expected
+
+
+def test_a_processor_of_another_model_is_told_at_once(tmp_path):
+    """Its token 100 is a word, and the model takes it for images; nothing is read of the base, which is none."""
+    write_data(tmp_path)
+    tiny_vlms.processor('llava', tmp_path / 'model')
+    (tmp_path / 'model/model.safetensors').write_bytes(b'no weights')
+    config = write_config(tmp_path, 'llava')
+    done = run_script('tools/train.py', config, '--cfg-options', 'model.model.image_token_index=100')
+    assert done.returncode != 0
+    assert 'is not that of this llava: token 100, which stands for an image there, is' in done.stderr
+    assert 'Traceback' not in done.stderr

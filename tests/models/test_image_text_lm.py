@@ -8,6 +8,7 @@ from transformers import AutoConfig
 
 from tests import tiny_vlms
 from vlpeft.chat import encode, join, render_template
+from vlpeft.models.answer_tokens import AnswerTokens
 from vlpeft.models.finite import NonFiniteError
 from vlpeft.models.tasks import ImageTextLM
 from vlpeft.sites import SiteError
@@ -51,6 +52,21 @@ def config(name):
         # transformers 4.57 forgets the padding of prompts that are longer than the window; real ones of 4,096 are not.
         geometry['text_config']['sliding_window'] = 64
     return geometry
+
+
+@pytest.mark.parametrize('name', tiny_vlms.FAMILIES)
+def test_a_model_knows_its_own_processor(folders, name):
+    tokens = AnswerTokens(str(folders(name)))
+    own = tiny_vlms.build(name).config
+    tokens.check_fits(own)
+    for other in (100, 10_000):
+        for entry in ('image_token_id', 'image_token_index'):
+            if getattr(own, entry, None) is not None:
+                setattr(own, entry, other)
+        with pytest.raises(
+            ValueError, match=rf'is not that of this {own.model_type}: token {other}, .*no special token'
+        ):
+            tokens.check_fits(own)
 
 
 def build(folders, name='llava', **options):

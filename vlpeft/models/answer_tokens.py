@@ -42,6 +42,23 @@ class AnswerTokens:
         """The processor's tokenizer."""
         return self.processor.tokenizer
 
+    def check_fits(self, config) -> None:
+        """Refuses a processor that is not that of the model.
+
+        Args:
+            config: transformers' config of the model.
+
+        Raises:
+            ValueError: What stands for an image in the model is no special token here.
+        """
+        numbers = (getattr(config, name, None) for name in ('image_token_id', 'image_token_index'))
+        token = next((number for number in numbers if number is not None), None)
+        if token is not None and token not in self.tokenizer.added_tokens_decoder:
+            raise ValueError(
+                f'processor {self.name!r} is not that of this {config.model_type}: token {token}, which stands for an '
+                f'image there, is {self.tokenizer.convert_ids_to_tokens(token)!r} here, no special token'
+            )
+
     @cached_property
     def _form(self) -> tuple[str, str]:
         """What stands before an answer behind the prompt, such as a space, and the token that ends it, as texts."""

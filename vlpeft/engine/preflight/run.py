@@ -173,6 +173,8 @@ def _model_problems(cfg: Config, phase: str) -> Iterator[tuple]:
         if isinstance(tokenizer, (TextTokenizer, AnswerTokens)):
             try:
                 tokenizer.tokenizer
+                if isinstance(tokenizer, AnswerTokens):
+                    tokenizer.check_fits(model.vlm.config)
             except CONFIG_ERRORS as error:
                 yield 'model', _text(error)
 
