@@ -67,8 +67,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     try:
         cfg = load_config(args.config, args.cfg_options)
-        check_settings(cfg, *(f'{split}_dataloader' for split in args.splits))
         init_default_scope(cfg.get('default_scope', 'vlpeft'))
+        check_settings(cfg, *(f'{split}_dataloader' for split in args.splits))
         out = Path(args.out or Path(default_work_dir(cfg, args.config)) / 'dataset_check')
         report = check(cfg.to_dict(), out, tuple(args.splits), args.workers, args.fast, partial(Steps, 'files'))
     except SystemExit as refused:  # a setting that the config has not

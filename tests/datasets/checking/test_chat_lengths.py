@@ -94,7 +94,9 @@ def test_samples_that_the_processor_refuses_are_found(folder):
     ]
     cfg = config(folder, records, tiny_vlms.processor('internvl', tempfile.mkdtemp()))
     (finding,) = check(cfg, folder / 'out', workers=1).findings
-    assert finding.kind == 'refused' and finding.first_sample == 1 and 'InternVLProcessor refuses it' in finding.detail
+    assert (
+        finding.kind == 'refused' and finding.first_sample == 1 and "'<IMG_CONTEXT>', a special token" in finding.detail
+    )
     assert finding.subject == 'train.json: sample 1 a.png'
 
 

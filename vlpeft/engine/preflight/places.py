@@ -49,6 +49,7 @@ NESTED: dict[str, Registry] = dict(
     dataset=DATASETS,
     pipeline=TRANSFORMS,
     reader=READERS,
+    image_reader=READERS,
     sampler=DATA_SAMPLERS,
     batch_sampler=DATA_SAMPLERS,
     collate_fn=FUNCTIONS,
@@ -59,7 +60,10 @@ NESTED: dict[str, Registry] = dict(
     metrics=METRICS,
 )
 #: Of these, those that hold one thing.
-ALONE, ALONE_WITHIN = ('model', 'visualizer', 'strategy'), ('adapter', 'optimizer', 'dataset', 'reader', 'sampler')
+ALONE, ALONE_WITHIN = (
+    ('model', 'visualizer', 'strategy'),
+    ('adapter', 'optimizer', 'dataset', 'reader', 'image_reader', 'sampler'),
+)
 #: Arguments of whose entries no registry builds any.
 FREE = ('paramwise_cfg', 'trainable')
 #: Types that MMEngine takes where the config names none.
