@@ -1,5 +1,6 @@
-# Gemma3-4B-it (Gemma Team, 2025): SigLIP-SO400M at 896 px and Gemma3-4B, 4,300,079,472 parameters. The geometry is that
-# of its config.json. https://huggingface.co/google/gemma-3-4b-it (after its terms are accepted)
+# Gemma3-4B-it (Gemma Team, 2025): SigLIP-SO400M at 896 px and Gemma3-4B, 4,300,079,472 parameters.
+# The geometry is from public sources; when weights are loaded, it is compared with their config.json.
+# https://huggingface.co/google/gemma-3-4b-it (after its terms are accepted)
 model = dict(
     type='ImageTextLM',
     model=dict(

@@ -1,5 +1,6 @@
-# PaliGemma2-3B-pt-224 (Steiner et al., 2024): SigLIP-SO400M at 224 px and Gemma2-2B, 3,032,242,416 parameters. The
-# geometry is that of its config.json. https://huggingface.co/google/paligemma2-3b-pt-224 (after its terms are accepted)
+# PaliGemma2-3B-pt-224 (Steiner et al., 2024): SigLIP-SO400M at 224 px and Gemma2-2B, 3,032,242,416 parameters.
+# The geometry is from public sources; when weights are loaded, it is compared with their config.json.
+# https://huggingface.co/google/paligemma2-3b-pt-224 (after its terms are accepted)
 model = dict(
     type='ImageTextLM',
     model=dict(

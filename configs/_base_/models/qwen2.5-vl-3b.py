@@ -1,5 +1,6 @@
-# Qwen2.5-VL-3B-Instruct (Bai et al., 2025): 3,754,622,976 parameters. The geometry is that of its config.json, so that
-# counts and estimates need no download. https://huggingface.co/Qwen/Qwen2.5-VL-3B-Instruct
+# Qwen2.5-VL-3B-Instruct (Bai et al., 2025): 3,754,622,976 parameters. The geometry, by which counts and
+# estimates need no download, is from public sources; when weights are loaded, it is compared with their config.json.
+# https://huggingface.co/Qwen/Qwen2.5-VL-3B-Instruct
 model = dict(
     type='ImageTextLM',
     model=dict(

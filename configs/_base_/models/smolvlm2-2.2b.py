@@ -1,5 +1,6 @@
 # SmolVLM2-2.2B-Instruct (Marafioti et al., 2025): SigLIP-SO400M at 384 px and SmolLM2-1.7B, 2,246,784,880 parameters.
-# The geometry is that of its config.json. https://huggingface.co/HuggingFaceTB/SmolVLM2-2.2B-Instruct
+# The geometry is from public sources; when weights are loaded, it is compared with their config.json.
+# https://huggingface.co/HuggingFaceTB/SmolVLM2-2.2B-Instruct
 model = dict(
     type='ImageTextLM',
     model=dict(
