@@ -1,5 +1,6 @@
 # InternVL3-2B (Zhu et al., 2025): InternViT-300M at 448 px and Qwen2.5-1.5B, 2,088,957,440 parameters.
-# The geometry, in transformers' layout, is from public sources; when weights are loaded, it is compared with their config.json.
+# The geometry, in transformers' layout, is from public sources; when weights are loaded, it is compared with
+# their config.json.
 # https://huggingface.co/OpenGVLab/InternVL3-2B-hf
 model = dict(
     type='ImageTextLM',

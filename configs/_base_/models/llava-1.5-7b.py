@@ -1,5 +1,6 @@
 # LLaVA-1.5-7B (Liu et al., CVPR 2024): CLIP ViT-L/14 at 336 px and Vicuna-7B, 7,063,427,072 parameters. The last vision
-# block is not read. The geometry is from public sources; when weights are loaded, it is compared with their config.json.
+# block is not read. The geometry is from public sources; when weights are loaded, it is compared with their
+# config.json.
 # https://huggingface.co/llava-hf/llava-1.5-7b-hf
 model = dict(
     type='ImageTextLM',
