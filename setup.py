@@ -56,10 +56,13 @@ setup(
     cmdclass=dict(build_py=BuildWithConfigs),
     install_requires=requirements('runtime', 'mminstall', 'multimodal'),
     extras_require={
-        **{name: requirements(name) for name in ('docs', 'optional', 'features', 'captions', 'audio', 'peft', 'style')},
+        **{
+            name: requirements(name)
+            for name in ('demo', 'docs', 'optional', 'features', 'captions', 'audio', 'peft', 'style')
+        },
         # The tests need what they test.
-        'tests': requirements('tests', 'features', 'captions', 'audio', 'peft'),
-        'all': requirements('tests', 'docs', 'optional', 'features', 'captions', 'audio', 'peft'),
+        'tests': requirements('tests', 'demo', 'docs', 'features', 'captions', 'audio', 'peft'),
+        'all': requirements('tests', 'demo', 'docs', 'optional', 'features', 'captions', 'audio', 'peft'),
     },
     classifiers=[
         'Development Status :: 4 - Beta',
