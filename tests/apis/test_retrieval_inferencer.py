@@ -83,8 +83,9 @@ def test_three_lines_find_what_a_plain_loop_finds(place):
         finder.search(QUERY, top=-1)
     with pytest.raises(ValueError, match='rerank=-3 must be 0'):
         finder.search(QUERY, rerank=-3)
-    with pytest.raises(ValueError, match='the text is blank'):
-        finder.search(' ')
+    for blank in ('', ' \n'):
+        with pytest.raises(ValueError, match='is blank; say what to look for'):
+            finder.search(blank)
     with pytest.raises(ValueError, match="device='cuda:64', but torch sees"):
         RetrievalInferencer(NAME, checkpoint, device='cuda:64')
     assert_best(finder.search(QUERY, top=20), scores, 1, 9)
@@ -92,6 +93,37 @@ def test_three_lines_find_what_a_plain_loop_finds(place):
     near = sorted(scores, key=lambda path: -scores[path][0])[:5]
     assert_best(finder.search(QUERY, top=2, rerank=5), {path: scores[path] for path in near}, 1, 2)
     assert_best(finder.search(QUERY, top=5, rerank=2), {path: scores[path] for path in near}, 1, 5)
+
+
+def test_words_that_the_vocabulary_does_not_know(place, logged):
+    config, checkpoint, media = place
+    finder = RetrievalInferencer(config, checkpoint, device='cpu').index(media)
+    plain = finder.search('a red square')
+    assert not [record for record in logged if record.levelname == 'WARNING']
+    finder.search('a Zebra and a red dinosaur: zebra!')
+    (warning,) = [record.getMessage() for record in logged if record.levelname == 'WARNING']
+    assert "does not know 'zebra', 'dinosaur'" in warning
+    assert finder.unknown_words('red zebra') == ['zebra']
+    for text, message in (
+        ('Zebra, dinosaurs', "knows no word of the text 'Zebra, dinosaurs': 'zebra', 'dinosaurs' are unknown to it"),
+        ('☃', "knows no word of the text '☃': '☃' is unknown to it"),
+        ('...!', "the text '...!' has no word"),
+        ('\u200b', 'has no word'),
+    ):
+        with pytest.raises(ValueError) as error:
+            finder.search(text)
+        assert message in str(error.value) and '\n' not in str(error.value)
+    assert finder.search('a red square') == plain
+
+
+def test_only_several_batches_of_an_index_have_a_bar(place, capsys):
+    config, checkpoint, media = place
+    finder = RetrievalInferencer(config, checkpoint, device='cpu').index(media / 'still.png')
+    assert 'encode' not in capsys.readouterr().err, 'one batch'
+    finder.index(media)
+    assert 'encode' in capsys.readouterr().err
+    finder.search(QUERY)
+    assert capsys.readouterr().err == '', 'nine files are encoded once more to be matched'
 
 
 def test_kept_tokens_spare_the_second_reading(place, monkeypatch):

@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from tests.apis.tiny_zoo import write_trained
 from tests.media import write_image
 from tests.workspace import ROOT, write_workspace
 from tools.demo import search
+from vlpeft import RetrievalInferencer
 from vlpeft.engine.messages import run_main
 
 
@@ -77,6 +79,40 @@ def test_errors_are_one_line(place, capsys, change, message):
         arguments[position] = value
     assert run_main(lambda: search.main(arguments)) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('query', ['', ' \t'])
+def test_a_blank_query_is_refused_before_anything_is_read(capsys, query):
+    with pytest.raises(SystemExit):
+        run_main(lambda: search.main(['nowhere.py', 'nowhere.pth', 'nowhere', 'a dog', query]))
+    err = capsys.readouterr().err
+    assert err.startswith(f'error: the query {query!r} is blank (see ') and err.count('\n') == 1
+
+
+def test_a_query_of_unknown_words_is_refused_before_files_are_encoded(place, capsys, tmp_path):
+    _, config, checkpoint, media = place
+    index = tmp_path / 'index.safetensors'
+    arguments = [str(config), str(checkpoint), str(media), 'a square', 'Zebra', '--index', str(index)]
+    assert run_main(lambda: search.main(arguments)) == 1
+    err = capsys.readouterr().err
+    assert "error: search: the vocabulary of the model knows no word of the text 'Zebra'" in err
+    assert 'encode' not in err and not index.exists()
+
+
+def test_results_of_which_no_file_is_left(place, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '200')
+    _, config, checkpoint, _ = place
+    media = tmp_path / 'media'
+    media.mkdir()
+    write_image(media / 'still.png')
+    finder = RetrievalInferencer(config, checkpoint, device='cpu').index(media)
+    (media / 'still.png').unlink()
+    results = {'a square': finder.search('a square')}
+    assert results == {'a square': []} and finder.skipped == {str(media / 'still.png'): 'no such file'}
+    search.show(results, Console())
+    search.write_page(str(tmp_path / 'found.html'), results)
+    assert 'nothing that can be read' in capsys.readouterr().out
+    assert 'nothing that can be read' in (tmp_path / 'found.html').read_text()
 
 
 def test_help(capsys):

@@ -68,6 +68,8 @@ def show(results: Results, console: Console) -> None:
         table = Table('', 'score', 'file', title=query, title_justify='left')
         for place, (path, score) in enumerate(found, start=1):
             table.add_row(str(place), f'{score:.3f}', os.path.relpath(path))
+        if not found:
+            table.add_row('', '', 'nothing that can be read')
         console.print(table)
 
 
@@ -98,6 +100,8 @@ def main(argv: list[str] | None = None) -> int:
 
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
     finder = RetrievalInferencer(args.config, checkpoint, args.device)
+    for query in args.query:
+        finder.unknown_words(query)  # refused before files are encoded, which may take long
     finder.index(args.folder, args.index, args.keep_tokens)
     results = {query: finder.search(query, args.top, args.rerank) for query in args.query}
     show(results, Console())

@@ -23,6 +23,7 @@ from vlpeft.checkpoint.identity import base_identity
 from vlpeft.datasets import ClipError
 from vlpeft.datasets.transforms import CleanText
 from vlpeft.models.finite import check_finite, naming
+from vlpeft.models.known_words import words_of
 from vlpeft.models.tasks import Retriever
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import MODELS, TRANSFORMS
@@ -122,7 +123,7 @@ class RetrievalInferencer:
         wanted = [file for path, file in media.items() if self.encoded.lacks(path, keep_tokens)]
         try:
             self.skipped = {}
-            for entry in self._encode(wanted, keep_tokens):
+            for entry in self._encode(wanted, keep_tokens, 'encode'):
                 self.encoded.entries[entry.file.path] = entry
         finally:
             if save_to is not None:
@@ -142,20 +143,25 @@ class RetrievalInferencer:
             Best first, at most ``top``.
 
         Raises:
-            ValueError: Nothing is indexed, ``text`` is blank, ``top`` is less than 1, or ``rerank`` is negative.
+            ValueError: Nothing is indexed, ``text`` is blank or has no word that the model knows, ``top`` is less than
+                1, or ``rerank`` is negative.
             TypeError: ``text`` is no text.
             NonFiniteError: A similarity or a match is NaN or infinite; names the first file.
         """
-        if not isinstance(text, str):
-            raise TypeError(f'search: text={text!r} must be a text')
-        if not text.strip():
-            raise ValueError('search: the text is blank')
+        check_query(text)
         if top < 1:
             raise ValueError(f'search: top={top} must be at least 1')
         if rerank < 0:
             raise ValueError(f'search: rerank={rerank} must be 0 (no matching) or the number of candidates')
         if not self.encoded.entries:
             raise ValueError('the index is empty; call index(folder) or load(file) first')
+        if unknown := self.unknown_words(text):
+            print_log(
+                f'search {text!r}: the vocabulary of the model does not know {_listed(unknown)}, so the results answer '
+                'the other words alone',
+                'current',
+                logging.WARNING,
+            )
         text = self._clean(text)
         with torch.no_grad():
             feature = self.model.encode_text(self.model.tokenizer([text], self.device))[0].float().cpu()
@@ -172,6 +178,28 @@ class RetrievalInferencer:
         else:
             found = [Found(entry.file.path, score) for entry, score in zip(chosen, best.values.tolist())]
         return sorted(found, key=lambda item: -item.score)[:top]
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a query that the model's vocabulary does not know, of which it so cannot tell anything.
+
+        Args:
+            text: What to look for.
+
+        Raises:
+            ValueError: It is blank, or the vocabulary knows no word of it.
+            TypeError: It is no text.
+        """
+        check_query(text)
+        words = words_of(self._clean(text))
+        unknown = self.model.tokenizer.unknown_words(words)
+        if not words:
+            raise ValueError(f'search: the text {text!r} has no word')
+        if set(unknown) >= {*words}:
+            raise ValueError(
+                f'search: the vocabulary of the model knows no word of the text {text!r}: {_listed(unknown)} '
+                f'{"is" if len(unknown) == 1 else "are"} unknown to it; say it in other words'
+            )
+        return unknown
 
     def save(self, path: PathLike) -> None:
         """Writes the index (``.safetensors``) with the identity of the model: hashes of config, checkpoint, base."""
@@ -199,13 +227,15 @@ class RetrievalInferencer:
         return text
 
     @torch.no_grad()
-    def _encode(self, files: Sequence[MediaFile], keep_tokens: bool) -> Iterator[EncodedFile]:
+    def _encode(self, files: Sequence[MediaFile], keep_tokens: bool, bar: str | None = None) -> Iterator[EncodedFile]:
+        """Encodes files; ``bar`` is what a progress bar says, which several batches have."""
         if not files:
             return
         loader = DataLoader(
             _Clips(files, self.pipeline), self.batch_size, num_workers=self.num_workers, collate_fn=list
         )
-        for batch in track(loader, 'encode', console=Console(stderr=True)):
+        shows = bar is not None and len(loader) > 1
+        for batch in track(loader, bar, console=Console(stderr=True)) if shows else loader:
             shapes: dict[tuple[int, ...], list] = defaultdict(list)
             for file, clip in batch:
                 if isinstance(clip, str):
@@ -240,6 +270,23 @@ class RetrievalInferencer:
                 check_finite('match logits', torch.cat([scores[i] for i in range(len(group))]))
             found += [Found(entry.file.path, scores[i].item()) for i, entry in enumerate(group)]
         return found
+
+
+def check_query(text: str) -> None:
+    """Refuses what no model can search.
+
+    Raises:
+        ValueError: It is blank.
+        TypeError: It is no text.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f'search: text={text!r} must be a text')
+    if not text.strip():
+        raise ValueError(f'search: the text {text!r} is blank; say what to look for')
+
+
+def _listed(words: Sequence[str]) -> str:
+    return ', '.join(map(repr, words))
 
 
 class _Clips(Dataset):

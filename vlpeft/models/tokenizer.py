@@ -12,6 +12,7 @@ from torch import Tensor
 from vlpeft.bases import base_folder
 
 from .hub import TOKENIZER_FILES, source_options
+from .known_words import unknown_words
 
 ORDER_TOKENS = 100
 ANSWER = '</a>'
@@ -126,6 +127,10 @@ class TextTokenizer:
         found = self.tokenizer(list(texts), truncation=length is not None, max_length=length, verbose=False)
         return found['input_ids']
 
+    def unknown_words(self, words: Sequence[str]) -> list[str]:
+        """Those of some words that the vocabulary does not know, see :mod:`vlpeft.models.known_words`."""
+        return unknown_words(self.tokenizer, words)
+
     def text(self, ids: Sequence[int]) -> str:
         """The text of token ids, without special tokens."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
@@ -196,6 +201,10 @@ class SiglipTokenizer(TextTokenizer):
     def ids(self, texts: Sequence[str], max_length: int | None = None) -> list[list[int]]:
         """As :class:`TextTokenizer`; SigLIP was trained on lower case, which not every tokenizer of its files makes."""
         return super().ids([text.lower() for text in texts], max_length)
+
+    def unknown_words(self, words: Sequence[str]) -> list[str]:
+        """Of their lower case, which is what the model reads."""
+        return super().unknown_words([word.lower() for word in words])
 
     def pad(self, ids: Sequence[list[int]], device: torch.device) -> Tokens:
         """Padded to the full length."""

@@ -132,6 +132,7 @@ def _text_card(query: TextQuery, clips: _Clips) -> str:
             f'<div class="note"><span>{place}. {mark}</span><span>{score:.2f}</span></div>'
             f'<div class="caption">{escape(clips.captions[clip])}</div></div>'
         )
+    found = found or ['<div class="caption">nothing that can be read</div>']
     head = f'<div class="head"><h3>{escape(query.text)}</h3>{_rank_badge(query.rank)}</div>'
     return f'<section class="query">{head}<div class="clips">{"".join(found)}</div></section>'
 
