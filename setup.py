@@ -58,11 +58,11 @@ setup(
     extras_require={
         **{
             name: requirements(name)
-            for name in ('demo', 'docs', 'optional', 'features', 'captions', 'audio', 'peft', 'style')
+            for name in ('demo', 'docs', 'evidence', 'optional', 'features', 'captions', 'audio', 'peft', 'style')
         },
         # The tests need what they test.
-        'tests': requirements('tests', 'demo', 'docs', 'features', 'captions', 'audio', 'peft'),
-        'all': requirements('tests', 'demo', 'docs', 'optional', 'features', 'captions', 'audio', 'peft'),
+        'tests': requirements('tests', 'demo', 'docs', 'evidence', 'features', 'captions', 'audio', 'peft'),
+        'all': requirements('tests', 'demo', 'docs', 'evidence', 'optional', 'features', 'captions', 'audio', 'peft'),
     },
     classifiers=[
         'Development Status :: 4 - Beta',
