@@ -16,7 +16,7 @@ class ChoiceMetric(QuestionMetric):
     :class:`QuestionMetric`.
 
     Args:
-        prefix (str, optional): First part of the metric names. Defaults to 'choice'.
+        prefix (str): First part of the metric names. Defaults to 'choice'.
     """
 
     default_prefix = 'choice'

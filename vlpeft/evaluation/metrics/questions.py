@@ -23,7 +23,7 @@ class QuestionMetric(ExactlyOnceMetric):
     says how many. ``predictions`` keep the question, its clip's ``name`` and the truth beside ``answer`` and ``score``.
 
     Args:
-        prefix (str, optional): First part of the metric names. Defaults to ``default_prefix`` of the class.
+        prefix (str): First part of the metric names. Defaults to ``default_prefix`` of the class.
     """
 
     key_fields = ('question_id',)

@@ -25,7 +25,7 @@ class RetrievalMetric(ExactlyOnceMetric):
     items of the query's fold, ``{n}fold_…`` are the means over the n folds of the same figures (COCO's 1k protocol).
 
     Args:
-        prefix (str, optional): First part of the metric names. Defaults to 'retrieval'.
+        prefix (str): First part of the metric names. Defaults to 'retrieval'.
     """
 
     default_prefix = 'retrieval'
