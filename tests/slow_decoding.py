@@ -52,3 +52,9 @@ def slow_search(
     for tokens, total in beam:
         keep(tokens, total / unfinished(most, prompt_length))
     return kept
+
+
+def slow_mean(log_probs: Callable[[tuple[int, ...]], Sequence[float]], ids: list[int], end: int, most: int) -> float:
+    """Mean log p of the tokens of a sequence that :func:`slow_search` has found, and of its end token if it has one."""
+    tokens = [*ids, end][:most]
+    return sum(log_probs(tuple(tokens[:i]))[token] for i, token in enumerate(tokens)) / len(tokens)

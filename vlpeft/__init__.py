@@ -12,7 +12,9 @@ from .version import __version__
 
 #: Where each name of the package comes from, imported when it is first asked for; a subpackage comes from itself.
 _LAZY = dict(
+    CaptionInferencer='vlpeft.apis',
     RetrievalInferencer='vlpeft.apis',
+    VQAInferencer='vlpeft.apis',
     attach='vlpeft.adaptation',
     find_towers='vlpeft.sites',
     get_model='vlpeft.apis',
@@ -23,7 +25,9 @@ _LAZY = dict(
     testing='vlpeft.testing',
 )
 __all__ = [
+    'CaptionInferencer',
     'RetrievalInferencer',
+    'VQAInferencer',
     '__version__',
     'attach',
     'find_towers',

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutput
 
-from tests.slow_decoding import slow_search
+from tests.slow_decoding import slow_mean, slow_search
 from vlpeft.models.decoding import beam_search
 
 VOCABULARY, END = 7, 2
@@ -71,8 +71,21 @@ def test_both_rules_equal_their_slow_restatements_on_200_models(rule, prompt_len
         for found, expected in zip(
             decode(model, beams, rule, prompt_length), restated(model, beams, rule, prompt_length)
         ):
-            assert [ids for ids, _ in found] == [ids for ids, _ in expected], seed
-            assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-12), seed
+            assert [one.ids for one in found] == [ids for ids, _ in expected], seed
+            assert [one.score for one in found] == pytest.approx([score for _, score in expected], rel=1e-12), seed
+
+
+def test_means_of_log_probabilities_are_those_of_the_tokens_whatever_the_rule():
+    for seed in range(60):
+        model = random_model(seed)
+        for way in (('default', 1), ('released', 9)):
+            for start, found in zip(STARTS[:, 0].tolist(), decode(model, 1 + seed % 3, *way)):
+
+                def log_probs(new, start=start, model=model):
+                    return model.logits(torch.tensor([[start, *new]]))[0].log_softmax(-1).tolist()
+
+                means = [slow_mean(log_probs, one.ids, END, LONGEST - 1) for one in found]
+                assert [one.mean_log_prob for one in found] == pytest.approx(means, rel=1e-9), seed
 
 
 def test_the_rules_differ():
@@ -105,7 +118,8 @@ def test_each_sum_is_divided_as_described(rule, prompt_length, finished, unfinis
     for tokens, divisor in (([4, 4, 4, END], finished), ([4, 4, 4, 4], unfinished)):
         (found,) = beam_search(forced(tokens), torch.tensor([[1]]), 1, END, 1 + 4, rule, prompt_length)
         answer = [token for token in tokens if token != END]
-        assert found == [(answer, pytest.approx(-math.log(2) / divisor, rel=1e-9))]
+        assert [one.ids for one in found] == [answer]
+        assert found[0].score == pytest.approx(-math.log(2) / divisor, rel=1e-9)
 
 
 def test_equals_transformers_on_200_models():

@@ -1,10 +1,12 @@
 """Cached decoding equals full recomputation; what a token can learn of its successors and its batch."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from tests.slow_decoding import slow_search
+from tests.slow_decoding import slow_mean, slow_search
 from tests.tiny_epalm import (
     END,
     LAYERS,
@@ -169,8 +171,10 @@ def test_the_padded_prompt_is_what_the_released_rule_counts(tmp_path, beams, lef
                 return model.logits(vectors[row : row + 1], Tokens(ids, mask))[0, -1].log_softmax(-1).tolist()
 
             expected = slow_search(log_probs, beams, END, NEW, rule, length)
-            assert [text for text, _ in kept] == [model.tokenizer.text(ids).strip() for ids, _ in expected]
-            assert [score for _, score in kept] == pytest.approx([score for _, score in expected], rel=1e-9)
+            assert [one.text for one in kept] == [model.tokenizer.text(ids).strip() for ids, _ in expected]
+            assert [one.score for one in kept] == pytest.approx([score for _, score in expected], rel=1e-9)
+            means = [slow_mean(log_probs, ids, END, NEW) for ids, _ in expected]
+            assert [one.probability for one in kept] == pytest.approx([math.exp(mean) for mean in means], rel=1e-9)
             sizes |= {len(ids) for ids, _ in expected}
         assert NEW in sizes and len(sizes) > 1
         assert model.answer(vectors, tokens, model.tasks['vqa']) == [kept[0].text for kept in found[rule]]

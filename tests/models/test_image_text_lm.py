@@ -1,5 +1,7 @@
 """The task model of image-text-to-text models: losses, answers, choices, what trains, and which inputs are refused."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -160,6 +162,7 @@ def test_greedy_answers_are_the_likeliest_tokens_one_by_one_without_a_cache(fold
     found = model.candidates(batch, model.tasks['vqa'])[0][0]
     assert found.text == model.answers.texts(torch.tensor([written]))[0]
     assert found.score == pytest.approx(score / len(written), abs=1e-4)
+    assert found.probability == pytest.approx(math.exp(score / len(written)), abs=1e-4)
 
 
 @pytest.mark.parametrize('name', FAMILIES)
@@ -169,6 +172,9 @@ def test_choices_are_scored_by_what_a_loss_counts(folders, name):
     for task in ('first', 'whole'):
         scores = {found.text: found.score for found in model.candidates(batch, model.tasks[task])[0]}
         assert list(scores) == sorted(scores, key=scores.get, reverse=True)
+        shares = {found.text: found.probability for found in model.candidates(batch, model.tasks[task])[0]}
+        total = sum(map(math.exp, scores.values()))
+        assert shares == pytest.approx({text: math.exp(score) / total for text, score in scores.items()})
         for text, score in scores.items():
             (nll,) = negative_log_likelihoods(name, inputs(name, slice(0, 1), (text, '', '')))
             expected = -nll[0] if task == 'first' else -nll.sum()
@@ -272,7 +278,7 @@ def test_bad_inputs_are_refused(folders):
         model(silent, samples(), mode='loss')
     with pytest.raises(ValueError, match='padded on the left'):
         model(tiny_vlms.batch('llava', answers=None, side='right'), samples(2), mode='predict')
-    with pytest.raises(ValueError, match="modes 'loss', 'predict' and 'tensor', not 'train'"):
+    with pytest.raises(ValueError, match="modes 'loss', 'predict', 'candidates' and 'tensor', not 'train'"):
         model(inputs(), samples(), mode='train')
     with pytest.raises(ValueError, match='holds other'):
         model(inputs(), samples(task='other'), mode='loss')

@@ -344,5 +344,5 @@ def test_unknown_tasks_and_modes(vocabulary):
     model = build_perceptual(vocabulary=vocabulary)
     with pytest.raises(ValueError, match='one of the tasks vqa, caption; this one holds caption, vqa'):
         model(clips(), random_samples()[:2] + random_samples('caption')[:1], mode='loss')
-    with pytest.raises(ValueError, match="modes 'loss', 'predict' and 'tensor', not 'train'"):
+    with pytest.raises(ValueError, match="modes 'loss', 'predict', 'candidates' and 'tensor', not 'train'"):
         model(clips(), random_samples(), mode='train')

@@ -1,11 +1,12 @@
 """The sequence-to-sequence model against the slow restatement, and its ways to answer."""
 
 import copy
+import math
 
 import pytest
 import torch
 
-from tests.slow_decoding import slow_search
+from tests.slow_decoding import slow_mean, slow_search
 from tests.slow_vl import SlowVL, check_gradients
 from tests.tiny_seq2seq import KeepDouble
 from tests.tiny_vl import EXTRA, LETTERS, LM, VOCAB, build_vl, random_samples, write_tokenizer
@@ -280,6 +281,27 @@ def test_nothing_is_taken_from_the_settings_of_a_base(vocabularies, family, beam
     assert all(told.candidates(encoded, task) == expected for task in tasks)
 
 
+@pytest.mark.parametrize('length_penalty', [1.0, 2.0])
+@pytest.mark.parametrize('family', FAMILIES)
+def test_probabilities_are_means_over_tokens_whatever_the_length_penalty(vocabularies, family, length_penalty):
+    model = lively(build_vl(family, vocabularies[family]))
+    encoded = model(*random_samples(batch=6))
+    task = Seq2SeqTask(generation=dict(num_beams=3, max_length=8, length_penalty=length_penalty))
+    start, end = model.lm.config.decoder_start_token_id, model.lm.config.eos_token_id
+    ids = model._generate(encoded, task, num_return_sequences=3).sequences[:, 1:]
+    found = [one for kept in model.candidates(encoded, task) for one in kept]
+    for row, (tokens, one) in enumerate(zip(ids.tolist(), found)):
+        tokens = tokens[: tokens.index(end)] if end in tokens else tokens
+        alone = type(encoded)(*(part[row // 3 : row // 3 + 1] for part in encoded))
+        mean = slow_mean(
+            lambda new: model.logits(alone, torch.tensor([[start, *new]]))[0, -1].log_softmax(-1).tolist(),
+            tokens,
+            end,
+            7,
+        )
+        assert one.probability == pytest.approx(math.exp(mean), rel=1e-4)
+
+
 @pytest.mark.parametrize('beams', [1, 2, 3])
 @pytest.mark.parametrize('family', FAMILIES)
 def test_candidates_equal_a_slow_search(vocabularies, family, beams):
@@ -300,10 +322,10 @@ def test_candidates_equal_a_slow_search(vocabularies, family, beams):
             1,
         )
         sizes |= {len(ids) for ids, _ in expected}
-        assert [text for text, _ in found] == [
+        assert [one.text for one in found] == [
             text.strip() for text in model.tokenizer.texts([ids for ids, _ in expected])
         ]
-        assert [score for _, score in found] == pytest.approx([score for _, score in expected], rel=1e-4)
+        assert [one.score for one in found] == pytest.approx([score for _, score in expected], rel=1e-4)
     assert 7 in sizes and len(sizes) > 2  # finished and unfinished ones
 
 

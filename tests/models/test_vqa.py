@@ -1,6 +1,7 @@
 """The question answerer against the slow restatement: loss, gradients, ranking scores, padding, generation."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
 from tests.slow_blip import SlowBlip
-from tests.slow_decoding import slow_search
+from tests.slow_decoding import slow_mean, slow_search
 from tests.tiny import VOCAB_SIZE, WIDTH, build_vqa, random_questions, vqa_config, write_vocabulary
 from vlpeft.models import count_parameters
 from vlpeft.registry import MODELS
@@ -125,7 +126,12 @@ def test_candidates_of_a_ranking_are_the_shortlist_with_its_likelihoods(vocabula
         scores, first = naive_scores(model, clips, samples, ANSWERS)
     for row, starts, kept in zip(scores, first, found):
         likely = sorted(range(len(ANSWERS)), key=lambda i: (-round(float(starts[i]), 9), i))[:shortlist]
-        assert dict(kept) == pytest.approx({ANSWERS[i]: float(row[i]) for i in likely}, rel=1e-5)
+        expected = {ANSWERS[i]: float(row[i]) for i in likely}
+        assert {one.text: one.score for one in kept} == pytest.approx(expected, rel=1e-5)
+        total = sum(math.exp(score) for score in expected.values())
+        assert {one.text: one.probability for one in kept} == pytest.approx(
+            {text: math.exp(score) / total for text, score in expected.items()}, rel=1e-4
+        )
         assert kept == sorted(kept, key=lambda candidate: -candidate.score)
 
 
@@ -189,8 +195,10 @@ def test_beam_rules_equal_their_slow_restatements(vocabulary, beams):
                     return logits[-1].log_softmax(-1).tolist()
 
                 expected = slow_search(log_probs, beams, tokenizer.end_id, 4, rule, 1)
-                assert [text for text, _ in kept] == [tokenizer.text(ids) for ids, _ in expected]
-                assert [score for _, score in kept] == pytest.approx([score for _, score in expected], rel=1e-6)
+                assert [one.text for one in kept] == [tokenizer.text(ids) for ids, _ in expected]
+                assert [one.score for one in kept] == pytest.approx([score for _, score in expected], rel=1e-6)
+                means = [slow_mean(log_probs, ids, tokenizer.end_id, 4) for ids, _ in expected]
+                assert [one.probability for one in kept] == pytest.approx([math.exp(mean) for mean in means], rel=1e-6)
                 sizes |= {len(ids) for ids, _ in expected}
     assert found['default'] != found['released'], sizes
 

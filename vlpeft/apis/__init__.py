@@ -3,7 +3,9 @@
 from importlib import import_module
 
 _PLACES = dict(
+    CaptionInferencer='vlpeft.apis.caption_inferencer',
     RetrievalInferencer='vlpeft.apis.retrieval_inferencer',
+    VQAInferencer='vlpeft.apis.vqa_inferencer',
     ZooError='vlpeft.zoo.folder',
     get_model='vlpeft.apis.build',
     list_models='vlpeft.zoo.model_index',

@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 VIDEOS = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.ogv', '.ts', '.webm', '.wmv')
 IMAGES = ('.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+SOUNDS = ('.aac', '.flac', '.m4a', '.mka', '.mp3', '.oga', '.ogg', '.opus', '.wav')
 MEDIA = {**dict.fromkeys(VIDEOS, 'video'), **dict.fromkeys(IMAGES, 'image')}
+
+#: Kinds of files as messages name them.
+KINDS = dict(image='images', video='videos', audio='sounds')
 
 PathLike = str | Path
 
@@ -47,6 +51,12 @@ def find_media(files: PathLike | Iterable[PathLike]) -> dict[str, MediaFile]:
     if not found:
         raise ValueError(f'{files}: no video or image in it; known suffixes: {", ".join(MEDIA)}')
     return dict(sorted(found.items()))
+
+
+def media_of(path: PathLike) -> str | None:
+    """'image', 'video' or 'audio' by the suffix; None if it is none of these."""
+    suffix = Path(path).suffix.lower()
+    return 'audio' if suffix in SOUNDS else MEDIA.get(suffix)
 
 
 def _describe(path: Path) -> MediaFile:

@@ -1,6 +1,7 @@
 """Loading what was trained: any dialect, the rest completed from the base, which is checked."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from mmengine.logging import print_log
@@ -17,10 +18,31 @@ from .report import LoadReport
 from .translate import translate
 
 
+class Trained(NamedTuple):
+    """What a checkpoint gives to a model, which it is not in yet: a state dict of the model, and what is to be said."""
+
+    state: Mapping[str, Tensor]
+    report: LoadReport
+    note: str
+
+
 def load_trained(
     model: nn.Module, checkpoint: Checkpoint, start: bool = False, allow_random: bool = False
 ) -> LoadReport:
     """Loads a task checkpoint into a model whose base is already there, and logs what it did.
+
+    Args, errors: :func:`fit_trained`.
+
+    Returns:
+        What was loaded; missing is what neither the file nor the base gives.
+    """
+    trained = fit_trained(model, checkpoint, start, allow_random)
+    put_trained(model, trained)
+    return trained.report
+
+
+def fit_trained(model: nn.Module, checkpoint: Checkpoint, start: bool = False, allow_random: bool = False) -> Trained:
+    """What :func:`load_trained` puts into a model, which it leaves as it is.
 
     Args:
         model: An :class:`AdaptedModel`.
@@ -28,12 +50,9 @@ def load_trained(
         start: Whether training starts from it, which may fill less (:mod:`.coverage`). Defaults to False.
         allow_random: Whether parameters may be left unfilled. Defaults to False.
 
-    Returns:
-        What was loaded; missing is what neither the file nor the base gives.
-
     Raises:
         CheckpointError: The file was trained on another base, or this model has none; it does not fit; or it breaks
-            the rule of :mod:`.coverage`. The model is then unchanged.
+            the rule of :mod:`.coverage`.
     """
     recorded, origin = checkpoint.meta.get('base'), checkpoint.origin
     source = translate(checkpoint)
@@ -46,13 +65,18 @@ def load_trained(
     if recorded is not None and rest:
         check_base(recorded, model.base, origin)
     check_load(model, report, source, model.base_keys, start, allow_random)
-    _forget_replaced(model, state)
-    put(model, state, report, is_whole=True)
-    report.settle(random_parts(model))
-    print_log(str(report), 'current')
-    if recorded is not None and rest:
-        print_log(f'{origin}: {len(rest)} frozen tensors are those of the base {recorded["name"]}', 'current')
-    return report
+    of_base = recorded is not None and rest
+    note = f'{origin}: {len(rest)} frozen tensors are those of the base {recorded["name"]}' if of_base else ''
+    return Trained(state, report, note)
+
+
+def put_trained(model: nn.Module, trained: Trained) -> None:
+    """Puts what :func:`fit_trained` has found into the model, and logs it."""
+    _forget_replaced(model, trained.state)
+    put(model, trained.state, trained.report, is_whole=True)
+    trained.report.settle(random_parts(model))
+    for said in filter(None, (str(trained.report), trained.note)):
+        print_log(said, 'current')
 
 
 def _forget_replaced(model: nn.Module, state: Mapping[str, Tensor]) -> None:

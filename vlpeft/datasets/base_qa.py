@@ -67,7 +67,7 @@ class BaseQA(BaseClips):
         return os.path.join(self.data_root, path)
 
     def load_samples(self) -> list[dict]:
-        self._answer_list = self._load_answer_list()
+        self._answer_list = self.read_answer_list()
         if not self.test_mode:
             return [_training_sample(where, question) for where, question in self.load_questions(self.ann_file)]
         questions = list(self.load_questions(self.ann_file))
@@ -82,7 +82,8 @@ class BaseQA(BaseClips):
         """The answers that a model may choose from, or None if the set is open."""
         return self._answer_list
 
-    def _load_answer_list(self) -> list[str] | None:
+    def read_answer_list(self) -> list[str] | None:
+        """:attr:`answer_list`, of a set whose questions are not read. Errors: see the class."""
         if self.answer_file is not None:
             path = self.resolve(self.answer_file)
             answers = read_json(path)

@@ -13,19 +13,21 @@ LINE_EVERY, BAR_EVERY = 30.0, 0.2
 
 
 @functools.cache
-def _console() -> Console:
+def _console(on_error: bool = False) -> Console:
     """Not rich's own: it is made in the middle of mmpretrain's import, without standard output, and draws no bars."""
-    return Console()
+    return Console(stderr=on_error)
 
 
-def say(text: str, style: str | None = None) -> None:
-    """Prints a line as it is, above a bar if there is one; ``style`` is a colour for terminals."""
-    _console().out(text, style=style, highlight=False)
+def say(text: str, style: str | None = None, on_error: bool = False) -> None:
+    """Prints a line as it is, above a bar if there is one; ``style`` is a colour for terminals. ``on_error`` is for
+    standard error.
+    """
+    _console(on_error).out(text, style=style, highlight=False)
 
 
-def draws_bars() -> bool:
-    """Whether standard output is a terminal that can draw over what it has drawn."""
-    console = _console()
+def draws_bars(on_error: bool = False) -> bool:
+    """Whether standard output, or standard error, is a terminal that can draw over what it has drawn."""
+    console = _console(on_error)
     return console.is_terminal and not console.is_dumb_terminal or console.is_jupyter
 
 
@@ -41,12 +43,13 @@ class Steps:
         label: What is done.
         total: Number of steps.
         done: Of these, those that were done before. Defaults to 0.
+        on_error: Whether to show them on standard error, where standard output is for results. Defaults to False.
     """
 
-    def __init__(self, label: str, total: int, done: int = 0) -> None:
-        self.label, self.total, self.done, self.before = label, total, done, done
+    def __init__(self, label: str, total: int, done: int = 0, on_error: bool = False) -> None:
+        self.label, self.total, self.done, self.before, self.on_error = label, total, done, done, on_error
         self.speaks = is_main_process()
-        self.bar = self._bar() if self.speaks and draws_bars() else None
+        self.bar = self._bar() if self.speaks and draws_bars(on_error) else None
         self.begun = self.told = time.monotonic()
 
     def _bar(self) -> Progress:
@@ -59,7 +62,7 @@ class Steps:
             TextColumn('ETA'),
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
-            console=_console(),
+            console=_console(self.on_error),
             refresh_per_second=2,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -93,7 +96,11 @@ class Steps:
             self.bar.update(self.task, completed=self.done, note=note)
         else:
             left = (now - self.begun) / max(1, self.done - self.before) * (self.total - self.done)
-            say(f'{self.label}  {self.done}/{self.total}  ETA {clock(left)}' + f'  {note}' * bool(note))
+            say(
+                f'{self.label}  {self.done}/{self.total}  ETA {clock(left)}' + f'  {note}' * bool(note),
+                None,
+                self.on_error,
+            )
 
     def step(self, count: int = 1) -> None:
         """Counts steps and shows them when it is time."""

@@ -31,10 +31,13 @@ BEAM_RULES = ('default', 'released')
 
 
 class Hypothesis(NamedTuple):
-    """A sequence that was found: its tokens ``ids`` without start and end token, and its ``score``."""
+    """A sequence that was found: its tokens ``ids`` without start and end token, its ``score``, and ``mean_log_prob``,
+    Σ log p / n whatever the rule.
+    """
 
     ids: list[int]
     score: float
+    mean_log_prob: float
 
 
 @torch.no_grad()
@@ -81,7 +84,8 @@ def beam_search(
         for query, rank in ended[:, :beams].nonzero().tolist():
             if not done[query]:
                 ids = running[query * beams + parents[query, rank], 1:].tolist()
-                kept[query].append(Hypothesis(ids, float(values[query, rank]) / (new + beside)))
+                total_log_prob = float(values[query, rank])
+                kept[query].append(Hypothesis(ids, total_log_prob / (new + beside), total_log_prob / new))
         go_on = values.masked_fill(ended, float('-inf')).topk(beams, dim=1).indices
         scores, tokens, parents = (x.gather(1, go_on) for x in (values, tokens, parents))
         origin = (parents + beams * torch.arange(count, device=device)[:, None]).flatten()
@@ -97,7 +101,8 @@ def beam_search(
         if not done[query]:
             rows = running[query * beams : (query + 1) * beams, 1:].tolist()
             kept[query] = _best(
-                kept[query] + [Hypothesis(ids, total / unfinished) for ids, total in zip(rows, sums)], beams
+                kept[query] + [Hypothesis(ids, total / unfinished, total / new) for ids, total in zip(rows, sums)],
+                beams,
             )
     return kept
 

@@ -32,7 +32,7 @@ from vlpeft.registry import MODELS
 from vlpeft.sites import below, find_towers
 
 from .base import AdaptedModel
-from .candidates import Candidate
+from .candidates import Candidate, among, written
 from .image_text_task import ImageTextTask
 from .seq2seq_task import only_task, tasks_of
 
@@ -131,13 +131,13 @@ class ImageTextLM(AdaptedModel):
                 are -100 where nothing is counted, for predictions prompts alone, padded on the left unless the model
                 is an encoder-decoder.
             data_samples: With ``task``; for the loss perhaps with ``weight``.
-            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'`` (logits
-                (B, L, V)).
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``), ``'candidates'``
+                (:meth:`candidates`, the first of which is predicted) or ``'tensor'`` (logits (B, L, V)).
 
         Raises:
             ValueError: Another mode, a batch of several or unknown tasks, labels that count no token of a sample, or
                 prompts that are none.
-            NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
+            NonFiniteError: Answering: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
         with self.switch.task(task):
@@ -149,11 +149,13 @@ class ImageTextLM(AdaptedModel):
             return self.vlm(**inputs, use_cache=False).logits
         if mode == 'loss':
             return {f'loss_{task}': self.loss(inputs, labels, data_samples, self.tasks[task])}
-        if mode != 'predict':
-            raise ValueError(f"ImageTextLM has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        if mode not in ('predict', 'candidates'):
+            raise ValueError(f"ImageTextLM has modes 'loss', 'predict', 'candidates' and 'tensor', not {mode!r}")
         if labels is not None:
             raise ValueError('the inputs hold labels, and so answers; predictions are made from prompts alone')
         with naming(data_samples):
+            if mode == 'candidates':
+                return self.candidates(inputs, self.tasks[task])
             texts = self.answer(inputs, self.tasks[task])
         for sample, text in zip(data_samples, texts):
             sample.set_field(text, self.tasks[task].output)
@@ -211,7 +213,8 @@ class ImageTextLM(AdaptedModel):
             found = self._generate(inputs, task, output_logits=True)
             ids = self._new_tokens(found.sequences, prompts)[:, -len(found.logits) :]
             scores = self._mean_log_probs(found.logits, ids)
-        kept = [Candidate(text, score) for text, score in zip(self.answers.texts(ids), scores.tolist())]
+        # Both kinds of score are means over tokens.
+        kept = [written(text, score, score) for text, score in zip(self.answers.texts(ids), scores.tolist())]
         return [kept[i : i + beams] for i in range(0, len(kept), beams)]
 
     def _generate(self, inputs: Mapping[str, Any], task: ImageTextTask, **asked: Any):
@@ -271,10 +274,7 @@ class ImageTextLM(AdaptedModel):
             scores = torch.stack([self._log_likelihood(inputs, own, is_decoders) for own in ids], 1)
         check_finite('log-likelihoods of the choices', scores)
         scores, order = scores.sort(dim=1, descending=True, stable=True)
-        return [
-            [Candidate(task.choices[index], score) for index, score in zip(*row)]
-            for row in zip(order.tolist(), scores.tolist())
-        ]
+        return [among([task.choices[index] for index in row], own) for row, own in zip(order.tolist(), scores.tolist())]
 
     def _log_likelihood(self, inputs: Mapping[str, Any], ids: Sequence[int], is_decoders: bool) -> Tensor:
         """(B,), the sum of log p of the tokens of an answer."""

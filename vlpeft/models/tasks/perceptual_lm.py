@@ -33,7 +33,7 @@ from vlpeft.registry import MODELS
 from vlpeft.sites import FoundTowers, SiteError, shapes_suffice
 
 from .base import AdaptedModel
-from .candidates import Candidate
+from .candidates import Candidate, written
 from .perceptual_task import PerceptualTask
 from .seq2seq_task import only_task, tasks_of
 
@@ -211,12 +211,12 @@ class PerceptualLM(AdaptedModel):
                 spectrograms (B, 1, frames, bins), or its vectors (B, K, Dv), computed before. Not looked at without an
                 encoder.
             data_samples: With ``task`` and ``text``, the prompt; for the loss with ``target``.
-            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'`` (logits
-                of the prompts (B, L, V)).
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``), ``'candidates'``
+                (:meth:`candidates`, the first of which is predicted) or ``'tensor'`` (logits of the prompts (B, L, V)).
 
         Raises:
             ValueError: Another mode, or a batch of several or unknown tasks.
-            NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
+            NonFiniteError: Answering: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
         with self.switch.task(task):
@@ -230,9 +230,11 @@ class PerceptualLM(AdaptedModel):
         prompts = self.prompts([sample.text for sample in data_samples], self.lm.device)
         if mode == 'tensor':
             return self.logits(vectors, prompts)
-        if mode != 'predict':
-            raise ValueError(f"PerceptualLM has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        if mode not in ('predict', 'candidates'):
+            raise ValueError(f"PerceptualLM has modes 'loss', 'predict', 'candidates' and 'tensor', not {mode!r}")
         with naming(data_samples):
+            if mode == 'candidates':
+                return self.candidates(vectors, prompts, self.tasks[task])
             texts = self.answer(vectors, prompts, self.tasks[task])
         for sample, text in zip(data_samples, texts):
             sample.set_field(text, self.tasks[task].output)
@@ -315,4 +317,4 @@ class PerceptualLM(AdaptedModel):
             task.beam_rule,
             length,
         )
-        return [[Candidate(self.tokenizer.text(ids).strip(), score) for ids, score in kept] for kept in found]
+        return [[written(self.tokenizer.text(ids).strip(), *scores) for ids, *scores in kept] for kept in found]

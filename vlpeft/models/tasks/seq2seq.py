@@ -23,7 +23,7 @@ from vlpeft.models.tokenizer import ORDER_TOKENS, Seq2SeqTokenizer, Tokens
 from vlpeft.registry import MODELS
 
 from .base import AdaptedModel
-from .candidates import Candidate
+from .candidates import Candidate, among, written
 from .seq2seq_task import Seq2SeqTask, only_task, tasks_of
 
 TOWERS = dict(
@@ -119,12 +119,12 @@ class VLSeq2Seq(AdaptedModel):
         Args:
             inputs: Features (B, I, N, F), or normalised images (B, I, 3, H, W) where the model has a vision tower.
             data_samples: With ``task`` and ``text``; for the loss with ``target`` and ``weight``.
-            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``) or ``'tensor'``
-                (:class:`Encoded`).
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer`` or ``pred_caption``), ``'candidates'``
+                (:meth:`candidates`, the first of which is predicted) or ``'tensor'`` (:class:`Encoded`).
 
         Raises:
             ValueError: Another mode, or a batch of several or unknown tasks.
-            NonFiniteError: In ``'predict'``: a sample's logits are NaN or infinite.
+            NonFiniteError: Answering: a sample's logits are NaN or infinite.
         """
         task = only_task(data_samples, self.tasks)
         with self.switch.task(task):
@@ -139,9 +139,11 @@ class VLSeq2Seq(AdaptedModel):
             return encoded
         if mode == 'loss':
             return {f'loss_{task}': self.loss(encoded, data_samples, self.tasks[task])}
-        if mode != 'predict':
-            raise ValueError(f"VLSeq2Seq has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        if mode not in ('predict', 'candidates'):
+            raise ValueError(f"VLSeq2Seq has modes 'loss', 'predict', 'candidates' and 'tensor', not {mode!r}")
         with naming(data_samples):
+            if mode == 'candidates':
+                return self.candidates(encoded, self.tasks[task])
             texts = self.answer(encoded, self.tasks[task])
         for sample, text in zip(data_samples, texts):
             sample.set_field(text, self.tasks[task].output)
@@ -208,13 +210,14 @@ class VLSeq2Seq(AdaptedModel):
         if beams > 1:
             found = self._generate(encoded, task, num_return_sequences=beams, output_scores=True)
             scores = found.sequences_scores
+            # Of a sum divided by (number of tokens) ** length_penalty the mean.
+            counts = (~self._after_end(found.sequences[:, 1:], task)).sum(1)
+            means = scores * counts ** (task.decoding.get('length_penalty', 1.0) - 1)
         else:
             found = self._generate(encoded, task, output_logits=True)
-            scores = self._mean_log_probs(found, task)
-        kept = [
-            Candidate(text.strip(), score)
-            for text, score in zip(self.tokenizer.texts(found.sequences), scores.tolist())
-        ]
+            scores = means = self._mean_log_probs(found, task)
+        texts = self.tokenizer.texts(found.sequences)
+        kept = [written(text.strip(), *own) for text, *own in zip(texts, scores.tolist(), means.tolist())]
         return [kept[i : i + beams] for i in range(0, len(kept), beams)]
 
     def _generate(self, encoded: Encoded, task: Seq2SeqTask, **asked):
@@ -245,10 +248,13 @@ class VLSeq2Seq(AdaptedModel):
     def _mean_log_probs(self, found, task: Seq2SeqTask) -> Tensor:
         """(B,) of sequences found by greedy search, their end tokens included."""
         log_probs = self.lm.compute_transition_scores(found.sequences, found.logits, normalize_logits=True)
-        end = torch.tensor(self._settings(task)['eos_token_id'], device=log_probs.device)
-        ends = torch.isin(found.sequences[:, -log_probs.shape[1] :], end).long()
-        padding = ends.cumsum(1) > ends
+        padding = self._after_end(found.sequences[:, -log_probs.shape[1] :], task)
         return log_probs.masked_fill(padding, 0).sum(1) / (~padding).sum(1)
+
+    def _after_end(self, ids: Tensor, task: Seq2SeqTask) -> Tensor:
+        """Where tokens (B, T) are padding, behind the end token."""
+        ends = torch.isin(ids, torch.tensor(self._settings(task)['eos_token_id'], device=ids.device)).long()
+        return ends.cumsum(1) > ends
 
     def _choose(self, encoded: Encoded, choices: Sequence[str]) -> list[list[Candidate]]:
         """Compares the first tokens of the choices, after the special tokens that start every target."""
@@ -260,7 +266,4 @@ class VLSeq2Seq(AdaptedModel):
         log_probs = at_least_float32(logits).log_softmax(-1)[:, firsts]
         check_finite('logits of the choices', log_probs)
         scores, order = log_probs.sort(dim=1, descending=True, stable=True)
-        return [
-            [Candidate(choices[index], score) for index, score in zip(*row)]
-            for row in zip(order.tolist(), scores.tolist())
-        ]
+        return [among([choices[index] for index in row], own) for row, own in zip(order.tolist(), scores.tolist())]

@@ -21,7 +21,7 @@ from vlpeft.registry import MODELS
 
 from .answer_ranking import AnswerBank, rank_answers
 from .base import AdaptedModel
-from .candidates import Candidate
+from .candidates import Candidate, among, written
 from .frames import TemporalEmbedding, frame_key_weights
 from .seq2seq_task import check_counts, check_settings
 
@@ -147,21 +147,25 @@ class GenerativeVQA(AdaptedModel):
         Args:
             inputs: Normalised frames (B, T, 3, H, W).
             data_samples: With ``question``; for the loss with ``answers`` and ``weights``.
-            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer``) or ``'tensor'`` (:class:`QuestionContext`).
+            mode: ``'loss'``, ``'predict'`` (samples with ``pred_answer``), ``'candidates'`` (:meth:`candidates`, the
+                first of which is predicted) or ``'tensor'`` (:class:`QuestionContext`).
 
         Raises:
             ValueError: Another mode.
-            NonFiniteError: In ``'predict'``: a question's scores are NaN or infinite.
+            NonFiniteError: Answering: a question's scores are NaN or infinite.
         """
         if mode == 'loss':
             return self.loss(inputs, data_samples)
         tokens = self.tokenizer([sample.question for sample in data_samples], inputs.device)
         if mode == 'tensor':
             return self.encode_question(inputs, tokens)
-        if mode != 'predict':
-            raise ValueError(f"GenerativeVQA has modes 'loss', 'predict' and 'tensor', not {mode!r}")
+        if mode not in ('predict', 'candidates'):
+            raise ValueError(f"GenerativeVQA has modes 'loss', 'predict', 'candidates' and 'tensor', not {mode!r}")
         with naming(data_samples):
-            answers = self.answer(self.encode_question(inputs, tokens))
+            questions = self.encode_question(inputs, tokens)
+            if mode == 'candidates':
+                return self.candidates(questions)
+            answers = self.answer(questions)
         for sample, answer in zip(data_samples, answers):
             sample.pred_answer = answer
         return data_samples
@@ -248,8 +252,8 @@ class GenerativeVQA(AdaptedModel):
             self.pairs_per_batch,
         )
         return [
-            [Candidate(self.answers.texts[index], score) for index, score in zip(*row)]
-            for row in zip(ranking.answers.tolist(), ranking.scores.tolist())
+            among([self.answers.texts[index] for index in answers], scores)
+            for answers, scores in zip(ranking.answers.tolist(), ranking.scores.tolist())
         ]
 
     def _generate(self, questions: QuestionContext) -> list[list[Candidate]]:
@@ -267,4 +271,4 @@ class GenerativeVQA(AdaptedModel):
 
         start = torch.full((count, 1), self.tokenizer.decode_id, device=device)
         found = beam_search(step, start, self.beams, self.tokenizer.end_id, self.max_answer_length, self.beam_rule)
-        return [[Candidate(self.tokenizer.text(ids), score) for ids, score in kept] for kept in found]
+        return [[written(self.tokenizer.text(ids), *scores) for ids, *scores in kept] for kept in found]
