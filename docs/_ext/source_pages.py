@@ -1,4 +1,4 @@
-"""Links to files that are no pages, such as configs, lead to a page with the text of the file.
+"""Files that pages name and that are no pages: links to configs and others lead to a page with the text of the file.
 
 Where pages are read as Markdown such a link opens the file. On the site it opens ``<path>.html``, which lies where the
 file lies in the repository, so that the link as it is written only gets the ending.
@@ -7,6 +7,7 @@ file lies in the repository, so that the link as it is written only gets the end
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
+from shutil import copytree
 
 from docutils import nodes
 from sphinx import addnodes
@@ -49,6 +50,12 @@ def pages_of_files(app) -> Iterator[tuple[str, dict, str]]:
         yield path, dict(title=path, body=f'<section><h1>{escape(path)}</h1>{body}</section>'), 'page.html'
 
 
+def copy_pictures(app, error) -> None:
+    """Puts pictures where they lie in the repository, for pages that name them in HTML, by the width of the window."""
+    if error is None:
+        copytree(Path(app.srcdir) / 'docs/images', Path(app.outdir) / 'docs/images', dirs_exist_ok=True)
+
+
 def forget(app, env, docname: str) -> None:
     """What a page linked to before it changed or went."""
     getattr(env, 'linked_files', {}).pop(docname, None)
@@ -59,4 +66,5 @@ def setup(app) -> dict:
     app.add_transform(LinksToFiles)
     app.connect('env-purge-doc', forget)
     app.connect('html-collect-pages', pages_of_files)
+    app.connect('build-finished', copy_pictures)
     return dict(parallel_read_safe=False, parallel_write_safe=True)

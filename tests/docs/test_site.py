@@ -45,6 +45,8 @@ class Page(HTMLParser):
                 self.contents.append(given['href'])
         elif tag in ('img', 'script') and given.get('src'):
             self.loaded.append(given['src'])
+        elif tag == 'source':
+            self.loaded.append(given['srcset'])
         elif tag == 'link' and given.get('rel') != 'canonical':
             self.loaded.append(given['href'])
 
