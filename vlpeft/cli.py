@@ -33,6 +33,7 @@ COMMANDS = {
     'show': Command('misc/print_config.py', 'print a config, to read it or to start your own from'),
     'params': Command('analysis_tools/count_params.py', 'count the parameters of a config, in all and trained'),
     'estimate': Command('analysis_tools/estimate_memory.py', 'estimate the device memory of a training run'),
+    'compare': Command('analysis_tools/compare_methods.py', 'compare methods: run a study, keep records'),
     'convert': Command('model_converters/convert_checkpoint.py', 'convert a checkpoint to another layout'),
     'export': Command('model_converters/export.py', 'write a trained model for from_pretrained, servers or peft'),
     'check-data': Command('analysis_tools/check_dataset.py', 'check the data of a config'),

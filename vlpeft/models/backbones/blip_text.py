@@ -16,6 +16,8 @@ from vlpeft.registry import MODELS
 
 from .attention import AddNorm, CrossContext, KeyValue, PostNormAttention, Projected, additive_mask
 
+POOLINGS = ('first', 'mean')
+
 
 class SelfCache:
     """Keys and values of the tokens decoded so far, per layer."""
@@ -139,6 +141,11 @@ class BlipTextEncoder(BaseModule):
         context_width: Width of the vision tokens. Defaults to 768.
         max_positions: Longest text. Defaults to 512.
         dropout: Rate on embeddings, attention weights and branch outputs, in training. Defaults to 0.1.
+        pooling: What a text alone is pooled to: ``'first'``, the state of its first token, as BLIP was trained, or
+            ``'mean'`` over its tokens, as sentence encoders such as MiniLM were. Defaults to ``'first'``.
+
+    Raises:
+        ValueError: Another ``pooling``.
     """
 
     tokenizer_type = CaptionTokenizer
@@ -153,9 +160,12 @@ class BlipTextEncoder(BaseModule):
         context_width: int = 768,
         max_positions: int = 512,
         dropout: float = 0.1,
+        pooling: str = 'first',
     ) -> None:
         super().__init__()
-        self.width, self.vocab_size = width, vocab_size
+        if pooling not in POOLINGS:
+            raise ValueError(f'BlipTextEncoder: pooling={pooling!r}; choose from {", ".join(POOLINGS)}')
+        self.width, self.vocab_size, self.pooling = width, vocab_size, pooling
         self.embeddings = BlipEmbeddings(vocab_size, width, max_positions, dropout)
         self.encoder = BlipTextLayers(depth, width, heads, hidden, context_width, dropout)
 
@@ -168,10 +178,12 @@ class BlipTextEncoder(BaseModule):
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
-    @staticmethod
-    def pool(states: Tensor, mask: Tensor) -> Tensor:
-        """The state (P, D) of the first token of each text; states (P, L, D), mask (P, L)."""
-        return states[:, 0]
+    def pool(self, states: Tensor, mask: Tensor) -> Tensor:
+        """One vector (P, D) for each text, as ``pooling`` says; states (P, L, D), mask (P, L)."""
+        if self.pooling == 'first':
+            return states[:, 0]
+        weights = mask[..., None].to(states.dtype)
+        return (states * weights).sum(1) / weights.sum(1)
 
     def project_context(self, states: Tensor) -> Projected:
         """Keys and values of every cross-attention, to be shared by all texts that meet these states.
