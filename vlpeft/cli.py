@@ -34,6 +34,7 @@ COMMANDS = {
     'params': Command('analysis_tools/count_params.py', 'count the parameters of a config, in all and trained'),
     'estimate': Command('analysis_tools/estimate_memory.py', 'estimate the device memory of a training run'),
     'compare': Command('analysis_tools/compare_methods.py', 'compare methods: run a study, keep records'),
+    'flops': Command('analysis_tools/get_flops.py', 'count floating-point operations of a config'),
     'convert': Command('model_converters/convert_checkpoint.py', 'convert a checkpoint to another layout'),
     'export': Command('model_converters/export.py', 'write a trained model for from_pretrained, servers or peft'),
     'check-data': Command('analysis_tools/check_dataset.py', 'check the data of a config'),
