@@ -134,8 +134,8 @@ def _seq2seq(model: VLSeq2Seq, sizes: Sizes) -> Iterator[Pass]:
             model.lm(
                 encoder_outputs=(state['encoded'].states,),
                 decoder_input_ids=start,
-                past_key_values=state['cache'],
                 use_cache=True,
+                **{argument_name(model.lm, CACHE): state['cache']},
             )
 
     cells = model.visual_embedding.cells * sizes.images
