@@ -99,7 +99,7 @@ def _problem(cfg: Config, key: str, value: Any, closed: set) -> str | None:
 def _not_read(cfg: Config, name: str) -> str:
     if name not in cfg:
         return f'the config has no {name!r}{suggestion(name, READ, every=0)}'
-    places_of = list(_paths_ending_in(name, {key: cfg[key] for key in READ if key in cfg}))
+    places_of = list(paths_ending_in(name, {key: cfg[key] for key in READ if key in cfg}))
     shown = ', '.join(places_of[:LISTED]) + (f' and {len(places_of) - LISTED} more' if len(places_of) > LISTED else '')
     hint = f': {shown}' if places_of else ''
     return (
@@ -108,7 +108,8 @@ def _not_read(cfg: Config, name: str) -> str:
     )
 
 
-def _paths_ending_in(name: str, value: Any, path: str = '') -> Iterator[str]:
+def paths_ending_in(name: str, value: Any, path: str = '') -> Iterator[str]:
+    """Dotted paths of the entries of that name, at any depth of a config."""
     if isinstance(value, Mapping):
         items = value.items()
     else:
@@ -117,7 +118,7 @@ def _paths_ending_in(name: str, value: Any, path: str = '') -> Iterator[str]:
         below = f'{path}.{key}' if path else str(key)
         if key == name:
             yield below
-        yield from _paths_ending_in(name, item, below)
+        yield from paths_ending_in(name, item, below)
 
 
 def _slip(name: str, path: str, node: Mapping) -> str | None:

@@ -20,6 +20,7 @@ from vlpeft.registry import DATASETS, MODELS, SCOPE
 
 from .arguments import accepted
 from .errors import ConfigError
+from .idle_names import idle_names
 from .places import Place, places
 from .types import type_problems
 
@@ -33,9 +34,9 @@ PHASES = dict(train=('train', 'val'), test=('test',))
 def check_run(cfg: Config, phase: str, known_problems: Sequence[str] = ()) -> None:
     """Checks a run before it does anything heavy.
 
-    All types and arguments are compared with the registered classes; numbers that a class can judge are judged; files
-    of the base and the data sets must be there; the data sets are made without reading their annotations, the model on
-    the meta device, without memory and weights, and its tokenizer is loaded.
+    Names that nothing reads are told; all types and arguments are compared with the registered classes; numbers that a
+    class can judge are judged; files of the base and the data sets must be there; the data sets are made without
+    reading their annotations, the model on the meta device, without memory and weights, and its tokenizer is loaded.
 
     Args:
         cfg: The whole config.
@@ -46,7 +47,7 @@ def check_run(cfg: Config, phase: str, known_problems: Sequence[str] = ()) -> No
         ConfigError: It lists all problems.
     """
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'), counted_logs(ANYTHING):
-        problems = list(type_problems(cfg))
+        problems = [*idle_names(cfg), *type_problems(cfg)]
         wrong = {path.partition('.')[0] for path, _ in problems}
         # What has a wrong type or argument cannot be built, the rest can.
         known = [place for place in places(cfg) if place.found is not None]
