@@ -153,13 +153,18 @@ def write_vl_workspace(root: Path) -> Path:
     """Data of all tasks, and tokenizer and base of both language models. Returns ``root``."""
     write_data(root)
     for family in LM:
-        write_tokenizer(root / family, family)
-        # Like a released one it does not know the added tokens.
-        lm = build_vl(family, dtype=torch.float32, vocab_size=VOCAB[family] - EXTRA).lm
-        torch.save({key: value.detach() for key, value in lm.named_parameters()}, root / f'{family}.bin')
+        write_vl_bases(root, family)
+    return root
+
+
+def write_vl_bases(root: Path, family: str) -> None:
+    """Tokenizer and base of a language model, and the base of the vision tower."""
+    write_tokenizer(root / family, family)
+    # Like a released one it does not know the added tokens.
+    lm = build_vl(family, dtype=torch.float32, vocab_size=VOCAB[family] - EXTRA).lm
+    torch.save({key: value.detach() for key, value in lm.named_parameters()}, root / f'{family}.bin')
     vision = MODELS.build(dict(type='mmpretrain.VisionTransformer', **VISION))
     torch.save({f'backbone.{key}': value for key, value in vision.state_dict().items()}, root / 'vision.pth')
-    return root
 
 
 def shrink_vl_model(model: dict, root: Path) -> None:

@@ -177,7 +177,7 @@ def test_records_without_turns_are_none():
 
 
 def test_the_page_shows_records_that_say_the_same():
-    page = (ROOT / 'docs/own_data.md').read_text()
+    page = (ROOT / 'docs/own_data/chat.md').read_text()
     shown = dict(re.findall(r'^\| ([\w-]+) \| `(\{.*\})` \|$', page, re.M))
     assert list(shown) == list(LAYOUTS[:4])
     for layout, text in shown.items():
