@@ -113,9 +113,11 @@ def mark_literal_blocks(app, what, name, thing, options, lines: list[str]) -> No
     lines[:] = result
 
 
-def keep_single_letters(app, what, name, thing, options, lines: list[str]) -> None:
-    """``r. Defaults to 8.`` describes a symbol; reStructuredText would number a list by it."""
-    lines[:] = [re.sub(r'^(\s*(?::[^:]+: )?)([A-Za-z])\. ', r'\1\2\\. ', line) for line in lines]
+def keep_as_written(app, what, name, thing, options, lines: list[str]) -> None:
+    """Symbols and names of arguments mean no markup: ``r. Defaults to 8.`` numbers no list, ``a, **b`` is not bold."""
+    for number, line in enumerate(lines):
+        line = re.sub(r'^(\s*(?::[^:]+: )?)([A-Za-z])\. ', r'\1\2\\. ', line)
+        lines[number] = re.sub(r'^:param [^:]+:', lambda entry: re.sub(r'\\?\*', r'\\*', entry[0]), line)
 
 
 def leave_out_made_defaults(app, what, name, thing, options, arguments: str | None, returns: str | None):
@@ -163,5 +165,5 @@ def setup(app) -> dict:
     app.connect('missing-reference', resolve)
     # Before napoleon, which knows the sections by their indentation.
     app.connect('autodoc-process-docstring', mark_literal_blocks, priority=400)
-    app.connect('autodoc-process-docstring', keep_single_letters, priority=600)
+    app.connect('autodoc-process-docstring', keep_as_written, priority=600)
     return dict(parallel_read_safe=True, parallel_write_safe=True)

@@ -87,6 +87,12 @@ def test_commands_exist(page):
     assert faults(page) == []
 
 
+def test_the_table_of_commands_has_each_with_its_tool():
+    rows = table_rows(section((ROOT / 'docs/tools.md').read_text(), 'the-command-vlpeft'))[1:]
+    told = {re.match(r'`vlpeft ([\w-]+)', command)[1]: tool.strip('`') for command, tool, _ in rows}
+    assert told == {name: f'tools/{command.tool}' for name, command in COMMANDS.items()}
+
+
 def test_wrong_commands_are_found(tmp_path):
     page = tmp_path / 'page.md'
     page.write_text(
