@@ -30,7 +30,8 @@ def told(folder, text):
         "folder = 'other/'\ntrain_dataloader = dict(dataset=dict(data_root=folder))",
         '_note = "tried on Monday"',
         'train_dataloader = dict(batch_size={{_base_.num_frames}})',
-        'default_scope = "vlpeft"\nrandomness = dict(seed=1)',
+        'default_scope = "vlpeft"\nrandomness = dict(seed=1)\nauto_scale_lr = dict(enable=True)\ncompile = True',
+        'custom_imports = dict(imports=["json"])',
         'size = 4\ndef double(n=size):\n    return 2 * n\ntrain_dataloader = dict(batch_size=double())\ndel double',
     ],
 )

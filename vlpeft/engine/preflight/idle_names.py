@@ -16,6 +16,10 @@ from vlpeft.nearest import suggestion
 from .overrides import LISTED, READ, paths_ending_in
 
 
+#: What MMEngine reads while it reads the file.
+_FOR_READING = ('custom_imports',)
+
+
 class ConfigSource(NamedTuple):
     """One file of a chain of configs: what it sets, by line, what it reads, and what it inherits."""
 
@@ -37,7 +41,7 @@ def idle_names(cfg: Config) -> Iterator[tuple[str, str]]:
     own = read_source(path)
     below = {name for base in _all_bases(own) for name in base.sets}
     for name, line in own.sets.items():
-        if name in READ or name in own.reads or name.startswith('_'):
+        if name in (*READ, *_FOR_READING, *own.reads) or name.startswith('_'):
             continue
         if name not in below:
             yield name, f'line {line} sets it, and nothing reads it{suggestion(name, READ, every=0)}'
