@@ -13,6 +13,7 @@ from .version import __version__
 #: Where each name of the package comes from, imported when it is first asked for; a subpackage comes from itself.
 _LAZY = dict(
     CaptionInferencer='vlpeft.apis',
+    ChatInferencer='vlpeft.apis',
     RetrievalInferencer='vlpeft.apis',
     VQAInferencer='vlpeft.apis',
     attach='vlpeft.adaptation',
@@ -26,6 +27,7 @@ _LAZY = dict(
 )
 __all__ = [
     'CaptionInferencer',
+    'ChatInferencer',
     'RetrievalInferencer',
     'VQAInferencer',
     '__version__',

@@ -4,6 +4,7 @@ from importlib import import_module
 
 _PLACES = dict(
     CaptionInferencer='vlpeft.apis.caption_inferencer',
+    ChatInferencer='vlpeft.apis.chat_inferencer',
     RetrievalInferencer='vlpeft.apis.retrieval_inferencer',
     VQAInferencer='vlpeft.apis.vqa_inferencer',
     ZooError='vlpeft.zoo.folder',

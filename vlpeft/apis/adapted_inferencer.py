@@ -1,6 +1,7 @@
 """What all inferencers share: a model by name, its device and number format, and its adapters by name."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from vlpeft.checkpoint.download import fetch
 from vlpeft.models.tasks import ImageTextLM
 from vlpeft.registry import MODELS, SCOPE
 from vlpeft.zoo.folder import ZooError
+from vlpeft.zoo.model_index import ZooModel
 
 from .build import BASE_ONLY, find_trained, load_model_config
 from .device import usable_device
@@ -62,23 +64,38 @@ class AdaptedInferencer:
         adapters = dict(adapters or {})
         if DEFAULT_NAME in adapters and checkpoint not in (None, BASE_ONLY):
             raise ValueError(f'adapters names {DEFAULT_NAME!r}, which is the checkpoint; choose another name')
-        cfg, entry = load_model_config(model, overrides)
+        cfg, entry = self.load_config(model, overrides)
         self.read_config(cfg, str(model))
         if checkpoint is None and adapters:
             trained = None
         else:
-            trained = find_trained(model, entry, True if checkpoint is None else checkpoint)
+            trained = self.find_checkpoint(model, entry, checkpoint)
         # All files are looked for before any weights are read.
         files = {**({} if trained is None else {DEFAULT_NAME: trained})}
-        files.update({name: fetch(path) for name, path in adapters.items()})
+        files.update({name: self.find_file(path) for name, path in adapters.items()})
         if not files and cfg.model.get('base_checkpoint') is None:
             raise ZooError(f'{cfg.filename} names no base (model.base_checkpoint), so there is nothing to load')
         self.model = self._build(cfg)
-        quantised = bool(cfg.model.get('quantization'))
-        self._adapters = NamedAdapters(self.model, quantised, base_first=checkpoint == BASE_ONLY)
+        self._adapters = self.make_adapters(cfg, checkpoint == BASE_ONLY)
         for name, path in files.items():
             self._adapters.add(name, path)
         warn_of_random_parts(self.model)
+
+    def load_config(self, model: PathLike, overrides: Mapping[str, Any]) -> tuple[Config, ZooModel | None]:
+        """The config behind the name of a model, and its entry in the zoo. Errors: see the class."""
+        return load_model_config(model, overrides)
+
+    def find_checkpoint(self, model: PathLike, entry: ZooModel | None, checkpoint: PathLike | None) -> Path | None:
+        """The local file of the first checkpoint; None for the base alone. Errors: see the class."""
+        return find_trained(model, entry, True if checkpoint is None else checkpoint)
+
+    def find_file(self, path: PathLike) -> Path:
+        """The local file of a further checkpoint. Errors: see the class."""
+        return fetch(path)
+
+    def make_adapters(self, cfg: Config, base_first: bool) -> NamedAdapters:
+        """What switches the checkpoints of the built model."""
+        return NamedAdapters(self.model, bool(cfg.model.get('quantization')), base_first)
 
     def read_config(self, cfg: Config, name: str) -> None:
         """Takes from the config what the task needs, before the model is built.
@@ -121,7 +138,7 @@ class AdaptedInferencer:
             ValueError: The name is taken; or the base is quantised.
             FileNotFoundError, CheckpointError: As :func:`vlpeft.get_model`; nothing has changed then.
         """
-        self._adapters.add(name, fetch(checkpoint))
+        self._adapters.add(name, self.find_file(checkpoint))
 
     def _chosen(self, adapter: Any) -> str | None:
         """The adapter of a call, whose argument is ``...`` where none was given."""

@@ -105,7 +105,7 @@ class TextInferencer(AdaptedInferencer):
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f'batch_size={size!r}; it is a number of samples, at least 1')
         found: list[Found] = []
-        with _progress(self.doing, len(items), size) as show:
+        with progress(self.doing, len(items), size) as show:
             for batch in self._read(items, size):
                 found += self._answered(batch, chosen, scores)
                 show(len(batch))
@@ -157,7 +157,7 @@ class _Items(Dataset):
 
 
 @contextmanager
-def _progress(doing: str, count: int, size: int) -> Iterator[Callable[[int], None]]:
+def progress(doing: str, count: int, size: int) -> Iterator[Callable[[int], None]]:
     """A bar of ``count`` items on standard error, if they are more than a batch."""
     if count <= size:
         yield lambda done: None

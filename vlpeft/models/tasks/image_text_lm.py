@@ -7,6 +7,7 @@ Notation: B samples, L tokens of input, images' among them, T_b counted tokens o
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from vlpeft.sites import below, find_towers
 from .base import AdaptedModel
 from .candidates import Candidate, among, written
 from .image_text_task import ImageTextTask
+from .sampling import Sampling
 from .seq2seq_task import only_task, tasks_of
 
 
@@ -141,7 +143,7 @@ class ImageTextLM(AdaptedModel):
         """
         task = only_task(data_samples, self.tasks)
         with self.switch.task(task):
-            return self._forward(self._cast(inputs), data_samples, mode, task)
+            return self._forward(self.cast(inputs), data_samples, mode, task)
 
     def _forward(self, inputs: dict[str, Any], data_samples: list, mode: str, task: str):
         labels = inputs.pop('labels', None)
@@ -161,7 +163,7 @@ class ImageTextLM(AdaptedModel):
             sample.set_field(text, self.tasks[task].output)
         return data_samples
 
-    def _cast(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    def cast(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Pixels in the number format of the frozen model."""
         weights = (param for param in self.vlm.parameters() if param.is_floating_point() and not param.requires_grad)
         dtype = next((param.dtype for param in weights), self.vlm.dtype)
@@ -189,43 +191,48 @@ class ImageTextLM(AdaptedModel):
         return (nll * (weights.to(nll.device) / counts)[rows]).sum() / len(labels)
 
     @torch.no_grad()
-    def answer(self, inputs: Mapping[str, Any], task: ImageTextTask) -> list[str]:
-        """One text per sample."""
+    def answer(self, inputs: Mapping[str, Any], task: ImageTextTask, sampling: Sampling | None = None) -> list[str]:
+        """One text per sample; with ``sampling`` one that is drawn."""
         if task.choices is not None:
             return [found[0].text for found in self._choose(inputs, task)]
-        return self.answers.texts(self._new_tokens(self._generate(inputs, task).sequences, inputs['input_ids']))
+        found = self._generate(inputs, task, sampling)
+        return self.answers.texts(self._new_tokens(found.sequences, inputs['input_ids']))
 
     @torch.no_grad()
-    def candidates(self, inputs: Mapping[str, Any], task: ImageTextTask) -> list[list[Candidate]]:
+    def candidates(
+        self, inputs: Mapping[str, Any], task: ImageTextTask, sampling: Sampling | None = None
+    ) -> list[list[Candidate]]:
         """The texts found for each sample, best first, with their scores.
 
         Returns:
             Of ``choices`` all, with log p of what they are chosen by; else one text per beam, with the scores of
-            transformers' beam search; of greedy search one, with the mean of log p of its tokens.
+            transformers' beam search; of greedy search and ``sampling`` one, with the mean of log p of its tokens.
         """
         if task.choices is not None:
             return self._choose(inputs, task)
         beams, prompts = task.num_beams, inputs['input_ids']
         if beams > 1:
-            found = self._generate(inputs, task, num_return_sequences=beams, output_scores=True)
+            found = self._generate(inputs, task, None, num_return_sequences=beams, output_scores=True)
             ids, scores = self._new_tokens(found.sequences, prompts), found.sequences_scores
         else:
-            found = self._generate(inputs, task, output_logits=True)
+            found = self._generate(inputs, task, sampling, output_logits=True)
             ids = self._new_tokens(found.sequences, prompts)[:, -len(found.logits) :]
             scores = self._mean_log_probs(found.logits, ids)
         # Both kinds of score are means over tokens.
         kept = [written(text, score, score) for text, score in zip(self.answers.texts(ids), scores.tolist())]
         return [kept[i : i + beams] for i in range(0, len(kept), beams)]
 
-    def _generate(self, inputs: Mapping[str, Any], task: ImageTextTask, **asked: Any):
+    def _generate(self, inputs: Mapping[str, Any], task: ImageTextTask, sampling: Sampling | None, **asked: Any):
         """transformers' ``generate``, with a cache."""
         from transformers import GenerationConfig
 
         if not is_encoder_decoder(self.vlm.config) and not bool(inputs['attention_mask'][:, -1].all()):
             raise ValueError('prompts of different lengths are padded on the left, so that answers stand next to them')
-        config = GenerationConfig(**self._settings(task), **asked, return_dict_in_generate=True)
+        drawn = {} if sampling is None else sampling.settings()
+        config = GenerationConfig(**self._settings(task) | drawn, **asked, return_dict_in_generate=True)
         checked = [only_numbers(len(inputs['input_ids']))]
-        return self.vlm.generate(**inputs, generation_config=config, logits_processor=checked)
+        with nullcontext() if sampling is None else sampling.seeded(inputs['input_ids'].device):
+            return self.vlm.generate(**inputs, generation_config=config, logits_processor=checked)
 
     @staticmethod
     def _new_tokens(sequences: Tensor, prompts: Tensor) -> Tensor:
