@@ -39,6 +39,7 @@ COMMANDS = {
     'export': Command('model_converters/export.py', 'write a trained model for from_pretrained, servers or peft'),
     'check-data': Command('analysis_tools/check_dataset.py', 'check the data of a config'),
     'logs': Command('analysis_tools/analyze_logs.py', 'draw the curves of training runs'),
+    'adapters': Command('analysis_tools/visualize_adapters.py', 'show how large what a trained method adds is'),
     'doctor': Command('misc/doctor.py', 'check the installation, and what a config still needs'),
 }
 HELP = """usage: vlpeft COMMAND [arguments]

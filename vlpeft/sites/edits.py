@@ -1,5 +1,6 @@
 """Edits: hooks that replace the tensor at a tap by what a unit makes of it, while its set acts."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,13 @@ def _a_weight(unit: nn.Module) -> tuple[nn.Module, str] | None:
 
 
 class Edit(AtTap):
-    """Replaces the tensor at a tap by the unit's result, while the unit's set is the active one."""
+    """Replaces the tensor at a tap by the unit's result, while the unit's set is the active one.
+
+    Attributes:
+        observer: Called with the tensor that is there and with what takes its place. Defaults to None, nobody.
+    """
+
+    observer: Callable[[Tensor, Tensor], None] | None = None
 
     def __init__(
         self, binding: Binding, captures: list[Capture], switch: AdapterSwitch, name: str, packed: bool = False
@@ -102,7 +109,10 @@ class Edit(AtTap):
         value = self.edit(*(_cast(part, dtype) for part in (seen, *reads)), **told)
         if not isinstance(value, Tensor) or self._fixed(value.shape) != self._fixed(seen.shape):
             raise SiteError(self._refusal(seen, value))
-        return value if dtype is None else value.to(seen.dtype)
+        value = value if dtype is None else value.to(seen.dtype)
+        if self.observer is not None:
+            self.observer(seen, value)
+        return value
 
     def _told(self) -> dict[str, Any]:
         """What the edit is told by keyword, the batch's task among it where it asks for that."""
