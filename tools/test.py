@@ -4,25 +4,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from mmengine.dist import is_main_process
-from mmengine.fileio import dump
-
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
-from vlpeft.datasets.in_progress import naming_dead_workers
-from vlpeft.engine.launch import (
-    add_config_arguments,
-    add_run_arguments,
-    apply_run_arguments,
-    build_runner,
-    check_config,
-    enable_eval_amp,
-    end_process_group,
-    existing_checkpoint,
-    load_config,
-)
+from vlpeft.engine.arguments import add_config_arguments, add_run_arguments, existing_checkpoint
 from vlpeft.engine.messages import run_main
-from vlpeft.engine.run_console import console_of
-from vlpeft.evaluation.predictions import write_predictions
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
@@ -69,24 +53,33 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Build the runner, test, and write the results."""
     args = parse_args(argv)
+    from vlpeft.engine.run_console import console_of
+
     with console_of(args.verbose) as show:
         test(args, show)
 
 
 def test(args: argparse.Namespace, show: Callable) -> None:
     """Check the run, build it, and test; ``show`` is of :func:`console_of`."""
+    from mmengine.dist import is_main_process
+    from mmengine.fileio import dump
+
+    from vlpeft.datasets.in_progress import naming_dead_workers
+    from vlpeft.engine import launch
+    from vlpeft.evaluation.predictions import write_predictions
+
     problems: list[str] = []
-    cfg = load_config(args.config, args.cfg_options, problems)
-    apply_run_arguments(cfg, args)
+    cfg = launch.load_config(args.config, args.cfg_options, problems)
+    launch.apply_run_arguments(cfg, args)
     cfg.resume = False
     cfg.load_from = None if args.checkpoint == 'none' else args.checkpoint
     if args.amp:
-        enable_eval_amp(cfg.test_cfg)
+        launch.enable_eval_amp(cfg.test_cfg)
     hook = cfg.get('default_hooks', {}).get('checkpoint')
     if hook is not None and hook.type == 'AdapterCheckpointHook':
         hook.allow_random = args.allow_random
-    check_config(cfg, 'test', problems)
-    runner = build_runner(cfg)
+    launch.check_config(cfg, 'test', problems)
+    runner = launch.build_runner(cfg)
     with naming_dead_workers(), show(runner):
         metrics = runner.test()
     if args.out and args.out.endswith('.jsonl') and is_main_process():
@@ -99,7 +92,7 @@ def test(args: argparse.Namespace, show: Callable) -> None:
         }
         dump(dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, predictions=predictions), args.out)
     del runner
-    end_process_group()
+    launch.end_process_group()
 
 
 if __name__ == '__main__':

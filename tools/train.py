@@ -5,23 +5,8 @@ import sys
 from collections.abc import Callable
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
-from vlpeft.datasets.in_progress import naming_dead_workers
-from vlpeft.engine.launch import (
-    add_config_arguments,
-    add_run_arguments,
-    apply_run_arguments,
-    build_runner,
-    check_batches,
-    check_config,
-    enable_eval_amp,
-    end_process_group,
-    existing_checkpoint,
-    load_config,
-)
+from vlpeft.engine.arguments import add_config_arguments, add_run_arguments, existing_checkpoint
 from vlpeft.engine.messages import run_main
-from vlpeft.engine.run_console import console_of
-from vlpeft.engine.stopping import leaving_when_stopped
-from vlpeft.engine.work_folder import enter, resumed_from
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt
@@ -66,19 +51,26 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Build the runner and train."""
     args = parse_args(argv)
+    from vlpeft.engine.run_console import console_of
+
     with console_of(args.verbose) as show:
         train(args, show)
 
 
 def train(args: argparse.Namespace, show: Callable) -> None:
     """Check the run, build it, and train; ``show`` is of :func:`console_of`."""
+    from vlpeft.datasets.in_progress import naming_dead_workers
+    from vlpeft.engine import launch
+    from vlpeft.engine.stopping import leaving_when_stopped
+    from vlpeft.engine.work_folder import enter, resumed_from
+
     problems: list[str] = []
-    cfg = load_config(args.config, args.cfg_options, problems)
-    apply_run_arguments(cfg, args)
+    cfg = launch.load_config(args.config, args.cfg_options, problems)
+    launch.apply_run_arguments(cfg, args)
     if args.amp:
         cfg.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
         if cfg.get('val_cfg') is not None:
-            enable_eval_amp(cfg.val_cfg)
+            launch.enable_eval_amp(cfg.val_cfg)
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise SystemExit(f'--auto-scale-lr: {args.config} has no auto_scale_lr=dict(base_batch_size=…)')
@@ -87,15 +79,15 @@ def train(args: argparse.Namespace, show: Callable) -> None:
     if args.resume:
         cfg.load_from = resumed_from(args.resume, cfg.work_dir)
         cfg.resume = cfg.load_from is not None
-    check_config(cfg, 'train', problems)
-    runner = build_runner(cfg)
-    check_batches(runner)
+    launch.check_config(cfg, 'train', problems)
+    runner = launch.build_runner(cfg)
+    launch.check_batches(runner)
     with naming_dead_workers(), leaving_when_stopped(runner), show(runner):
         runner.train()
     if held is not None:
         held.release()
     del runner
-    end_process_group()
+    launch.end_process_group()
 
 
 if __name__ == '__main__':

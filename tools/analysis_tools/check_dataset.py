@@ -14,7 +14,8 @@ from pathlib import Path
 from mmengine.registry import init_default_scope
 
 from vlpeft.datasets.checking import KINDS, SPLITS, check
-from vlpeft.engine.launch import add_config_arguments, check_settings, default_work_dir, load_config
+from vlpeft.engine.arguments import add_config_arguments
+from vlpeft.engine.launch import check_settings, default_work_dir, load_config
 from vlpeft.engine.messages import run_main
 from vlpeft.engine.progress import Steps
 from vlpeft.visualization.check_page import write_check_page

@@ -4,10 +4,9 @@ import argparse
 import json
 import sys
 
-import torch
 from mmengine.registry import init_default_scope
 
-from vlpeft.engine.launch import add_config_arguments, check_settings, load_config
+from vlpeft.engine.arguments import add_config_arguments
 from vlpeft.engine.messages import run_main
 
 
@@ -20,6 +19,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def count(config: str, options: dict | None = None) -> dict:
     """Counts of :func:`vlpeft.models.count_parameters` for a config file."""
+    from vlpeft.engine.launch import check_settings, load_config
+
     cfg = load_config(config, options)
     check_settings(cfg, 'model')
     return count_model(cfg.model)
@@ -27,6 +28,8 @@ def count(config: str, options: dict | None = None) -> dict:
 
 def count_model(model: dict) -> dict:
     """The same for the ``model`` of a config."""
+    import torch
+
     from vlpeft.models import count_parameters
     from vlpeft.registry import MODELS
 

@@ -6,7 +6,7 @@ import sys
 
 from mmengine.registry import init_default_scope
 
-from vlpeft.engine.launch import add_config_arguments, check_settings, load_config
+from vlpeft.engine.arguments import add_config_arguments
 from vlpeft.engine.messages import run_main
 
 EPILOG = """Formulas and what they leave out: vlpeft/engine/memory.py.
@@ -41,6 +41,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    from vlpeft.engine.launch import check_settings, load_config
     from vlpeft.engine.memory import RunLayout, build_on_meta, estimate, table
 
     cfg = load_config(args.config, args.cfg_options)

@@ -11,7 +11,7 @@ import sys
 
 from mmengine.registry import init_default_scope
 
-from vlpeft.engine.launch import add_config_arguments, check_settings, load_config
+from vlpeft.engine.arguments import add_config_arguments
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
@@ -91,6 +91,7 @@ def _cells(base: float | None, flops: float) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from vlpeft.analysis.flops import count
+    from vlpeft.engine.launch import check_settings, load_config
 
     cfg = load_config(args.config, args.cfg_options)
     check_settings(cfg, 'model')

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from vlpeft.engine.launch import add_config_arguments, existing_checkpoint, load_config
+from vlpeft.engine.arguments import add_config_arguments, existing_checkpoint
+from vlpeft.engine.launch import load_config
 from vlpeft.engine.messages import run_main
 
 EPILOG = """The batch and the weights are in the folder bad_steps of the work folder. Precision, loss scale and random

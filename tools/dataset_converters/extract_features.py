@@ -18,7 +18,7 @@ from vlpeft.datasets.features_file import FeatureFolder, PackedFeatures
 from vlpeft.datasets.readers import ClipError
 from vlpeft.datasets.transforms import LoadImages
 from vlpeft.engine import config_file
-from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.arguments import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 from vlpeft.engine.progress import Steps
 from vlpeft.models.backbones.grid_tower import GridTower

@@ -10,7 +10,7 @@ from vlpeft.zoo.model_index import read_zoo
 
 def main(argv: list[str] | None = None) -> int:
     """1 if there are faults."""
-    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    argparse.ArgumentParser(description=__doc__, epilog='example: %(prog)s').parse_args(argv)
     if faults := metafile_faults():
         print('\n'.join(faults))
         return 1

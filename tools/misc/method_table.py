@@ -187,7 +187,9 @@ METHODS = (
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='example: %(prog)s', formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     return parser.parse_args(argv)
 
 

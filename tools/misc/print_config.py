@@ -6,8 +6,7 @@ Either is a config by itself, which can be changed and run anywhere.
 import argparse
 import sys
 
-from vlpeft.engine.config_source import portable_source
-from vlpeft.engine.launch import add_config_arguments, load_config
+from vlpeft.engine.arguments import add_config_arguments
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
@@ -27,6 +26,9 @@ def main(argv: list[str] | None = None) -> None:
         help='print the file as it is written, with comments, its _base_ lines as vlpeft:: names or full paths',
     )
     args = parser.parse_args(argv)
+    from vlpeft.engine.config_source import portable_source
+    from vlpeft.engine.launch import load_config
+
     if not args.recipe:
         print(load_config(args.config, args.cfg_options).pretty_text)
     elif args.cfg_options:

@@ -26,7 +26,7 @@ from vlpeft.checkpoint.new_rows import join_new_rows, stored_rows
 from vlpeft.checkpoint.report import shorten
 from vlpeft.checkpoint.translate import translate
 from vlpeft.checkpoint.write import to_layout
-from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.arguments import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 
 SAFETENSORS = 'safetensors'

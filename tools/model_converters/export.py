@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from vlpeft.apis.export import FORMATS, export, from_config, from_folders
-from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.arguments import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:

@@ -20,7 +20,7 @@ from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, safetens
 from vlpeft.checkpoint.fit import TRAINING_ONLY, fit_model
 from vlpeft.checkpoint.manifest import write_manifest
 from vlpeft.checkpoint.translate import translate
-from vlpeft.engine.launch import Overrides, existing_config
+from vlpeft.engine.arguments import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 
 KEPT_META = ('base', 'epoch', 'iter')

@@ -1,4 +1,4 @@
-"""What the tools that run a config share: arguments, loading the config, process groups, the runner."""
+"""What the tools that run a config share: loading the config, process groups, the runner."""
 
 import argparse
 import contextlib
@@ -12,96 +12,28 @@ import torch.distributed
 
 # Its functions keep the process group that there is when it is imported; before there is one, they keep none.
 import torch.distributed.nn.functional
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import RUNNERS, init_default_scope
 from mmengine.runner import Runner
 
 from vlpeft.checkpoint.scheme import SCHEME
-from vlpeft.nearest import if_folder
-from vlpeft.zoo.config_names import find_config
-from vlpeft.zoo.folder import ZooError
 
+from .arguments import (  # noqa: F401
+    Overrides,
+    add_config_arguments,
+    add_run_arguments,
+    existing_checkpoint,
+    existing_config,
+)
 from .packing import share_packing
 from .preflight import ConfigError, check_parts, check_run, finished_run, merge_overrides
 from .ranks import first_process
 from .run_config import RunConfig
 from .versions import versions
 
-CONFIG_HELP = 'config: a file, a name of the zoo (see vlpeft list), or a path below its configs'
 MMENGINE_LOOPS = ('ValLoop', 'TestLoop')
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-
-
-def existing_config(name: str) -> str:
-    """Argparse type: path of the config file that a name stands for (:func:`~vlpeft.zoo.config_names.find_config`).
-
-    Raises:
-        argparse.ArgumentTypeError: There is none; the message lists similar names.
-    """
-    try:
-        return str(find_config(name))
-    except ZooError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def existing_checkpoint(path: str) -> str:
-    """Argparse type: a checkpoint file that exists, or a URL, which the loader fetches.
-
-    Raises:
-        argparse.ArgumentTypeError: If there is no such file; the message lists the checkpoints beside it.
-    """
-    if '://' in path or Path(path).is_file():
-        return path
-    folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    there = sorted(p.name for p in folder.glob('*.pth'))
-    beside = f'; {folder} holds {", ".join(there)}' if there else ''
-    raise argparse.ArgumentTypeError(f'checkpoint file {path} does not exist{if_folder(path)}{beside}')
-
-
-class Overrides(DictAction):
-    """Argparse action of ``--cfg-options``: ``KEY=VALUE`` to a dict."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        for value in values:
-            if not value.partition('=')[1] or value.startswith('='):
-                parser.error(f'{option_string}: {value!r} is not KEY=VALUE')
-        super().__call__(parser, namespace, values, option_string)
-
-
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``config`` and ``--cfg-options``."""
-    parser.add_argument('config', type=existing_config, help=CONFIG_HELP)
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=Overrides,
-        metavar='KEY=VALUE',
-        help='override settings of the config, e.g. model.adapter.bottleneck=512 train_dataloader.batch_size=4; '
-        'lists as key="[a,b]" or key=a,b, nested ones as key="[(a,b),(c,d)]", without blanks',
-    )
-
-
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add ``--work-dir``, ``--verbose``, ``--launcher`` and ``--local_rank``."""
-    parser.add_argument(
-        '--work-dir',
-        help='folder for logs, checkpoints and results; default: work_dir of the config, '
-        'else ./work_dirs/<path of the config below configs/>',
-    )
-    parser.add_argument(
-        '--verbose',
-        action='store_true',
-        help='write the whole log to the console too: environment, config, order of the hooks, every interval '
-        '(default: what a person wants to see; the log file has all)',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes were started; dist_*.sh and slurm_*.sh set it (default: none, a single process)',
-    )
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
 
 
 def load_config(path: str, options: dict | None = None, problems: list[str] | None = None) -> Config:
