@@ -19,11 +19,13 @@ class Weights:
         url: URL, or path of a file that vlpeft brings.
         sha256: Its hash; None where it is not known.
         size: Its bytes; None where they are not known.
+        licence: Its licence, by the hub's identifier; None where nobody has looked it up.
     """
 
     url: str
     sha256: str | None = None
     size: int | None = None
+    licence: str | None = None
 
 
 def read_yaml(path: Path) -> Any:
@@ -39,9 +41,10 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_weights(record: Mapping[str, Any], root: Path) -> Weights:
-    """``Weights`` (URL, or path below the zoo's folder ``root``), ``SHA256`` and ``Size`` of an entry."""
+    """``Weights`` (URL, or path below the zoo's folder ``root``), ``SHA256``, ``Size`` and ``License`` of an entry."""
     url = record['Weights']
-    return Weights(url if '://' in url else str(root / url), record.get('SHA256'), record.get('Size'))
+    url = url if '://' in url else str(root / url)
+    return Weights(url, record.get('SHA256'), record.get('Size'), record.get('License'))
 
 
 def read_bases(root: Path | None = None) -> dict[str, Weights]:

@@ -37,6 +37,9 @@ COMMANDS = {
     'flops': Command('analysis_tools/get_flops.py', 'count floating-point operations of a config'),
     'convert': Command('model_converters/convert_checkpoint.py', 'convert a checkpoint to another layout'),
     'export': Command('model_converters/export.py', 'write a trained model for from_pretrained, servers or peft'),
+    'publish': Command(
+        'model_converters/publish_model.py', 'write trained parts with a model card, for the hub or the zoo'
+    ),
     'check-data': Command('analysis_tools/check_dataset.py', 'check the data of a config'),
     'logs': Command('analysis_tools/analyze_logs.py', 'draw the curves of training runs'),
     'adapters': Command('analysis_tools/visualize_adapters.py', 'show how large what a trained method adds is'),

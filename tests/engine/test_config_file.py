@@ -47,6 +47,7 @@ RUN = "!!python/object/apply:os.mkdir ['{marker}']"
         ('a.json', '{"hooks": [{"type": "os.mkdir", "path": "{marker}"}]}', r"hooks\.0\.type='os\.mkdir'"),
         ('a.yaml', 'model: {type: mmengine.load, file: x.pkl}\n', r"model\.type='mmengine\.load'"),
         ('a.yaml', 'optim_wrapper: {constructor: run.Runs}\n', r"constructor='run\.Runs'"),
+        ('a.yaml', 'collate_fn: {type: vlpeft.testing}\n', r"collate_fn\.type='vlpeft\.testing'"),
         ('a.yaml', '_base_: named.json\nmodel: {type: {{_base_.name}} }\n', r"model\.type='os\.mkdir'"),
         ('a.yaml', 'runner_type: run.Runs\n', 'runner_type'),
         ('a.yaml', 'model: {type: X, _scope_: run}\n', r"model\._scope_='run'; choose from vlpeft"),
@@ -89,3 +90,8 @@ def test_a_python_config_runs_but_its_yaml_base_does_not(tmp_path):
     written(tmp_path, 'top.py', f'_base_ = []\n__import__("os").mkdir({str(marker)!r})\n')
     read_config(path)
     assert marker.exists()
+
+
+def test_functions_that_join_samples_are_data(tmp_path):
+    written(tmp_path, 'a.yaml', 'collate_fn: {type: vlpeft.collate_clips}\n')
+    assert read_config(tmp_path / 'a.yaml').collate_fn.type == 'vlpeft.collate_clips'

@@ -12,7 +12,8 @@ import yaml
 
 from tests.apis.tiny_zoo import write_trained
 from tests.workspace import LORA, ROOT, write_child, write_workspace
-from tools.model_converters.publish_model import main, publish
+from tools.model_converters.publish_model import main
+from vlpeft.apis.publishing.publish import publish
 from vlpeft.checkpoint import CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint
 from vlpeft.checkpoint.manifest import manifest_of

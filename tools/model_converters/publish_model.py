@@ -1,33 +1,24 @@
-"""Makes a task checkpoint ready to publish: what only training needs is left out, and the name tells the content."""
+"""Makes a task checkpoint ready to publish: the trained parts alone, and a model card that tells what they are."""
 
 import argparse
-import hashlib
-import io
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import nn
-
-import vlpeft
-from vlpeft.apis.build import empty_model
-from vlpeft.atomic import write_atomically
-from vlpeft.checkpoint import Checkpoint, CheckpointError
-from vlpeft.checkpoint.coverage import OURS, check_load, weight_names
-from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES, safetensors_bytes
-from vlpeft.checkpoint.fit import TRAINING_ONLY, fit_model
-from vlpeft.checkpoint.manifest import write_manifest
-from vlpeft.checkpoint.translate import translate
 from vlpeft.engine.arguments import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 
-KEPT_META = ('base', 'epoch', 'iter')
-EPILOG = """example:
-  python tools/model_converters/publish_model.py work_dirs/uniadapter/blip_msrvtt/epoch_5.pth \\
-      published/uniadapter_blip_msrvtt.pth --config configs/uniadapter/blip_msrvtt.py
-writes published/uniadapter_blip_msrvtt-1a2b3c4d.pth and prints what to paste into the metafile (docs/zoo.md)."""
+EPILOG = """examples:
+  # the folder that the Hugging Face hub keeps: card, weights, config; vlpeft.get_model('published/my_model') loads it
+  %(prog)s work_dirs/run/epoch_5.pth --hub-folder published/my_model --result result.json --licence apache-2.0
+  # what would be uploaded, and uploading it (hf auth login first)
+  %(prog)s work_dirs/run/epoch_5.pth --hub-folder published/my_model --push owner/my_model
+  %(prog)s work_dirs/run/epoch_5.pth --hub-folder published/my_model --overwrite --push owner/my_model --yes
+  # one file, named by its content, with its card beside it: for the zoo
+  %(prog)s work_dirs/uniadapter/blip_msrvtt/epoch_5.pth published/uniadapter_blip_msrvtt.pth
+
+What stands on the card comes from the checkpoint: config, data, steps, seed, versions and commit of its run. A config
+or result that contradicts it is refused. Folders, names of users and hosts, and tokens are left out (docs/zoo.md)."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,10 +30,17 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         'dst',
         type=Path,
-        help='STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put between stem and suffix',
+        nargs='?',
+        help='file to write, STEM.pth or STEM.safetensors; the first 8 digits of the sha256 are put between stem and '
+        'suffix, and the card goes to the same name with .md',
     )
     parser.add_argument(
-        '--config', type=existing_config, required=True, help='config that the checkpoint must fit wholly'
+        '--hub-folder', type=Path, metavar='DIR', help='write a folder instead of a file, as it is uploaded to the hub'
+    )
+    parser.add_argument(
+        '--config',
+        type=existing_config,
+        help='config that the checkpoint must fit wholly (default: the one that the run has recorded in it)',
     )
     parser.add_argument(
         '--cfg-options',
@@ -50,92 +48,79 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action=Overrides,
         default={},
         metavar='KEY=VALUE',
-        help='override config entries, such as model.adapter.bottleneck=512',
+        help='override entries of --config, such as model.adapter.bottleneck=512',
     )
+    parser.add_argument(
+        '--result',
+        type=Path,
+        metavar='FILE.json',
+        help='of vlpeft test --out with this checkpoint: metrics of the card',
+    )
+    parser.add_argument(
+        '--licence',
+        '--license',
+        help="of the trained parts, such as apache-2.0 or other (default: the card says 'not stated')",
+    )
+    parser.add_argument('--name', help='title of the card (default: name of the file or folder)')
     parser.add_argument(
         '--half', action='store_true', help='write half precision (float16), half as many bytes, rounded to 3 digits'
     )
-    args = parser.parse_args(argv)
-    if args.dst.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
-        parser.error(f'{args.dst}: the name must end in {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
-    return args
-
-
-def strip(path: Path, model: nn.Module, half: bool = False) -> dict[str, Any]:
-    """State dict and meta of a checkpoint as they are published, ``half`` in half precision.
-
-    Raises:
-        CheckpointError: It is not a checkpoint of ours, holds nothing but training state, or does not fit the model;
-            or a weight is too large for half precision.
-    """
-    source = translate(Checkpoint.read(path))
-    layout = source.layout.name
-    if layout != OURS:
-        raise CheckpointError(f'{path} is in the {layout} layout; convert it first (convert_checkpoint.py --to vlpeft)')
-    weights = {key: value for key, value in source.state.items() if not key.startswith(TRAINING_ONLY)}
-    if not weights:
-        raise CheckpointError(f'{path} holds no trained weights')
-    recorded = source.checkpoint.meta
-    meta = {key: recorded[key] for key in KEPT_META if recorded.get(key) is not None}
-    _, report = fit_model(source, model)
-    check_load(model, report, source, set(weight_names(model)) - model.declared if 'base' in meta else ())
-    meta['method'] = model.method
-    if half:
-        weights = {key: value.half() if value.is_floating_point() else value for key, value in weights.items()}
-        if wide := [key for key, value in weights.items() if not value.isfinite().all()]:
-            raise CheckpointError(f'{path}: {wide[0]} has values that half precision cannot hold')
-    return dict(state_dict=weights, meta=dict(meta, vlpeft_version=vlpeft.__version__))
-
-
-def to_bytes(checkpoint: dict[str, Any], suffix: str) -> bytes:
-    """The bytes of a file with this suffix, the same for the same content."""
-    if suffix != SAFETENSORS_SUFFIX:
-        # Written to a path, torch's archive would hold the name of the path.
-        stream = io.BytesIO()
-        torch.save(checkpoint, stream)
-        return stream.getvalue()
-    data = safetensors_bytes(checkpoint['state_dict'], checkpoint['meta'])
-    # safetensors writes the entries of its header's metadata in no fixed order.
-    size = int.from_bytes(data[:8], 'little')
-    header = json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True, separators=(',', ':')).encode()
-    header += b' ' * (-len(header) % 8)
-    return len(header).to_bytes(8, 'little') + header + data[8 + size :]
-
-
-def _write(data: bytes, part: str, target: Path) -> None:
-    """Writes the file, which is to take the place ``target``, and its manifest."""
-    Path(part).write_bytes(data)
-    write_manifest(target, part)
-
-
-def publish(src: Path, dst: Path, model: nn.Module, half: bool = False) -> Path:
-    """Writes the published file; does nothing if it is there. ``model`` is what it must fit, on any device; ``half``
-    writes half precision.
-
-    Raises:
-        CheckpointError: As :func:`strip`, or a file of that name holds something else.
-    """
-    data = to_bytes(strip(src, model, half), dst.suffix)
-    digest = hashlib.sha256(data).hexdigest()
-    target = dst.with_name(f'{dst.stem}-{digest[:8]}{dst.suffix}')
-    if not target.exists():
-        write_atomically(target, lambda part: _write(data, part, target))
-        print(f'wrote {target}')
-    elif target.read_bytes() == data:
-        print(f'{target} is there already')
-    else:
-        raise CheckpointError(f'{target} exists and holds something else; remove it first')
-    print(
-        f'for the metafile:\n    Weights: <URL of the folder>/{target.name}\n    SHA256: {digest}\n'
-        f'    Size: {len(data)}'
+    parser.add_argument(
+        '--no-tokenizer',
+        action='store_true',
+        help='leave a vocabulary that lies on this machine alone out of the folder',
     )
-    return target
+    parser.add_argument('--overwrite', action='store_true', help='replace a folder of a published model')
+    parser.add_argument(
+        '--push', metavar='OWNER/NAME', help='say what of the folder would be uploaded to the Hugging Face hub'
+    )
+    parser.add_argument('--yes', action='store_true', help='with --push: upload it')
+    args = parser.parse_args(argv)
+    if (args.dst is None) == (args.hub_folder is None):
+        parser.error('give a file to write, or --hub-folder DIR')
+    from vlpeft.checkpoint.files import SAFETENSORS_SUFFIX, TORCH_SUFFIXES
+
+    if args.dst is not None and args.dst.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
+        parser.error(f'{args.dst}: the name must end in {", ".join((*TORCH_SUFFIXES, SAFETENSORS_SUFFIX))}')
+    if args.push and args.hub_folder is None:
+        parser.error('--push uploads a folder; give --hub-folder DIR')
+    for option, needed in (('yes', 'push'), ('cfg_options', 'config'), ('overwrite', 'hub_folder')):
+        if getattr(args, option) and not getattr(args, needed):
+            parser.error(f'--{option.replace("_", "-")} goes with --{needed.replace("_", "-")}')
+    return args
 
 
 def main(argv: list[str] | None = None) -> int:
     """Publish, or say why not."""
     args = parse_args(argv)
-    publish(args.src, args.dst, empty_model(args.config, args.cfg_options), args.half)
+    from vlpeft.apis.publishing.card import NOT_STATED
+    from vlpeft.apis.publishing.licences import licence
+    from vlpeft.apis.publishing.private import secret_words
+    from vlpeft.apis.publishing.publish import Told, publish_file, publish_folder
+    from vlpeft.apis.publishing.push import check_repository, upload
+    from vlpeft.apis.publishing.result import read_result
+    from vlpeft.apis.publishing.run import read_run
+
+    chosen = licence(args.licence) if args.licence else None
+    if args.push:
+        check_repository(args.push)
+    run = read_run(args.src, args.config, args.cfg_options)
+    words = secret_words(json.dumps(run.config.to_dict(), default=str), str(args.src.resolve()))
+    told = Told(
+        args.name, read_result(args.result, args.src) if args.result else None, chosen, words, args.half, args.push
+    )
+    if args.hub_folder is None:
+        publish_file(run, args.dst, told, args.config)
+    else:
+        publish_folder(run, args.hub_folder, told, not args.no_tokenizer, args.overwrite)
+    if args.push:
+        upload(args.hub_folder, args.push, args.yes)
+    if chosen is None:
+        print(
+            f'warning: the card says {NOT_STATED!r} as licence of the trained parts, so nobody may use them; state it '
+            'with --licence',
+            file=sys.stderr,
+        )
     return 0
 
 

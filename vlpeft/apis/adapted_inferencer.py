@@ -11,13 +11,12 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from vlpeft.checkpoint.coverage import warn_of_random_parts
-from vlpeft.checkpoint.download import fetch
 from vlpeft.models.tasks import ImageTextLM
 from vlpeft.registry import MODELS, SCOPE
 from vlpeft.zoo.folder import ZooError
 from vlpeft.zoo.model_index import ZooModel
 
-from .build import BASE_ONLY, find_trained, load_model_config
+from .build import BASE_ONLY, find_trained, load_model_config, trained_at
 from .device import usable_device
 from .media_files import PathLike
 from .named_adapters import NamedAdapters
@@ -91,7 +90,7 @@ class AdaptedInferencer:
 
     def find_file(self, path: PathLike) -> Path:
         """The local file of a further checkpoint. Errors: see the class."""
-        return fetch(path)
+        return trained_at(path)
 
     def make_adapters(self, cfg: Config, base_first: bool) -> NamedAdapters:
         """What switches the checkpoints of the built model."""
@@ -132,7 +131,7 @@ class AdaptedInferencer:
 
         Args:
             name: Any text but 'base'.
-            checkpoint: Path or URL.
+            checkpoint: Path or URL, or a folder that ``vlpeft publish --hub-folder`` wrote.
 
         Raises:
             ValueError: The name is taken; or the base is quantised.

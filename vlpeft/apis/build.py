@@ -1,5 +1,6 @@
 """A model by name: its config from the zoo, its weights from the cache or the network."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,22 @@ from vlpeft.zoo.folder import ZooError
 from vlpeft.zoo.model_index import ZooModel, read_zoo
 
 from .device import usable_device
+from .hub_folder import check_base_is_there, is_hub_folder, read_hub_folder, trained_file
 
 BASE_ONLY = 'base'
 
 
-def get_model(name: str | Path, pretrained: bool | str | Path = False, device: str = 'cpu', **overrides) -> nn.Module:
-    """Builds a model of the zoo, or of a config file, in eval mode.
+def get_model(
+    name: str | Path, pretrained: bool | str | Path | None = None, device: str = 'cpu', **overrides
+) -> nn.Module:
+    """Builds a model of the zoo, of a config file or of a published folder, in eval mode.
 
     Args:
-        name: Name in the zoo (``list_models``), path of a config file, or path below the zoo's configs.
+        name: Name in the zoo (``list_models``), path of a config file, path below the zoo's configs, or a folder that
+            ``vlpeft publish --hub-folder`` wrote.
         pretrained: What to load. False: nothing, all weights are random. True: the base and the trained parts that the
-            zoo publishes. A path or URL: the base and the trained parts in this file. 'base': the base alone. Defaults
-            to False.
+            zoo publishes, or that the folder holds. A path or URL: the base and the trained parts in this file. 'base':
+            the base alone. Defaults to None: True for a folder, else False.
         device: Where the model goes. Defaults to 'cpu'.
         **overrides: Settings of the config's ``model``, merged into it: ``adapter=dict(bottleneck=64)``,
             ``base_checkpoint=dict(source='model_base.pth')``.
@@ -47,16 +52,22 @@ def get_model(name: str | Path, pretrained: bool | str | Path = False, device: s
         CheckpointError: A file is damaged, does not fit, was trained on another base, or lacks trained parts.
     """
     usable_device(device)
-    cfg, entry = load_model_config(name, overrides)
+    if pretrained is None:
+        pretrained = is_hub_folder(name)
+    cfg, entry = load_model_config(name, overrides, pretrained is not False)
     return build_model(cfg, find_trained(name, entry, pretrained), pretrained is not False, device)
 
 
-def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[Config, ZooModel | None]:
+def load_model_config(
+    name: str | Path, overrides: Mapping[str, Any], with_base: bool = True
+) -> tuple[Config, ZooModel | None]:
     """The config behind a name, and its entry in the zoo.
 
     Args:
-        name: What :func:`~vlpeft.zoo.config_names.find_config` understands.
+        name: What :func:`~vlpeft.zoo.config_names.find_config` understands, or a published folder, which is checked.
         overrides: Settings of ``model``.
+        with_base: Whether the base will be loaded: that of a published folder may be a file which is not here. Defaults
+            to True.
 
     Returns:
         The whole config, with the known hashes of its bases; the entry, or None for a config of one's own.
@@ -64,16 +75,23 @@ def load_model_config(name: str | Path, overrides: Mapping[str, Any]) -> tuple[C
     Raises:
         ZooError: Unknown name; the message lists similar ones.
         ConfigError: A type or argument of ``model`` that there is not.
+        CheckpointError: A file of a published folder has changed.
+        FileNotFoundError: It names a base that is not here.
     """
-    path = find_config(name)
-    entry = next((model for model in read_zoo().values() if model.config.samefile(path)), None)
-    cfg = read_config(path)
+    if is_hub_folder(name):
+        cfg, entry = read_hub_folder(name), None
+    else:
+        path = find_config(name)
+        entry = next((model for model in read_zoo().values() if model.config.samefile(path)), None)
+        cfg = read_config(path)
     # It imports what a config may name, which reading one does not need.
     from vlpeft.engine.preflight import check_parts, merge_overrides
 
     if overrides:
         merge_overrides(cfg, {f'model.{key}': value for key, value in overrides.items()}, str(name))
     check_parts(cfg, 'model')
+    if with_base and is_hub_folder(name):
+        check_base_is_there(cfg, Path(name))
     _add_known_hashes(cfg.model.get('base_checkpoint') or {}, {base.url: base.sha256 for base in read_bases().values()})
     return cfg, entry
 
@@ -93,13 +111,27 @@ def find_trained(name: str | Path, entry: ZooModel | None, pretrained: bool | st
     if pretrained is False or pretrained == BASE_ONLY:
         return None
     if pretrained is not True:
-        return fetch(pretrained)
+        return trained_at(pretrained)
+    if is_hub_folder(name):
+        return trained_file(name)
     if entry is None or entry.weights is None:
         raise ZooError(
             f'no trained weights are published for {name}; give the path or URL of a checkpoint, '
             f'{BASE_ONLY!r} for the base without trained parts, or False for random weights'
         )
     return fetch(entry.weights.url, sha256=entry.weights.sha256)
+
+
+def trained_at(place: str | Path) -> Path:
+    """The local file of the trained parts behind a path, a URL or a published folder, which is checked.
+
+    Raises:
+        FileNotFoundError, CheckpointError: As :func:`get_model`.
+    """
+    if is_hub_folder(place):
+        read_hub_folder(place)
+        return trained_file(place)
+    return fetch(place)
 
 
 def build_model(cfg: Config, trained: Path | None, with_base: bool, device: str) -> nn.Module:
@@ -145,6 +177,16 @@ def empty_model(config: str | Path, options: Mapping[str, Any] | None = None) ->
         from vlpeft.engine.preflight import merge_overrides
 
         merge_overrides(cfg, options)
-    cfg.model.base_checkpoint = None
+    return meta_model(cfg)
+
+
+def meta_model(cfg: Config) -> nn.Module:
+    """The model of a config on the meta device, as :func:`empty_model`.
+
+    Args:
+        cfg: Whole config, which stays as it is.
+    """
+    settings = copy.deepcopy(cfg.model)
+    settings.base_checkpoint = None
     with DefaultScope.overwrite_default_scope(SCOPE), torch.device('meta'):
-        return MODELS.build(cfg.model)
+        return MODELS.build(settings)

@@ -18,6 +18,7 @@ from .chat_model import base_of, find_chat_model
 from .chat_questions import Asked, Files, conversation, is_conversation, pairs
 from .chat_settings import Answering, answering
 from .folder_adapters import FolderAdapters, is_adapter_folder
+from .hub_folder import is_hub_folder
 from .media_files import PathLike
 from .named_adapters import NamedAdapters
 from .text_inferencer import progress
@@ -92,7 +93,7 @@ class ChatInferencer(AdaptedInferencer):
     ) -> None:
         self._reads = threading.RLock()
         self._asked = dict(task=task, packing=dict(packing or {}))
-        if is_adapter_folder(model):
+        if is_adapter_folder(model) and not is_hub_folder(model):
             if checkpoint is not None:
                 raise ValueError(f'{model} is an adapter folder, and so checkpoint={str(checkpoint)!r} has no place')
             model, checkpoint = base_of(model), model

@@ -21,6 +21,7 @@ from vlpeft.zoo.model_index import ZooModel
 from .build import load_model_config
 from .chat_packing import Packing, build_pack, packing_of
 from .chat_questions import Request
+from .hub_folder import is_hub_folder
 from .media_files import PathLike
 
 TASK, MAX_NEW_TOKENS = 'chat', 256
@@ -103,7 +104,7 @@ def find_chat_model(
         ZooError: It is neither.
         ValueError: See :func:`of_config` and :func:`of_transformers`.
     """
-    if Path(name).expanduser().is_dir():
+    if Path(name).expanduser().is_dir() and not is_hub_folder(name):
         return of_transformers(name, overrides, task, packing)
     try:
         return of_config(name, overrides, task, packing)

@@ -1,8 +1,6 @@
 """A trained model as a folder that other programs load: merged, for ``from_pretrained`` and servers, or for HF PEFT."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +12,7 @@ from vlpeft.adaptation import load_adapter
 from vlpeft.adaptation.merging import Merged
 from vlpeft.adaptation.peft_folder.writing import write_peft_folder
 from vlpeft.adapters import Adapter
-from vlpeft.atomic import WRITING
+from vlpeft.atomic import write_folder_atomically
 from vlpeft.sites import SiteError, Tower, is_below
 
 from .build import get_model, load_model_config
@@ -28,7 +26,7 @@ TOLERANCE = 1e-5
 
 
 class ExportError(ValueError):
-    """What cannot be exported, or a folder that may not be written."""
+    """What cannot be exported."""
 
 
 class Trained(NamedTuple):
@@ -125,43 +123,15 @@ def export(trained: Trained, folder: str, form: str = 'merged', overwrite: bool 
         What was written and how far the reloaded model's logits are from the adapted one's.
 
     Raises:
-        ExportError: Another ``form``, a folder that is not empty, a method without that form (the message names it), or
-            a reloaded model that differs.
+        ExportError: Another ``form``, a method without that form (the message names it), or a reloaded model that
+            differs.
+        OccupiedError: The folder is not empty.
     """
     if form not in FORMATS:
         raise ExportError(f'format {form!r}; choose from {", ".join(FORMATS)}')
-    target = Path(folder)
-    _check_free(target, overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=WRITING))
-    try:
-        found = (_merged if form == 'merged' else _peft)(trained, part, shard)
-        part.chmod(0o755)
-        _put(part, target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return f'wrote {target} ({found})'
-
-
-def _check_free(target: Path, overwrite: bool) -> None:
-    if target.exists() and not target.is_dir():
-        raise ExportError(f'{target} is a file; name a folder')
-    if target.is_dir() and any(target.iterdir()):
-        if not overwrite:
-            raise ExportError(f'{target} is not empty; choose another folder, or --overwrite to replace it')
-        if not any((target / name).is_file() for name in KNOWN):
-            raise ExportError(f'{target} holds neither {" nor ".join(KNOWN)}, so it is not replaced; remove it first')
-
-
-def _put(part: Path, target: Path) -> None:
-    """Gives a complete folder its name; the one that had it is removed when the new one is in its place."""
-    former = None
-    if target.exists():
-        former = Path(tempfile.mkdtemp(dir=target.parent, prefix=WRITING)) / target.name
-        target.rename(former)
-    part.rename(target)
-    if former is not None:
-        shutil.rmtree(former.parent)
+    write = _merged if form == 'merged' else _peft
+    found = write_folder_atomically(folder, lambda part: write(trained, part, shard), KNOWN, overwrite)
+    return f'wrote {Path(folder)} ({found})'
 
 
 def _merged(trained: Trained, folder: Path, shard: str) -> str:

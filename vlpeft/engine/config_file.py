@@ -102,9 +102,22 @@ def read_config(path: str | Path) -> Config:
         reason = error.args[0] if error.args else type(error).__name__
         raise ConfigFileError(f'{path} cannot be a config: {reason}') from error
     # The result, because a value may come from elsewhere in a base.
-    for where, key, value in _entries(cfg.to_dict(), ''):
-        _check(path, where, key, value)
+    check_plain(cfg.to_dict(), path)
     return cfg
+
+
+def check_plain(settings: dict[str, Any], origin: str | Path) -> None:
+    """Refuses settings that ask for what only a program may do.
+
+    Args:
+        settings: Of a config that is data.
+        origin: Its file, for messages.
+
+    Raises:
+        ConfigFileError: As :func:`read_config`.
+    """
+    for where, key, value in _entries(settings, ''):
+        _check(origin, where, key, value)
 
 
 @contextmanager
@@ -204,15 +217,27 @@ def _entries(value: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
         yield from _entries(item, place)
 
 
-def _check(path: Path, where: str, key: Any, value: Any) -> None:
+def _check(path: str | Path, where: str, key: Any, value: Any) -> None:
     if any(isinstance(text, str) and ENVIRONMENT.search(text) for text in (key, value)):
         raise ConfigFileError(f'{path}: {where} asks for an environment variable, which only a Python config (.py) may')
     if key == 'custom_imports':
         raise ConfigFileError(f'{path}: {where} imports modules, which only a Python config (.py) may')
-    if key in LOOKED_UP and isinstance(value, str) and not NAME.fullmatch(value):
+    if key in LOOKED_UP and isinstance(value, str) and not NAME.fullmatch(value) and not _is_function(value):
         raise ConfigFileError(
             f'{path}: {where}={value!r} is no registered name; a YAML or JSON config may say Name '
             f'or, of {", ".join(SCOPES)}, scope.Name; a Python config (.py) may name any object'
         )
     if key in SCOPE_KEYS and value not in SCOPES:
         raise ConfigFileError(f'{path}: {where}={value!r}; choose from {", ".join(SCOPES)}, or write a Python config')
+
+
+def _is_function(name: str) -> bool:
+    """Whether a name is that of a registered function of vlpeft, such as one that joins samples; MMEngine finds these
+    by their scope alone.
+    """
+    if not name.startswith(f'{SCOPES[0]}.'):
+        return False
+    from vlpeft.registry import FUNCTIONS, names_of
+
+    FUNCTIONS.import_from_location()
+    return name.removeprefix(f'{SCOPES[0]}.') in names_of(FUNCTIONS)

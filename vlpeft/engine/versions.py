@@ -1,4 +1,4 @@
-"""Which versions a run has, in one line, for logs and reports of errors."""
+"""Which versions a run has: in one line, for logs and reports of errors, and by name."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -13,13 +13,21 @@ DISTRIBUTIONS = dict(mmpretrain='onedl-mmpretrain')
 def versions() -> str:
     """``'vlpeft 0.1.0, Python 3.11.2, torch 2.6.0, …'``."""
     found = [f'vlpeft {__version__}', f'Python {platform.python_version()}']
-    return ', '.join([*found, *map(_told, REPORTED)])
+    return ', '.join([*found, *(f'{name} {_version(name)}' if _version(name) else f'no {name}' for name in REPORTED)])
 
 
-def _told(name: str) -> str:
+def numbers() -> dict[str, str]:
+    """Versions by name, without those that are not installed."""
+    found = {name: _version(name) for name in REPORTED}
+    return dict(vlpeft=__version__, python=platform.python_version()) | {
+        name: number for name, number in found.items() if number
+    }
+
+
+def _version(name: str) -> str | None:
     for distribution in (DISTRIBUTIONS.get(name, name), name):
         try:
-            return f'{name} {version(distribution)}'
+            return version(distribution)
         except PackageNotFoundError:
             continue
-    return f'no {name}'
+    return None

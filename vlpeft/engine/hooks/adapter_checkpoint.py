@@ -11,6 +11,7 @@ from vlpeft.checkpoint.fit import TRAINING_ONLY
 from vlpeft.checkpoint.new_rows import new_rows
 from vlpeft.checkpoint.tied import unique_state
 from vlpeft.checkpoint.trained import load_trained
+from vlpeft.engine.run_record import KEY, run_record
 from vlpeft.engine.task_model import task_model
 from vlpeft.registry import HOOKS
 
@@ -19,7 +20,8 @@ from .resumable_checkpoint import ResumableCheckpointHook, origin_of
 
 @HOOKS.register_module()
 class AdapterCheckpointHook(ResumableCheckpointHook):
-    """Saves trained parameters, momentum copies and queue, with the base's name and hash instead of its weights.
+    """Saves trained parameters, momentum copies and queue, with the base's name and hash instead of its weights, and
+    what is known of the run (:func:`~vlpeft.engine.run_record.run_record`).
 
     Args:
         allow_random: Whether a model is tested of which parts come from no file and so are random. True: with a
@@ -32,12 +34,14 @@ class AdapterCheckpointHook(ResumableCheckpointHook):
         super().__init__(**kwargs)
         self.allow_random = allow_random
         self.has_trained = False
+        self.record: dict | None = None
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Leaves out frozen weights, and from best checkpoints, which hold no optimiser, what only training needs."""
         super().before_save_checkpoint(runner, checkpoint)
         model = task_model(runner)
-        checkpoint['meta'].update(base=model.base, method=model.method)
+        self.record = self.record or run_record(runner)
+        checkpoint['meta'].update({'base': model.base, 'method': model.method, KEY: self.record})
         resumable = 'optimizer' in checkpoint
         checkpoint['state_dict'] = kept_state(model, checkpoint['state_dict'], resumable)
 

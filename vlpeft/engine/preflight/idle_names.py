@@ -15,7 +15,6 @@ from vlpeft.nearest import suggestion
 
 from .overrides import LISTED, READ, paths_ending_in
 
-
 #: What MMEngine reads while it reads the file.
 _FOR_READING = ('custom_imports',)
 
