@@ -1,7 +1,8 @@
 """The table of contents is docs/index.md: each table row is an entry, by its first link, each section a part.
 
 So one line makes a page known to readers of the Markdown and of the site, and pages have no directives that only Sphinx
-reads. Pages in the folder of a README.md that the same section has before them are listed below it.
+reads. Pages in the folder of a README.md that the same section has before them are listed below it, pages in a folder
+``topic`` below ``topic.md``.
 """
 
 import re
@@ -24,7 +25,9 @@ def tables_of_contents(index: Path, root: Path) -> dict[str, list[tuple[str, lis
             if not tables or tables[-1][0] != label:
                 tables.append((label, []))
             tables[-1][1].append(f'{row["title"]} </{path.as_posix()}>')
-            if path.name == 'README' and path.parent != Path():
+            if path.name != 'README':
+                parents[path] = path.as_posix()
+            elif path.parent != Path():
                 parents[path.parent] = path.as_posix()
     return found
 
