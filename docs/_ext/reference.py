@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.domains.python import PyObject
 from sphinx.util.nodes import make_refnode
 
 FENCE = re.compile(r'^```\{(?P<kind>registered|exported)\} (?P<words>.+)\n```$', re.M)
@@ -65,17 +66,24 @@ def exported(package: str) -> Iterator[tuple[str, object]]:
             yield name, thing
 
 
+def role_of(thing) -> str:
+    """What Sphinx calls a thing."""
+    if not inspect.isclass(thing):
+        return 'function'
+    return 'exception' if issubclass(thing, Exception) else 'class'
+
+
 def described(kind: str, words: str, pages: Path | None = None) -> Iterator[str]:
-    """Lines of reStructuredText that describe what a fence names.
+    """Lines of reStructuredText that describe what a fence names: functions, classes, errors.
 
     Args:
         kind, words: Of the fence.
         pages: Folder with a page for each method. Defaults to None, no links to pages.
     """
-    for name, thing in (registered if kind == 'registered' else exported)(*words.split()):
-        role = 'class' if inspect.isclass(thing) else 'function'
-        if role == 'class' and issubclass(thing, Exception):
-            role = 'exception'
+    things = (registered if kind == 'registered' else exported)(*words.split())
+    order = ('function', 'class', 'exception')
+    for name, thing in sorted(things, key=lambda item: order.index(role_of(item[1]))):
+        role = role_of(thing)
         place = words if kind == 'exported' else thing.__module__
         yield f'.. auto{role}:: {public_name(thing, place)}'
         if kind == 'exported' and role == 'class':
@@ -160,6 +168,9 @@ def resolve(app, env, node, content) -> nodes.Node | None:
 
 def setup(app) -> dict:
     """Called by Sphinx."""
+    for field in PyObject.doc_field_types:
+        if field.name == 'variable':
+            field.label = 'Attributes'
     app.connect('source-read', fill)
     app.connect('autodoc-process-signature', leave_out_made_defaults)
     app.connect('missing-reference', resolve)
