@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.workspace import write_workspace
+from tests.workspace import ROOT, write_workspace
 from tools.test import main
 from vlpeft.engine.config_file import read_config
 from vlpeft.engine.messages import run_main
@@ -56,6 +56,19 @@ def test_the_variable_of_a_base_of_a_base(tmp_path):
     (tmp_path / 'base.py').write_text(BASE)
     (tmp_path / 'mine.py').write_text("_base_ = './between.py'\nfolder: str = 'mine/'\n")
     assert 'variable of a base' in dict(idle_names(read_config(tmp_path / 'mine.py')))['folder']
+
+
+@pytest.mark.parametrize(
+    'recipe', ['own_data/retrieval_uniadapter_blip-base', 'vl_pet/vlpet-large_bart-base_image', 'quickstart/uniadapter']
+)
+def test_a_config_that_was_printed_whole_runs(tmp_path, recipe):
+    text = read_config(ROOT / f'configs/{recipe}.py').pretty_text
+    mine = tmp_path / 'mine.py'
+    mine.write_text(text)
+    assert 'train_pipeline' in text or '_pipeline' in text
+    assert dict(idle_names(read_config(mine))) == {}
+    mine.write_text(text.replace('train_dataloader = ', 'train_dataloadr = '))
+    assert list(dict(idle_names(read_config(mine)))) == ['train_dataloadr']
 
 
 def test_a_run_refuses_them(tmp_path, capsys, monkeypatch):

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from mmengine.config import Config
 
-from vlpeft.nearest import suggestion
+from vlpeft.nearest import near, suggestion
 
-from .overrides import LISTED, READ, paths_ending_in
+from .overrides import LISTED, READ, SLIP, paths_ending_in
 
 #: What MMEngine reads while it reads the file.
 _FOR_READING = ('custom_imports',)
@@ -27,12 +27,18 @@ class ConfigSource(NamedTuple):
     reads: set[str]
     bases: list[Path]
 
+    @property
+    def is_printed(self) -> bool:
+        """Whether it inherits nothing and reads no variable, as what ``vlpeft show`` prints and a run keeps."""
+        return not self.bases and self.reads <= {'dict', *READ}
+
 
 def idle_names(cfg: Config) -> Iterator[tuple[str, str]]:
     """Yields (name, what is wrong) of names that the config's own file sets and nothing reads.
 
     What the runner reads, what the file itself reads and what begins with an underscore is left in peace. YAML and
-    JSON, which have no variables, are not looked at.
+    JSON, which have no variables, are not looked at. A config that was printed whole still has the variables of those
+    it was made from; of its names only slips of names that it lacks are told.
     """
     path = Path(cfg.filename) if cfg.filename else None
     if path is None or path.suffix != '.py' or not path.is_file():
@@ -41,6 +47,8 @@ def idle_names(cfg: Config) -> Iterator[tuple[str, str]]:
     below = {name for base in _all_bases(own) for name in base.sets}
     for name, line in own.sets.items():
         if name in (*READ, *_FOR_READING, *own.reads) or name.startswith('_'):
+            continue
+        if own.is_printed and near(name, set(READ) - own.sets.keys(), SLIP) is None:
             continue
         if name not in below:
             yield name, f'line {line} sets it, and nothing reads it{suggestion(name, READ, every=0)}'
