@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import vlpeft  # noqa: F401  makes MMEngine checkpoints loadable
 from vlpeft.engine.arguments import add_config_arguments, add_run_arguments, existing_checkpoint
@@ -10,6 +11,7 @@ from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --out result.json
+  %(prog)s uniadapter/blip_msrvtt work_dirs/uniadapter/blip_msrvtt/epoch_5.pth --report report   # report/index.html
   %(prog)s baselines/blip_msrvtt_heads none      # the base model, nothing trained
 several GPUs: vlpeft dist-test uniadapter/blip_msrvtt CHECKPOINT 8 (bash tools/dist_test.sh)"""
 
@@ -44,8 +46,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--out',
         metavar='FILE.json[l]',
         type=json_path,
-        help='write metrics and predictions to this file; one that ends with .jsonl gets the predictions alone, a line '
-        'for each: question, file, truth, prediction, score',
+        help='write metrics, their 95 %% intervals and the predictions to this file; one that ends with .jsonl gets '
+        'the predictions alone, a line for each: question, file, truth, prediction, score',
+    )
+    parser.add_argument(
+        '--report',
+        metavar='DIR',
+        help='write a page to look at, DIR/index.html: metrics with intervals, charts, best and worst examples with '
+        'their pictures; without --out FILE.json also DIR/result.json',
     )
     return parser.parse_args(argv)
 
@@ -62,11 +70,10 @@ def main(argv: list[str] | None = None) -> None:
 def test(args: argparse.Namespace, show: Callable) -> None:
     """Check the run, build it, and test; ``show`` is of :func:`console_of`."""
     from mmengine.dist import is_main_process
-    from mmengine.fileio import dump
 
     from vlpeft.datasets.in_progress import naming_dead_workers
     from vlpeft.engine import launch
-    from vlpeft.evaluation.predictions import write_predictions
+    from vlpeft.engine.report import KeepGallery, check_writable
 
     problems: list[str] = []
     cfg = launch.load_config(args.config, args.cfg_options, problems)
@@ -79,20 +86,45 @@ def test(args: argparse.Namespace, show: Callable) -> None:
     if hook is not None and hook.type == 'AdapterCheckpointHook':
         hook.allow_random = args.allow_random
     launch.check_config(cfg, 'test', problems)
+    for folder in filter(None, (args.report, args.out and Path(args.out).parent)):
+        check_writable(folder)
     runner = launch.build_runner(cfg)
+    if args.report:
+        runner.register_hook(KeepGallery())
     with naming_dead_workers(), show(runner):
-        metrics = runner.test()
-    if args.out and args.out.endswith('.jsonl') and is_main_process():
-        write_predictions(args.out, runner.test_evaluator.metrics)
-    elif args.out and is_main_process():
-        predictions = {
-            metric.prefix: metric.predictions
-            for metric in runner.test_evaluator.metrics
-            if hasattr(metric, 'predictions')
-        }
-        dump(dict(config=args.config, checkpoint=args.checkpoint, metrics=metrics, predictions=predictions), args.out)
+        figures = runner.test()
+    if is_main_process():
+        write(args, runner, figures)
     del runner
     launch.end_process_group()
+
+
+def write(args: argparse.Namespace, runner, figures: dict) -> None:
+    """Write what was asked for; figures and predictions first, so that nothing that follows can lose them."""
+    from vlpeft.engine.progress import say
+    from vlpeft.engine.report import metrics_with_loops, run_facts, write_run_report
+    from vlpeft.evaluation.predictions import write_predictions
+    from vlpeft.evaluation.result import add_intervals, result_of, write_result
+
+    metrics = [metric for metric, _ in metrics_with_loops(runner)]
+    out = args.out
+    if out and out.endswith('.jsonl'):
+        write_predictions(out, metrics)
+        out = None
+    if args.report and not out:
+        out = Path(args.report) / 'result.json'
+    if not out:
+        return
+    result = result_of(args.config, args.checkpoint, figures, metrics, run_facts(runner))
+    write_result(out, result)
+    add_intervals(result, metrics)
+    write_result(out, result)
+    if args.report:
+        try:
+            say(f'report: {write_run_report(args.report, runner, result)}')
+        except Exception:
+            say(f'metrics and predictions are in {out}; only the page of the report could not be written')
+            raise
 
 
 if __name__ == '__main__':

@@ -35,7 +35,14 @@ def test_a_line_has_question_file_truth_prediction_and_score(tmp_path):
         dict(shared, metric='open_ended', question_id=3, truth=['b', 'c'], question_type='what', score=1.0),
         dict(shared, metric='gqa', question_id=3, truth={'B': 0.3}, score=0.3),
         dict(shared, metric='choice', question_id=3, truth=['A'], named=['B'], score=0.0),
-        dict(metric='caption', sample_id=7, file='b.jpg', truth=['a dog', 'the dog'], prediction='a dog'),
+        dict(
+            metric='caption',
+            sample_id=7,
+            file='b.jpg',
+            truth=['a dog', 'the dog'],
+            prediction='a dog',
+            scores={'ROUGE-L': 100.0, 'CIDEr': 0.0},
+        ),
     ]
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['out.jsonl']
 

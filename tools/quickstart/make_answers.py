@@ -18,6 +18,7 @@ from vlpeft.engine.messages import run_main
 from vlpeft.models.parameters import count_parameters
 from vlpeft.registry import DATASETS
 from vlpeft.visualization import AnswerCard, Asked, write_answers
+from vlpeft.visualization.choose import evenly
 
 #: Of a picture that many questions are shown, at even distances.
 QUESTIONS = 4
@@ -65,11 +66,6 @@ def read_row(run: dict, texts: dict, samples: dict) -> dict[str, str]:
         'trainable %': f'{counts["percent"]:.1f}',
         'seconds': f'{run["seconds"]:.0f}',
     }
-
-
-def evenly(items: list, count: int) -> list:
-    """``count`` items at even distances, so that nobody picks the pretty ones."""
-    return [items[round(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def make_cards(samples: dict, texts: dict[str, dict], pictures: int) -> list[AnswerCard]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from vlpeft.engine.messages import run_main
 from vlpeft.visualization import ClipQuery, TextQuery, write_gallery
+from vlpeft.visualization.choose import evenly
 
 FRAMES = 8
 
@@ -31,11 +32,6 @@ def read_records(source: str) -> list[dict]:
     )
     dataset = DATASETS.build(dict(data, pipeline=[]))
     return [dataset.get_data_info(number) for number in range(len(dataset))]
-
-
-def evenly(items: list, count: int) -> list:
-    """``count`` items at even distances, so that nobody picks the pretty ones."""
-    return [items[round(i)] for i in np.linspace(0, len(items) - 1, min(count, len(items)))]
 
 
 def read_queries(result: dict, records: list[dict], count: int) -> tuple[list[TextQuery], list[ClipQuery]]:

@@ -56,6 +56,7 @@ BEST=$WORK/uniadapter/$(cat $WORK/uniadapter/last_checkpoint)
 cat <<END
 table    $WORK/summary.md, $WORK/summary.json
 gallery  $WORK/gallery.html: open it in a browser
+reports  $WORK/<run>/report/index.html: figures with intervals, charts, worst and best queries
 logs     $WORK/<run>/<time>/<time>.log
 
 What to try next (first: source .venv/bin/activate):

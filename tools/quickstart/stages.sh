@@ -56,11 +56,12 @@ train_one() {
     echo $((SECONDS - start)) > $WORK/"$1"/seconds
 }
 
-# test_one NAME [none]: tests the last checkpoint of a run, or with none its base alone; writes result.json.
+# test_one NAME [none]: tests the last checkpoint of a run, or with none its base alone; writes result.json and report/.
 test_one() {
     local run=$WORK/$1 checkpoint=${2:-}
     [ "$checkpoint" = none ] || checkpoint=$run/$(cat "$run"/last_checkpoint)
-    $PY tools/test.py $CONFIGS/"$1".py "$checkpoint" --work-dir "$run" --out "$run"/result.json
+    $PY tools/test.py $CONFIGS/"$1".py "$checkpoint" --work-dir "$run" --out "$run"/result.json \
+        --report "$run"/report
 }
 
 # What captions and questions share: pictures, a language model from text alone, and runs that write.
@@ -108,6 +109,7 @@ compare_written() {
     cat <<END
 table  $WORK/$subject/answers.md, $WORK/$subject/answers.json
 page   $WORK/$subject/answers.html: open it in a browser
+report $WORK/<run>/report/index.html: figures with intervals, charts, right and wrong ones
 logs   $WORK/<run>/<time>/<time>.log
 
 What to try next (first: source .venv/bin/activate):

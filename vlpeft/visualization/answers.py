@@ -115,7 +115,7 @@ def _asked(asked: Asked) -> str:
     rows = []
     for run, answer in asked.answers.items():
         right = asked.is_right(run)
-        kind, badge, text = ('right', 'top', escape(answer)) if right else ('wrong', 'far', _with_marks(answer, truth))
+        kind, badge, text = ('right', 'top', escape(answer)) if right else ('wrong', 'far', with_marks(answer, truth))
         if not asked.truths:
             rows.append(f'<div class="answer"><span>{escape(run)}</span><q>{escape(answer)}</q></div>')
             continue
@@ -124,7 +124,7 @@ def _asked(asked: Asked) -> str:
     return f'<div class="asked">{question}{shown}{"".join(rows)}</div>'
 
 
-def _with_marks(answer: str, truth: str) -> str:
+def with_marks(answer: str, truth: str) -> str:
     """The answer with the words marked that are not the truth's."""
     if not answer:
         return '<i>nothing</i>'

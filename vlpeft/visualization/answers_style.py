@@ -9,7 +9,7 @@ th { color: var(--soft); font-weight: 600; }
 .cards { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 16px; align-items: start; }
 .card { display: grid; grid-template-columns: 144px minmax(0, 1fr); gap: 18px; margin: 0; align-items: start; }
 .picture { display: block; width: 100%; border-radius: 8px; border: 1px solid var(--line); image-rendering: pixelated; }
-.missing { aspect-ratio: 1; padding: 10px; font-size: 13px; color: var(--far); overflow-wrap: anywhere; }
+.picture.missing { aspect-ratio: 1; }
 .asked + .asked { margin-top: 12px; padding-top: 12px; border-top: 1px solid var(--line); }
 .asked h3 { font-size: 15px; margin-bottom: 4px; }
 .truth, .answer { display: grid; grid-template-columns: 88px minmax(0, 1fr) auto; gap: 10px; align-items: baseline;

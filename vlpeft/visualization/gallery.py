@@ -1,15 +1,13 @@
 """Retrieval gallery: one HTML file that shows what a model found for each query, the clips' frames inside."""
 
-import base64
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from .clip_styles import ClipStyles
 from .gallery_style import STYLE
 
 SHOWN = 5
@@ -66,7 +64,8 @@ def write_gallery(
         text_queries: Text-to-clip results; may be empty.
         clip_queries: Clip-to-text results; may be empty.
         load_frames: Clip name to its frames, uint8 RGB (T, H, W, 3) with T >= 2; called once for each clip on the page.
-            T frames play in two seconds and are shown side by side.
+            T frames play in two seconds and are shown side by side. A clip for which it raises is shown as one that
+            cannot be read.
         captions: Caption to show below each clip, by clip name.
         note: Text below the heading. Defaults to ''.
     """
@@ -87,39 +86,16 @@ def write_gallery(
     )
 
 
-class _Clips:
-    """The clips of a page; each is embedded once, as a style rule, however many queries show it."""
+class _Clips(ClipStyles):
+    """The clips of a page, each with its caption."""
 
     def __init__(self, load_frames: Callable[[str], np.ndarray], captions: Mapping[str, str]) -> None:
-        self.load_frames, self.captions = load_frames, captions
-        self.rules: dict[str, str] = {}
+        super().__init__(load_frames)
+        self.captions = captions
 
     def figure(self, clip: str) -> str:
         """The playing clip and its frames side by side."""
-        if clip not in self.rules:
-            self.rules[clip] = self._rule(f'c{len(self.rules)}', self.load_frames(clip))
-        name = f'c{list(self.rules).index(clip)}'
-        label = escape(self.captions[clip])
-        return (
-            f'<span class="play {name}" role="img" aria-label="{label}"></span>'
-            f'<span class="strip {name}" aria-hidden="true"></span>'
-        )
-
-    def style(self) -> str:
-        return '\n'.join(self.rules.values())
-
-    @staticmethod
-    def _rule(name: str, frames: np.ndarray) -> str:
-        count, height, width = frames.shape[:3]
-        stream = io.BytesIO()
-        Image.fromarray(np.concatenate(list(frames), axis=1)).save(stream, 'JPEG', quality=88, subsampling=0)
-        data = base64.b64encode(stream.getvalue()).decode()
-        return (
-            f'.{name} {{ background-image: url(data:image/jpeg;base64,{data}); }}\n'
-            f'.play.{name} {{ aspect-ratio: {width} / {height}; background-size: {count * 100}% 100%; '
-            f'animation-timing-function: steps({count}, jump-none); }}\n'
-            f'.strip.{name} {{ aspect-ratio: {count * width} / {height}; --frame: {100 / count:.4f}%; }}'
-        )
+        return self.play(clip, self.captions[clip]) + self.strip(clip)
 
 
 def _text_card(query: TextQuery, clips: _Clips) -> str:

@@ -35,6 +35,8 @@ p { margin: 0; color: var(--soft); max-width: 80ch; }
   font-variant-numeric: tabular-nums; }
 .note b { color: var(--good); }
 .caption { margin-top: 2px; font-size: 13px; line-height: 1.4; overflow-wrap: anywhere; }
+.missing { padding: 10px; font-size: 13px; color: var(--far); overflow-wrap: anywhere; border: 1px dashed var(--line);
+  border-radius: 6px; }
 .reverse { display: grid; grid-template-columns: 210px minmax(0, 1fr); gap: 20px; align-items: start; }
 ol { list-style: none; margin: 0; padding: 0; }
 li { display: flex; justify-content: space-between; gap: 16px; padding: 6px 11px; border: 1px solid transparent;

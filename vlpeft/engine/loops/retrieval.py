@@ -20,6 +20,7 @@ from vlpeft.engine.progress import Steps
 from vlpeft.engine.task_model import task_model
 from vlpeft.evaluation.functional import best_positive_ranks, best_positive_ranks_in_folds
 from vlpeft.models.finite import NonFiniteError, check_finite, label
+from vlpeft.models.tasks.frames import frame_weights
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import LOOPS
 
@@ -32,7 +33,7 @@ SHOWN = 10
 class Gallery(NamedTuple):
     """Features of the whole set in the order of ``clip_ids`` and ``text_ids``: ``clips`` (C, E), ``frames`` (C, T, E),
     ``texts`` (n, E), unpadded ``tokens``, and ``text_to_clip`` (n,), the row of each text's clip; ``clip_labels`` for
-    messages.
+    messages, and for readers ``clip_names`` and the ``words`` of the texts.
     """
 
     clip_ids: list[int]
@@ -43,6 +44,8 @@ class Gallery(NamedTuple):
     tokens: list[Tensor]
     text_to_clip: Tensor
     clip_labels: list[str]
+    clip_names: list[str]
+    words: list[str]
 
 
 class TwoStageRetrieval:
@@ -65,6 +68,8 @@ class TwoStageRetrieval:
 
     #: Stages have bars of their own.
     shows_progress = True
+    #: Features of the last evaluation, where ``keeps_gallery`` is set; they are large.
+    gallery: Gallery | None
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class TwoStageRetrieval:
         super().__init__(runner, dataloader, evaluator)
         self.k_test, self.clips_per_chunk = k_test, clips_per_chunk
         self.amp, self.beta, self.folds = amp, beta, folds
+        self.keeps_gallery, self.gallery = False, None
         if k_test and not self.model.matches:
             raise ValueError(
                 f'k_test={k_test} re-ranks by matching, for which a model with itm_head=None has no head; '
@@ -138,6 +144,7 @@ class TwoStageRetrieval:
                 gallery, own_tokens, left_out = self._encode(steps)
             chosen, scores = self._rerank(gallery, own_tokens, device)
         self._rank(gallery, chosen, scores)
+        self.gallery = gallery if self.keeps_gallery else None
         size = len(gallery.texts) + len(gallery.text_to_clip.unique())
         metrics = self.evaluator.evaluate(size)
         if left_out:
@@ -145,6 +152,19 @@ class TwoStageRetrieval:
             listed = ', '.join(f'{name} ({reason})' for name, reason in sorted(left_out.items())[:20])
             self.runner.logger.warning(f'{len(left_out)} unreadable clips are left out of the metrics: {listed}')
         return metrics
+
+    def frame_weights(self, text_id: int, clip_id: int) -> list[float] | None:
+        """How much each frame of a clip counts for a text (:func:`frame_weights`); None of models that are not
+        frame-aware, of single frames, of ids that were not evaluated, and where no gallery is kept.
+        """
+        kept = self.gallery
+        if kept is None or not self.model.frame_aware or kept.frames.shape[1] == 1:
+            return None
+        try:
+            text, clip = kept.text_ids.index(text_id), kept.clip_ids.index(clip_id)
+        except ValueError:
+            return None
+        return frame_weights(kept.texts[text][None], kept.frames[clip][None])[0].tolist()
 
     def _encode(self, steps: Steps):
         """First stage. Returns the gallery, the tokens of this process's clips by row, and {name: reason} left out."""
@@ -166,13 +186,15 @@ class TwoStageRetrieval:
                         out['features'][i].float().cpu(),
                         out['frames'][i].float().cpu(),
                         label(samples[i]),
+                        samples[i].get('name', f'clip {clip}'),
                         out['tokens'][i].cpu(),
                     )
+                words = [text for sample in samples for text in sample.texts]
                 for i, text in enumerate(out['text_ids']):
-                    texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i])
+                    texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i], words[i])
             self.runner.call_hook(f'after_{self.phase}_iter', batch_idx=index, data_batch=batch, outputs=[])
             steps.step()
-        parts = all_gather_object(({clip: value[:3] for clip, value in clips.items()}, texts, left_out, faults))
+        parts = all_gather_object(({clip: value[:-1] for clip, value in clips.items()}, texts, left_out, faults))
         faults = {clip: fault for part in parts for clip, fault in part[3].items()}
         if faults:  # on every process, so that none waits for another
             raise NonFiniteError(*faults[min(faults)])
@@ -194,8 +216,10 @@ class TwoStageRetrieval:
             [all_texts[text][1] for text in text_order],
             torch.tensor([position[all_texts[text][2]] for text in text_order]),
             [all_clips[clip][2] for clip in clip_order],
+            [all_clips[clip][3] for clip in clip_order],
+            [all_texts[text][3] for text in text_order],
         )
-        tokens = {position[clip]: value[3] for clip, value in clips.items() if owner[clip] == get_rank()}
+        tokens = {position[clip]: value[-1] for clip, value in clips.items() if owner[clip] == get_rank()}
         return gallery, tokens, left_out
 
     def _clamped(self, gallery_size: int, direction: str) -> int:
@@ -254,8 +278,8 @@ class TwoStageRetrieval:
                 rows = rows.masked_fill(~candidates, UNSCORED)
             own_positives = [positives[direction][query] for query in mine]
             results = [
-                dict(direction=direction, query_id=query_ids[query], rank=rank)
-                for query, rank in zip(mine, best_positive_ranks(rows, own_positives).tolist())
+                dict(_told(gallery, right, direction, query), direction=direction, query_id=query_ids[query], rank=rank)
+                for query, right, rank in zip(mine, own_positives, best_positive_ranks(rows, own_positives).tolist())
             ]
             top = rows.topk(min(SHOWN, rows.shape[1]), dim=1)
             for result, items, values in zip(results, top.indices.tolist(), top.values.tolist()):
@@ -273,6 +297,13 @@ class TwoStageRetrieval:
         of_clips = [clip * self.folds // len(self.dataloader.dataset) for clip in gallery.clip_ids]
         of_texts = [of_clips[clip] for clip in gallery.text_to_clip.tolist()]
         return dict(t2v=(of_texts, of_clips), v2t=(of_clips, of_texts))
+
+
+def _told(gallery: Gallery, right: Sequence[int], direction: str, query: int) -> dict:
+    """What a query is, and what would be ``right``, rows of the gallery's clips or texts."""
+    if direction == 't2v':
+        return dict(query=gallery.words[query], truth=[gallery.clip_names[clip] for clip in right])
+    return dict(file=gallery.clip_names[query], truth=[gallery.words[text] for text in right])
 
 
 def _faults(out: dict[str, Tensor], samples: list) -> dict[int, tuple]:

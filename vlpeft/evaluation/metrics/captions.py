@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.logging import MMLogger
 
-from vlpeft.evaluation.functional import caption_scores, check_caption_scorers
+from vlpeft.evaluation.functional import CaptionReport, caption_intervals, caption_scores, check_caption_scorers
 from vlpeft.registry import METRICS
 
-from .base import ExactlyOnceMetric
+from .base import ExactlyOnceMetric, Intervals, files_of, sort_out, unit_of
 
 REFERENCES = ('joint', 'separate')
 # Document frequencies of fewer items say little: CIDEr of one item is 0, whatever the caption.
@@ -22,7 +23,8 @@ class CaptionMetric(ExactlyOnceMetric):
     A result is ``dict(sample_id, pred_caption, references)``. The metrics are ``BLEU-1`` to ``BLEU-4``, ``METEOR``
     (with Java), ``ROUGE-L``, ``CIDEr`` and ``SPICE`` (if asked for); ``tokenizer``, a text, says which one made the
     tokens. CIDEr of fewer than 50 captions is reported with a warning. Captions whose clip could not be read
-    (``unreadable``) are left out, and ``left_out`` says how many.
+    (``unreadable``) are left out, and ``left_out`` says how many. On the main process each of ``predictions`` has
+    ``scores``, its caption's own, times 100.
 
     Args:
         references: ``'joint'``: a caption is compared with all its references together, as for COCO. ``'separate'``:
@@ -53,6 +55,7 @@ class CaptionMetric(ExactlyOnceMetric):
         self.tokenizer = check_caption_scorers(tokenizer, spice)
         self.separate = references == 'separate'
         self.spice = spice
+        self.report: CaptionReport | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep some captions.
@@ -90,7 +93,10 @@ class CaptionMetric(ExactlyOnceMetric):
         if not scored:
             raise ValueError(f'CaptionMetric: none of {len(results)} samples has a readable clip')
         pairs = [(result['caption'], references) for result in scored for references in self._items(result)]
-        report = caption_scores(*zip(*pairs), tokenizer=self.tokenizer, spice=self.spice)
+        self.report = report = caption_scores(*zip(*pairs), tokenizer=self.tokenizer, spice=self.spice)
+        for result, places in zip(scored, self._places(scored)):
+            own = {name: float(np.mean([values[i] for i in places])) for name, values in report.items.items()}
+            result['scores'] = {name: round(100 * score, 2) for name, score in own.items()}
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(pairs):,} captions scored on tokens of the {report.tokenizer} tokenizer')
         if len(pairs) < FEW_FOR_CIDER:
@@ -106,6 +112,19 @@ class CaptionMetric(ExactlyOnceMetric):
                 f'{metrics["left_out"]} of {len(results)} captions are left out of the metrics: unreadable clips'
             )
         return metrics
+
+    def intervals(self) -> Intervals:
+        """Intervals of all scores but METEOR (:func:`caption_intervals`); captions of one file go together."""
+        scored = [result for result in self.predictions if 'unreadable' not in result]
+        files = files_of(scored)
+        names = files or list(range(len(scored)))
+        owners = [name for name, places in zip(names, self._places(scored)) for _ in places]
+        return sort_out(caption_intervals(self.report, owners), unit_of(files, len(scored), 'captions'))
+
+    def _places(self, scored: list[dict]) -> list[range]:
+        """Where the items of each caption stand among those of all."""
+        ends = np.cumsum([len(self._items(result)) for result in scored]).tolist()
+        return [range(start, end) for start, end in zip([0, *ends], ends)]
 
     def _items(self, result: dict) -> list[list[str]]:
         """Sets of references, each of which the caption is compared with on its own."""

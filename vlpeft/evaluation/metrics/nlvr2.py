@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from vlpeft.evaluation.functional import consistency, exact_match, nlvr2_group
+import numpy as np
+
+from vlpeft.evaluation.functional import consistency, exact_match, mean_intervals, nlvr2_group
 from vlpeft.registry import METRICS
 
+from .base import Intervals, sort_out
 from .questions import QuestionMetric
 from .submissions import Submission
 
@@ -37,6 +40,18 @@ class NLVR2Metric(QuestionMetric):
         groups = [nlvr2_group(result['question_id']) for result in scored]
         metrics['consistency'] = 100 * consistency(groups, [result['score'] == 1 for result in scored])
         return metrics
+
+    def intervals(self) -> Intervals:
+        """Intervals of accuracy and consistency; the items of a statement are resampled together."""
+        scored = [result for result in self.predictions if 'score' in result]
+        groups = [nlvr2_group(result['question_id']) for result in scored]
+        ends = mean_intervals([result['score'] for result in scored], self._groups(scored), groups)
+        all_right: dict[str, bool] = {}
+        for group, result in zip(groups, scored):
+            all_right[group] = all_right.get(group, True) and result['score'] == 1
+        everything = dict(consistency=np.ones(len(all_right), dtype=bool))
+        ends.update(mean_intervals([float(right) for right in all_right.values()], everything))
+        return sort_out(ends, f'{len(all_right):,} statements with {len(scored):,} items', scale=100)
 
 
 @METRICS.register_module()

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from mmengine.logging import MMLogger
 
-from .base import ExactlyOnceMetric
+from vlpeft.evaluation.functional import mean_intervals
+
+from .base import ExactlyOnceMetric, Intervals, files_of, sort_out, unit_of
 
 GROUPS = ('answer_type', 'question_type')
 
@@ -81,13 +83,8 @@ class QuestionMetric(ExactlyOnceMetric):
         scored = [result for result in results if 'score' in result]
         if not scored:
             raise ValueError(f'{type(self).__name__}: none of {len(results)} questions has a readable clip')
-        groups: dict[str, list[float]] = {}
-        for result in scored:
-            for group in GROUPS:
-                if group in result:
-                    groups.setdefault(f'{group}/{_tag(result[group])}', []).append(result['score'])
-        metrics = {self.figure: _per_cent([result['score'] for result in scored])}
-        metrics.update({name: _per_cent(groups[name]) for name in sorted(groups)})
+        scores = np.array([result['score'] for result in scored])
+        metrics = {name: 100 * float(scores[inside].mean()) for name, inside in self._groups(scored).items()}
         if len(scored) < len(results):
             metrics['left_out'] = len(results) - len(scored)
             MMLogger.get_current_instance().warning(
@@ -95,10 +92,21 @@ class QuestionMetric(ExactlyOnceMetric):
             )
         return metrics
 
+    def intervals(self) -> Intervals:
+        """Intervals of all means; the questions about one file are resampled together."""
+        scored = [result for result in self.predictions if 'score' in result]
+        files = files_of(scored)
+        ends = mean_intervals([result['score'] for result in scored], self._groups(scored), files)
+        return sort_out(ends, unit_of(files, len(scored), 'questions'), scale=100)
+
+    def _groups(self, scored: list[dict]) -> dict[str, np.ndarray]:
+        """Which results each figure is the mean of, by its name."""
+        tags = [{f'{group}/{_tag(result[group])}' for group in GROUPS if group in result} for result in scored]
+        groups = {self.figure: np.ones(len(scored), dtype=bool)}
+        for name in sorted(set().union(*tags)):
+            groups[name] = np.array([name in own for own in tags])
+        return groups
+
 
 def _tag(name: str) -> str:
     return re.sub(r'[\s/]+', '_', name)
-
-
-def _per_cent(scores: list[float]) -> float:
-    return 100 * float(np.mean(scores))

@@ -1,18 +1,19 @@
 """Text-video (or text-image) retrieval, both directions, from the rank of every query."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from vlpeft.evaluation.functional import rank_statistics
+from vlpeft.evaluation.functional import rank_intervals, rank_statistics
 from vlpeft.registry import METRICS
 
-from .base import ExactlyOnceMetric
+from .base import ExactlyOnceMetric, Intervals, sort_out, unit_of
 
 DIRECTIONS = ('t2v', 'v2t')
 RECALLS = (1, 5, 10)
+KEPT = ('query', 'file', 'truth', 'top', 'fold', 'fold_rank')
 
 
 @METRICS.register_module()
@@ -36,8 +37,10 @@ class RetrievalMetric(ExactlyOnceMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: Results as in the class docstring; ``fold`` and ``fold_rank``, and ``top``, the best gallery
-                items with their scores, are kept if there, further keys are ignored.
+            data_samples: Results as in the class docstring; of further keys ``KEPT`` are kept if there: ``query``, the
+                text, or ``file``, the clip's name; ``truth``, names of the clips or texts that would be right; ``top``,
+                the best gallery items, by the ``query_id`` that they have in the other direction, with their scores;
+                ``fold`` and ``fold_rank``.
 
         Raises:
             ValueError: If a direction is unknown, a rank is smaller than 1, or a score under ``top`` is not finite.
@@ -52,7 +55,7 @@ class RetrievalMetric(ExactlyOnceMetric):
                 raise ValueError(
                     f'{result["direction"]} query {result["query_id"]} has scores that are not finite: {sample["top"]}'
                 )
-            result.update({key: sample[key] for key in ('fold', 'fold_rank', 'top') if key in sample})
+            result.update({key: sample[key] for key in KEPT if key in sample})
             self.results.append(result)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
@@ -77,6 +80,29 @@ class RetrievalMetric(ExactlyOnceMetric):
                 }
             )
         return metrics
+
+    def intervals(self) -> Intervals:
+        """Intervals of all figures. A clip is resampled with its texts, in both directions at once; where results do
+        not say which clip is whose, queries are resampled on their own.
+        """
+        results = self.predictions
+        clips = [clip_of(result) for result in results]
+        known = None if None in clips else clips
+        queries = [result['direction'] for result in results]
+        ends = rank_intervals([result['rank'] for result in results], queries, RECALLS, known)
+        folds = [result['fold'] for result in results if 'fold' in result]
+        if folds:
+            ranks = [result['fold_rank'] for result in results]
+            inside = rank_intervals(ranks, queries, RECALLS, known, folds)
+            ends.update({f'{len(set(folds))}fold_{name}': interval for name, interval in inside.items()})
+        return sort_out(ends, unit_of(known, len(results), 'queries'))
+
+
+def clip_of(result: Mapping) -> str | None:
+    """Name of the clip that a query is, or that its text describes; None if the result does not say."""
+    if result['direction'] == 'v2t':
+        return result.get('file')
+    return result['truth'][0] if result.get('truth') else None
 
 
 def _figures(results: list[dict], key: str) -> dict[str, float]:

@@ -9,6 +9,20 @@ from torch.nn import functional as F
 
 
 @torch.no_grad()
+def frame_weights(text: Tensor, frames: Tensor) -> Tensor:
+    """How much each frame of clips counts for texts, 1 on average.
+
+    Args:
+        text: Unit-length text features (P, E).
+        frames: Unit-length frame features (P, T, E).
+
+    Returns:
+        (P, T).
+    """
+    return torch.einsum('pe,pte->pt', text, frames).div(4).softmax(-1) * frames.shape[1]
+
+
+@torch.no_grad()
 def frame_key_weights(text: Tensor, frames: Tensor, tokens_per_frame: int, extra: int) -> Tensor:
     """Factors on the cross-attention keys of clips, frame-major.
 
@@ -21,9 +35,7 @@ def frame_key_weights(text: Tensor, frames: Tensor, tokens_per_frame: int, extra
     Returns:
         (P, T · (K + N)), 1 at the first K of each frame.
     """
-    count = frames.shape[1]
-    weights = torch.einsum('pe,pte->pt', text, frames).div(4).softmax(-1) * count
-    keys = weights[:, :, None].repeat(1, 1, tokens_per_frame)
+    keys = frame_weights(text, frames)[:, :, None].repeat(1, 1, tokens_per_frame)
     keys[:, :, :extra] = 1
     return keys.flatten(1)
 

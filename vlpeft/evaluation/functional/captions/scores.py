@@ -7,10 +7,20 @@ programs. Only the tokens (:mod:`.tokenizer`) can come from elsewhere.
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 
 from .tokenizer import INSTALL, choose_tokenizer, tokenize
+
+MEANS = ('ROUGE-L', 'CIDEr', 'SPICE')
+
+
+class _Scored(NamedTuple):
+    """Of one measure: scores of the set, and of each caption, by name."""
+
+    scores: dict[str, float]
+    items: dict[str, Sequence[float]]
 
 
 class CaptionReport(NamedTuple):
@@ -20,10 +30,21 @@ class CaptionReport(NamedTuple):
         scores: ``BLEU-1`` … ``BLEU-4``, ``METEOR`` (only with Java), ``ROUGE-L``, ``CIDEr`` and ``SPICE`` (only if
             asked for), all times 100; CIDEr, unlike the others, can exceed 100.
         tokenizer: ``'java'`` or ``'python'``.
+        items: Each caption's own scores, not times 100, by the same names, but for BLEU. Their means are the scores of
+            the set of ROUGE-L, CIDEr and SPICE (``means``); METEOR and BLEU are of the whole set.
+        bleu: (n, 10) what BLEU sums over the captions: matches of 1 to 4 words, guesses of 1 to 4 words, length, and
+            length of the nearest reference.
     """
 
     scores: dict[str, float]
     tokenizer: str
+    items: dict[str, list[float]]
+    bleu: np.ndarray
+
+    @property
+    def means(self) -> dict[str, list[float]]:
+        """Scores of the captions whose means are those of the set."""
+        return {name: values for name, values in self.items.items() if name in MEANS}
 
 
 def caption_scores(
@@ -66,12 +87,15 @@ def caption_scores(
     found = {i: [caption] for i, caption in enumerate(tokenize(predictions, tokenizer))}
     flat = iter(tokenize([caption for group in references for caption in group], tokenizer))
     wanted = {i: [next(flat) for _ in group] for i, group in enumerate(references)}
-    scores, measures, console = {}, _measures(tokenizer, spice), Console(stderr=True)
+    scores, items, console = {}, {}, Console(stderr=True)
     # Where nothing can be drawn over, a bar that ends leaves an empty line.
     silent = not console.is_interactive
+    measures = _measures(tokenizer, spice)
     for measure in track(measures, 'Scoring captions', console=console, transient=True, disable=silent):
-        scores.update(measure(wanted, found))
-    return CaptionReport({name: 100 * float(score) for name, score in scores.items()}, tokenizer)
+        scored = measure(wanted, found)
+        scores.update({name: 100 * float(score) for name, score in scored.scores.items()})
+        items.update({name: [float(score) for score in values] for name, values in scored.items.items()})
+    return CaptionReport(scores, tokenizer, items, _bleu_counts(wanted, found))
 
 
 def check_caption_scorers(tokenizer: str = 'auto', spice: bool = False) -> str:
@@ -94,32 +118,45 @@ def _measures(tokenizer: str, spice: bool) -> list:
     return [_bleu, _rouge, _cider] + [_meteor] * (tokenizer == 'java') + [_spice] * spice
 
 
-def _bleu(references: dict, predictions: dict) -> dict[str, float]:
+def _bleu(references: dict, predictions: dict) -> _Scored:
     from pycocoevalcap.bleu.bleu import Bleu
 
     scores, _ = Bleu(4).compute_score(references, predictions, verbose=0)
-    return {f'BLEU-{n}': score for n, score in enumerate(scores, start=1)}
+    # Of a single caption, which often shares no four words with a reference, it says little.
+    return _Scored({f'BLEU-{n}': score for n, score in enumerate(scores, start=1)}, {})
 
 
-def _rouge(references: dict, predictions: dict) -> dict[str, float]:
+def _bleu_counts(references: dict, predictions: dict) -> np.ndarray:
+    from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
+
+    counts = [cook_test(predictions[i][0], cook_refs(references[i], eff=None), eff='closest') for i in references]
+    return np.array([[*row['correct'], *row['guess'], row['testlen'], row['reflen']] for row in counts])
+
+
+def _rouge(references: dict, predictions: dict) -> _Scored:
     from pycocoevalcap.rouge.rouge import Rouge
 
-    return {'ROUGE-L': Rouge().compute_score(references, predictions)[0]}
+    return _both('ROUGE-L', Rouge().compute_score(references, predictions))
 
 
-def _cider(references: dict, predictions: dict) -> dict[str, float]:
+def _cider(references: dict, predictions: dict) -> _Scored:
     from pycocoevalcap.cider.cider import Cider
 
-    return {'CIDEr': Cider().compute_score(references, predictions)[0]}
+    return _both('CIDEr', Cider().compute_score(references, predictions))
 
 
-def _meteor(references: dict, predictions: dict) -> dict[str, float]:
+def _meteor(references: dict, predictions: dict) -> _Scored:
     from pycocoevalcap.meteor.meteor import Meteor
 
-    return {'METEOR': Meteor().compute_score(references, predictions)[0]}
+    return _both('METEOR', Meteor().compute_score(references, predictions))
 
 
-def _spice(references: dict, predictions: dict) -> dict[str, float]:
+def _spice(references: dict, predictions: dict) -> _Scored:
     from pycocoevalcap.spice.spice import Spice
 
-    return {'SPICE': Spice().compute_score(references, predictions)[0]}
+    score, items = Spice().compute_score(references, predictions)
+    return _both('SPICE', (score, [item['All']['f'] for item in items]))
+
+
+def _both(name: str, scored: tuple[float, Sequence[float]]) -> _Scored:
+    return _Scored({name: scored[0]}, {name: scored[1]})
