@@ -40,6 +40,7 @@ COMMANDS = {
     'publish': Command(
         'model_converters/publish_model.py', 'write trained parts with a model card, for the hub or the zoo'
     ),
+    'browse': Command('analysis_tools/browse_dataset.py', 'show what the model sees of the data of a config'),
     'check-data': Command('analysis_tools/check_dataset.py', 'check the data of a config'),
     'logs': Command('analysis_tools/analyze_logs.py', 'draw the curves of training runs'),
     'adapters': Command('analysis_tools/visualize_adapters.py', 'show how large what a trained method adds is'),
