@@ -241,6 +241,52 @@ def test_an_index_of_another_model_is_refused(place, tmp_path):
     assert len(moved.load(path)) == 1, 'where the base lies does not matter'
 
 
+def test_adapters_have_indexes_of_their_own(place, tmp_path):
+    config, checkpoint, media = place
+    write_trained(config, tmp_path / 'epoch_9.pth', seed=4)
+    finder = RetrievalInferencer(config, checkpoint, device='cpu', adapters=dict(later=tmp_path / 'epoch_9.pth'))
+    assert finder.adapters == ('default', 'later')
+    finder.index(media)
+    with pytest.raises(ValueError, match='the index is empty; .* with this adapter, as for default'):
+        finder.search(QUERY, adapter='later')
+    finder.index(media, save_to=tmp_path / 'later.safetensors', adapter='later').index(media, adapter=None)
+    found = {name: finder.search(QUERY, top=9, adapter=name) for name in (None, 'later', 'default')}
+    assert found['default'] == finder.search(QUERY, top=9)
+    for name, path in (('default', checkpoint), ('later', tmp_path / 'epoch_9.pth')):
+        fresh = RetrievalInferencer(config, path, device='cpu').index(media)
+        assert fresh.search(QUERY, top=9) == found[name], 'bit for bit'
+        assert fresh.search(QUERY, top=9, rerank=0) == finder.search(QUERY, top=9, rerank=0, adapter=name)
+    assert len({tuple(item.score for item in items) for items in found.values()}) == 3
+    # This base holds all heads too.
+    assert finder.kept == ()
+    base = RetrievalInferencer(config, 'base', device='cpu', adapter=None).index(media)
+    assert base.search(QUERY, top=9) == found[None]
+    with pytest.raises(IndexMismatchError, match='checkpoint: index epoch_9.pth'):
+        finder.load(tmp_path / 'later.safetensors')
+    again = RetrievalInferencer(config, device='cpu', adapters=dict(later=tmp_path / 'epoch_9.pth'))
+    assert again.load(tmp_path / 'later.safetensors').search(QUERY, top=9) == found['later']
+    with pytest.raises(ValueError, match="there is no adapter 'latr'; did you mean later?"):
+        finder.index(media, adapter='latr')
+
+
+def test_number_formats(place, tmp_path):
+    config, checkpoint, media = place
+    plain = RetrievalInferencer(config, checkpoint, device='cpu').index(media, save_to=tmp_path / 'a.safetensors')
+    short = RetrievalInferencer(config, checkpoint, device='cpu', dtype='bfloat16')
+    with pytest.raises(IndexMismatchError, match='config: '):
+        short.load(tmp_path / 'a.safetensors')
+    short.index(media, keep_tokens=True)
+    for rerank in (0, 9):
+        scores, others = (
+            {item.path: item.score for item in finder.search(QUERY, top=9, rerank=rerank)} for finder in (plain, short)
+        )
+        found = [others[path] for path in scores]
+        assert found != list(scores.values())
+        np.testing.assert_allclose(found, list(scores.values()), atol=0.1)
+    with pytest.raises(ValueError, match="dtype='half'; choose from"):
+        RetrievalInferencer(config, checkpoint, device='cpu', dtype='half')
+
+
 def test_without_matching_head_features_decide(place):
     config, _, media = place
     finder = RetrievalInferencer(

@@ -50,12 +50,14 @@ class NamedAdapters:
     Attributes:
         default: Name of what acts where no name is given; None for the base alone.
         lock: Held by the thread that uses the model.
+        files: Of the checkpoints, by name.
     """
 
     def __init__(self, model: AdaptedModel, quantised: bool = False, base_first: bool = False) -> None:
         self.model, self.quantised, self.base_first = model, quantised, base_first
         self.default: str | None = None
         self.lock = threading.RLock()
+        self.files: dict[str, Path] = {}
         self._base: dict[str, Tensor] = {}
         self._marks = self._marks_now()
         self._states: dict[str, AdapterState] = {}
@@ -97,6 +99,7 @@ class NamedAdapters:
             self._put(None)
             try:
                 self._states[name] = self._read(path)
+                self.files[name] = Path(path)
                 self._now = name
                 if len(self._states) == 1 and not self.base_first:
                     before = self.default = name
