@@ -7,6 +7,7 @@ from .consistency import consistency, nlvr2_group
 from .intervals import Interval, mean_intervals, percentile_intervals, replicates, unanimous_interval
 from .label_score import check_normalisation, label_score
 from .open_ended import exact_match
+from .paired import Difference, paired_difference
 from .rank_intervals import rank_intervals
 from .retrieval import (
     best_positive_ranks,
@@ -20,6 +21,7 @@ from .vqa import check_spelling_rule, normalise_answer, vqa_accuracy
 
 __all__ = [
     'CaptionReport',
+    'Difference',
     'Interval',
     'anls',
     'best_positive_ranks',
@@ -40,6 +42,7 @@ __all__ = [
     'named_choices',
     'nlvr2_group',
     'normalise_answer',
+    'paired_difference',
     'percentile_intervals',
     'rank_intervals',
     'rank_statistics',

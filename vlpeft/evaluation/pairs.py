@@ -1,0 +1,162 @@
+"""Two results of ``tools/test.py --out`` on the same samples, side by side."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vlpeft.nearest import suggestion
+
+from .functional.paired import Difference, paired_difference
+from .metrics.retrieval import RECALLS, clip_of
+from .predictions import reader_names
+
+IDS = ('query_id', 'question_id', 'sample_id')
+
+
+class PairError(ValueError):
+    """Results that cannot be compared; names the file."""
+
+
+class Figure(NamedTuple):
+    """A figure of one of the samples: its name, which samples have it, and its value of a sample in per cent."""
+
+    name: str
+    has: Callable[[Mapping], bool]
+    value: Callable[[Mapping], float]
+
+
+class Pair(NamedTuple):
+    """What two models said about a sample, and their scores."""
+
+    sample: Mapping[str, Any]
+    first: Any
+    second: Any
+    scores: tuple[float, float]
+
+
+class Comparison(NamedTuple):
+    """A figure of two results.
+
+    Attributes:
+        figure: Its name, with the metric's prefix.
+        first, second: Means.
+        difference: Of the second less the first.
+        better, worse: Samples whose score has risen and fallen, the largest changes first.
+    """
+
+    figure: str
+    first: float
+    second: float
+    difference: Difference
+    better: list[Pair]
+    worse: list[Pair]
+
+
+def read_result(path: Path) -> dict[str, list[dict]]:
+    """Predictions by metric of a ``.json`` result or of ``.jsonl`` lines.
+
+    Raises:
+        PairError: It is none.
+        FileNotFoundError: There is no such file.
+    """
+    text = path.read_text(encoding='utf-8')
+    try:
+        if path.suffix == '.jsonl':
+            rows: dict[str, list[dict]] = {}
+            for line in filter(None, map(str.strip, text.splitlines())):
+                row = json.loads(line)
+                rows.setdefault(row['metric'], []).append(row)
+            return rows
+        predictions = json.loads(text)['predictions']
+        return {metric: [reader_names(row) for row in rows] for metric, rows in predictions.items()}
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise PairError(f'{path} is no result of a test (--out): {type(error).__name__}: {error}') from error
+
+
+def compare(first: Path, second: Path, names: Iterable[str] | None = None) -> list[Comparison]:
+    """Compares the figures of two results.
+
+    Args:
+        first: File of one model.
+        second: File of the other.
+        names: Figures, such as ``retrieval/t2v_R@1``. Defaults to None, all that samples have.
+
+    Raises:
+        PairError: The files are of different samples or metrics, or have no such figure.
+    """
+    results = [read_result(path) for path in (first, second)]
+    metrics = [metric for metric in results[0] if metric in results[1]]
+    if not metrics:
+        raise PairError(f'{first} has {", ".join(results[0]) or "no predictions"}, {second} {", ".join(results[1])}')
+    found = [one for metric in metrics for one in _compare(metric, (first, second), [r[metric] for r in results])]
+    if not found:
+        raise PairError(f'{first}: its samples have no scores of their own')
+    if names is None:
+        return found
+    known = {one.figure: one for one in found}
+    for name in names:
+        if name not in known:
+            raise PairError(f'no sample has {name!r}{suggestion(name, known)}')
+    return [known[name] for name in names]
+
+
+def _compare(metric: str, paths: tuple[Path, Path], rows: list[list[dict]]) -> Iterable[Comparison]:
+    by_key = [{_key(row): row for row in one} for one in rows]
+    if by_key[0].keys() != by_key[1].keys():
+        apart = next(iter(by_key[0].keys() ^ by_key[1].keys()))
+        there = paths[0] if apart in by_key[0] else paths[1]
+        raise PairError(f'{metric}: only {there} has the sample {"/".join(map(str, apart))}: other data was tested')
+    samples = [(one, by_key[1][key]) for key, one in by_key[0].items()]
+    for one, other in samples:
+        if one.get('truth', other.get('truth')) != other.get('truth', one.get('truth')):
+            raise PairError(f'{metric}: {paths[0]} and {paths[1]} have different truths of the sample {_key(one)}')
+    for figure in _figures(metric, samples):
+        pairs = [(one, other) for one, other in samples if figure.has(one) and figure.has(other)]
+        scores = np.array([[figure.value(one), figure.value(other)] for one, other in pairs])
+        units = [_unit({**other, **one}) for one, other in pairs]
+        difference = paired_difference(*scores.T, None if None in units else units)
+        change = scores[:, 1] - scores[:, 0]
+        order = np.argsort(-np.abs(change), kind='stable')
+        shown = [Pair(pairs[i][0], _said(pairs[i][0]), _said(pairs[i][1]), tuple(scores[i])) for i in order]
+        yield Comparison(
+            f'{metric}/{figure.name}',
+            *scores.mean(0).tolist(),
+            difference,
+            [pair for pair in shown if pair.scores[1] > pair.scores[0]],
+            [pair for pair in shown if pair.scores[1] < pair.scores[0]],
+        )
+
+
+def _figures(metric: str, samples: list[tuple[dict, dict]]) -> Iterable[Figure]:
+    """Figures that are means over samples."""
+    first = samples[0][0]
+    if 'rank' in first:
+        for way in ('t2v', 'v2t'):
+            for k in RECALLS:
+                yield Figure(
+                    f'{way}_R@{k}',
+                    lambda row, way=way: row['direction'] == way,
+                    lambda row, k=k: 100.0 * (row['rank'] <= k),
+                )
+        return
+    if any('score' in row for row, _ in samples):
+        yield Figure('score', lambda row: 'score' in row, lambda row: 100.0 * row['score'])
+    for name in sorted({name for row, _ in samples for name in row.get('scores', ())}):
+        yield Figure(
+            name, lambda row, name=name: name in row.get('scores', ()), lambda row, name=name: row['scores'][name]
+        )
+
+
+def _key(row: Mapping) -> tuple:
+    return (row.get('direction', ''), *(str(row[name]) for name in IDS if name in row))
+
+
+def _unit(row: Mapping) -> str | None:
+    return clip_of(row) if 'rank' in row else row.get('file')
+
+
+def _said(row: Mapping) -> Any:
+    return f'rank {row["rank"]}' if 'rank' in row else row.get('prediction')
