@@ -116,13 +116,15 @@ def test_one_and_two_processes_and_no_checkpoint(trained):
     checkpoint = folder / 'work_dirs/toy_config/epoch_1.pth'
     output = start([sys.executable, ROOT / 'tools/test.py', CONFIG, checkpoint, '--out', 'one.json'], folder)
     assert 'predicts in torch.float32' in output
-    start(['bash', ROOT / 'tools/dist_test.sh', CONFIG, checkpoint, 2, '--out', 'two.json'], folder)
+    two = [CONFIG, checkpoint, 2, '--out', 'two.json', '--report', 'report']
+    start(['bash', ROOT / 'tools/dist_test.sh', *two], folder)
     base_output = start([sys.executable, ROOT / 'tools/test.py', CONFIG, 'none', '--amp', '--out', 'base.json'], folder)
     assert 'predicts in torch.bfloat16' in base_output
     one, two, base = (json.loads((folder / f'{name}.json').read_text()) for name in ('one', 'two', 'base'))
     assert one['metrics']['retrieval/mean_R@1'] > 60
     assert len(one['predictions']['retrieval']) == 9
-    assert two['predictions'] == one['predictions']
+    assert two['predictions'] == one['predictions'] and two['intervals'] == one['intervals']
+    assert (folder / 'report/index.html').is_file() and not (folder / 'report/result.json').exists()
     ranks = [key for key in one['metrics'] if key.startswith('retrieval/')]
     assert len(ranks) == 12 and all(one['metrics'][key] == two['metrics'][key] for key in ranks)
     # The head starts at zero: every clip ties, so every query gets the worst of three ranks.
