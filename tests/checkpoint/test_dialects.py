@@ -200,6 +200,11 @@ def test_vlpeft_both_ways():
     assert_same(dialect.to_vlpeft(dialect.from_vlpeft(state)['state_dict']), state)
 
 
+@pytest.mark.parametrize('key', ['connector.maps.proj.weight', 'vlm.model.norm.weight', 'itc_head.temperature'])
+def test_a_file_of_one_trained_part_is_known(key):
+    assert detect({key: torch.ones(1)}, 'run.pth').name == 'vlpeft'
+
+
 def test_unknown_layout_lists_dialects_and_keys():
     weights = {f'stages.layer.{i}': torch.zeros(1) for i in range(9)}
     with pytest.raises(CheckpointError) as error:

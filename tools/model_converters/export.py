@@ -4,7 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from vlpeft.apis.export import FORMATS, export, from_config, from_folders
+from vlpeft.apis.export import FORMATS, export, from_config, from_folders, is_one_model
+from vlpeft.apis.merged_task import merge_task
 from vlpeft.engine.arguments import Overrides, existing_config
 from vlpeft.engine.messages import run_main
 
@@ -13,10 +14,12 @@ EPILOG = """examples:
   %(prog)s CONFIG work_dirs/run/epoch_3.pth exported/
   # its LoRA alone, for peft
   %(prog)s CONFIG work_dirs/run/epoch_3.pth lora/ --format peft
+  # a run of any other task: the base merged, in its own layout (BLIP's, BART's, …), and a config that needs no method
+  %(prog)s CONFIG work_dirs/run/epoch_3.pth merged/
   # a model of transformers with an adapter folder that adapter.save wrote in a loop of your own
   %(prog)s path/or/hub-name adapter_folder/ exported/
 
-The folder is written whole or not at all; it is reloaded, and the largest difference of its logits is printed."""
+The folder is written whole or not at all; it is reloaded, and the largest difference of its outputs is printed."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,6 +56,9 @@ def main(argv: list[str] | None = None) -> None:
         trained = from_folders(args.source, args.trained)
     else:
         options = {key.removeprefix('model.'): value for key, value in args.cfg_options.items()}
+        if args.format == 'merged' and not is_one_model(args.source, **options):
+            print(merge_task(args.source, args.trained, args.folder, args.overwrite, **options))
+            return
         trained = from_config(args.source, args.trained, **options)
     print(export(trained, args.folder, args.format, args.overwrite, args.max_shard_size))
 

@@ -13,6 +13,8 @@ from vlpeft.adaptation.merging import Merged
 from vlpeft.adaptation.peft_folder.writing import write_peft_folder
 from vlpeft.adapters import Adapter
 from vlpeft.atomic import write_folder_atomically
+from vlpeft.models.tasks import ImageTextLM
+from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError, Tower, is_below
 
 from .build import get_model, load_model_config
@@ -47,6 +49,14 @@ class Trained(NamedTuple):
     beside: tuple[str, ...]
     detach: Callable[[], None]
     processor: str | None
+
+
+def is_one_model(config: str, **overrides: Any) -> bool:
+    """Whether a config's model stands on one model of transformers, as which it is exported. Errors and arguments:
+    :func:`from_config`.
+    """
+    kind = MODELS.get(load_model_config(config, overrides)[0].model.type)
+    return kind is not None and issubclass(kind, ImageTextLM)
 
 
 def from_config(config: str, checkpoint: str, **overrides: Any) -> Trained:

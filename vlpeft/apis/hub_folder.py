@@ -4,6 +4,7 @@
     vlpeft_model.json       the other files and their sha256
     vlpeft_recipe.json      the config
     vlpeft_trained.safetensors
+                            what was trained, beside the base; may be missing where the base is merged
     tokenizer/              where the vocabulary has no name of its own
 
 All of it is data: nothing that it says is run. A file that has changed is refused.
@@ -35,9 +36,10 @@ def is_hub_folder(name: str | Path) -> bool:
     return (Path(name).expanduser() / LIST).is_file()
 
 
-def trained_file(name: str | Path) -> Path:
-    """The weights in a folder."""
-    return Path(name).expanduser() / TRAINED
+def trained_file(name: str | Path) -> Path | None:
+    """The weights in a folder; None if all that was trained is in its base."""
+    path = Path(name).expanduser() / TRAINED
+    return path if TRAINED in _listed(path.with_name(LIST)) else None
 
 
 def read_hub_folder(name: str | Path) -> Config:
@@ -97,9 +99,8 @@ def _listed(path: Path) -> dict[str, str]:
 
 
 def _check(folder: Path, files: Mapping[str, str]) -> None:
-    for name in (RECIPE, TRAINED):
-        if name not in files:
-            raise CheckpointError(f'{folder / LIST} does not list {name}')
+    if RECIPE not in files:
+        raise CheckpointError(f'{folder / LIST} does not list {RECIPE}')
     for name, digest in files.items():
         path = folder / name
         if not path.is_file():

@@ -16,6 +16,8 @@ PARTS = (
     'decoder.cls.',
     'encoder.patch_embed.',
     'lm.',
+    'vlm.',
+    'connector.',
     'visual_embedding.',
     'itc_head.',
     'adapter.',
