@@ -403,6 +403,24 @@ def _shared(place):
     return _MADE.setdefault(place.root, of_config(place))
 
 
+@pytest.mark.parametrize('name', ['qwen2_5_vl', 'glm4v'])
+def test_images_and_videos_in_one_list(places, monkeypatch, name):
+    place = places(name)
+    monkeypatch.chdir(place.root)
+    ask = of_config(place)
+    assert ask.media == ('image', 'video')
+    files = ['0.png', 'clip.mp4', None, '1.png']
+    together, alone = ask(files, QUESTION, batch_size=4), [ask(file, QUESTION) for file in files]
+    assert together == alone and len({reply.answer for reply in alone}) > 2
+
+
+def test_videos_as_images(llava):
+    ask = of_config(llava, packing=dict(videos_as='images', num_frames=3))
+    assert ask.media == ('image', 'video') and _shared(llava).media == ('image',)
+    sample = ask.preprocess(ask.packing.request.asked('clip.mp4', QUESTION))['inputs']
+    assert sample['pixel_values'].shape[0] == 3 and ask('clip.mp4', QUESTION).error is None
+
+
 def test_one_file_and_many_texts(llava):
     ask = _shared(llava)
     one, two = (ask('0.png', text) for text in (QUESTION, 'describe it'))

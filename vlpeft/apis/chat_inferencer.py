@@ -185,6 +185,13 @@ class ChatInferencer(AdaptedInferencer):
         found = self.reply(asked, scores, adapter, batch_size, **settings)
         return found[0] if single else found
 
+    @property
+    def media(self) -> tuple[str, ...]:
+        """Kinds of files that the model takes: 'image', and 'video' where it or ``packing`` has a way for them."""
+        pack = self.packing.pack
+        has_videos = pack.videos_as == 'images' or getattr(pack.processor, 'video_processor', None) is not None
+        return ('image', 'video') if has_videos else ('image',)
+
     def chat(self, files: Files = None) -> 'Chat':
         """A dialogue that keeps its turns.
 
@@ -249,14 +256,17 @@ class ChatInferencer(AdaptedInferencer):
     def _answered(
         self, asked: Sequence[Asked], batch: Sequence, adapter: str | None, how: Answering, scores: bool
     ) -> Iterator[Reply]:
-        ready = [sample for sample in batch if not isinstance(sample, Exception)]
-        answers = iter(())
-        if ready:
+        # By what they show: GLM-4V cannot tell images from videos in one batch.
+        kinds: dict[frozenset[str], list[int]] = {}
+        for row, sample in enumerate(batch):
+            if not isinstance(sample, Exception):
+                kinds.setdefault(frozenset(sample['inputs']), []).append(row)
+        answers: dict[int, tuple[str, float | None]] = {}
+        for rows in kinds.values():
             with self._adapters.using(adapter):
-                answers = iter(self.forward(ready, how, scores))
-        for one, sample in zip(asked, batch):
-            failed = isinstance(sample, Exception)
-            yield Reply(one.files, one.text, *((None, None, str(sample)) if failed else next(answers)))
+                answers.update(zip(rows, self.forward([batch[row] for row in rows], how, scores)))
+        for row, (one, sample) in enumerate(zip(asked, batch)):
+            yield Reply(one.files, one.text, *(answers[row] if row in answers else (None, None, str(sample))))
 
 
 class Chat:
