@@ -149,9 +149,7 @@ def test_several_tasks_with_stored_features(tmp_path, monkeypatch):
     done = run_script(TOOL, tmp_path / 'config.py', '--set', 'nlvr', '--out', tmp_path / 'h.html')
     assert done.returncode == 1 and "has no set 'nlvr'; did you mean nlvr2?" in done.stderr
     done = run_script(TOOL, tmp_path / 'config.py', '--indices', 0, '--out', tmp_path / 'h.html')
-    assert (
-        done.returncode == 1 and '--indices: of which set? Choose one with --set TASK: train/caption: ' in done.stderr
-    )
+    assert done.returncode == 1 and 'of which set? Choose one with --set TASK: train/caption: ' in done.stderr
 
 
 @pytest.fixture(scope='module')
