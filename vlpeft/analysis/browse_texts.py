@@ -15,6 +15,8 @@ from vlpeft.visualization.samples_page import ShownText, Token
 
 #: More tokens than any text has: nothing is cut.
 WHOLE = 1_000_000
+#: So many of the same token in a row are shown as one.
+LONG = 4
 #: Fields of packed samples that are texts which a model reads or writes.
 READ, WRITTEN = ('text', 'texts', 'question'), ('target', 'answers')
 #: Those that a model looks at; others may be what its prompts are made of. All are shown of models that are not here.
@@ -139,11 +141,13 @@ def _kind(tokenizer: Any, token: int, special: set[int], learned: bool) -> str:
 
 
 def _grouped(tokenizer: Any, ids: Sequence[int], kinds: Sequence[str]) -> list[Token]:
-    """Runs of the same token, such as those of an image, are one."""
-    return [
-        Token(_reads(tokenizer, token), kind, len(list(run)))
-        for (token, kind), run in itertools.groupby(zip(ids, kinds))
-    ]
+    """Long runs of the same token, such as those of an image, are one."""
+    found = []
+    for (token, kind), run in itertools.groupby(zip(ids, kinds)):
+        count = len(list(run))
+        one = _reads(tokenizer, token)
+        found += [Token(one, kind, count)] if count >= LONG else [Token(one, kind)] * count
+    return found
 
 
 def _reads(tokenizer: Any, token: int) -> str:
