@@ -28,11 +28,13 @@ def no_info_logs() -> Iterator[None]:
     Its logger remembers which levels are on and does not hear of ``logging.disable``, hence a filter.
     """
     logger = MMLogger.get_current_instance()
+    outermost = _above_info not in logger.filters
     logger.addFilter(_above_info)
     try:
         yield
     finally:
-        logger.removeFilter(_above_info)
+        if outermost:
+            logger.removeFilter(_above_info)
 
 
 def _above_info(record: logging.LogRecord) -> bool:

@@ -1,0 +1,108 @@
+"""What the tabs share: a model that answers twice, with its adapter and without, and errors in one line."""
+
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vlpeft.datasets import ClipError
+from vlpeft.engine.messages import mistake
+
+from .fragments import facts, problem
+from .sources import Source
+
+T = TypeVar('T')
+UNEXPECTED = 'This did not work. The terminal in which the demo runs says why.'
+
+
+class Tab:
+    """A model, described and asked.
+
+    Args:
+        source: Where it is from.
+        inferencer: An inferencer with the adapter that ``adapters`` names.
+        more: What else there is to say of it: names and values.
+
+    Attributes:
+        titles: Headings of the two columns, by the adapter that acts: None is none.
+    """
+
+    def __init__(self, source: Source, inferencer: Any, more: Sequence[tuple[str, str]] = ()) -> None:
+        self.source, self.inferencer, self.more = source, inferencer, tuple(more)
+        self.method = inferencer.model.method.partition(' of a ')[0]
+        self.titles = {None: 'Base alone', inferencer.adapters[0]: f'With {self.method}'}
+        # An inferencer switches the adapter of the one model that it has.
+        self._lock = threading.Lock()
+
+    def compare(self, ask: Callable[[str | None], T]) -> dict[str, T]:
+        """Asks without the adapter, then with it; nobody else in between.
+
+        Args:
+            ask: Takes the name of the adapter, None for none.
+
+        Returns:
+            Answers by the title of their column.
+        """
+        with self._lock:
+            return {title: ask(adapter) for adapter, title in self.titles.items()}
+
+    def describe(self) -> str:
+        """HTML that says which model this is, and what the two columns are."""
+        from vlpeft.models import count_parameters
+
+        counts = count_parameters(self.inferencer.model)
+        trained = f'{counts["trainable"]:,} of {counts["total"]:,} parameters ({counts["percent"]:.1f} %)'
+        checkpoint = shortened(self.source.checkpoint) if self.source.checkpoint else 'published in the zoo'
+        named = [('Model', f'{shortened(self.source.config)}, {checkpoint}'), ('Trained', f'{self.method}: {trained}')]
+        return facts([*named, ('Base alone', self.meaning_of_base()), *self.more])
+
+    def meaning_of_base(self) -> str:
+        """What is switched off, and what is not."""
+        off = f'{self.method} is switched off, and all else that was trained has the values of the base'
+        if not self.inferencer.kept:
+            return f'{off}.'
+        *others, last = self.inferencer.kept
+        kept = f'{", ".join(others)} and {last}' if others else last
+        return f'{off}, except for {kept}, which no file of the base holds in full: what was learned there stays.'
+
+
+def shortened(path: str) -> str:
+    """A path without the folders of this machine: as it was given if that was relative, else its end."""
+    return f'…/{"/".join(Path(path).parts[-2:])}' if Path(path).is_absolute() else path
+
+
+def in_one_line(respond: Callable[..., str]) -> Callable[..., str]:
+    """An answer that is HTML in any case: where it fails, one line that says why.
+
+    A line that a user can do something about is told as it is, without folders. Anything else goes to the terminal.
+    """
+
+    @wraps(respond)
+    def answer(*args) -> str:
+        try:
+            return respond(*args)
+        except Exception as error:
+            return problem(told(error, [arg for arg in args if isinstance(arg, str)]))
+
+    return answer
+
+
+def told(error: Exception, paths: Sequence[str] = ()) -> str:
+    """What to say of an error on the page.
+
+    Args:
+        error: The error.
+        paths: Texts that may be paths of files; of these only the name is said.
+    """
+    if isinstance(error, ClipError):
+        return f'{Path(error.path).name}: {error.reason}'
+    text = mistake(error)
+    if text is None:
+        traceback.print_exception(error)
+        return UNEXPECTED
+    for path in paths:
+        if '/' in path:
+            text = text.replace(path, Path(path).name)
+    return text
