@@ -29,6 +29,8 @@ COMMANDS = {
     'dist-train': Command('dist_train.sh', 'train with several processes, one for each GPU'),
     'dist-test': Command('dist_test.sh', 'evaluate with several processes'),
     'search': Command('demo/search.py', 'search a folder of videos or images by text'),
+    'ask': Command('demo/ask.py', 'answer a question about images or videos'),
+    'caption': Command('demo/caption.py', 'describe images, videos or sounds'),
     'demo': Command('demo/page.py', 'serve a page that shows models with and without their adapter'),
     'list': Command('misc/list_models.py', 'list the models of the zoo'),
     'show': Command('misc/print_config.py', 'print a config, to read it or to start your own from'),

@@ -17,7 +17,7 @@ from tests.tiny_epalm import VISION, build_perceptual, perceptual_config
 from tests.tiny_epalm import write_vocabulary as write_opt_vocabulary
 from tests.tiny_vl import GRID, LM, build_vl, vl_config, write_tokenizer
 from tests.workspace import ROOT
-from vlpeft.engine.run_config import RunConfig
+from vlpeft.engine.launch import load_config
 from vlpeft.registry import MODELS
 
 QUESTIONS = ('what is the big circle', 'is it red', 'left and right', 'what is it', 'the small blue square moves')
@@ -51,7 +51,7 @@ class Answerer(NamedTuple):
 
     def predictions(self, checkpoint: Path | None = None) -> list[str]:
         """What the loop of ``tools/test.py`` predicts, in the order of the rows."""
-        cfg = RunConfig.read(self.config)
+        cfg = load_config(str(self.config))
         cfg.load_from = str(checkpoint or self.checkpoint)
         cfg.work_dir, cfg.experiment_name = str(self.config.parent / 'runs'), str(self.config)
         runner = Runner.from_cfg(cfg)
@@ -215,7 +215,8 @@ def _chat(root: Path, task: str) -> tuple[dict, list[dict], str]:
         tasks=dict(vqa=dict(max_new_tokens=6), caption=dict(max_new_tokens=6, output='pred_caption')),
     )
     prompt = '{question}' if task == 'vqa' else 'describe the image'
-    steps = [dict(type='ToChat', prompt=prompt), dict(type='PackChat', processor=str(root / 'llava'), task=task)]
+    # The processor is the model's, as in recipes.
+    steps = [dict(type='ToChat', prompt=prompt), dict(type='PackChat', task=task)]
     return model, steps, 'seq2seq_runtime.py'
 
 

@@ -49,6 +49,9 @@ class AdaptedInferencer:
         ZooError, FileNotFoundError, CheckpointError: As :func:`vlpeft.get_model`.
     """
 
+    #: Keyword arguments of a subclass, which :meth:`read_config` gets where they are given.
+    own_options: tuple[str, ...] = ()
+
     def __init__(
         self,
         model: PathLike,
@@ -63,8 +66,9 @@ class AdaptedInferencer:
         adapters = dict(adapters or {})
         if DEFAULT_NAME in adapters and checkpoint not in (None, BASE_ONLY):
             raise ValueError(f'adapters names {DEFAULT_NAME!r}, which is the checkpoint; choose another name')
+        own = {name: overrides.pop(name) for name in self.own_options if name in overrides}
         cfg, entry = self.load_config(model, overrides)
-        self.read_config(cfg, str(model))
+        self.read_config(cfg, str(model), **own)
         if checkpoint is None and adapters:
             trained = None
         else:
@@ -74,7 +78,7 @@ class AdaptedInferencer:
         files.update({name: self.find_file(path) for name, path in adapters.items()})
         if not files and cfg.model.get('base_checkpoint') is None:
             raise ZooError(f'{cfg.filename} names no base (model.base_checkpoint), so there is nothing to load')
-        self.model = self._build(cfg)
+        self.model = self.build(cfg)
         self._adapters = self.make_adapters(cfg, checkpoint == BASE_ONLY)
         for name, path in files.items():
             self._adapters.add(name, path)
@@ -96,15 +100,16 @@ class AdaptedInferencer:
         """What switches the checkpoints of the built model."""
         return NamedAdapters(self.model, bool(cfg.model.get('quantization')), base_first)
 
-    def read_config(self, cfg: Config, name: str) -> None:
-        """Takes from the config what the task needs, before the model is built.
+    def read_config(self, cfg: Config, name: str, **own: Any) -> None:
+        """Takes from the config what the task needs, before the model is built; ``own`` are :attr:`own_options`.
 
         Raises:
             ValueError: It is of another task.
         """
         raise NotImplementedError
 
-    def _build(self, cfg: Config) -> torch.nn.Module:
+    def build(self, cfg: Config) -> torch.nn.Module:
+        """The model with its base, in eval mode."""
         own_format = issubclass(MODELS.get(cfg.model.type), ImageTextLM)
         if self.dtype is not None and own_format:
             cfg.model.dtype = str(self.dtype).removeprefix('torch.')

@@ -28,7 +28,8 @@ class CaptionInferencer(TextInferencer):
 
     Args:
         model: A model that describes: name in the zoo, or path of a config file.
-        checkpoint, device, dtype, adapters, task, **overrides: As of :class:`~vlpeft.VQAInferencer`.
+        checkpoint, device, dtype, adapters, task: As of :class:`VQAInferencer`.
+        **overrides: Settings of the config's ``model``, as for :func:`vlpeft.get_model`.
 
     Raises:
         ValueError: The model does something else, or reads what no file holds; there is no such device, number format

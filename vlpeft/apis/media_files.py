@@ -1,7 +1,8 @@
 """Videos and images on disk: which there are, and which have changed since."""
 
+import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,36 @@ def media_of(path: PathLike) -> str | None:
     """'image', 'video' or 'audio' by the suffix; None if it is none of these."""
     suffix = Path(path).suffix.lower()
     return 'audio' if suffix in SOUNDS else MEDIA.get(suffix)
+
+
+def expand(named: Iterable[PathLike], kinds: Collection[str]) -> list[str]:
+    """Files that folders and patterns stand for.
+
+    Args:
+        named: Files, folders, of which all files of the ``kinds`` below them are meant, and patterns such as
+            ``'*.jpg'`` where no file has that name.
+        kinds: Of 'image', 'video' and 'audio'.
+
+    Returns:
+        Each once, in the order in which they are named, those of a folder or pattern in alphabetical order. Files that
+        do not exist stay: who reads them says so.
+
+    Raises:
+        FileNotFoundError: A folder or pattern without such a file.
+    """
+    found: dict[str, None] = {}
+    for path in map(Path, named):
+        if path.is_dir():
+            members = sorted(str(item) for item in path.rglob('*') if media_of(item) in kinds)
+        elif glob.has_magic(str(path)) and not path.exists():
+            members = sorted(item for item in glob.glob(str(path), recursive=True) if media_of(item) in kinds)
+        else:
+            members = [str(path)]
+        if not members:
+            what = ' and '.join(KINDS[kind] for kind in kinds)
+            raise FileNotFoundError(f'{path}: there are no {what} in it')
+        found.update(dict.fromkeys(members))
+    return list(found)
 
 
 def _describe(path: Path) -> MediaFile:

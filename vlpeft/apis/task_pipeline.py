@@ -1,18 +1,27 @@
 """How a config's test reads a file: its pipeline, collation and batch size, for the task that is asked for."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
+from vlpeft.datasets import ClipError
+from vlpeft.datasets.checking.file_types import wrong_type
+from vlpeft.datasets.readers.base import check_file
+from vlpeft.engine.packing import share_packing
 from vlpeft.models.tasks import Retriever
 from vlpeft.registry import FUNCTIONS, MODELS, TRANSFORMS
+
+from .media_files import KINDS, media_of
 
 #: What the steps that load a file take.
 LOADS = dict(LoadClip=('image', 'video'), LoadImages=('image',), LoadAudio=('audio',), PackChat=('image', 'video'))
 #: The inferencer of what a model writes.
-INFERENCERS = dict(pred_answer='VQAInferencer', pred_caption='CaptionInferencer')
+CALLED = dict(image='an image', video='a video', audio='a sound')
+INFERENCERS = dict(pred_answer='VQAInferencer (vlpeft ask)', pred_caption='CaptionInferencer (vlpeft caption)')
 
 
 class TaskPipeline(NamedTuple):
@@ -40,12 +49,29 @@ class TaskPipeline(NamedTuple):
     batch_size: int
     num_workers: int
 
+    def sample(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """A packed sample of an item: ``path`` and what is asked.
+
+        Raises:
+            ClipError: The file cannot be read, is of a kind that the model does not take, or not what its suffix says.
+        """
+        path = item['path']
+        check_file(path)
+        media = media_of(path)
+        if media not in self.media:
+            what = 'neither an image, a video nor a sound by its suffix' if media is None else CALLED[media]
+            takes = ' and '.join(KINDS[kind] for kind in self.media)
+            raise ClipError(path, f'{what}; this model takes {takes}', 'wrong_type')
+        if wrong := wrong_type(path, media):
+            raise ClipError(path, wrong, 'wrong_type')
+        return self.pipeline(dict(item, media=media, name=Path(path).name))
+
 
 def find_pipeline(cfg: Config, name: str, output: str, known: Collection[str], task: str | None = None) -> TaskPipeline:
     """The test pipeline of a config that writes ``output``.
 
     Args:
-        cfg: Whole config.
+        cfg: Whole config; steps that run the model's processor get its ``packing``, as in a run.
         name: Of the config, for messages.
         output: 'pred_answer' or 'pred_caption'.
         known: Fields that are given beside the file, such as 'question'.
@@ -56,10 +82,11 @@ def find_pipeline(cfg: Config, name: str, output: str, known: Collection[str], t
     """
     kind = MODELS.get(cfg.model.type)
     if kind is not None and issubclass(kind, Retriever):
-        raise ValueError(f'{name}: a {cfg.model.type} finds files by texts; use RetrievalInferencer')
+        raise ValueError(f'{name}: a {cfg.model.type} finds files by texts; use RetrievalInferencer (vlpeft search)')
     loaders = cfg.get('test_dataloader')
     if not loaders:
         raise ValueError(f'{name}: there is no test_dataloader, which says how files are read')
+    share_packing(cfg)
     found = [_read(cfg, loader) for loader in ([loaders] if 'dataset' in loaders else loaders.values())]
     if task is not None and task not in [one.task for one in found]:
         tasks = ', '.join(str(one.task) for one in found)
@@ -97,7 +124,7 @@ def _read(cfg: Config, loader: Mapping[str, Any]) -> TaskPipeline:
         media,
         tuple(fields),
         dataset,
-        lambda batch: function(batch, **options),
+        partial(function, **options),
         loader.get('batch_size', 1),
         loader.get('num_workers', 0),
     )

@@ -12,16 +12,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vlpeft.datasets import ClipError
-from vlpeft.datasets.checking.file_types import wrong_type
 from vlpeft.datasets.in_progress import naming_dead_workers
-from vlpeft.datasets.readers.base import check_file
 from vlpeft.engine.progress import Steps
 
 from .adapted_inferencer import AdaptedInferencer
-from .media_files import KINDS, PathLike, media_of
-from .task_pipeline import find_pipeline
-
-CALLED = dict(image='an image', video='a video', audio='a sound')
+from .media_files import PathLike
+from .task_pipeline import TaskPipeline, find_pipeline
 
 
 class Found(NamedTuple):
@@ -36,8 +32,8 @@ class TextInferencer(AdaptedInferencer):
     """Base of inferencers whose model writes a text about each file, as its config's test does.
 
     Args:
-        model, checkpoint, device, dtype, adapters, **overrides: As of :class:`AdaptedInferencer`.
-        task: Which of several tasks of a config's test. Defaults to None, the only one that fits.
+        model, checkpoint, device, dtype, adapters, overrides: As of :class:`AdaptedInferencer`.
+        task: Which of several tasks of the config's test. Defaults to None, the only one that fits.
     """
 
     #: Field of the prediction, fields that are given beside the file, and what a progress bar says.
@@ -45,14 +41,13 @@ class TextInferencer(AdaptedInferencer):
     given: tuple[str, ...] = ()
     doing: str
 
-    def __init__(self, model: PathLike, *args: Any, task: str | None = None, **kwargs: Any) -> None:
-        self._task = task
-        self._reads = threading.RLock()
-        super().__init__(model, *args, **kwargs)
+    own_options = ('task',)
 
-    def read_config(self, cfg: Config, name: str) -> None:
-        self.reading = find_pipeline(cfg, name, self.output, self.given, self._task)
+    def read_config(self, cfg: Config, name: str, task: str | None = None) -> None:
+        """How the config's test reads a file. Errors: see :func:`find_pipeline`."""
+        self.reading = find_pipeline(cfg, name, self.output, self.given, task)
         self.batch_size = self.reading.batch_size
+        self._reads = threading.RLock()
 
     @property
     def media(self) -> tuple[str, ...]:
@@ -68,15 +63,7 @@ class TextInferencer(AdaptedInferencer):
         Raises:
             ClipError: The file cannot be read, is of a kind that the model does not take, or not what its suffix says.
         """
-        path = item['path']
-        check_file(path)
-        media = media_of(path)
-        if media not in self.media:
-            what = 'neither an image, a video nor a sound by its suffix' if media is None else CALLED[media]
-            raise ClipError(path, f'{what}; this model takes {" and ".join(KINDS[kind] for kind in self.media)}')
-        if wrong := wrong_type(path, media):
-            raise ClipError(path, wrong, 'wrong_type')
-        return self.reading.pipeline(dict(item, media=media, name=Path(path).name))
+        return self.reading.sample(item)
 
     def forward(self, samples: Sequence[Mapping[str, Any]], scores: bool = False) -> list[tuple[str, float | None]]:
         """Texts of packed samples of one shape, with their scores where these are asked for, by the adapter that acts.
@@ -114,7 +101,7 @@ class TextInferencer(AdaptedInferencer):
     def _read(self, items: Sequence[Mapping[str, Any]], size: int) -> Iterator[list[dict | str]]:
         """Batches of packed samples, or of the reasons why there is none."""
         workers = self.reading.num_workers if len(items) > size else 0
-        loader = DataLoader(_Items(items, self.preprocess), size, num_workers=workers, collate_fn=list)
+        loader = DataLoader(_Items(items, self.reading), size, num_workers=workers, collate_fn=list)
         batches = iter(loader)
         # In this process steps of the pipeline, such as tokenizers of transformers, serve one thread at a time.
         turn = nullcontext() if workers else self._reads
@@ -143,15 +130,15 @@ class TextInferencer(AdaptedInferencer):
 class _Items(Dataset):
     """Packed samples of items, or the reasons why there is none."""
 
-    def __init__(self, items: Sequence[Mapping[str, Any]], preprocess: Callable) -> None:
-        self.items, self.preprocess = items, preprocess
+    def __init__(self, items: Sequence[Mapping[str, Any]], reading: TaskPipeline) -> None:
+        self.items, self.reading = items, reading
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, number: int) -> dict | str:
         try:
-            return self.preprocess(self.items[number])
+            return self.reading.sample(self.items[number])
         except ClipError as error:
             return error.reason or str(error)
 

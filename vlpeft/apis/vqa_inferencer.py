@@ -1,9 +1,10 @@
 """Questions about images and videos, answered."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmengine.config import Config
+from torch import nn
 
 from vlpeft.datasets import BaseQA
 from vlpeft.registry import DATASETS
@@ -59,20 +60,27 @@ class VQAInferencer(TextInferencer):
 
     output, given, doing = 'pred_answer', ('question',), 'answering'
 
-    def __init__(self, model: PathLike, *args: Any, answers: Sequence[str] | None = None, **kwargs: Any) -> None:
-        self.answers = None if answers is None else _checked_list(answers)
-        super().__init__(model, *args, **kwargs)
-        if self.answers is not None:
-            self.model.set_answer_list(self.answers)
+    own_options = ('task', 'answers')
 
-    def read_config(self, cfg: Config, name: str) -> None:
-        super().read_config(cfg, name)
+    def read_config(
+        self, cfg: Config, name: str, task: str | None = None, answers: Sequence[str] | None = None
+    ) -> None:
+        """How the config's test reads a file, and its closed list."""
+        self.answers = None if answers is None else _checked_list(answers)
+        super().read_config(cfg, name, task)
         # By type: whether a list is used is known before the model is built.
         chooses = cfg.model.type == 'GenerativeVQA' and cfg.model.get('inference', 'rank') == 'rank'
         if self.answers is not None and not chooses:
             raise ValueError(f'{name}: this model does not choose from a list; leave out answers')
         if chooses and self.answers is None:
             self.answers = _list_of(self.reading.dataset, name)
+
+    def build(self, cfg: Config) -> nn.Module:
+        """The model, which knows its closed list."""
+        model = super().build(cfg)
+        if self.answers is not None:
+            model.set_answer_list(self.answers)
+        return model
 
     def __call__(
         self,

@@ -32,11 +32,15 @@ COLOURS = {logging.WARNING: 'yellow', logging.ERROR: 'red', logging.CRITICAL: 'r
 class ConsoleHandler(logging.Handler):
     """Writes warnings and errors as ``warning: text``, notes :data:`FOR_PEOPLE` as ``note: text``, equal ones once; of
     the other processes of a run, errors only.
+
+    Args:
+        on_error: Whether to standard error, where standard output is for results. Defaults to False.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_error: bool = False) -> None:
         super().__init__(logging.INFO if first_process() else logging.ERROR)
         self.seen: set[str] = set()
+        self.on_error = on_error
         self.addFilter(self._matters)
 
     def _matters(self, record: logging.LogRecord) -> bool:
@@ -51,17 +55,19 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = record.levelname.lower() if record.levelno >= logging.WARNING else 'note'
-        say(f'{kind}: {self.format(record)}', COLOURS.get(record.levelno))
+        say(f'{kind}: {self.format(record)}', COLOURS.get(record.levelno), self.on_error)
 
 
 @contextmanager
-def quiet_console() -> Iterator[None]:
-    """In the block, loggers and Python's warnings write to the console only what needs attention; files get all."""
+def quiet_console(on_error: bool = False) -> Iterator[None]:
+    """In the block, loggers and Python's warnings write to the console only what needs attention, ``on_error`` to
+    standard error; files get all.
+    """
     make = MMLogger.__init__
 
     def make_quiet(logger: MMLogger, *args, **kwargs) -> None:
         make(logger, *args, **kwargs)
-        _quieten(logger)
+        _quieten(logger, on_error)
 
     read = CheckpointLoader.load_checkpoint
 
@@ -74,7 +80,7 @@ def quiet_console() -> Iterator[None]:
     MMLogger.__init__ = make_quiet
     # Where a runner names no logger to it, MMEngine prints what it reads.
     CheckpointLoader.load_checkpoint = staticmethod(read_quietly)
-    _quieten(logger)
+    _quieten(logger, on_error)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _log_warning
@@ -85,9 +91,9 @@ def quiet_console() -> Iterator[None]:
         logger.handlers[:] = loud
 
 
-def _quieten(logger: MMLogger) -> None:
+def _quieten(logger: MMLogger, on_error: bool) -> None:
     files = [handler for handler in logger.handlers if not _is_console(handler)]
-    logger.handlers[:] = [ConsoleHandler(), *files]
+    logger.handlers[:] = [ConsoleHandler(on_error), *files]
 
 
 def _is_console(handler: logging.Handler) -> bool:
