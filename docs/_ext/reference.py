@@ -23,6 +23,7 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.domains.python import PyObject
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util.nodes import make_refnode
 
 FENCE = re.compile(r'^```\{(?P<kind>registered|exported)\} (?P<words>.+)\n```$', re.M)
@@ -121,6 +122,15 @@ def mark_literal_blocks(app, what, name, thing, options, lines: list[str]) -> No
     lines[:] = result
 
 
+def read_as_function(app, what, name, thing, options, lines: list[str]) -> None:
+    """Reads a property's docstring as that of a function: napoleon alone takes words before a colon for its type, and
+    knows no sections there.
+    """
+    if what == 'property':
+        # An empty comment is what napoleon then looks for a type in.
+        lines[:] = ['..', '', *GoogleDocstring(lines, app.config, app, 'function', name, thing, options).lines()]
+
+
 def keep_as_written(app, what, name, thing, options, lines: list[str]) -> None:
     """Symbols and names of arguments mean no markup: ``r. Defaults to 8.`` numbers no list, ``a, **b`` is not bold."""
     for number, line in enumerate(lines):
@@ -176,5 +186,6 @@ def setup(app) -> dict:
     app.connect('missing-reference', resolve)
     # Before napoleon, which knows the sections by their indentation.
     app.connect('autodoc-process-docstring', mark_literal_blocks, priority=400)
+    app.connect('autodoc-process-docstring', read_as_function, priority=450)
     app.connect('autodoc-process-docstring', keep_as_written, priority=600)
     return dict(parallel_read_safe=True, parallel_write_safe=True)

@@ -105,6 +105,19 @@ def test_symbols_and_stars_are_no_markup(extension, line, kept):
     assert lines == [kept]
 
 
+def test_properties_are_read_as_functions(extension):
+    from types import SimpleNamespace
+
+    from sphinx.ext.napoleon import Config, GoogleDocstring
+
+    app = SimpleNamespace(config=Config())
+    lines = ['Kinds of files: images.', '', 'Raises:', '    ValueError: None are.']
+    extension('reference').read_as_function(app, 'property', 'A.media', None, None, lines)
+    # What napoleon itself makes of it afterwards.
+    text = str(GoogleDocstring(lines, app.config, None, 'property', 'A.media'))
+    assert 'Kinds of files: images.' in text and ':type:' not in text and ':raises ValueError: None are.' in text
+
+
 def test_defaults_that_are_made_anew_are_python(extension):
     written, returned = extension('reference').leave_out_made_defaults(
         None, 'class', 'Tower', None, None, '(name: str, outside: dict = <factory>)', 'None'
