@@ -9,7 +9,7 @@ import vlpeft  # noqa: F401
 from tests.commands import run_script
 from tests.workspace import write_workspace
 from vlpeft.engine.run_config import RunConfig
-from vlpeft.evaluation.metrics import CaptionMetric, ChoiceMetric, LabelScoreMetric, OpenEndedMetric
+from vlpeft.evaluation.metrics import CaptionMetric, ChoiceMetric, ExactlyOnceMetric, LabelScoreMetric, OpenEndedMetric
 from vlpeft.evaluation.predictions import write_predictions
 
 
@@ -45,6 +45,23 @@ def test_a_line_has_question_file_truth_prediction_and_score(tmp_path):
         ),
     ]
     assert [path.name for path in (tmp_path / 'new').iterdir()] == ['out.jsonl']
+
+
+def test_fields_of_other_metrics_are_not_taken_for_retrieval(tmp_path):
+    class Mine(ExactlyOnceMetric):
+        default_prefix = 'mine'
+
+        def process(self, data_batch, data_samples):
+            self.results.extend(data_samples)
+
+        def compute_metrics(self, results):
+            return {}
+
+    metric = Mine()
+    metric.process(None, [dict(id=1, file='a.mp4', query='?', top=[[0, 1.0]])])
+    metric.evaluate(1)
+    write_predictions(tmp_path / 'out.jsonl', [metric])
+    assert lines_of(tmp_path / 'out.jsonl') == [dict(metric='mine', id=1, file='a.mp4', query='?', top=[[0, 1.0]])]
 
 
 def test_the_hook_writes_after_each_validation_and_test_and_the_tool_by_name(tmp_path):

@@ -33,6 +33,8 @@ def gallery_names(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, s
     """
     names: dict[str, dict[int, str]] = dict(t2v={}, v2t={})
     for result in results:
+        if 'direction' not in result:
+            continue
         if 'file' in result:
             names['t2v'][result['query_id']] = result['file']
         elif 'query' in result:
@@ -53,7 +55,7 @@ def prediction_rows(metrics: Iterable[Any]) -> Iterator[dict[str, Any]]:
             names = gallery_names(metric.predictions)
             for result in metric.predictions:
                 row = dict(metric=metric.prefix, **reader_names(result))
-                if 'top' in row:
+                if 'top' in row and row.get('direction') in names:
                     known = names[row['direction']]
                     row['top'] = [[known.get(item, item), score] for item, score in row['top']]
                 yield row

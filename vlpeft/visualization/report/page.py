@@ -91,7 +91,7 @@ def _page(title: str, result: Mapping[str, Any], sections: str, styles: str) -> 
 
 def _section(task: Task, place: int) -> str:
     first = task.rows[0] if task.rows else {}
-    if 'direction' in first:
+    if 'direction' in first and 'rank' in first:
         kind, inside = 'retrieval', retrieval_section(task)
     elif any('score' in row for row in task.rows):
         kind, inside = 'questions', questions_section(task)

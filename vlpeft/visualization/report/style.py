@@ -55,7 +55,7 @@ figcaption b { color: var(--text); }
 .bars th[scope=row] { text-align: left; padding-left: 0; color: var(--text); font-weight: 400; max-width: 24em;
   overflow-wrap: anywhere; }
 .bars td:last-child { padding-right: 0; }
-.bars thead th { font-size: 12.5px; font-weight: 400; color: var(--soft); padding-bottom: 6px; }
+.bars thead th { white-space: nowrap; font-size: 12.5px; font-weight: 400; color: var(--soft); padding-bottom: 6px; }
 .bars thead th:last-child { padding-right: 0; } .bars thead th:first-child { text-align: left; padding-left: 0; }
 .bars .short { white-space: nowrap; } .bars .track { width: 99%; }
 .bars th[scope=row]:not(.short) { min-width: 13em; } .repeated th[scope=row] { min-width: 45%; }
@@ -98,6 +98,8 @@ li b, .note b { color: var(--good); font-weight: 600; }
   .figures th:first-child { padding-left: 12px; } .chart { padding: 13px 12px 14px; }
   .bars .track { min-width: 56px; } .bars th[scope=row]:not(.short) { min-width: 8.5em; }
   .card { grid-template-columns: 104px minmax(0, 1fr); gap: 13px; } .card .frames.still { max-width: 104px; }
+  .card .truth, .card .answer { grid-template-columns: minmax(0, 1fr) auto; gap: 0 8px; overflow-wrap: break-word; }
+  .card .truth span, .card .answer span { grid-column: 1 / -1; }
   .bars th, .bars td { padding: 4px 5px; } .faults { padding: 10px 12px; } }
 @media print { .query { break-inside: avoid; } }
 """
