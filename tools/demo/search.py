@@ -97,13 +97,15 @@ def main(argv: list[str] | None = None) -> int:
     """Index, search, print."""
     args = parse_args(argv)
     from vlpeft import RetrievalInferencer
+    from vlpeft.engine.console import quiet_console
 
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
-    finder = RetrievalInferencer(args.config, checkpoint, args.device)
-    for query in args.query:
-        finder.unknown_words(query)  # refused before files are encoded, which may take long
-    finder.index(args.folder, args.index, args.keep_tokens)
-    results = {query: finder.search(query, args.top, args.rerank) for query in args.query}
+    with quiet_console(on_error=True):
+        finder = RetrievalInferencer(args.config, checkpoint, args.device)
+        for query in args.query:
+            finder.unknown_words(query)  # refused before files are encoded, which may take long
+        finder.index(args.folder, args.index, args.keep_tokens)
+        results = {query: finder.search(query, args.top, args.rerank) for query in args.query}
     show(results, Console())
     if args.html:
         write_page(args.html, results)
