@@ -1,28 +1,23 @@
-"""Files that pages name and that are no pages: links to configs and others lead to a page with the text of the file.
+"""Files that pages name and that are no pages: links to configs and others lead to a page with the text of the file, of
+a notebook with its cells.
 
 Where pages are read as Markdown such a link opens the file. On the site it opens ``<path>.html``, which lies where the
 file lies in the repository, so that the link as it is written only gets the ending.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from shutil import copytree
 
 from docutils import nodes
+from markdown_it import MarkdownIt
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
 #: Language of a file, by its ending, where that is not the ending without its point.
-LANGUAGES = {
-    '.py': 'python',
-    '.yml': 'yaml',
-    '.cff': 'yaml',
-    '.sh': 'bash',
-    '.ipynb': 'json',
-    '': 'text',
-    '.txt': 'text',
-}
+LANGUAGES = {'.yml': 'yaml', '.cff': 'yaml', '': 'text', '.txt': 'text'}
 
 
 class LinksToFiles(SphinxTransform):
@@ -45,9 +40,22 @@ def pages_of_files(app) -> Iterator[tuple[str, dict, str]]:
     linked = getattr(app.env, 'linked_files', {})
     for path in sorted(set().union(*linked.values())):
         text = (Path(app.srcdir) / path).read_text()
-        language = LANGUAGES.get(Path(path).suffix, Path(path).suffix.lstrip('.'))
-        body = app.builder.highlighter.highlight_block(text, language)
-        yield path, dict(title=path, body=f'<section><h1>{escape(path)}</h1>{body}</section>'), 'page.html'
+        suffix, highlight = Path(path).suffix, app.builder.highlighter.highlight_block
+        if suffix == '.ipynb':
+            body = cells(text, highlight)
+        else:
+            body = f'<h1>{escape(path)}</h1>{highlight(text, LANGUAGES.get(suffix, suffix.lstrip(".")))}'
+        yield path, dict(title=path, body=f'<section>{body}</section>'), 'page.html'
+
+
+def cells(notebook: str, highlight: Callable[[str, str], str]) -> str:
+    """HTML of a notebook's cells: its texts, and its code."""
+    markdown = MarkdownIt('commonmark', dict(html=False)).enable('table')
+    parts = []
+    for cell in json.loads(notebook)['cells']:
+        source = ''.join(cell['source'])
+        parts.append(markdown.render(source) if cell['cell_type'] == 'markdown' else highlight(source, 'python'))
+    return '\n'.join(parts)
 
 
 def copy_pictures(app, error) -> None:

@@ -1,5 +1,6 @@
 """What the extensions of the site (docs/_ext) make of pages, docstrings and names."""
 
+import json
 import re
 
 import pytest
@@ -146,3 +147,13 @@ def test_only_names_that_there_are_may_stand_in_docstrings(extension):
     # Of a class, a function, a constant and a module that no page describes.
     assert {'AdaptedModel', 'take_fraction', 'KINDS', 'learning_rates'} <= names
     assert 'AdaptedModle' not in names
+
+
+def test_a_notebook_is_shown_by_its_cells(extension):
+    words = dict(cell_type='markdown', source=['# Title\n', '\n', 'Some *words* <script>.'])
+    code = dict(cell_type='code', source=['x = 1\n', 'x < 2'], outputs=[])
+    shown = extension('source_pages').cells(
+        json.dumps(dict(cells=[words, code])), lambda text, language: f'<pre>{language}: {text}</pre>'
+    )
+    assert '<h1>Title</h1>' in shown and '<em>words</em> &lt;script&gt;' in shown
+    assert shown.endswith('<pre>python: x = 1\nx < 2</pre>')
