@@ -20,8 +20,8 @@ from vlpeft import cli
 
 #: Where the pages' reader is, and what they leave out of what is printed.
 HOME, ELLIPSIS = '/home/me/vlpeft', '…'
-#: Figures that only some machines have, and what depends on figures.
-VARIES = re.compile(r' METEOR #|(?<=tokenizer )(java|python)\b| best so far$')
+#: Figures that only some machines have, what depends on figures, and what a model says.
+VARIES = re.compile(r" METEOR #|(?<=tokenizer )(java|python)\b| best so far$|(?<=answer=)'[^']*'")
 #: What MMEngine keeps for a process, of which the runs of a test would find each other's.
 PER_PROCESS = (DefaultScope, MMLogger, MessageHub, Visualizer)
 

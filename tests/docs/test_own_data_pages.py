@@ -74,17 +74,25 @@ def check_questions(folder: Path, reader: Reader) -> None:
     right = [row['answer'] == truth for row, truth in zip(rows, ['red', 'green', 'blue'] * 3)]
     assert len(rows) == SAMPLES
     assert result['metrics']['open_ended/accuracy'] == pytest.approx(100 * sum(right) / SAMPLES)
+    # The inferencer answers as the test did, and the command as the inferencer does.
+    said = re.findall(r'^data/own/stills/test\d\.png  (\w+)  \d\.\d\d$', reader.printed, re.M)
+    assert said == [row['answer'] for row in rows[:2]]
 
 
 def check_captions(folder: Path, reader: Reader) -> None:
     rows = json.loads((folder / 'result.json').read_text())['predictions']['caption']
-    assert sorted(row['sample_id'] for row in rows) == [f'stills/test{i}.png' for i in range(SAMPLES)]
+    written = {row['sample_id']: row['caption'] for row in rows}
+    assert sorted(written) == [f'stills/test{i}.png' for i in range(SAMPLES)]
+    for name in ('stills/test0.png', 'stills/test1.png'):
+        assert f'\ndata/own/{name}  {written[name]}  0.' in reader.printed
 
 
 def check_chat(folder: Path, reader: Reader) -> None:
     rows = [json.loads(line) for line in (folder / 'answers.jsonl').read_text().splitlines()]
     assert {row['file'] for row in rows} == {f'stills/test{i}.png' for i in range(SAMPLES)}
     assert (folder / 'my-lora/adapter_config.json').is_file()
+    told = reader.scope['ask']('data/own/stills/test0.png', 'what colour is it ?').answer
+    assert told == rows[0]['prediction'] and len(reader.scope['chat'].turns) == 4
     # The loader of the page gives batches of the size and with the texts that it says.
     init_default_scope('vlpeft')
     batch = next(iter(Runner.build_dataloader(reader.scope['train_dataloader'], seed=0)))

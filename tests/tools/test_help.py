@@ -54,6 +54,7 @@ def test_a_help_that_says_nothing_is_found():
 
 #: Commands whose help lists what registries and data sets know, which are imported for it.
 LISTS_OF_PARTS = {
+    'browse': 'splits, of vlpeft.datasets',
     'check-data': 'kinds of findings, of vlpeft.datasets',
     'convert': 'layouts, of vlpeft.checkpoint',
     'export': 'formats, of vlpeft.apis',

@@ -9,8 +9,9 @@ import argparse
 import sys
 
 from vlpeft.datasets.checking.sets import SPLITS
+from vlpeft.engine.arguments import add_config_arguments
 from vlpeft.engine.console import quiet_console
-from vlpeft.engine.launch import add_config_arguments, check_settings, load_config
+from vlpeft.engine.launch import check_settings, load_config
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:

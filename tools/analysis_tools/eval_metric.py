@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import vlpeft  # noqa: F401  fills the registries
-from vlpeft.engine.launch import Overrides
+from vlpeft.engine.arguments import Overrides
 from vlpeft.engine.messages import run_main
 from vlpeft.registry import METRICS, SCOPE
 

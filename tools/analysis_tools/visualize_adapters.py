@@ -11,8 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from vlpeft.engine.console import quiet_console
-from vlpeft.engine.launch import Overrides, existing_checkpoint, existing_config
+from vlpeft.engine.arguments import Overrides, existing_checkpoint, existing_config
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
@@ -118,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     from vlpeft.analysis.adapter_sizes import QUANTITIES, adapter_sizes
     from vlpeft.analysis.adapter_sources import of_folder, of_run
     from vlpeft.apis.device import usable_device
+    from vlpeft.engine.console import quiet_console
     from vlpeft.visualization.depth_maps import draw_depth_maps
 
     init_default_scope('vlpeft')

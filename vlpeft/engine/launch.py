@@ -19,13 +19,6 @@ from mmengine.runner import Runner
 
 from vlpeft.checkpoint.scheme import SCHEME
 
-from .arguments import (  # noqa: F401
-    Overrides,
-    add_config_arguments,
-    add_run_arguments,
-    existing_checkpoint,
-    existing_config,
-)
 from .packing import share_packing
 from .preflight import ConfigError, check_parts, check_run, finished_run, merge_overrides
 from .ranks import first_process
