@@ -1,6 +1,7 @@
 """vlpeft adapters: a checkpoint of a config with and without its base, an adapter folder, on data; and refusals."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -61,6 +62,9 @@ def test_a_checkpoint_with_its_base_and_without(run, tmp_path):
 def test_on_data_and_as_a_table(run, tmp_path):
     done = run_script(TOOL, *run, '--data', 2, '--out', tmp_path / 'c.png')
     assert done.returncode == 0, done.stderr
+    assert done.stderr == '' and 'note:' not in done.stdout
+    more = run_script(TOOL, *run, '--data', 99, '--out', tmp_path / 'c.png')
+    assert re.search(r'note: the training data has \d batches, fewer than --data 99', more.stdout)
     for text in ('relative weight change', 'measured on data', 'vision self_attn q', 'picture:'):
         assert text in ' '.join(done.stdout.split())
 

@@ -20,6 +20,8 @@ EPILOG = """examples:
   %(prog)s epalm/epalm_opt-2.7b_vit-b_vqav2 epalm.pth --no-base --json
   %(prog)s path/or/hub-name adapter_folder/"""
 ENDINGS = ('.png', '.pdf', '.svg')
+#: Settings of a loader that are about its workers; a few batches need none.
+OF_WORKERS = ('num_workers', 'persistent_workers', 'pin_memory', 'prefetch_factor')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -60,8 +62,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def measured(args: argparse.Namespace, model) -> list:
-    """What data shows."""
+def measured(args: argparse.Namespace, model) -> tuple[list, list[str]]:
+    """What data shows, and what is to be said of it."""
     import torch
     from mmengine.runner import Runner
 
@@ -70,9 +72,12 @@ def measured(args: argparse.Namespace, model) -> list:
 
     cfg = load_config(args.source, args.cfg_options)
     check_settings(cfg, 'train_dataloader')
-    loader = Runner.build_dataloader(dict(cfg.train_dataloader, num_workers=0, persistent_workers=False), seed=0)
+    settings = {key: value for key, value in cfg.train_dataloader.items() if key not in OF_WORKERS}
+    loader = Runner.build_dataloader(dict(settings, num_workers=0, persistent_workers=False), seed=0)
     torch.manual_seed(0)
-    return measure(model.to(args.device), iter(loader), args.data)
+    sizes = measure(model.to(args.device), iter(loader), args.data)
+    fewer = len(loader) < args.data
+    return sizes, [f'the training data has {len(loader)} batches, fewer than --data {args.data}'] if fewer else []
 
 
 def show(found: list[dict], quantities: dict[str, str], notes: list[str]) -> None:
@@ -134,7 +139,8 @@ def main(argv: list[str] | None = None) -> int:
         raise SystemExit(f'{args.source}: has no method (model.adapter); there is nothing to show')
     sizes, notes = adapter_sizes(trained.adapter, trained.towers, trained.has_base)
     if args.data:
-        sizes += measured(args, trained.model)
+        of_data, said = measured(args, trained.model)
+        sizes, notes = sizes + of_data, notes + said
     found = [size.as_json() for size in sizes]
     if not found:
         raise SystemExit('; '.join(notes))

@@ -19,7 +19,8 @@ from .flop_passes import FlopError, passes, sizes_read, training_loss
 #: What no count holds; for readers of tables.
 NOT_COUNTED = (
     'norms, activations, softmax, residual sums and other operations element by element; look-ups of embeddings; '
-    "the optimiser's update, momentum averages and the exchange of gradients; reading and transforming data"
+    "the optimiser's update, momentum averages and the exchange of gradients; reading and transforming data. Attention "
+    'counts all pairs of tokens, those that a mask hides too'
 )
 
 
