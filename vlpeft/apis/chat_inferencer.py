@@ -187,7 +187,7 @@ class ChatInferencer(AdaptedInferencer):
 
     @property
     def media(self) -> tuple[str, ...]:
-        """Kinds of files that the model takes: 'image', and 'video' where it or ``packing`` has a way for them."""
+        """Kinds of files that the model takes, 'image', and 'video' where it or ``packing`` has a way for them."""
         pack = self.packing.pack
         has_videos = pack.videos_as == 'images' or getattr(pack.processor, 'video_processor', None) is not None
         return ('image', 'video') if has_videos else ('image',)

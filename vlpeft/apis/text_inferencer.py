@@ -51,7 +51,7 @@ class TextInferencer(AdaptedInferencer):
 
     @property
     def media(self) -> tuple[str, ...]:
-        """Kinds of files that the model takes: 'image', 'video', 'audio'."""
+        """Kinds of files that the model takes, of 'image', 'video' and 'audio'."""
         return self.reading.media
 
     def preprocess(self, item: Mapping[str, Any]) -> dict[str, Any]:
