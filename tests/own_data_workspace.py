@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from PIL import Image
 
 from tests import tiny_epalm, tiny_vlms
@@ -66,6 +67,23 @@ def _record(folder: Path, task: str, name: str, number: int) -> dict:
 def _folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def write_several_tasks(root: Path, count: int | None = None) -> Path:
+    """Fills ``root``/data/own with a file of questions and one of captions for each split, and writes tiny_model.py.
+
+    Returns:
+        ``root``.
+    """
+    folder = root / 'data/own'
+    for task in ('questions', 'captions'):
+        write_own_data(root, task, count)
+        for split in COUNTS:
+            (folder / f'{split}.jsonl').rename(folder / f'{task}_{split}.jsonl')
+    model = tiny_recipe('own_data/captions_vlpet-large_bart-base.py', root).model
+    model.pop('adapter')
+    Config(dict(model=model.to_dict())).dump(root / 'tiny_model.py')
+    return root
 
 
 def write_bases(root: Path, model: dict) -> None:

@@ -45,6 +45,7 @@ class Reader:
         instead: Texts of blocks and what takes their place, such as the name of a large model and a tiny one. Defaults
             to none.
         left_out: Commands that are not run as they stand, blanks aside, and why not. Defaults to none.
+        config: File that a block which sets ``_base_`` is written to. Defaults to None: there is none.
 
     Attributes:
         scope: Names of the Python blocks.
@@ -53,8 +54,13 @@ class Reader:
     """
 
     def __init__(
-        self, folder: Path, instead: dict[str, str] | None = None, left_out: dict[str, str] | None = None
+        self,
+        folder: Path,
+        instead: dict[str, str] | None = None,
+        left_out: dict[str, str] | None = None,
+        config: Path | None = None,
     ) -> None:
+        self.config = config
         self.instead = {HOME: str(folder), **(instead or {})}
         self.left_out = {' '.join(command.split()): reason for command, reason in (left_out or {}).items()}
         self.scope: dict = {}
@@ -113,6 +119,8 @@ class Reader:
                 block = block.replace(there, here)
             if match['language'] == 'bash':
                 self.bash(block)
+            elif match['language'] == 'python' and self.config and '_base_ = ' in block:
+                self.config.write_text(block)
             elif match['language'] == 'python':
                 self.python(block, page)
             elif match['language'] == 'text':

@@ -13,7 +13,7 @@ from PIL import Image
 from tests import tiny_vlms
 from tests.docs.following import Reader, masked
 from tests.docs.markdown_pages import code_blocks, section, table_rows
-from tests.own_data_workspace import VLM, write_own_data, write_recipe
+from tests.own_data_workspace import VLM, write_own_data, write_recipe, write_several_tasks
 from tests.workspace import ROOT
 from vlpeft.registry import DATASETS
 
@@ -27,6 +27,16 @@ SETS = dict(retrieval='JSONLRetrieval', questions='JSONLQA', captions='JSONLCapt
 SAMPLES = 8
 #: What the pages name that has to be downloaded, and what takes its place.
 INSTEAD = {"'Qwen/Qwen2.5-VL-3B-Instruct'": 'TINY', 'num_workers=4': 'num_workers=0'}
+
+
+#: Of the page with a config of its own, what makes that config tiny.
+SMALLER = {
+    "'vlpeft::_base_/models/vl_bart_online.py'": "'tiny_model.py'",
+    'size=224': 'size=32',
+    'batch_size=32': 'batch_size=4, num_workers=0, persistent_workers=False, pin_memory=False',
+    "dict(type='CaptionMetric')": "dict(type='CaptionMetric', tokenizer='python')",
+    'bottleneck=96': 'bottleneck=4',
+}
 
 
 def page_of(task: str) -> str:
@@ -47,7 +57,7 @@ def workspaces(tmp_path_factory) -> dict[str, Path]:
 
 
 def test_each_page_is_here():
-    assert {path.stem for path in (ROOT / 'docs/own_data').glob('*.md')} == set(RECIPES)
+    assert {path.stem for path in (ROOT / 'docs/own_data').glob('*.md')} == {*RECIPES, 'several_tasks'}
 
 
 @pytest.mark.parametrize('task', RECIPES)
@@ -58,6 +68,50 @@ def test_the_page_is_followed(task, workspaces, monkeypatch):
     reader = Reader(folder, {**INSTEAD, "'Qwen/Qwen2.5-VL-3B-Instruct'": repr(str(folder / 'tiny'))})
     reader.follow(f'{task}.md', page_of(task))
     CHECKS[task](folder, reader)
+
+
+@pytest.fixture
+def several_tasks(tmp_path, monkeypatch) -> Reader:
+    monkeypatch.chdir(write_several_tasks(tmp_path, SAMPLES))
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    return Reader(tmp_path, SMALLER, config=tmp_path / 'mine.py')
+
+
+def test_the_page_on_several_tasks_is_followed(several_tasks):
+    several_tasks.follow('several_tasks.md', page_of('several_tasks'))
+    result = json.loads(Path('result.json').read_text())
+    assert {name: len(rows) for name, rows in result['predictions'].items()} == {
+        'vqa/open_ended': SAMPLES,
+        'caption': SAMPLES,
+    }
+    figures = result['metrics']
+    mean = (figures['vqa/open_ended/accuracy'] + figures['caption/CIDEr']) / 2
+    assert figures['multi_task/mean'] == pytest.approx(mean)
+
+
+WRONG_CONFIGS = [
+    ('_delete_=True, ', ''),
+    ("task='vqa'", "task='question'"),
+    ('vqa/open_ended/accuracy', 'vqa/accuracy'),
+    ('questions_train.jsonl', 'questions_train.jsonl'),
+]
+
+
+def test_what_goes_wrong_with_several_tasks(several_tasks):
+    text = page_of('several_tasks')
+    (config,) = [block for block in code_blocks(text, 'python') if '_base_' in block]
+    several_tasks.follow('config', f'```python\n{config}```\n')
+    right = several_tasks.config.read_text()
+    told = messages('several_tasks')
+    assert len(told) == len(WRONG_CONFIGS)
+    for message, (old, new) in zip(told, WRONG_CONFIGS):
+        assert old in right
+        several_tasks.config.write_text(right.replace(old, new))
+        if old == new:
+            Path('data/own', old).unlink()
+        before = len(several_tasks.printed)
+        assert several_tasks.vlpeft('train', 'mine.py', '--cfg-options', 'train_cfg.max_epochs=1') == 1
+        assert re.search(pattern_of(message), masked(several_tasks.printed[before:])), message
 
 
 def check_retrieval(folder: Path, reader: Reader) -> None:
