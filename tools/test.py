@@ -102,7 +102,7 @@ def test(args: argparse.Namespace, show: Callable) -> None:
 def write(args: argparse.Namespace, runner, figures: dict) -> None:
     """Write what was asked for; figures and predictions first, so that nothing that follows can lose them."""
     from vlpeft.engine.progress import say
-    from vlpeft.engine.report import metrics_with_loops, run_facts, write_run_report
+    from vlpeft.engine.report import left_out, metrics_with_loops, run_facts, write_run_report
     from vlpeft.evaluation.predictions import write_predictions
     from vlpeft.evaluation.result import add_intervals, result_of, write_result
 
@@ -115,7 +115,7 @@ def write(args: argparse.Namespace, runner, figures: dict) -> None:
         out = Path(args.report) / 'result.json'
     if not out:
         return
-    result = result_of(args.config, args.checkpoint, figures, metrics, run_facts(runner))
+    result = result_of(args.config, args.checkpoint, figures, metrics, run_facts(runner), left_out(runner))
     write_result(out, result)
     add_intervals(result, metrics)
     write_result(out, result)

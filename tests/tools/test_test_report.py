@@ -1,15 +1,18 @@
 """vlpeft test --report: the page of a real run, what result.json gets, and that nothing is lost when the page fails."""
 
 import json
+from html import escape
 
 import pytest
 import torch
 from mmengine.runner import Runner
 
 from tests.commands import run_script
+from tests.toy_tasks import toy_config, write_sets
 from tests.workspace import write_workspace
-from vlpeft.engine.report import KeepGallery, metrics_with_loops
+from vlpeft.engine.report import KeepGallery, metrics_with_loops, run_facts, write_run_report
 from vlpeft.engine.run_config import RunConfig
+from vlpeft.evaluation.result import add_intervals, result_of
 from vlpeft.models.tasks.frames import frame_key_weights
 
 
@@ -20,7 +23,6 @@ def workspace(tmp_path_factory):
 
 def test_page_and_result(workspace, tmp_path):
     folder = tmp_path / 'deep' / 'report'
-    (workspace.parent / 'data/broken.mp4').write_bytes(b'no video')
     done = run_script(
         'tools/test.py', workspace, 'none', '--allow-random', '--report', folder, '--work-dir', tmp_path / 'run'
     )
@@ -46,6 +48,31 @@ def test_page_and_result(workspace, tmp_path):
     assert '(JSONLRetrieval, 7 samples)' in result['run']['test set'] and result['run']['versions'] in page
 
 
+def test_files_that_cannot_be_read_are_named_with_the_reason(tmp_path):
+    workspace = write_workspace(tmp_path / 'workspace')
+    (tmp_path / 'workspace/data/clip6.mp4').write_bytes(b'no video')
+    done = run_script(
+        'tools/test.py',
+        workspace,
+        'none',
+        '--allow-random',
+        '--report',
+        tmp_path / 'report',
+        '--work-dir',
+        tmp_path / 'run',
+        '--cfg-options',
+        'test_dataloader.dataset.skip_unreadable=True',
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / 'report/result.json').read_text())
+    assert list(result['left_out']['retrieval']) == ['clip6.mp4'] and result['metrics']['retrieval/left_out'] == 1
+    page = (tmp_path / 'report/index.html').read_text()
+    assert (
+        'One file could not be read' in page
+        and f'<li>clip6.mp4: {result["left_out"]["retrieval"]["clip6.mp4"]}' in page
+    )
+
+
 def test_weights_on_the_page_are_those_that_the_model_uses(workspace, tmp_path):
     config = RunConfig.read(workspace)
     config.merge_from_dict(dict(work_dir=str(tmp_path), experiment_name=str(tmp_path)))
@@ -65,6 +92,28 @@ def test_weights_on_the_page_are_those_that_the_model_uses(workspace, tmp_path):
             keys = frame_key_weights(feature, frames, 5, 1).reshape(2, 5)
             assert loop.frame_weights(text, clip) == pytest.approx(keys[:, 1].tolist(), abs=1e-5)
     assert loop.frame_weights(0, 99) is None
+
+
+def test_several_tasks_with_metrics_of_ones_own_have_a_section_each(tmp_path):
+    sizes = dict(vqa=8, gqa=12, caption=4)
+    write_sets(tmp_path, **sizes)
+    config = toy_config(tmp_path, 'run', tuple(sizes), epochs=1)
+    config.val_evaluator.vqa = [dict(type='ToyError', prefix='vqa'), dict(type='ToyError', prefix='other')]
+    config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
+    config.test_cfg = dict(type='MultiTaskTestLoop')
+    runner = Runner.from_cfg(config)
+    figures = runner.test()
+    metrics = [metric for metric, _ in metrics_with_loops(runner)]
+    result = result_of('several.py', 'none', figures, metrics, run_facts(runner))
+    add_intervals(result, metrics)
+    assert set(result['no_intervals']) == set(figures) and not result['intervals']
+    names = ', '.join(result['predictions'])
+    assert names == 'vqa, vqa/other, gqa/toy, caption/toy'
+    for task, size in sizes.items():
+        assert f'{task}.jsonl (ToySet, {size} samples)' in result['run']['test set']
+    page = write_run_report(tmp_path / 'report', runner, result).read_text()
+    assert page.count('<section id="s') == 4 and page.count('href="#s') == 4
+    assert '12 predictions without a truth' in page and 'gqa/toy/error' in page
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_test(workspace, tmp_path):

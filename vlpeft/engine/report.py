@@ -49,6 +49,12 @@ class KeepGallery(Hook):
                 loop.keeps_gallery = True
 
 
+def left_out(runner) -> dict[str, dict[str, str]]:
+    """Files that a retrieval test could not read, {prefix: {name: reason}}; other metrics keep them as predictions."""
+    loops = {metric.prefix: loop for metric, loop in metrics_with_loops(runner)}
+    return {prefix: dict(loop.left_out) for prefix, loop in loops.items() if getattr(loop, 'left_out', None)}
+
+
 def run_facts(runner) -> dict[str, str]:
     """What is known of a run, in words: method, base, test set, device, date, versions, and commit of a checkout."""
     facts = {name: text for name, text in head(runner) if name in TOLD}

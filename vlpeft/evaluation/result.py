@@ -16,7 +16,12 @@ NOT_KNOWN = 'this metric has none'
 
 
 def result_of(
-    config: str, checkpoint: str, figures: Mapping[str, Any], metrics: Iterable[Any], run: Mapping[str, Any]
+    config: str,
+    checkpoint: str,
+    figures: Mapping[str, Any],
+    metrics: Iterable[Any],
+    run: Mapping[str, Any],
+    left_out: Mapping[str, Mapping[str, str]] | None = None,
 ) -> dict[str, Any]:
     """The result of a test, in plain values.
 
@@ -26,12 +31,15 @@ def result_of(
         figures: What the test returned.
         metrics: Metrics after their evaluation.
         run: What else is known of the run: date, versions, data.
+        left_out: Files that could not be read and are in no prediction: by prefix, name and reason. Defaults to None.
 
     Returns:
-        ``config``, ``checkpoint``, ``metrics``, ``predictions`` by the prefix of their metric, and ``run``.
+        ``config``, ``checkpoint``, ``metrics``, ``predictions`` by the prefix of their metric, ``run``, and
+        ``left_out`` if there is something.
     """
     predictions = {metric.prefix: metric.predictions for metric in metrics if hasattr(metric, 'predictions')}
-    return dict(config=config, checkpoint=checkpoint, metrics=dict(figures), predictions=predictions, run=dict(run))
+    result = dict(config=config, checkpoint=checkpoint, metrics=dict(figures), predictions=predictions, run=dict(run))
+    return dict(result, left_out=left_out) if left_out else result
 
 
 def add_intervals(result: dict[str, Any], metrics: Iterable[Any]) -> None:

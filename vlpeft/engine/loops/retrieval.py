@@ -87,6 +87,8 @@ class TwoStageRetrieval:
         self.k_test, self.clips_per_chunk = k_test, clips_per_chunk
         self.amp, self.beta, self.folds = amp, beta, folds
         self.keeps_gallery, self.gallery = False, None
+        #: Why files were left out of the last evaluation, by name.
+        self.left_out: dict[str, str] = {}
         if k_test and not self.model.matches:
             raise ValueError(
                 f'k_test={k_test} re-ranks by matching, for which a model with itm_head=None has no head; '
@@ -145,6 +147,7 @@ class TwoStageRetrieval:
             chosen, scores = self._rerank(gallery, own_tokens, device)
         self._rank(gallery, chosen, scores)
         self.gallery = gallery if self.keeps_gallery else None
+        self.left_out = left_out
         size = len(gallery.texts) + len(gallery.text_to_clip.unique())
         metrics = self.evaluator.evaluate(size)
         if left_out:

@@ -62,6 +62,7 @@ def write_report(
             result.get('resampled', {}).get(prefix, ''),
             clips,
             (frame_weights or {}).get(prefix),
+            left_out=result.get('left_out', {}).get(prefix, {}),
         )
         sections.append(_section(task, place))
         styles.append(clips.style())

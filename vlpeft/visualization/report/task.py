@@ -1,7 +1,7 @@
 """What a section of the report is made from."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vlpeft.visualization.clip_styles import ClipStyles
@@ -10,6 +10,9 @@ from .marks import said
 
 #: Text id and clip id to the weight of each frame, or None.
 FrameWeights = Callable[[int, int], Sequence[float] | None]
+
+#: Unreadable files that are listed.
+FAULTS = 20
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Task:
         clips: Pictures of the files.
         frame_weights: Of frame-aware models. Defaults to None.
         full_weight: Difference from 1 that the longest bar of a frame's weight stands for. Defaults to 1.
+        left_out: Files that are in no prediction because they could not be read, and why. Defaults to none.
     """
 
     prefix: str
@@ -35,6 +39,7 @@ class Task:
     clips: ClipStyles
     frame_weights: FrameWeights | None = None
     full_weight: float = 1.0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def strip(self, file: str, weights: Sequence[float] | None = None) -> str:
         """The frames of a file side by side, with bars below that say how much each counts."""
@@ -50,14 +55,14 @@ class Task:
     def unreadable(self) -> str:
         """Files that were left out, or nothing."""
         gone = {row.get('file', ''): row['unreadable'] for row in self.rows if 'unreadable' in row}
+        gone.update(self.left_out)
         if not gone:
             return ''
-        lines = ''.join(f'<li>{said(file)}: {said(why)}</li>' for file, why in list(gone.items())[:20])
-        first = f', the first {20} of which are listed' if len(gone) > 20 else ''
-        return (
-            f'<div class="faults"><b>{len(gone):,} files could not be read{first}; what belongs to them counts in no '
-            f'figure.</b><ul>{lines}</ul></div>'
-        )
+        lines = ''.join(f'<li>{said(file)}: {said(why)}</li>' for file, why in list(gone.items())[:FAULTS])
+        first = f', the first {FAULTS} of which are listed' if len(gone) > FAULTS else ''
+        files = 'One file' if len(gone) == 1 else f'{len(gone):,} files'
+        told = f'{files} could not be read{first}; what belongs to it counts in no figure.'
+        return f'<div class="faults"><b>{told}</b><ul>{lines}</ul></div>'
 
 
 def _weights(weights: Sequence[float], full: float) -> str:
