@@ -11,7 +11,7 @@ import uvicorn
 from tests.apis.tiny_answerers import Answerer, write_answerer
 from tests.apis.tiny_zoo import write_trained
 from tests.workspace import write_workspace
-from vlpeft.demo.address import address_of, listen
+from vlpeft.demo.address import address_of, listen, local_names
 from vlpeft.demo.tab import Tab
 
 
@@ -35,7 +35,7 @@ def served(tabs: Mapping[str, Tab], missing: Mapping[str, str]) -> Iterator[str]
     from vlpeft.demo.server import build_app, clips_of, temporary_uploads
 
     with temporary_uploads(), listen('127.0.0.1', 0) as server:
-        app = build_app(build_page(tabs, missing), clips_of(tabs), only_local=True)
+        app = build_app(build_page(tabs, missing), clips_of(tabs), local_names(server))
         running = uvicorn.Server(uvicorn.Config(app, log_level='critical', timeout_graceful_shutdown=1))
         thread = threading.Thread(target=running.run, args=([server],), daemon=True)
         thread.start()

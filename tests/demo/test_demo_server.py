@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from tests.media import write_image
 from vlpeft.demo import page as page_module
+from vlpeft.demo.address import address_of, listen, local_names
 from vlpeft.demo.examples import Example
 from vlpeft.demo.server import build_app, temporary_uploads
 
@@ -32,7 +33,7 @@ def client(files):
         with gr.Blocks(analytics_enabled=False) as page:
             file, name = gr.File(), gr.HTML()
             file.upload(lambda path: Path(path).read_text(), file, name, api_name='read')
-        app = build_app(page, [str(files / 'shown.mp4')], only_local=True)
+        app = build_app(page, [str(files / 'shown.mp4')], ['localhost', '127.0.0.1'])
         with TestClient(app, base_url='http://127.0.0.1:7860') as client:
             yield client
 
@@ -98,3 +99,14 @@ def test_uploads_are_deleted_in_time_but_not_the_examples(tmp_path):
         delete_files_created_by_app(page, age=-1)
         assert os.path.isfile(icon) and os.path.isfile(handed.path) and not uploaded.exists()
         assert handed.path.startswith(folder) and Path(handed.path).name == 'a.png'
+
+
+@pytest.mark.parametrize('host', ['127.0.0.1', '127.0.0.2', '::1'])
+def test_the_page_is_reached_by_the_address_that_is_printed(host):
+    with temporary_uploads(), listen(host, 0) as server:
+        with gr.Blocks(analytics_enabled=False) as page:
+            gr.HTML('here')
+        app = build_app(page, [], local_names(server))
+        with TestClient(app, base_url=address_of(server)) as client:
+            assert client.get('/').status_code == 200
+            assert client.get('/', headers=dict(Host='evil.example')).status_code == 400

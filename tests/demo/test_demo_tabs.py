@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.apis.tiny_chats import write_chats
+from tests.apis.tiny_chats import write_adapter, write_chats
 from tests.commands import ROOT, run_script
 from tests.media import write_image, write_video
 from vlpeft.datasets import ClipError
 from vlpeft.demo import fragments
-from vlpeft.demo.address import address_of, is_local, listen
+from vlpeft.demo.address import address_of, listen, local_names
 from vlpeft.demo.assemble import build_tabs
 from vlpeft.demo.examples import Example, read_examples, spread
 from vlpeft.demo.media import load_pictures, plays, preview, still
@@ -125,6 +125,14 @@ def test_a_model_that_holds_conversations_is_asked_as_by_its_inferencer(tmp_path
     for wrong in (tab.respond(str(tmp_path / 'notes.txt'), question), tab.look(str(tmp_path / 'notes.txt'))[1]):
         assert 'notes.txt: neither a video nor an image by its suffix' in wrong and str(tmp_path) not in wrong
     assert tab.look(path)[0].startswith('<img src="data:image/webp;base64,')
+    # The same of an adapter folder.
+    folder = write_adapter(place, tmp_path / 'my-adapter', seed=1)
+    tab = build_tabs(choose_sources(None, (str(place.config), str(folder)), None)[0], 'cpu')['ask']
+    assert 'what the adapter folder holds' in tab.describe() and 'The adapter is switched off' in tab.describe()
+    off, on = (tab.inferencer(path, question, scores=True, adapter=adapter) for adapter in (None, 'default'))
+    answers = [fragments.answer(reply.answer, reply.score, ()) for reply in (off, on)]
+    html = tab.respond(path, question)
+    assert answers[0] != answers[1] and all(answer in html for answer in answers) and 'With the adapter' in html
 
 
 # ---- files
@@ -172,6 +180,12 @@ def test_errors_are_one_line_without_folders(capsys):
     assert in_one_line(fail)('/secret/place/a.png') == fragments.problem(UNEXPECTED)
     assert "KeyError: 'secret'" in capsys.readouterr().err
 
+    def name(*paths):
+        raise DemoError(f'{paths[0]} and /secret/other/b.png, but not red/blue')
+
+    assert in_one_line(name)('/my photos/a b.png') == fragments.problem('a b.png and b.png, but not red/blue')
+    assert in_one_line(name)('red/blue') == fragments.problem('red/blue and b.png, but not red/blue')
+
 
 def test_texts_of_models_and_names_of_files_are_escaped():
     evil = '<script>alert("1")</script>'
@@ -193,7 +207,8 @@ def test_texts_of_models_and_names_of_files_are_escaped():
 def test_addresses():
     with listen('127.0.0.1', 0) as server, listen('0.0.0.0', 0) as everyone:
         port = server.getsockname()[1]
-        assert address_of(server) == f'http://127.0.0.1:{port}' and is_local(server) and not is_local(everyone)
+        assert address_of(server) == f'http://127.0.0.1:{port}' and local_names(everyone) is None
+        assert local_names(server) == ['localhost', '127.0.0.1', '[127.0.0.1]']
         with pytest.raises(DemoError, match=f'cannot serve on 127.0.0.1, port {port} .*choose another --port'):
             listen('127.0.0.1', port)
     with pytest.raises(DemoError, match='cannot serve on no.such.host.invalid'):

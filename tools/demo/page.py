@@ -45,7 +45,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     """Listen, load, serve."""
     args = parse_args(argv)
-    from vlpeft.demo.address import address_of, is_local, listen
+    from vlpeft.demo.address import address_of, listen, local_names
     from vlpeft.demo.sources import DemoError, choose_sources
 
     if find_spec('gradio') is None:
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     sources, missing = choose_sources(args.search, args.ask, args.caption)
     with listen(args.host, args.port) as server:
         print(f'{address_of(server)}  is the page, as soon as the models are loaded; Ctrl-C ends it', flush=True)
-        if not is_local(server):
+        if local_names(server) is None:
             print('Everyone who reaches this machine can open it, and see the files that it searches.', flush=True)
         from vlpeft.demo.assemble import build_tabs
         from vlpeft.quiet import no_info_logs

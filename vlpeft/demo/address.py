@@ -32,6 +32,7 @@ def address_of(server: socket.socket) -> str:
     return f'http://{f"[{host}]" if ":" in host else host}:{port}'
 
 
-def is_local(server: socket.socket) -> bool:
-    """Whether only this machine reaches it."""
-    return ip_address(server.getsockname()[0]).is_loopback
+def local_names(server: socket.socket) -> list[str] | None:
+    """What visitors may call this machine; None where more than itself reaches the page, by whatever name."""
+    host = server.getsockname()[0]
+    return ['localhost', host, f'[{host}]'] if ip_address(host).is_loopback else None

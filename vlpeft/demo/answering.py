@@ -96,6 +96,12 @@ class ChatTab(AskTab):
 
     media = ('image', 'video')
 
+    def name_method(self) -> str:
+        return 'the adapter' if self.inferencer.by_folders else super().name_method()
+
+    def trained(self) -> str:
+        return 'what the adapter folder holds' if self.inferencer.by_folders else super().trained()
+
     def item(self, path: str, question: str) -> Any:
         return self.inferencer.packing.request.asked(path, question)
 

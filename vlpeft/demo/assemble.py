@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from vlpeft.apis import CaptionInferencer, ChatInferencer, RetrievalInferencer, VQAInferencer
 from vlpeft.apis.build import load_model_config
+from vlpeft.apis.folder_adapters import is_adapter_folder
 from vlpeft.apis.media_files import find_media
 
 from .answering import AskTab, CaptionTab, ChatTab
@@ -51,6 +52,8 @@ def _search(source: Source, device: str | None) -> SearchTab:
 
 
 def _ask(source: Source, device: str | None) -> AskTab:
+    if is_adapter_folder(source.checkpoint):
+        return ChatTab(source, ChatInferencer(source.config, source.checkpoint, device))
     cfg, _ = load_model_config(source.config, {})
     if cfg.model.type == 'ImageTextLM':
         chat = ChatInferencer(source.config, source.checkpoint, device)

@@ -16,7 +16,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.responses import FileResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from .address import is_local
+from .address import local_names
 from .page import build_page
 from .search import ADDRESS
 from .style import CSS, theme
@@ -29,7 +29,6 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'self'"
 )
 HEADERS = {'Content-Security-Policy': POLICY, 'X-Content-Type-Options': 'nosniff', 'Referrer-Policy': 'no-referrer'}
-LOCAL_NAMES = ['127.0.0.1', 'localhost', '[::1]']
 
 
 @contextmanager
@@ -49,14 +48,14 @@ def temporary_uploads() -> Iterator[str]:
                 os.environ['GRADIO_TEMP_DIR'] = before[0]
 
 
-def build_app(page: gr.Blocks, clips: Sequence[str], only_local: bool) -> FastAPI:
+def build_app(page: gr.Blocks, clips: Sequence[str], names: Sequence[str] | None) -> FastAPI:
     """The page with its rules as an application.
 
     Args:
         page: Built inside of :func:`temporary_uploads`.
         clips: Files that the page may play, by number. No other file of this machine is served.
-        only_local: Whether requests that name another host than this machine are refused, as those of a foreign page
-            whose name was made to point here.
+        names: Hosts that requests may name; others are refused, such as those of a foreign page whose name was made to
+            point here. None allows all.
     """
     app = FastAPI(openapi_url=None)
 
@@ -72,8 +71,8 @@ def build_app(page: gr.Blocks, clips: Sequence[str], only_local: bool) -> FastAP
         response.headers.update(HEADERS)
         return response
 
-    if only_local:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=LOCAL_NAMES)
+    if names is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(names))
     gr.mount_gradio_app(
         app,
         page,
@@ -110,7 +109,7 @@ def serve_tabs(tabs: Mapping[str, Tab], missing: Mapping[str, str], server: sock
         with temporary_uploads(), warnings.catch_warnings():
             # Gradio uses what newer versions of its own libraries call by another name.
             warnings.filterwarnings('ignore', module=r'(gradio|starlette)\.')
-            app = build_app(build_page(tabs, missing), clips_of(tabs), is_local(server))
+            app = build_app(build_page(tabs, missing), clips_of(tabs), local_names(server))
             print(f'ready: {", ".join(tabs)}', flush=True)
             uvicorn.Server(uvicorn.Config(app, log_level='critical', timeout_graceful_shutdown=1)).run([server])
     finally:

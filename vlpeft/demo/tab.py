@@ -1,5 +1,6 @@
 """What the tabs share: a model that answers twice, with its adapter and without, and errors in one line."""
 
+import re
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from .fragments import facts, problem
 from .sources import Source
 
 T = TypeVar('T')
+#: The folders of an absolute path.
+FOLDERS = re.compile(r'(?<![\w./])/(?:[^\s/:\'"]+/)+(?=[^\s/])')
 UNEXPECTED = 'This did not work. The terminal in which the demo runs says why.'
 
 
@@ -31,10 +34,14 @@ class Tab:
 
     def __init__(self, source: Source, inferencer: Any, more: Sequence[tuple[str, str]] = ()) -> None:
         self.source, self.inferencer, self.more = source, inferencer, tuple(more)
-        self.method = inferencer.model.method.partition(' of a ')[0]
+        self.method = self.name_method()
         self.titles = {None: 'Base alone', inferencer.adapters[0]: f'With {self.method}'}
         # An inferencer switches the adapter of the one model that it has.
         self._lock = threading.Lock()
+
+    def name_method(self) -> str:
+        """What trained the model, in a word."""
+        return self.inferencer.model.method.partition(' of a ')[0]
 
     def compare(self, ask: Callable[[str | None], T]) -> dict[str, T]:
         """Asks without the adapter, then with it; nobody else in between.
@@ -50,17 +57,22 @@ class Tab:
 
     def describe(self) -> str:
         """HTML that says which model this is, and what the two columns are."""
+        checkpoint = shortened(self.source.checkpoint) if self.source.checkpoint else 'published in the zoo'
+        named = [('Model', f'{shortened(self.source.config)}, {checkpoint}'), ('Trained', self.trained())]
+        return facts([*named, ('Base alone', self.meaning_of_base()), *self.more])
+
+    def trained(self) -> str:
+        """The method, and how much of the model it trained."""
         from vlpeft.models import count_parameters
 
         counts = count_parameters(self.inferencer.model)
-        trained = f'{counts["trainable"]:,} of {counts["total"]:,} parameters ({counts["percent"]:.1f} %)'
-        checkpoint = shortened(self.source.checkpoint) if self.source.checkpoint else 'published in the zoo'
-        named = [('Model', f'{shortened(self.source.config)}, {checkpoint}'), ('Trained', f'{self.method}: {trained}')]
-        return facts([*named, ('Base alone', self.meaning_of_base()), *self.more])
+        share = f'{counts["trainable"]:,} of {counts["total"]:,} parameters ({counts["percent"]:.1f} %)'
+        return f'{self.method}: {share}'
 
     def meaning_of_base(self) -> str:
         """What is switched off, and what is not."""
-        off = f'{self.method} is switched off, and all else that was trained has the values of the base'
+        method = self.method[:1].upper() + self.method[1:]
+        off = f'{method} is switched off, and all else that was trained has the values of the base'
         if not self.inferencer.kept:
             return f'{off}.'
         *others, last = self.inferencer.kept
@@ -84,17 +96,17 @@ def in_one_line(respond: Callable[..., str]) -> Callable[..., str]:
         try:
             return respond(*args)
         except Exception as error:
-            return problem(told(error, [arg for arg in args if isinstance(arg, str)]))
+            return problem(told(error, [arg for arg in args if isinstance(arg, str) and Path(arg).is_absolute()]))
 
     return answer
 
 
 def told(error: Exception, paths: Sequence[str] = ()) -> str:
-    """What to say of an error on the page.
+    """What to say of an error on the page: of every file its name, without the folders of this machine.
 
     Args:
         error: The error.
-        paths: Texts that may be paths of files; of these only the name is said.
+        paths: Files that it may name, which may have spaces.
     """
     if isinstance(error, ClipError):
         return f'{Path(error.path).name}: {error.reason}'
@@ -103,6 +115,5 @@ def told(error: Exception, paths: Sequence[str] = ()) -> str:
         traceback.print_exception(error)
         return UNEXPECTED
     for path in paths:
-        if '/' in path:
-            text = text.replace(path, Path(path).name)
-    return text
+        text = text.replace(path, Path(path).name)
+    return FOLDERS.sub('', text)
