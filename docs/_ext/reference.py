@@ -16,6 +16,7 @@ import ast
 import inspect
 import re
 import sys
+import typing
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -57,7 +58,9 @@ def registered(name: str, package: str = 'vlpeft') -> Iterator[tuple[str, object
 
 
 def exported(package: str) -> Iterator[tuple[str, object]]:
-    """(name, thing) of the classes and functions that a package exports, but for those of a registry."""
+    """(name, thing) of the classes and functions that a package exports, but for those of a registry, and of the named
+    tuples that methods of these classes return.
+    """
     parts = {thing for registry in registries().values() for thing in registry.module_dict.values()}
     module = import_module(package)
     for name in sorted(module.__all__, key=str.lower):
@@ -65,6 +68,21 @@ def exported(package: str) -> Iterator[tuple[str, object]]:
         ours = (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith('vlpeft')
         if ours and thing not in parts:
             yield name, thing
+            yield from ((result.__name__, result) for result in results(thing) if result.__name__ not in module.__all__)
+
+
+def results(thing) -> Iterator[type]:
+    """Named tuples of ours that a class's own methods return, alone or in a list."""
+    if inspect.isclass(thing) and not hasattr(thing, '_fields'):
+        methods = [member for name, member in vars(thing).items() if name == '__call__' or name[0] != '_']
+        waiting = [typing.get_type_hints(method).get('return') for method in methods if inspect.isfunction(method)]
+        found: dict[type, None] = {}
+        while waiting:
+            kind = waiting.pop(0)
+            waiting += typing.get_args(kind)
+            if hasattr(kind, '_fields') and kind.__module__.startswith('vlpeft'):
+                found[kind] = None
+        yield from found
 
 
 def role_of(thing) -> str:
@@ -85,10 +103,12 @@ def described(kind: str, words: str, pages: Path | None = None) -> Iterator[str]
     order = ('function', 'class', 'exception')
     for name, thing in sorted(things, key=lambda item: order.index(role_of(item[1]))):
         role = role_of(thing)
-        place = words if kind == 'exported' else thing.__module__
+        module = import_module(words) if kind == 'exported' else None
+        place = words if name in getattr(module, '__all__', ()) else thing.__module__
         yield f'.. auto{role}:: {public_name(thing, place)}'
         if kind == 'exported' and role == 'class':
-            yield '   :members:'
+            others = [base.__name__ for base in thing.__mro__ if not base.__module__.startswith('vlpeft')]
+            yield from ('   :members:', f'   :inherited-members: {", ".join(others)}', '   :special-members: __call__')
         yield ''
         if name != thing.__name__:
             yield from (f'   In configs: ``{name}``.', '')

@@ -177,6 +177,18 @@ def test_every_method_has_its_options(site):
         assert [option for option in options if f'{option}' not in signature] == [], method.__name__
 
 
+def test_inferencers_are_described_with_what_they_inherit_and_give_back(site):
+    ids = site.pages['docs/api/apis.html'].ids
+    for name in ('VQAInferencer', 'CaptionInferencer', 'ChatInferencer', 'RetrievalInferencer'):
+        assert {f'vlpeft.{name}.adapters', f'vlpeft.{name}.add_adapter', f'vlpeft.{name}.kept'} <= ids
+        assert name == 'RetrievalInferencer' or f'vlpeft.{name}.__call__' in ids
+    assert {
+        'vlpeft.apis.vqa_inferencer.Answer',
+        'vlpeft.apis.caption_inferencer.Caption',
+        'vlpeft.apis.retrieval_inferencer.Found',
+    } <= ids
+
+
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
     """The address at which a folder is served."""
