@@ -13,7 +13,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -21,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from vlpeft.checkpoint.identity import base_identity
 from vlpeft.datasets import ClipError
 from vlpeft.datasets.transforms import CleanText
+from vlpeft.engine.progress import stream_console
 from vlpeft.models.finite import check_finite, naming
 from vlpeft.models.known_words import words_of
 from vlpeft.models.tasks import Retriever
@@ -267,7 +267,7 @@ class RetrievalInferencer(AdaptedInferencer):
             _Clips(files, self.pipeline), self.batch_size, num_workers=self.num_workers, collate_fn=list
         )
         shows = bar is not None and len(loader) > 1
-        for batch in track(loader, bar, console=Console(stderr=True)) if shows else loader:
+        for batch in track(loader, bar, console=stream_console(True)) if shows else loader:
             shapes: dict[tuple[int, ...], list] = defaultdict(list)
             for file, clip in batch:
                 if isinstance(clip, str):

@@ -13,22 +13,27 @@ LINE_EVERY, BAR_EVERY = 30.0, 0.2
 
 
 @functools.cache
-def _console(on_error: bool = False) -> Console:
-    """Not rich's own: it is made in the middle of mmpretrain's import, without standard output, and draws no bars."""
-    return Console(stderr=on_error)
+def stream_console(on_error: bool = False) -> Console:
+    """A console of standard output, or of standard error.
+
+    Not rich's own: it is made in the middle of mmpretrain's import, without standard output, and draws no bars. In
+    Jupyter it writes plain lines: rich would show each as a piece of HTML, and need ipywidgets for bars.
+    """
+    console = Console(stderr=on_error)
+    return Console(stderr=on_error, force_jupyter=False, force_terminal=False) if console.is_jupyter else console
 
 
 def say(text: str, style: str | None = None, on_error: bool = False) -> None:
     """Prints a line as it is, above a bar if there is one; ``style`` is a colour for terminals. ``on_error`` is for
     standard error.
     """
-    _console(on_error).out(text, style=style, highlight=False)
+    stream_console(on_error).out(text, style=style, highlight=False)
 
 
 def draws_bars(on_error: bool = False) -> bool:
     """Whether standard output, or standard error, is a terminal that can draw over what it has drawn."""
-    console = _console(on_error)
-    return console.is_terminal and not console.is_dumb_terminal or console.is_jupyter
+    console = stream_console(on_error)
+    return console.is_terminal and not console.is_dumb_terminal
 
 
 def clock(seconds: float) -> str:
@@ -62,7 +67,7 @@ class Steps:
             TextColumn('ETA'),
             TimeRemainingColumn(),
             TextColumn('{task.fields[note]}'),
-            console=_console(self.on_error),
+            console=stream_console(self.on_error),
             refresh_per_second=2,
             redirect_stdout=False,
             redirect_stderr=False,
