@@ -20,8 +20,8 @@ from .build import BASE_ONLY, find_trained, load_model_config, trained_at
 from .device import usable_device
 from .media_files import PathLike
 from .named_adapters import NamedAdapters
+from .number_formats import usable_dtype
 
-DTYPES = ('float32', 'bfloat16', 'float16')
 #: Name of the checkpoint that is given without one.
 DEFAULT_NAME = 'default'
 
@@ -128,7 +128,7 @@ class AdaptedInferencer:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Parts that no file of the base holds: they keep their trained values when adapters are switched off."""
+        """Parts that no file of the base holds, which keep their trained values when adapters are switched off."""
         return self._adapters.kept
 
     def add_adapter(self, name: str, checkpoint: PathLike) -> None:
@@ -155,16 +155,3 @@ class AdaptedInferencer:
         if self.dtype is None or not isinstance(inputs, Tensor) or not inputs.is_floating_point():
             return inputs
         return inputs.to(self.dtype)
-
-
-def usable_dtype(name: str | None) -> torch.dtype | None:
-    """The number format of that name; None for None.
-
-    Raises:
-        ValueError: It is none of :data:`DTYPES`.
-    """
-    if name is None:
-        return None
-    if name not in DTYPES:
-        raise ValueError(f'dtype={name!r}; choose from {", ".join(DTYPES)}')
-    return getattr(torch, name)

@@ -12,8 +12,8 @@ from vlpeft.engine.messages import tell
 from vlpeft.zoo.config_names import find_config
 
 from .media_files import expand, media_of
+from .number_formats import DTYPES
 
-DTYPES = ('float32', 'bfloat16', 'float16')
 #: Where `bash tools/quickstart.sh SUBJECT` leaves its runs.
 QUICKSTART = Path('work_dirs/quickstart')
 #: What a checkpoint may be called in place of a file.

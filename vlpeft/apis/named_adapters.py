@@ -70,7 +70,7 @@ class NamedAdapters:
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Trained parts beside the method that no file of the base holds: they keep the values of the first checkpoint
+        """Trained parts beside the method that no file of the base holds, which keep the values of the first checkpoint
         while the adapters are switched off. Whole parts of the model, or single parameters.
         """
         changed = {name for name, _ in self.model.named_parameters() if name in self._base}
