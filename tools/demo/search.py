@@ -97,8 +97,10 @@ def main(argv: list[str] | None = None) -> int:
     """Index, search, print."""
     args = parse_args(argv)
     from vlpeft import RetrievalInferencer
+    from vlpeft.apis.media_files import find_media
     from vlpeft.engine.console import quiet_console
 
+    find_media(args.folder)  # refused before the model is built
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
     with quiet_console(on_error=True):
         finder = RetrievalInferencer(args.config, checkpoint, args.device)
