@@ -28,6 +28,7 @@ COMMANDS = {
     'test': Command('test.py', 'evaluate a checkpoint, or a base without one'),
     'dist-train': Command('dist_train.sh', 'train with several processes, one for each GPU'),
     'dist-test': Command('dist_test.sh', 'evaluate with several processes'),
+    'chat': Command('demo/chat.py', 'hold a conversation about images and videos'),
     'search': Command('demo/search.py', 'search a folder of videos or images by text'),
     'ask': Command('demo/ask.py', 'answer a question about images or videos'),
     'caption': Command('demo/caption.py', 'describe images, videos or sounds'),
