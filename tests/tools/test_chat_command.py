@@ -1,12 +1,13 @@
 """tools/demo/chat.py from its command line and what is typed to answers."""
 
 import io
+import json
 import sys
 
 import pytest
 
 from tests.apis.tiny_chats import write_adapter, write_chats
-from tools.demo import chat
+from tools.demo import ask, chat
 from vlpeft import ChatInferencer
 from vlpeft.engine.messages import run_main
 
@@ -35,7 +36,7 @@ def test_a_conversation_with_files(place, monkeypatch, capsys):
     typed = f'\n{QUESTION}\n/show 1.png\n/show 2.png\nand it ?\n/new\ndescribe it\n/end\nnot said\n'
     code, out, errors = talk(monkeypatch, capsys, typed, place.config, '0.png', '--checkpoint', place.checkpoint)
     assert code == 0 and errors == []
-    assert out.endswith(''.join(f'{answer}\n' for answer in (*expected, again)))
+    assert out == ''.join(f'{answer}\n' for answer in (*expected, again))
 
 
 def test_a_turn_that_fails_is_told_and_not_kept(place, monkeypatch, capsys, tmp_path):
@@ -46,7 +47,7 @@ def test_a_turn_that_fails_is_told_and_not_kept(place, monkeypatch, capsys, tmp_
     code, out, errors = talk(
         monkeypatch, capsys, typed, place.model, '--checkpoint', folder, '--max-new-tokens', 3, '--dtype', 'float32'
     )
-    assert code == 0 and out.endswith(f'{expected}\n')
+    assert code == 0 and out == f'{expected}\n'
     assert [said in line for said, line in zip(('no such file', "holds '</s>'", 'notes.txt: neither'), errors)] == [
         True
     ] * 3
@@ -65,3 +66,25 @@ def test_mistakes_are_one_line(place, monkeypatch, capsys, arguments, message):
     arguments = [part.format(config=place.config, root=place.root) for part in arguments]
     code, _, errors = talk(monkeypatch, capsys, '', *arguments)
     assert code == 1 and len(errors) == 1 and message in errors[0]
+
+
+def test_ask_takes_chat_models(place, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(place.root)
+    folder = write_adapter(place, tmp_path / 'own', 1)
+    for words, inferencer in (
+        ([place.config, place.checkpoint], ChatInferencer(place.config, place.checkpoint, device='cpu')),
+        ([place.model, folder], ChatInferencer(place.model, folder, device='cpu')),
+        (['--model', folder, '--checkpoint', 'zoo'], ChatInferencer(folder, device='cpu')),
+    ):
+        replies = [
+            inferencer(['0.png', 'nowhere.png', '2.png'], QUESTION, adapter=name, scores=True)
+            for name in ('default', None)
+        ]
+        capsys.readouterr()
+        words = [*map(str, words), '0.png', 'nowhere.png', '2.png', QUESTION, '--off', '--scores', '--json']
+        assert run_main(lambda: ask.main([*words, '--device', 'cpu'])) == 1
+        out, err = capsys.readouterr()
+        rows = [json.loads(line) for line in out.splitlines()]
+        assert [row['answer'] for row in rows] == [one.answer for pair in zip(*replies) for one in pair]
+        assert [row['score'] for row in rows] == [one.score for pair in zip(*replies) for one in pair]
+        assert 'error: cannot use nowhere.png: no such file' in err

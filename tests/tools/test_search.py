@@ -50,9 +50,11 @@ def test_table_index_and_page(place, capsys, monkeypatch):
     page = (folder / 'page/found.html').read_text()
     assert page.count('class="query"') == 2 and page.count('class="caption"') == 8 and 'class="rank' not in page
     assert 'the &amp; &lt;blue&gt; square' in page
+    arguments[3] = 'a red zebra square'
     assert search.main([*arguments, '--rerank', '0']) == 0
     out, err = capsys.readouterr()
     assert 'encode' not in err, 'everything comes from the index'
+    assert "warning: search 'a red zebra square': the vocabulary of the model does not know 'zebra'" in err
     assert len([line for line in out.splitlines() if 'work/data/' in line]) == 8
 
 

@@ -1,6 +1,8 @@
 """Answers a question about images or videos."""
 
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from vlpeft.apis.command_line import adapters_of, find_model, make_parser, run
 from vlpeft.engine.messages import run_main
@@ -8,8 +10,10 @@ from vlpeft.engine.messages import run_main
 USAGE = '%(prog)s [CONFIG CHECKPOINT] FILE [FILE ...] "QUESTION" [options]'
 DESCRIPTION = """Answers a question about each file, as the test of a config does.
 
-  CONFIG      of a model that answers questions: a file, a name of the zoo, or a path below its configs
-  CHECKPOINT  file or URL; "zoo" takes the published one, "none" loads nothing on top of the base
+  CONFIG      of a model that answers questions: a file, a name of the zoo, or a path below its configs; or a folder of
+              an image-text-to-text model of transformers
+  CHECKPOINT  file or URL; "zoo" takes the published one, "none" loads nothing on top of the base; with a folder of
+              transformers an adapter folder
   FILE        images or videos; of a folder all below it, of a pattern in quotes ('*.jpg') what it fits
   QUESTION    the last argument, in quotes
 
@@ -28,12 +32,20 @@ def main(argv: list[str] | None = None) -> int:
     adapters, (*named, question) = adapters_of(args), words
     if not question.strip():
         args.fail('the question is empty')
-    from vlpeft import VQAInferencer
+    from vlpeft import ChatInferencer, VQAInferencer
+    from vlpeft.apis.chat_model import is_chat_model
+    from vlpeft.apis.vqa_inferencer import Answer
     from vlpeft.engine.console import quiet_console
 
     with quiet_console(on_error=True):
-        inferencer = VQAInferencer(config, checkpoint, args.device, args.dtype, adapters)
-        return run(args, inferencer, named, lambda files, **options: inferencer(files, [question], **options))
+        kind = ChatInferencer if is_chat_model(config) else VQAInferencer
+        inferencer = kind(config, checkpoint, args.device, args.dtype, adapters)
+
+        def ask(files: Sequence[str], **options: Any) -> list[Answer]:
+            found = inferencer(list(files), [question], **options)
+            return [Answer(file, *one[1:]) for file, one in zip(files, found)]
+
+        return run(args, inferencer, named, ask)
 
 
 if __name__ == '__main__':

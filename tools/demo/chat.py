@@ -67,27 +67,29 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from vlpeft import ChatInferencer
     from vlpeft.apis.chat_questions import kind_of
+    from vlpeft.engine.console import quiet_console
 
     for path in args.files:
         kind_of(path)
     packing = {} if args.prompt is None else dict(prompt=args.prompt)
     checkpoint = dict(none='base', zoo=None).get(args.checkpoint, args.checkpoint)
-    inferencer = ChatInferencer(args.model, checkpoint, args.device, args.dtype, packing=packing)
-    chat, shown = inferencer.chat(), args.files
-    for line in lines():
-        command, _, rest = line.partition(' ')
-        if command == '/show':
-            shown = [*shown, *shlex.split(rest)]
-        elif line == '/new':
-            chat, shown = inferencer.chat(), []
-        else:
-            try:
-                print(chat.say(line, shown or None, max_new_tokens=args.max_new_tokens).answer, flush=True)
-            except Exception as error:
-                if mistake(error) is None:
-                    raise
-                tell(mistake(error))
-            shown = []
+    with quiet_console(on_error=True):
+        inferencer = ChatInferencer(args.model, checkpoint, args.device, args.dtype, packing=packing)
+        chat, shown = inferencer.chat(), args.files
+        for line in lines():
+            command, _, rest = line.partition(' ')
+            if command == '/show':
+                shown = [*shown, *shlex.split(rest)]
+            elif line == '/new':
+                chat, shown = inferencer.chat(), []
+            else:
+                try:
+                    print(chat.say(line, shown or None, max_new_tokens=args.max_new_tokens).answer, flush=True)
+                except Exception as error:
+                    if mistake(error) is None:
+                        raise
+                    tell(mistake(error))
+                shown = []
     return 0
 
 

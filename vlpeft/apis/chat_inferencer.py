@@ -266,7 +266,7 @@ class ChatInferencer(AdaptedInferencer):
             with self._adapters.using(adapter):
                 answers.update(zip(rows, self.forward([batch[row] for row in rows], how, scores)))
         for row, (one, sample) in enumerate(zip(asked, batch)):
-            yield Reply(one.files, one.text, *(answers[row] if row in answers else (None, None, str(sample))))
+            yield Reply(one.files, one.text, *(answers[row] if row in answers else (None, None, _reason(one, sample))))
 
 
 class Chat:
@@ -312,6 +312,11 @@ class Chat:
         if self.so_far is None:
             return []
         return [*self.so_far.turns, dict(role='assistant', content=[dict(type='text', text=self._answer)])]
+
+
+def _reason(asked: Asked, error: Exception) -> str:
+    """Why a conversation cannot be used; the only file need not be named."""
+    return error.reason if isinstance(error, ClipError) and error.reason and len(asked.files) == 1 else str(error)
 
 
 def _are_conversations(value: Any) -> bool:

@@ -10,17 +10,20 @@ from mmengine.config import Config
 from vlpeft.adaptation.errors import AdapterFolderError
 from vlpeft.adaptation.folder import read_record
 from vlpeft.adaptation.peft_folder import CONFIG, is_peft_folder
+from vlpeft.engine.config_file import read_config
 from vlpeft.models.backbones.counted_logits import is_encoder_decoder
 from vlpeft.models.backbones.image_text_lm import image_text_config
 from vlpeft.models.hub import source_options
 from vlpeft.models.tasks import ImageTextLM
 from vlpeft.registry import MODELS
+from vlpeft.zoo.config_names import SUFFIXES, find_config
 from vlpeft.zoo.folder import ZooError
 from vlpeft.zoo.model_index import ZooModel
 
 from .build import load_model_config
-from .chat_packing import Packing, build_pack, packing_of
+from .chat_packing import Packing, build_pack, holds_conversations, packing_of
 from .chat_questions import Request
+from .folder_adapters import is_adapter_folder
 from .hub_folder import is_hub_folder
 from .media_files import PathLike
 
@@ -109,13 +112,35 @@ def find_chat_model(
     try:
         return of_config(name, overrides, task, packing)
     except ZooError as error:
-        if str(name).count('/') != 1 or Path(name).suffix in ('.py', '.json', '.yaml', '.yml'):
+        if not _may_be_on_hub(name):
             raise
         try:
             source_options(str(name), 'model', ('config.json',))
         except ValueError as other:
             raise ZooError(f'{error}; and {other}') from error
     return of_transformers(name, overrides, task, packing)
+
+
+def is_chat_model(name: PathLike) -> bool:
+    """Whether a name is that of a config whose test reads conversations, of a model of transformers, or of an adapter
+    folder that names one; a folder of files is none.
+
+    Raises:
+        ZooError: It is no folder, no name on the hub and no config.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return is_adapter_folder(folder) or (folder / 'config.json').is_file()
+    try:
+        return holds_conversations(read_config(find_config(name)))
+    except ZooError:
+        if _may_be_on_hub(name):
+            return True
+        raise
+
+
+def _may_be_on_hub(name: PathLike) -> bool:
+    return str(name).count('/') == 1 and Path(name).suffix not in SUFFIXES
 
 
 def base_of(folder: PathLike) -> str:

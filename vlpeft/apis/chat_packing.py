@@ -61,6 +61,13 @@ def packing_of(cfg: Config, name: str, task: str | None, given: Mapping[str, Any
     return Packing(build_pack({**last, **given}), request, last['task'], loader.get('batch_size', 1))
 
 
+def holds_conversations(cfg: Config) -> bool:
+    """Whether the test of a config reads conversations, rather than questions or files that are put into words."""
+    return any(
+        not any(_type(step) == 'ToChat' for step in steps) for _, steps in _pipelines(cfg.get('test_dataloader'))
+    )
+
+
 def build_pack(settings: Mapping[str, Any]) -> PackChat:
     """The step, whose processor is loaded.
 

@@ -78,7 +78,8 @@ def find_model(args: argparse.Namespace, subject: str, run: str, least: int) -> 
         args.fail('--checkpoint goes with --model')
     if _names_files(words[0]):
         return _enough(args, _of_quickstart(args, subject, run), least)
-    find_config(words[0])
+    if not _is_model(words[0]):
+        find_config(words[0])
     if len(words) < 2 + least:
         args.fail(f'after the config {words[0]} come a checkpoint (or none, or zoo) and what it is asked about')
     return Asked(words[0], CHECKPOINTS.get(words[1], words[1]), words[2:])
@@ -166,7 +167,12 @@ def _enough(args: argparse.Namespace, asked: Asked, least: int) -> Asked:
 
 def _names_files(word: str) -> bool:
     """Whether a word means files by its suffix, as a pattern or as a folder, and so is no config."""
-    return media_of(word) is not None or glob.has_magic(word) or Path(word).is_dir()
+    return media_of(word) is not None or glob.has_magic(word) or (Path(word).is_dir() and not _is_model(word))
+
+
+def _is_model(word: str) -> bool:
+    """Whether a word is the folder of a model of transformers, or of an adapter."""
+    return any(Path(word, name).is_file() for name in ('config.json', 'adapter_config.json'))
 
 
 def _of_quickstart(args: argparse.Namespace, subject: str, run: str) -> Asked:
