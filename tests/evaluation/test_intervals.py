@@ -152,11 +152,14 @@ def test_ranks_that_are_all_alike():
     assert one['t2v_R@5'] == pytest.approx((2.5, 100)) and one['t2v_MnR'] is None
 
 
-def test_captions_of_the_whole_set_are_computed_anew_from_what_was_drawn():
-    texts = load()['texts']
-    report = caption_scores([t['prediction'] for t in texts], [t['references'] for t in texts], tokenizer='python')
-    tokens = load()['tokens']
-    found = {i: [item['prediction']] for i, item in enumerate(tokens)}
+@pytest.mark.parametrize('more', ['', ' in the very old town'])
+def test_captions_of_the_whole_set_are_computed_anew_from_what_was_drawn(more):
+    """Captions that are shorter than their references, for which BLEU is lowered, and longer ones."""
+    texts, tokens = load()['texts'], load()['tokens']
+    predictions = [item['prediction'] + more for item in texts]
+    report = caption_scores(predictions, [item['references'] for item in texts], tokenizer='python')
+    found = {i: [(item['prediction'] + more).strip()] for i, item in enumerate(tokens)}
+    assert (report.bleu[:, 8].sum() > report.bleu[:, 9].sum()) == bool(more)
     wanted = {i: item['references'] for i, item in enumerate(tokens)}
     rng, drawn = np.random.default_rng(1), []
     for _ in range(400):
