@@ -143,6 +143,7 @@ def test_what_is_left_and_tells_is_refused():
 
 def test_words_of_a_metric_and_kinds_of_it_are_told(run, tmp_path):
     content = json.loads(run[2].read_text())
+    content['intervals'] = {}
     content['metrics'] = {'qa/type/how': 50.0, 'qa/type/what': 0.25, 'qa/tokenizer': 'python'}
     (tmp_path / 'result.json').write_text(json.dumps(content))
     assert publish(run[1], tmp_path / 'out.pth', '--result', tmp_path / 'result.json').returncode == 0
@@ -188,6 +189,7 @@ def test_a_config_that_contradicts_the_run_is_refused(run, tmp_path):
     (dict(run=dict(parameters=dict(trained=5, total=16443))), 'records 5 trained parameters, and its config describes'),
     (dict(cfg='model = open("x")'), r'the config that it records is not plain \(line 1 calls open\)'),
     (dict(cfg='model = dict(type="os.system", command="x")'), r"model.type='os.system' is no registered name"),
+    (dict(cfg='model = dict(type="MyOwn")'), 'MyOwn is not in the .* give the config that imports it with --config'),
     (dict(cfg=''), 'records no config of its run; give it with --config'),
 ])  # fmt: skip
 def test_a_checkpoint_that_contradicts_itself_is_refused(run, tmp_path, change, message):

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from mmengine.config import Config
 
 from vlpeft.apis.hub_folder import LEFT_OUT
-from vlpeft.apis.task_pipeline import INFERENCERS, find_pipeline
+from vlpeft.apis.task_pipeline import find_pipeline
 
 if TYPE_CHECKING:
     from .facts import Facts
 
+#: The inferencer of what a model writes.
+INFERENCERS = dict(pred_answer='VQAInferencer', pred_caption='CaptionInferencer')
 #: Names of files, by what is in them.
 EXAMPLES = dict(image='photo.jpg', video='clip.mp4', audio='sound.wav')
 

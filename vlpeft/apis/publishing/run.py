@@ -64,7 +64,7 @@ def read_run(path: str | Path, config: str | None = None, options: Mapping[str, 
 
     Raises:
         PublishError: The checkpoint records no config and none is given; or config, method or counts are others than
-            it records.
+            it records; or it names a part that is not known here.
         ConfigFileError: What it records is no data.
         CheckpointError, FileNotFoundError: The file is damaged or not there.
     """
@@ -86,7 +86,12 @@ def read_run(path: str | Path, config: str | None = None, options: Mapping[str, 
         check_plain(dict(model=recorded['model']), str(path))
     settings = Config(recorded) if is_recorded else given
     # Parts of one's own are known once the config that imports them has been read.
-    model = meta_model(settings if given is None else given)
+    try:
+        model = meta_model(settings if given is None else given)
+    except KeyError as error:
+        raise PublishError(
+            f'{path}: {error.args[0]}; if it is a part of your own, give the config that imports it with --config'
+        ) from error
     run = Run(checkpoint, settings, is_recorded, model, checkpoint.meta.get(KEY) or {})
     _check_recorded(run, path)
     return run
