@@ -25,7 +25,8 @@ def targets(page: Path) -> list[tuple[str, Path, str]]:
 def faults(page: Path, root: Path = ROOT) -> list[str]:
     wrong = []
     for target, file, anchor in targets(page):
-        if not file.exists():
+        # A folder is no page on the site.
+        if not file.is_file():
             wrong.append(f'{target}: no such file')
         elif not file.is_relative_to(root):
             wrong.append(f'{target}: outside of the repository')
@@ -45,12 +46,13 @@ def test_dead_links_are_found(tmp_path):
     page = tmp_path / 'a.md'
     page.write_text(
         '`[not](a link)`\n```\n[nor](this.md)\n```\n[1](docs/b.md#what-k_test-is-a-rule) '
-        '[2](docs/b.md#twice-1) ![3](docs/c.svg) [4](docs/b.md#thrice) [5](../a.md) [6](https://example.org/x)'
+        '[2](docs/b.md#twice-1) ![3](docs/c.svg) [4](docs/b.md#thrice) [5](../a.md) [6](https://a.org/x) [7](docs)'
     )
     assert faults(page, tmp_path) == [
         'docs/c.svg: no such file',
         'docs/b.md#thrice: no such heading',
         '../a.md: no such file',
+        'docs: no such file',
     ]
 
 
