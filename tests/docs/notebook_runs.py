@@ -29,7 +29,10 @@ def run_notebook(path: Path, folder: Path, **settings) -> nbformat.NotebookNode:
     assert (unknown := settings.keys() - scope.keys()) == set(), f'no settings of {path.name}: {unknown}'
     cell.source += ''.join(f'\n{name} = {value!r}' for name, value in settings.items())
     environment = dict(
-        os.environ, PYTHONPATH=str(ROOT), HF_HUB_OFFLINE='1', MPLBACKEND='module://matplotlib_inline.backend_inline'
+        os.environ,
+        PYTHONPATH=os.pathsep.join(filter(None, (str(ROOT), os.environ.get('PYTHONPATH')))),
+        HF_HUB_OFFLINE='1',
+        MPLBACKEND='module://matplotlib_inline.backend_inline',
     )
     client = NotebookClient(
         notebook, timeout=240, kernel_name='python3', resources=dict(metadata=dict(path=str(folder)))
