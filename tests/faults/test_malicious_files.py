@@ -18,6 +18,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 import vlpeft  # noqa: F401
 from tests.faults.malicious import CONTAINERS, PAYLOADS, WayIn, malicious_files, metadata_of, snapshot, write
+from vlpeft.apis.publishing.publish import publish
+from vlpeft.apis.publishing.run import read_run
 from vlpeft.apis.retrieval_index import IndexMismatchError, RetrievalIndex
 from vlpeft.checkpoint import Checkpoint, CheckpointError
 from vlpeft.checkpoint.files import read_checkpoint, write_checkpoint
@@ -34,10 +36,7 @@ from vlpeft.zoo.model_index import ZooError
 TORCH = ('.pth', '.pt', '.bin')
 CHECKPOINTS = (*TORCH, '.safetensors', '.npz')
 ROOT = Path(__file__).parents[2]
-TOOLS = {
-    name: runpy.run_path(str(ROOT / f'tools/model_converters/{name}.py'))
-    for name in ('convert_checkpoint', 'publish_model')
-}
+TOOLS = {'convert_checkpoint': runpy.run_path(str(ROOT / 'tools/model_converters/convert_checkpoint.py'))}
 
 
 def msvd(path: Path):
@@ -73,9 +72,12 @@ WAYS_IN = [
     WayIn('--resume auto', resume_auto, ('.pth',), (SystemExit, CheckpointError)),
     WayIn(
         'publish_model',
-        lambda path: TOOLS['publish_model']['strip'](path, torch.nn.Linear(2, 1)),
+        lambda path: publish(path, path.parent / 'published.pth', torch.nn.Linear(2, 1)),
         CHECKPOINTS,
         (CheckpointError,),
+    ),
+    WayIn(
+        'publish_model, the record of the run', lambda path: read_run(path, None, {}), CHECKPOINTS, (CheckpointError,)
     ),
     WayIn(
         'convert_checkpoint',
