@@ -99,8 +99,11 @@ def main(argv: list[str] | None = None) -> int:
     from vlpeft import RetrievalInferencer
     from vlpeft.apis.media_files import find_media
     from vlpeft.engine.console import quiet_console
+    from vlpeft.zoo.config_names import find_config
 
-    find_media(args.folder)  # refused before the model is built
+    # Refused before the model is built.
+    find_config(args.config)
+    find_media(args.folder)
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
     with quiet_console(on_error=True):
         finder = RetrievalInferencer(args.config, checkpoint, args.device)
