@@ -161,3 +161,9 @@ def test_as_commands(places):
     )
     assert done.returncode == 0 and done.stderr == ''
     assert [json.loads(line)['file'] for line in done.stdout.splitlines()] == place.files[:2]
+
+
+def test_a_published_folder_is_a_model_and_no_folder_of_files(tmp_path):
+    (tmp_path / 'vlpeft_model.json').write_text('{}')
+    args = make_parser('ask', '', '').parse_args([str(tmp_path), 'zoo', 'a.png', 'what is it?'])
+    assert find_model(args, 'questions', 'questions_epalm', least=2) == (str(tmp_path), None, ['a.png', 'what is it?'])

@@ -97,12 +97,12 @@ def main(argv: list[str] | None = None) -> int:
     """Index, search, print."""
     args = parse_args(argv)
     from vlpeft import RetrievalInferencer
+    from vlpeft.apis.build import load_model_config
     from vlpeft.apis.media_files import find_media
     from vlpeft.engine.console import quiet_console
-    from vlpeft.zoo.config_names import find_config
 
     # Refused before the model is built.
-    find_config(args.config)
+    load_model_config(args.config, {})
     find_media(args.folder)
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
     with quiet_console(on_error=True):

@@ -171,8 +171,10 @@ def _names_files(word: str) -> bool:
 
 
 def _is_model(word: str) -> bool:
-    """Whether a word is the folder of a model of transformers, or of an adapter."""
-    return any(Path(word, name).is_file() for name in ('config.json', 'adapter_config.json'))
+    """Whether a word is the folder of a model of transformers, of an adapter, or one that ``vlpeft publish`` wrote."""
+    from .hub_folder import is_hub_folder
+
+    return is_hub_folder(word) or any(Path(word, name).is_file() for name in ('config.json', 'adapter_config.json'))
 
 
 def _of_quickstart(args: argparse.Namespace, subject: str, run: str) -> Asked:
