@@ -16,10 +16,21 @@ EPILOG = """examples:
 several GPUs: vlpeft dist-test uniadapter/blip_msrvtt CHECKPOINT 8 (bash tools/dist_test.sh)"""
 
 
+#: File beside the page of a report.
+RESULT = 'result.json'
+
+
 def json_path(path: str) -> str:
     """Argparse type: the name of a file of JSON or JSON lines."""
     if not path.endswith(('.json', '.jsonl')):
         raise argparse.ArgumentTypeError(f'{path} must end with .json or .jsonl')
+    return path
+
+
+def folder_path(path: str) -> str:
+    """Argparse type: the name of a folder."""
+    if not path.strip():
+        raise argparse.ArgumentTypeError('the name of a folder is missing')
     return path
 
 
@@ -52,6 +63,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--report',
         metavar='DIR',
+        type=folder_path,
         help='write a page to look at, DIR/index.html: metrics with intervals, charts, best and worst examples with '
         'their pictures; without --out FILE.json also DIR/result.json',
     )
@@ -86,8 +98,8 @@ def test(args: argparse.Namespace, show: Callable) -> None:
     if hook is not None and hook.type == 'AdapterCheckpointHook':
         hook.allow_random = args.allow_random
     launch.check_config(cfg, 'test', problems)
-    for folder in filter(None, (args.report, args.out and Path(args.out).parent)):
-        check_writable(folder)
+    for file in filter(None, (args.report and Path(args.report) / RESULT, args.out)):
+        check_writable(file)
     runner = launch.build_runner(cfg)
     if args.report:
         runner.register_hook(KeepGallery())
@@ -112,7 +124,7 @@ def write(args: argparse.Namespace, runner, figures: dict) -> None:
         write_predictions(out, metrics)
         out = None
     if args.report and not out:
-        out = Path(args.report) / 'result.json'
+        out = Path(args.report) / RESULT
     if not out:
         return
     result = result_of(args.config, args.checkpoint, figures, metrics, run_facts(runner), left_out(runner))

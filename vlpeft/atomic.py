@@ -1,5 +1,6 @@
 """Writing a file or a folder whole or not at all."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ def write_atomically(path: str | Path, write: Callable[[str], object]) -> None:
         OSError: It cannot be written; the old file is still there.
     """
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # torch takes no name without a suffix, and readers of a folder must not take this file for one of theirs.
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=WRITING, suffix='.part')
@@ -81,7 +84,8 @@ def check_free(target: Path, known: Sequence[str], overwrite: bool = False) -> N
         if not overwrite:
             raise OccupiedError(f'{target} is not empty; choose another folder, or --overwrite to replace it')
         if not any((target / name).is_file() for name in known):
-            raise OccupiedError(f'{target} holds neither {" nor ".join(known)}, so it is not replaced; remove it first')
+            lacks = f'no {known[0]}' if len(known) == 1 else f'neither {" nor ".join(known)}'
+            raise OccupiedError(f'{target} holds {lacks}, so it is not replaced; remove it first')
 
 
 def _replace_folder(part: Path, target: Path) -> None:

@@ -83,6 +83,11 @@ def test_three_lines_find_what_a_plain_loop_finds(place):
         finder.search(QUERY, top=-1)
     with pytest.raises(ValueError, match='rerank=-3 must be 0'):
         finder.search(QUERY, rerank=-3)
+    for options in (dict(top=True), dict(top=1.5), dict(top=None), dict(rerank=1.5), dict(rerank=None)):
+        with pytest.raises(ValueError, match='must be'):
+            finder.search(QUERY, **options)
+    with pytest.raises(ValueError, match='holds half of a pair of characters'):
+        finder.search('red \udcff')
     for blank in ('', ' \n'):
         with pytest.raises(ValueError, match='is blank; say what to look for'):
             finder.search(blank)

@@ -169,7 +169,7 @@ def test_what_browsers_play_is_told_by_codec_and_container(tmp_path, name, codec
 # ---- what is said
 
 
-def test_errors_are_one_line_without_folders(capsys):
+def test_errors_are_one_line_without_folders(tmp_path, capsys):
     def refuse(path):
         raise ClipError(path, 'the file is empty')
 
@@ -177,6 +177,9 @@ def test_errors_are_one_line_without_folders(capsys):
         return {}['secret']
 
     assert in_one_line(refuse)('/secret/place/a.png') == fragments.problem('a.png: the file is empty')
+    (tmp_path / 'my text.png').write_text('red')
+    said = in_one_line(lambda path: load_pictures(path))(str(tmp_path / 'my text.png'))
+    assert 'not a readable image' in said and 'my text.png' in said and tmp_path.name not in said
     assert in_one_line(fail)('/secret/place/a.png') == fragments.problem(UNEXPECTED)
     assert "KeyError: 'secret'" in capsys.readouterr().err
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tools.analysis_tools.compare_results import main
+from vlpeft.datasets.annotations import AnnotationError
 from vlpeft.engine.messages import run_main
 from vlpeft.evaluation.functional import paired_difference
 from vlpeft.evaluation.pairs import PairError, compare
@@ -93,16 +94,16 @@ def test_ranks_become_recalls(tmp_path):
     [
         (lambda folder: answers(folder / 'b.json', 'abb'), 'only .*a.json has the sample'),
         (lambda folder: answers(folder / 'b.json', 'abbb', n1=dict(gold=['z'])), 'different truths'),
-        (lambda folder: folder / 'none.json', 'No such file'),
+        (lambda folder: folder / 'none.json', 'none.json does not exist'),
     ],
 )
 def test_other_sets_are_refused(tmp_path, other, message):
     first = answers(tmp_path / 'a.json', 'aabb')
-    with pytest.raises((PairError, FileNotFoundError), match=message):
+    with pytest.raises((PairError, AnnotationError), match=message):
         compare(first, other(tmp_path))
 
 
-@pytest.mark.parametrize('text', ['{', '[]', '{"metrics": {}}', '{"predictions": []}'])
+@pytest.mark.parametrize('text', ['{"predictions": [1]}', '[]', '{"metrics": {}}', '{"predictions": []}'])
 def test_what_is_no_result_is_told_in_one_line(tmp_path, capsys, text):
     first = answers(tmp_path / 'a.json', 'aabb')
     (tmp_path / 'b.json').write_text(text)
@@ -115,3 +116,53 @@ def test_unknown_figures_are_refused(tmp_path):
     first, second = answers(tmp_path / 'a.json', 'aabb'), answers(tmp_path / 'b.json', 'abaa')
     with pytest.raises(PairError, match="no sample has 'vqa/scor'; did you mean vqa/score"):
         compare(first, second, ['vqa/scor'])
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (dict(score=float('nan')), 'entry.0.: score is nan, not a finite number'),
+        (dict(score='1.0'), "score is '1.0', not a finite number"),
+        (dict(scores=dict(CIDEr=None)), 'CIDEr is None, not a finite number'),
+        (dict(question_id=1), r'entry.1.: the sample 1 is there twice'),
+        (dict(rank=0, direction='t2v'), 'rank is 0, not a number from 1'),
+        (dict(rank=1), 'direction is None, not one of t2v, v2t'),
+        (dict(question_id=...), 'has no id: none of query_id, question_id, sample_id'),
+    ],
+)
+def test_samples_that_cannot_be_compared_are_refused(tmp_path, change, message):
+    rows = [dict(question_id=0, score=1.0), dict(question_id=1, score=0.0)]
+    rows[0].update(change)
+    rows[0] = {name: value for name, value in rows[0].items() if value is not ...}
+    path = tmp_path / 'a.json'
+    path.write_text(json.dumps(dict(predictions=dict(vqa=rows))))
+    with pytest.raises(PairError, match=message):
+        compare(path, path)
+
+
+@pytest.mark.parametrize('data', [b'\x00\xff\xb3', b'[' * 100_000, b'{"predictions": %s}' % (b'9' * 5000)])
+def test_files_that_are_no_json_are_one_line(tmp_path, capsys, data):
+    path = tmp_path / 'a.json'
+    path.write_bytes(data)
+    assert run_main(lambda: main([str(path), str(path)])) == 1
+    error = capsys.readouterr().err.strip()
+    assert str(path) in error and len(error.splitlines()) == 1 and 'not expected' not in error
+
+
+def test_results_without_samples_have_nothing_to_compare(tmp_path):
+    path = tmp_path / 'a.json'
+    path.write_text('{"predictions": {"vqa": []}}')
+    with pytest.raises(PairError, match='nothing to compare: .* has no predictions'):
+        compare(path, path)
+
+
+def test_lines_end_where_json_ends_them_and_texts_are_printed_as_they_are(tmp_path, capsys):
+    """U+2028 and U+0085 end a line for Python, and not in a file of JSON lines; to rich [b] is markup."""
+    files = [tmp_path / 'a.jsonl', tmp_path / 'b.jsonl']
+    for file, score in zip(files, (0.0, 1.0)):
+        row = dict(
+            metric='vqa', question_id=0, question='[b]what\u2028is\x85it[/b] :cat:', score=score, prediction='[/x]'
+        )
+        file.write_text(json.dumps(row, ensure_ascii=False) + '\r\n', encoding='utf-8-sig')
+    assert main([str(file) for file in files]) == 0
+    assert 'better: [b]what' in (out := capsys.readouterr().out) and 'it[/b] :cat:: [/x] → [/x]' in out

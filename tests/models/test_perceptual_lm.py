@@ -19,6 +19,7 @@ from tests.tiny_epalm import (
     write_vocabulary,
 )
 from vlpeft.models.backbones import cls_levels
+from vlpeft.models.continuation import Continuation
 from vlpeft.models.tokenizer import CausalTokenizer
 from vlpeft.registry import MODELS
 from vlpeft.sites import SiteError
@@ -346,3 +347,20 @@ def test_unknown_tasks_and_modes(vocabulary):
         model(clips(), random_samples()[:2] + random_samples('caption')[:1], mode='loss')
     with pytest.raises(ValueError, match="modes 'loss', 'predict', 'candidates' and 'tensor', not 'train'"):
         model(clips(), random_samples(), mode='train')
+
+
+@pytest.mark.parametrize('name', ['opt', 'gpt2'])
+def test_texts_longer_than_the_learned_positions_are_refused(name):
+    """64 positions, of which the perceptual rows take none; a rotary model has no last one."""
+    model = build_perceptual(lm=name)
+    fits, longer = random_texts((64, 3)), random_texts((65, 3))
+    vectors = random_vectors(model, 2)
+    assert model.logits(vectors, fits).shape == (2, 64, VOCAB)
+    with pytest.raises(ValueError, match='a text of 65 tokens, .* is longer than the 64 positions'):
+        model.logits(vectors, longer)
+    step = Continuation(model.reader, fits, model.lead(vectors), 1)
+    assert step(fits.ids[:, -1:], None).shape == (2, VOCAB)
+    with pytest.raises(ValueError, match='a text of 65 tokens'):
+        step(torch.full((2, 2), 5), torch.arange(2))
+    rotary = build_perceptual(lm='llama')
+    assert rotary.logits(random_vectors(rotary, 2), longer).shape == (2, 65, VOCAB)

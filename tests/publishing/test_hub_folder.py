@@ -1,5 +1,6 @@
 """The folder of the hub: written whole, loaded as it is, refused when it has changed."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -110,6 +111,28 @@ def test_missing_and_added_files(folder, tmp_path):
     (copy / 'tokenizer/added_tokens.json').unlink()
     (copy / 'vlpeft_trained.safetensors').unlink()
     with pytest.raises(CheckpointError, match='lacks vlpeft_trained.safetensors'):
+        read_hub_folder(copy)
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda recipe: recipe.pop('model'), "it has no settings of a 'model'"),
+        (lambda recipe: recipe.update(model='Retriever'), "it has no settings of a 'model'"),
+        (lambda recipe: recipe['model'].update(vocabulary='folder::README.md'), 'is none of the files that'),
+        (lambda recipe: recipe['model'].update(vocabulary='folder::../x'), 'leads out of the folder'),
+    ],
+)
+def test_a_recipe_of_another_form_is_refused(folder, tmp_path, change, message):
+    copy = tmp_path / 'mine'
+    shutil.copytree(folder, copy)
+    recipe = json.loads((copy / 'vlpeft_recipe.json').read_text())
+    change(recipe)
+    (copy / 'vlpeft_recipe.json').write_text(json.dumps(recipe))
+    listed = json.loads((copy / 'vlpeft_model.json').read_text())
+    listed['files']['vlpeft_recipe.json'] = hashlib.sha256((copy / 'vlpeft_recipe.json').read_bytes()).hexdigest()
+    (copy / 'vlpeft_model.json').write_text(json.dumps(listed))
+    with pytest.raises(CheckpointError, match=message):
         read_hub_folder(copy)
 
 

@@ -144,13 +144,13 @@ def test_what_is_left_and_tells_is_refused():
 def test_words_of_a_metric_and_kinds_of_it_are_told(run, tmp_path):
     content = json.loads(run[2].read_text())
     content['intervals'] = {}
-    content['metrics'] = {'qa/type/how': 50.0, 'qa/type/what': 0.25, 'qa/tokenizer': 'python'}
+    content['metrics'] = {'qa/type/how': 50.0, 'qa/type/what': 0.25, 'qa/tokenizer': 'python\n# Free'}
     (tmp_path / 'result.json').write_text(json.dumps(content))
     assert publish(run[1], tmp_path / 'out.pth', '--result', tmp_path / 'result.json').returncode == 0
     (path,) = tmp_path.glob('*.md')
     card = ModelCard.load(path)
     assert {one.metric_type: one.metric_value for one in card.data.eval_results} == dict(type_how=50, type_what=0.25)
-    assert '`qa/tokenizer`: python' in card.text
+    assert '`qa/tokenizer`: python # Free' in card.text
 
 
 @pytest.mark.parametrize('change, message', [
@@ -160,6 +160,8 @@ def test_words_of_a_metric_and_kinds_of_it_are_told(run, tmp_path):
     (dict(metrics={'retrieval/mean_R': float('nan')}), "metric 'retrieval/mean_R' is nan, no finite number"),
     (dict(intervals={'x': [0, 1]}), "an interval of 'x', and no such metric"),
     (dict(intervals={'retrieval/mean_R': [3, 1]}), r"is \[3, 1\], not \[low, high\]"),
+    (dict(intervals=[1]), "'intervals' is no object"),
+    (dict(predictions=[1]), "'predictions' is no object"),
     (dict(metrics={}), "it has no 'metrics' and 'checkpoint'"),
 ])  # fmt: skip
 def test_a_result_that_contradicts_the_checkpoint_is_refused(run, tmp_path, change, message):

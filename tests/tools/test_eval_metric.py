@@ -67,6 +67,17 @@ def test_lines_with_options(tmp_path, capsys):
             'has two answers',
         ),
         ([dict(question_id=1, answer='a')], [dict(question_id=1)], 'entry 0 has no truth'),
+        ([dict(question_id=1, answer='a')], [dict(question_id=1, answer=3)], 'the truth 3 is no text'),
+        ([dict(question_id=1, answer='a')], [dict(question_id=1, answers=[])], 'the truth is empty'),
+        ([dict(question_id=1, answer='a')], [dict(question_id=1, answers=[dict(answer=None)])], 'the truth None is no'),
+        ([dict(question_id=1, answer='a')], [dict(question_id=1, answer='a')] * 2, "there was a truth of '1' already"),
+        ([dict(question_id=1, answer='a')], [dict(question_id=1, label=dict(a=1))], 'are for LabelScoreMetric'),
+        (
+            [dict(question_id=1, answer='a')],
+            [dict(question_id=1, answer='a', choices=5)],
+            'choices is 5, not an object',
+        ),
+        ([dict(question_id=1, answer='a')], [dict(question_id=1, answer='a', question_type=5)], 'is 5, not a text'),
         ('nothing', [dict(question_id=1, answer='a')], 'holds no list of objects'),
     ],
 )
@@ -81,3 +92,20 @@ def test_what_does_not_fit_is_told_in_one_line(tmp_path, capsys, pred, ann, mess
     assert run_main(lambda: main(arguments)) == 1
     error = capsys.readouterr().err.strip()
     assert message in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    'options, truth, message',
+    [
+        (['--options', 'normalize=vqa'], dict(label=dict(a=1)), "takes no 'normalize'; did you mean normalise"),
+        ([], dict(label=dict(a='x')), "the score of 'a' is 'x', not a finite number"),
+        ([], dict(label=dict(a=float('nan'))), "the score of 'a' is nan, not a finite number"),
+        ([], dict(answer='a'), 'takes labels with scores'),
+    ],
+)
+def test_labels_and_options_are_checked(tmp_path, capsys, options, truth, message):
+    pred = write(tmp_path / 'a.json', [dict(question_id=1, answer='a')])
+    ann = write(tmp_path / 'b.json', [dict(question_id=1, **truth)])
+    assert run_main(lambda: main([pred, '--metric', 'LabelScoreMetric', '--ann', ann, *options])) == 1
+    error = capsys.readouterr().err.strip()
+    assert message in error and len(error.splitlines()) == 1 and 'not expected' not in error

@@ -12,6 +12,7 @@ from tests.workspace import ROOT, write_workspace
 from tools.demo import search
 from vlpeft import RetrievalInferencer
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.plain_console import plain_console
 
 
 @pytest.fixture(scope='module')
@@ -73,12 +74,13 @@ def test_base_alone_as_a_command(place):
         ({1: 'nowhere.pth'}, 'error: checkpoint file not found'),
         ({1: 'zoo'}, 'error: no trained weights are published'),
         ({2: 'nowhere'}, 'error: nowhere does not exist'),
+        ({1: 'nowhere.pth', 3: 'a square --html .'}, 'error: .: Is a directory'),
     ],
 )
 def test_errors_are_one_line(place, capsys, change, message):
     arguments = [str(part) for part in (*place[1:], 'a square')]
     for position, value in change.items():
-        arguments[position] = value
+        arguments[position : position + 1] = value.rsplit(' ', 2) if '--' in value else [value]
     assert run_main(lambda: search.main(arguments)) == 1
     assert message in capsys.readouterr().err
 
@@ -122,3 +124,11 @@ def test_help(capsys):
         search.parse_args(['--help'])
     text = capsys.readouterr().out
     assert all(word in text for word in ('--index', '--top', '--rerank', '--html', 'examples', 'none'))
+
+
+def test_names_and_texts_are_printed_as_they_are(capsys, monkeypatch):
+    """To rich square brackets are markup and :cat: a picture."""
+    monkeypatch.setenv('COLUMNS', '120')
+    search.show({'a [/b] [red]circle :cat:': [('[x] :dog:.png', 0.5)]}, plain_console())
+    out = capsys.readouterr().out
+    assert 'a [/b] [red]circle :cat:' in out and '[x] :dog:.png' in out

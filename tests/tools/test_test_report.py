@@ -109,9 +109,14 @@ def test_several_tasks_with_metrics_of_ones_own_have_a_section_each(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_test(workspace, tmp_path):
     (tmp_path / 'taken').write_text('a file')
-    for option in (('--report', tmp_path / 'taken'), ('--out', tmp_path / 'taken' / 'result.json')):
+    (tmp_path / 'folder.json').mkdir()
+    for option, named in (
+        (('--report', tmp_path / 'taken'), 'taken'),
+        (('--out', tmp_path / 'taken' / 'result.json'), 'taken'),
+        (('--out', tmp_path / 'folder.json'), 'folder.json'),
+    ):
         done = run_test(workspace, tmp_path / 'run', *option)
-        assert done.returncode == 1 and str(tmp_path / 'taken') in done.stderr and 'Traceback' not in done.stderr
+        assert done.returncode == 1 and str(tmp_path / named) in done.stderr and 'Traceback' not in done.stderr
     assert not (tmp_path / 'run').exists()
 
 

@@ -67,10 +67,10 @@ def value(number: float | None) -> str:
 
 def show(summaries: dict[str, dict]) -> None:
     """A table of the runs and one of the curves."""
-    from rich.console import Console
     from rich.table import Table
 
     from vlpeft.analysis.log_summary import direction
+    from vlpeft.engine.plain_console import plain_console
 
     runs, curves = Table(title='runs'), Table(title='curves')
     runs.add_column('run', overflow='fold')
@@ -91,7 +91,7 @@ def show(summaries: dict[str, dict]) -> None:
             last = value(row['last']) if row['last'] is not None else 'not finite'
             curves.add_row(f'  {run}', value(row['best']), at, last, f'{row["last_step"]:,}')
         curves.add_section()
-    console = Console()
+    console = plain_console()
     console.print(runs)
     console.print(curves)
 

@@ -8,12 +8,11 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from vlpeft.atomic import write_atomically
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.plain_console import plain_console
 
 EPILOG = """examples:
   %(prog)s lora.json uniadapter.json
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     from vlpeft.evaluation.pairs import compare
 
     found = compare(args.first, args.second, args.figures)
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    console = plain_console(140)
     table = Table('figure', title='second less first', title_justify='left')
     for head in ('first', 'second', 'difference', '95 % interval', 'p', 'better', 'worse', 'units'):
         table.add_column(head, justify='right', no_wrap=True)
@@ -65,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
         for title, pairs in (('better', one.better), ('worse', one.worse)):
             for pair in pairs[: args.flips]:
                 asked = pair.sample.get('question') or pair.sample.get('query') or pair.sample.get('file') or ''
-                console.print(escape(f'{one.figure} {title}: {asked}: {pair.first} → {pair.second}'), highlight=False)
+                console.print(f'{one.figure} {title}: {asked}: {pair.first} → {pair.second}', highlight=False)
     if args.json:
         text = json.dumps([_plain(one) for one in found], indent=1, ensure_ascii=False) + '\n'
         write_atomically(args.json, lambda part: Path(part).write_text(text, encoding='utf-8'))

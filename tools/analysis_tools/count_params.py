@@ -39,8 +39,9 @@ def count_model(model: dict) -> dict:
 
 
 def show(counts: dict) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from vlpeft.engine.plain_console import plain_console
 
     table = Table('role', 'total', 'trainable', title='parameters')
     for role, total in counts['by_role'].items():
@@ -48,7 +49,7 @@ def show(counts: dict) -> None:
     table.add_section()
     table.add_row('all', f'{counts["total"]:,}', f'{counts["trainable"]:,} ({counts["percent"]:.2f} %)')
     towers = ', '.join(f'{tower} {total:,}' for tower, total in counts['by_tower'].items())
-    console = Console()
+    console = plain_console()
     console.print(table)
     console.print(f'by tower: {towers}\nadapter checkpoint: {counts["adapter_bytes"] / 2**20:.1f} MiB')
 

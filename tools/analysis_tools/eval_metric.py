@@ -8,12 +8,12 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 import vlpeft  # noqa: F401  fills the registries
 from vlpeft.engine.arguments import Overrides
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.plain_console import plain_console
 from vlpeft.registry import METRICS, SCOPE
 
 KINDS = ('VQAMetric', 'OpenEndedMetric', 'ANLSMetric', 'ChoiceMetric', 'LabelScoreMetric', 'CaptionMetric')
@@ -48,13 +48,18 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     from mmengine.registry import DefaultScope
 
-    from vlpeft.evaluation.foreign import read_answers, read_truths, samples_of
+    from vlpeft.engine.preflight.types import type_problems
+    from vlpeft.evaluation.foreign import REFERENCES, read_answers, read_truths, samples_of
     from vlpeft.evaluation.result import add_intervals, result_of, write_result
 
+    cfg = dict(type=args.metric, **args.options)
     with DefaultScope.overwrite_default_scope(SCOPE):
-        metric = METRICS.build(dict(type=args.metric, **args.options))
-    answers, truths = read_answers(args.pred), read_truths(args.ann)
-    samples = list(samples_of(answers, truths, (args.pred, args.ann), getattr(metric, 'truth_field', 'references')))
+        for key, problem in type_problems(dict(test_evaluator=cfg)):
+            raise SystemExit(f'--options {key.removeprefix("test_evaluator.")}: {problem}')
+        metric = METRICS.build(cfg)
+    field = getattr(metric, 'truth_field', REFERENCES)
+    answers, truths = read_answers(args.pred), read_truths(args.ann, field)
+    samples = list(samples_of(answers, truths, (args.pred, args.ann), field))
     metric.process(None, samples)
     figures = metric.evaluate(len(samples))
     result = result_of(args.metric, str(args.pred.name), figures, [metric], dict(annotations=args.ann.name))
@@ -68,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         table.add_row(
             name, shown, result['no_intervals'].get(name, '') if ends is None else f'{ends[0]:.2f} to {ends[1]:.2f}'
         )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    plain_console(120).print(table)
     if args.json:
         write_result(args.json, json.loads(json.dumps(result)))
         print(f'wrote {args.json}')

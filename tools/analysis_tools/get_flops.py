@@ -52,10 +52,11 @@ def giga(flops: float | None) -> str:
 
 def show(found: dict) -> None:
     """Tables of inference and training."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    from vlpeft.engine.plain_console import plain_console
+
+    console = plain_console()
     has_method = found['inference'][0]['base_flops'] is not None
     table = Table(title=f'inference, GFLOPs: {found["model"]}')
     table.add_column('pass, tower / part', overflow='fold')

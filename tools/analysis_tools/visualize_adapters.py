@@ -82,8 +82,9 @@ def measured(args: argparse.Namespace, model) -> tuple[list, list[str]]:
 
 def show(found: list[dict], quantities: dict[str, str], notes: list[str]) -> None:
     """A line for each quantity and part: mean over the depths, least and largest, and where that is."""
-    from rich.console import Console
     from rich.table import Table
+
+    from vlpeft.engine.plain_console import plain_console
 
     table = Table()
     table.add_column('quantity, place', overflow='fold')
@@ -100,7 +101,7 @@ def show(found: list[dict], quantities: dict[str, str], notes: list[str]) -> Non
                 'outside' if at is None else str(at),
             )
         table.add_section()
-    Console().print(table)
+    plain_console().print(table)
     for note in notes:
         print(f'note: {note}')
 

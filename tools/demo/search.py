@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.plain_console import plain_console
 
 EPILOG = """examples:
   %(prog)s quickstart/uniadapter work_dirs/quickstart/uniadapter/epoch_3.pth \\
@@ -100,10 +101,13 @@ def main(argv: list[str] | None = None) -> int:
     from vlpeft.apis.build import load_model_config
     from vlpeft.apis.media_files import find_media
     from vlpeft.engine.console import quiet_console
+    from vlpeft.engine.report import check_writable
 
     # Refused before the model is built.
     load_model_config(args.config, {})
     find_media(args.folder)
+    if args.html:
+        check_writable(args.html)
     checkpoint = dict(zoo=None, none='base').get(args.checkpoint, args.checkpoint)
     with quiet_console(on_error=True):
         finder = RetrievalInferencer(args.config, checkpoint, args.device)
@@ -111,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
             finder.unknown_words(query)  # refused before files are encoded, which may take long
         finder.index(args.folder, args.index, args.keep_tokens)
         results = {query: finder.search(query, args.top, args.rerank) for query in args.query}
-    show(results, Console())
+    show(results, plain_console())
     if args.html:
         write_page(args.html, results)
         print(f'page: {args.html}')

@@ -8,11 +8,11 @@ import pkgutil
 import sys
 
 from mmengine.registry import Registry
-from rich.console import Console
 from rich.table import Table
 
 from vlpeft import registry as registries
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.plain_console import plain_console
 
 
 def import_packages(registry: Registry) -> list[str]:
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
             for part in parts:
                 table.add_row(name, part['name'], part['summary'])
             table.add_section()
-        Console().print(table)
+        plain_console().print(table)
     for problem in dict.fromkeys(problems):
         print(f'could not import {problem}', file=sys.stderr)
     return int(bool(problems))

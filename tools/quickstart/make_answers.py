@@ -104,8 +104,9 @@ def to_markdown(rows: list[dict]) -> str:
 def print_table(title: str, rows: list[dict]) -> None:
     """Print the table."""
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
+
+    from vlpeft.engine.plain_console import plain_console
 
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for i, name in enumerate(rows[0]):
@@ -113,7 +114,7 @@ def print_table(title: str, rows: list[dict]) -> None:
     for row in rows:
         table.add_row(*row.values())
     # A log file has no width.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    plain_console(120).print(table)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 import vlpeft  # noqa: F401  fills the registries
 from vlpeft.apis.build import empty_model
 from vlpeft.engine.messages import run_main
+from vlpeft.engine.plain_console import plain_console
 from vlpeft.models.parameters import count_parameters
 
 DIRECTIONS = ('t2v', 'v2t')
@@ -78,7 +78,7 @@ def print_table(rows: list[dict]) -> None:
         recalls = [f'[bold]{v}[/bold]' if float(v) == top else v for v, top in zip(line[1:8], best)]
         table.add_row(line[0], *recalls, *line[8:])
     # A log file has no width; the table needs about 110 columns.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    plain_console(120).print(table)
 
 
 def main(argv: list[str] | None = None) -> None:

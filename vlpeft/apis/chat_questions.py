@@ -10,6 +10,7 @@ from vlpeft.chat.layouts import PLACEHOLDER
 from vlpeft.datasets.readers.urls import is_inline, is_remote, short
 
 from .media_files import MEDIA, PathLike
+from .texts import check_readable
 
 #: One question's files: none, a path, or several in a tuple or list.
 Files = None | PathLike | Sequence[PathLike]
@@ -100,6 +101,7 @@ class Request:
             raise TypeError(f'a question is a text, not {text!r}')
         if not text.strip():
             raise ValueError(f'the text {text!r} is blank; say what you ask')
+        check_readable(text, 'the text')
         return self.template.format(question=text) if self.fields else text.strip()
 
 

@@ -134,8 +134,9 @@ def print_json(rows: Iterable[Mapping[str, Any]]) -> None:
 
 def print_table(rows: Sequence[Mapping[str, Any]], scores: bool, many_files: bool, many_adapters: bool) -> None:
     """A table of the results, or of a single one the text alone."""
-    from rich.console import Console
     from rich.table import Table
+
+    from vlpeft.engine.plain_console import plain_console
 
     text = 'answer' if 'answer' in rows[0] else 'caption'
     columns = ['file'] * many_files + ['adapter'] * many_adapters + [text] + ['score'] * scores
@@ -148,15 +149,8 @@ def print_table(rows: Sequence[Mapping[str, Any]], scores: bool, many_files: boo
     for column in table.columns:
         column.overflow = 'fold'
     for row in shown:
-        # As plain text: square brackets are markup to rich.
-        table.add_row(*(_plain(row[name]) for name in columns))
-    Console().print(table)
-
-
-def _plain(text: str):
-    from rich.text import Text
-
-    return Text(text)
+        table.add_row(*(row[name] for name in columns))
+    plain_console().print(table)
 
 
 def _enough(args: argparse.Namespace, asked: Asked, least: int) -> Asked:

@@ -50,9 +50,12 @@ def read_hub_folder(name: str | Path) -> Config:
         ConfigFileError: The config asks for what only a program may do.
     """
     folder = Path(name).expanduser()
-    _check(folder, _listed(folder / LIST))
+    files = _listed(folder / LIST)
+    _check(folder, files)
     cfg = read_config(folder / RECIPE)
-    cfg.model = _placed(cfg.model.to_dict(), folder)
+    if not isinstance(cfg.get('model'), dict):
+        raise CheckpointError(f"{folder / RECIPE} is damaged: it has no settings of a 'model'")
+    cfg.model = _placed(cfg.model.to_dict(), folder, files)
     return cfg
 
 
@@ -115,14 +118,16 @@ def _check(folder: Path, files: Mapping[str, str]) -> None:
             raise CheckpointError(f'{path} is not among the files of the published model ({LIST})')
 
 
-def _placed(value: Any, folder: Path) -> Any:
+def _placed(value: Any, folder: Path, files: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _placed(item, folder) for key, item in value.items()}
+        return {key: _placed(item, folder, files) for key, item in value.items()}
     if isinstance(value, list):
-        return [_placed(item, folder) for item in value]
+        return [_placed(item, folder, files) for item in value]
     if isinstance(value, str) and value.startswith(INSIDE):
         inside = Path(value.removeprefix(INSIDE))
         if inside.is_absolute() or '..' in inside.parts:
             raise CheckpointError(f'{folder / RECIPE}: {value!r} leads out of the folder')
+        if not any(Path(name) == inside or inside in Path(name).parents for name in files):
+            raise CheckpointError(f'{folder / RECIPE}: {value!r} is none of the files that {LIST} lists')
         return str(folder / inside)
     return value

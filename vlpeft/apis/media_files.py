@@ -46,7 +46,11 @@ def find_media(files: PathLike | Iterable[PathLike]) -> dict[str, MediaFile]:
     for path in map(Path, named):
         if not path.exists():
             raise FileNotFoundError(f'{path} does not exist (seen from {Path.cwd()})')
-        members = (item for item in path.rglob('*') if item.suffix.lower() in MEDIA) if path.is_dir() else [path]
+        members = (
+            (item for item in path.rglob('*') if item.suffix.lower() in MEDIA and not item.is_dir())
+            if path.is_dir()
+            else [path]
+        )
         for item in members:
             found[os.path.abspath(item)] = _describe(item)
     if not found:
@@ -78,7 +82,7 @@ def expand(named: Iterable[PathLike], kinds: Collection[str]) -> list[str]:
     found: dict[str, None] = {}
     for path in map(Path, named):
         if path.is_dir():
-            members = sorted(str(item) for item in path.rglob('*') if media_of(item) in kinds)
+            members = sorted(str(item) for item in path.rglob('*') if media_of(item) in kinds and not item.is_dir())
         elif glob.has_magic(str(path)) and not path.exists():
             members = sorted(item for item in glob.glob(str(path), recursive=True) if media_of(item) in kinds)
         else:

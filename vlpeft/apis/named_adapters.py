@@ -128,7 +128,7 @@ class NamedAdapters:
 
     def check(self, name: str | None) -> None:
         """Refuses names that there are not. Errors: :meth:`using`."""
-        if name is not None and name not in self._states:
+        if name is not None and not (isinstance(name, str) and name in self._states):
             there = f'{suggestion(str(name), self._states)}' if self._states else '; none was loaded'
             raise ValueError(f'there is no adapter {name!r}{there}; None switches adapters off')
         if name == self.default:

@@ -30,6 +30,7 @@ from vlpeft.registry import MODELS, TRANSFORMS
 from .adapted_inferencer import AdaptedInferencer
 from .media_files import MediaFile, PathLike, find_media
 from .retrieval_index import EncodedFile, RetrievalIndex, check_name
+from .texts import check_readable
 
 RERANKED = 32
 CLIPS_PER_CHUNK = 8
@@ -173,9 +174,9 @@ class RetrievalInferencer(AdaptedInferencer):
             NonFiniteError: A similarity or a match is NaN or infinite; names the first file.
         """
         check_query(text)
-        if top < 1:
-            raise ValueError(f'search: top={top} must be at least 1')
-        if rerank < 0:
+        if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+            raise ValueError(f'search: top={top} must be at least 1, a whole number')
+        if not isinstance(rerank, int) or rerank < 0:
             raise ValueError(f'search: rerank={rerank} must be 0 (no matching) or the number of candidates')
         adapter = self._chosen(adapter)
         indexed = self._index_of(adapter)
@@ -318,6 +319,7 @@ def check_query(text: str) -> None:
         raise TypeError(f'search: text={text!r} must be a text')
     if not text.strip():
         raise ValueError(f'search: the text {text!r} is blank; say what to look for')
+    check_readable(text, 'search: the text')
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """Questions about images and videos, answered."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from mmengine.config import Config
@@ -11,6 +11,7 @@ from vlpeft.registry import DATASETS
 
 from .media_files import PathLike
 from .text_inferencer import TextInferencer, paths_of, refuse_if_none
+from .texts import check_readable
 
 
 class Answer(NamedTuple):
@@ -110,6 +111,8 @@ class VQAInferencer(TextInferencer):
         """
         paths, single_file = paths_of(files)
         single_question = isinstance(questions, str)
+        if not isinstance(questions, str | Iterable):
+            raise TypeError(f'the question {questions!r} must be a text')
         asked = [questions] if single_question else list(questions)
         _check_questions(asked)
         if len(paths) > 1 < len(asked) and len(paths) != len(asked):
@@ -137,6 +140,7 @@ def _check_questions(asked: Sequence[str]) -> None:
             raise TypeError(f'the question {question!r} must be a text')
         if not question.strip():
             raise ValueError(f'the question {question!r} is empty')
+        check_readable(question, 'the question')
 
 
 def _checked_list(answers: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from . import fragments
 from .examples import Example
 from .media import plays, preview
 from .sources import Source
-from .tab import Tab, in_one_line, shortened
+from .tab import Tab, in_one_line, shortened, told
 
 SHOWN = 4
 #: Where the page finds the indexed clips, by their number.
@@ -72,7 +72,7 @@ class SearchTab(Tab):
                 return fragments.video(ADDRESS.format(number=self.files[path]), name)
             return fragments.picture(preview(path), name)
         except ClipError as error:  # it has gone, or was damaged, since it was indexed
-            return fragments.problem(f'{name}: {error.reason}')
+            return fragments.problem(told(error))
 
 
 def _plain(text: str) -> str:

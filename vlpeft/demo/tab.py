@@ -109,8 +109,9 @@ def told(error: Exception, paths: Sequence[str] = ()) -> str:
         paths: Files that it may name, which may have spaces.
     """
     if isinstance(error, ClipError):
-        return f'{Path(error.path).name}: {error.reason}'
-    text = mistake(error)
+        text, paths = f'{Path(error.path).name}: {error.reason}', [*paths, str(error.path)]
+    else:
+        text = mistake(error)
     if text is None:
         traceback.print_exception(error)
         return UNEXPECTED

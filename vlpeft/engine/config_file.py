@@ -92,6 +92,8 @@ def read_config(path: str | Path) -> Config:
         FileNotFoundError: There is no such file.
     """
     path = Path(path).expanduser()
+    if path.suffix not in ('.py', *YAML, JSON) and path.is_file():
+        raise ConfigFileError(f'{path} is no config by its suffix; known: .py, {", ".join((*YAML, JSON))}')
     if path.suffix not in (*YAML, JSON):
         with _naming_lines(path):
             return Config.fromfile(path)

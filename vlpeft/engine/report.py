@@ -1,5 +1,7 @@
 """The report of a test: what the run knows, handed to the page."""
 
+import errno
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -21,13 +23,16 @@ PACKAGE = Path(__file__).parents[1]
 TOLD = ('method', 'base', 'model', 'parameters', 'device', 'work folder')
 
 
-def check_writable(folder: str | Path) -> None:
-    """Makes a folder, and whether a file can be written into it.
+def check_writable(file: str | Path) -> None:
+    """Makes the folder of a file, and whether the file can be written there.
 
     Raises:
         OSError: It cannot.
     """
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    if Path(file).is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    folder = Path(file).parent
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder):
         pass
 

@@ -5,17 +5,21 @@ take them and as ``tools/test.py --out`` writes them. Truths are lines or a list
 right, or the annotation files of VQA v2 and COCO captions.
 """
 
-import json
+import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
+from vlpeft.datasets.annotations import read_json, read_jsonl
 from vlpeft.nearest import suggestion
 
 IDS = ('question_id', 'questionId', 'sample_id', 'image_id', 'id')
 TEXTS = ('answer', 'pred_answer', 'prediction', 'caption', 'pred_caption')
 TRUTHS = ('answers', 'answer', 'gold', 'truth', 'label', 'references', 'captions', 'caption')
 KEPT = ('question', 'question_type', 'answer_type', 'choices', 'name')
+#: Fields in which metrics take the truth: labels with their scores, and the captions of a file.
+LABEL, REFERENCES = 'label', 'references'
 
 
 class ForeignError(ValueError):
@@ -27,6 +31,7 @@ def read_answers(path: Path) -> dict[str, str]:
 
     Raises:
         ForeignError: The file has another form, two answers of one id, or an answer that is no text.
+        AnnotationError: There is no such file, or it is no JSON; likewise below.
     """
     content = _read(path)
     if isinstance(content, dict) and isinstance(content.get('predictions'), dict):
@@ -41,11 +46,16 @@ def read_answers(path: Path) -> dict[str, str]:
     return found
 
 
-def read_truths(path: Path) -> dict[str, dict[str, Any]]:
-    """What is right by id: ``truth``, a list of texts or labels by text, and what else an entry says of the question.
+def read_truths(path: Path, truth_field: str) -> dict[str, dict[str, Any]]:
+    """What is right by id: ``truth``, texts or labels with their scores, and what else an entry says of the question.
+
+    Args:
+        path: The file.
+        truth_field: Of the metric: :data:`LABEL` needs labels, :data:`REFERENCES` may have several entries of an id.
 
     Raises:
-        ForeignError: The file has another form, or an entry lacks a truth.
+        ForeignError: The file has another form, an entry lacks a truth or has one of another kind than the metric
+            needs, or two entries of a question.
     """
     content = _read(path)
     if isinstance(content, dict) and 'annotations' in content:
@@ -53,23 +63,50 @@ def read_truths(path: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for number, row in enumerate(_rows(path, content)):
         key, truth = _id_of(path, number, row), _first(path, number, row, TRUTHS, 'truth')
-        if isinstance(truth, list):
-            truth = [one['answer'] if isinstance(one, dict) and 'answer' in one else one for one in truth]
-        elif not isinstance(truth, dict):
-            truth = [truth]
-        entry = found.setdefault(key, dict(truth=type(truth)(), **{name: row[name] for name in KEPT if name in row}))
-        if isinstance(truth, dict):
-            entry['truth'].update(truth)
+        where = f'{path}: entry {number}'
+        truth = _labels(where, truth) if truth_field == LABEL else _texts(where, truth)
+        kept = {name: row[name] for name in KEPT if name in row}
+        for name, value in kept.items():
+            wanted = dict if name == 'choices' else str
+            if not isinstance(value, wanted):
+                raise ForeignError(f'{where}: {name} is {value!r}, not {"an object" if wanted is dict else "a text"}')
+        if key not in found:
+            found[key] = dict(truth=truth, **kept)
+        elif truth_field == REFERENCES:  # COCO has an entry for each caption of an image
+            found[key]['truth'] += truth
         else:
-            # COCO has an entry for each caption of an image.
-            entry['truth'] += truth
+            raise ForeignError(f'{where}: there was a truth of {key!r} already')
     return found
+
+
+def _texts(where: str, truth: Any) -> list[str]:
+    if isinstance(truth, dict):
+        raise ForeignError(f'{where}: labels with scores are for LabelScoreMetric; this metric takes texts')
+    texts = [
+        one['answer'] if isinstance(one, dict) and 'answer' in one else one
+        for one in (truth if isinstance(truth, list) else [truth])
+    ]
+    if not texts:
+        raise ForeignError(f'{where}: the truth is empty')
+    for one in texts:
+        if not isinstance(one, str):
+            raise ForeignError(f'{where}: the truth {one!r} is no text')
+    return texts
+
+
+def _labels(where: str, truth: Any) -> dict[str, float]:
+    if not isinstance(truth, dict):
+        raise ForeignError(f'{where}: LabelScoreMetric takes labels with scores, {{"red": 1.0}}, got {truth!r}')
+    for name, score in truth.items():
+        if isinstance(score, bool) or not isinstance(score, Real) or not math.isfinite(score):
+            raise ForeignError(f'{where}: the score of {name!r} is {score!r}, not a finite number')
+    return truth
 
 
 def samples_of(
     answers: Mapping[str, str], truths: Mapping[str, Mapping[str, Any]], paths: tuple[Path, Path], truth_field: str
 ) -> Iterable[dict[str, Any]]:
-    """Samples as metrics take them, of questions or, with ``truth_field='references'``, of captions.
+    """Samples as metrics take them, of questions or, with :data:`REFERENCES`, of captions.
 
     Raises:
         ForeignError: An id is in one of the files only.
@@ -78,7 +115,7 @@ def samples_of(
     if apart:
         there, lacking = paths if apart[0] in answers else paths[::-1]
         raise ForeignError(f'{len(apart):,} ids are in one file only; {apart[0]!r} is in {there}, not in {lacking}')
-    captions = truth_field == 'references'
+    captions = truth_field == REFERENCES
     id_field, text_field = ('sample_id', 'pred_caption') if captions else ('question_id', 'pred_answer')
     for key, text in answers.items():
         entry = dict(truths[key])
@@ -86,13 +123,7 @@ def samples_of(
 
 
 def _read(path: Path) -> Any:
-    text = path.read_text(encoding='utf-8')
-    try:
-        if path.suffix == '.jsonl':
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ForeignError(f'{path} is no JSON: {error}') from error
+    return [row for _, row in read_jsonl(str(path))] if path.suffix == '.jsonl' else read_json(str(path))
 
 
 def _rows(path: Path, content: Any) -> list[Mapping]:

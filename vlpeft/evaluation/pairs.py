@@ -1,12 +1,15 @@
 """Two results of ``tools/test.py --out`` on the same samples, side by side."""
 
-import json
+import math
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vlpeft.datasets.annotations import read_json, read_jsonl
+from vlpeft.datasets.records import entries
 from vlpeft.nearest import suggestion
 
 from .functional.paired import Difference, paired_difference
@@ -14,6 +17,7 @@ from .metrics.retrieval import RECALLS, clip_of
 from .predictions import reader_names
 
 IDS = ('query_id', 'question_id', 'sample_id')
+WAYS = ('t2v', 'v2t')
 
 
 class PairError(ValueError):
@@ -59,21 +63,54 @@ def read_result(path: Path) -> dict[str, list[dict]]:
     """Predictions by metric of a ``.json`` result or of ``.jsonl`` lines.
 
     Raises:
-        PairError: It is none.
-        FileNotFoundError: There is no such file.
+        PairError: It is none: a sample has no id, has one twice, or has a score or a rank that is none.
+        AnnotationError: There is no such file, or it is no JSON.
     """
-    text = path.read_text(encoding='utf-8')
-    try:
-        if path.suffix == '.jsonl':
-            rows: dict[str, list[dict]] = {}
-            for line in filter(None, map(str.strip, text.splitlines())):
-                row = json.loads(line)
-                rows.setdefault(row['metric'], []).append(row)
-            return rows
-        predictions = json.loads(text)['predictions']
-        return {metric: [reader_names(row) for row in rows] for metric, rows in predictions.items()}
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise PairError(f'{path} is no result of a test (--out): {type(error).__name__}: {error}') from error
+    found: dict[str, dict[tuple, dict]] = {}
+    for metric, where, row in _rows(path):
+        row = reader_names(row)
+        _check(where, row)
+        rows = found.setdefault(metric, {})
+        if rows.setdefault(_key(row), row) is not row:
+            raise PairError(f'{where}: the sample {_name(_key(row))} is there twice')
+    return {metric: list(rows.values()) for metric, rows in found.items()}
+
+
+def _rows(path: Path) -> Iterable[tuple[str, str, dict]]:
+    """Metric, place for messages, and prediction."""
+    if path.suffix == '.jsonl':
+        for where, row in read_jsonl(str(path)):
+            if not isinstance(row.get('metric'), str):
+                raise PairError(f"{path} is no result of a test (--out): {where} has no 'metric'")
+            yield row['metric'], where, row
+        return
+    content = read_json(str(path))
+    predictions = content.get('predictions') if isinstance(content, dict) else None
+    if not isinstance(predictions, dict):
+        raise PairError(f"{path} is no result of a test (--out): it has no object 'predictions'")
+    for metric, rows in predictions.items():
+        for where, row in entries(f'{path}: predictions of {metric!r}', rows):
+            yield metric, where, row
+
+
+def _check(where: str, row: Mapping) -> None:
+    if not any(name in row for name in IDS):
+        raise PairError(f'{where} has no id: none of {", ".join(IDS)}')
+    if 'rank' in row:
+        if row.get('direction') not in WAYS:
+            raise PairError(f'{where}: direction is {row.get("direction")!r}, not one of {", ".join(WAYS)}')
+        if not (_is_number(row['rank']) and row['rank'] >= 1):
+            raise PairError(f'{where}: rank is {row["rank"]!r}, not a number from 1')
+    scores = row.get('scores', {})
+    if not isinstance(scores, dict):
+        raise PairError(f'{where}: scores is {scores!r}, not an object of numbers')
+    for name, value in (*scores.items(), *((name, row[name]) for name in ('score',) if name in row)):
+        if not _is_number(value):
+            raise PairError(f'{where}: {name} is {value!r}, not a finite number')
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def compare(first: Path, second: Path, names: Iterable[str] | None = None) -> list[Comparison]:
@@ -90,7 +127,8 @@ def compare(first: Path, second: Path, names: Iterable[str] | None = None) -> li
     results = [read_result(path) for path in (first, second)]
     metrics = [metric for metric in results[0] if metric in results[1]]
     if not metrics:
-        raise PairError(f'{first} has {", ".join(results[0]) or "no predictions"}, {second} {", ".join(results[1])}')
+        has = [', '.join(result) or 'no predictions' for result in results]
+        raise PairError(f'nothing to compare: {first} has {has[0]}, {second} has {has[1]}')
     found = [one for metric in metrics for one in _compare(metric, (first, second), [r[metric] for r in results])]
     if not found:
         raise PairError(f'{first}: its samples have no scores of their own')
@@ -108,11 +146,13 @@ def _compare(metric: str, paths: tuple[Path, Path], rows: list[list[dict]]) -> I
     if by_key[0].keys() != by_key[1].keys():
         apart = next(iter(by_key[0].keys() ^ by_key[1].keys()))
         there = paths[0] if apart in by_key[0] else paths[1]
-        raise PairError(f'{metric}: only {there} has the sample {"/".join(map(str, apart))}: other data was tested')
+        raise PairError(f'{metric}: only {there} has the sample {_name(apart)}: other data was tested')
     samples = [(one, by_key[1][key]) for key, one in by_key[0].items()]
     for one, other in samples:
         if one.get('truth', other.get('truth')) != other.get('truth', one.get('truth')):
-            raise PairError(f'{metric}: {paths[0]} and {paths[1]} have different truths of the sample {_key(one)}')
+            raise PairError(
+                f'{metric}: {paths[0]} and {paths[1]} have different truths of the sample {_name(_key(one))}'
+            )
     for figure in _figures(metric, samples):
         pairs = [(one, other) for one, other in samples if figure.has(one) and figure.has(other)]
         scores = np.array([[figure.value(one), figure.value(other)] for one, other in pairs])
@@ -134,11 +174,11 @@ def _figures(metric: str, samples: list[tuple[dict, dict]]) -> Iterable[Figure]:
     """Figures that are means over samples."""
     first = samples[0][0]
     if 'rank' in first:
-        for way in ('t2v', 'v2t'):
+        for way in WAYS:
             for k in RECALLS:
                 yield Figure(
                     f'{way}_R@{k}',
-                    lambda row, way=way: row['direction'] == way,
+                    lambda row, way=way: row.get('direction') == way,
                     lambda row, k=k: 100.0 * (row['rank'] <= k),
                 )
         return
@@ -152,6 +192,10 @@ def _figures(metric: str, samples: list[tuple[dict, dict]]) -> Iterable[Figure]:
 
 def _key(row: Mapping) -> tuple:
     return (row.get('direction', ''), *(str(row[name]) for name in IDS if name in row))
+
+
+def _name(key: tuple) -> str:
+    return '/'.join(filter(None, key))
 
 
 def _unit(row: Mapping) -> str | None:

@@ -190,7 +190,7 @@ def _results(facts: Facts) -> Iterator[str]:
         rows = [(*row, ends.get(name)) for row, name in zip(rows, result.metrics)]
     yield from _table(head, rows)
     for name, value in result.notes.items():
-        yield from ('', f'`{name}`: {value}')
+        yield from ('', f'`{name}`: {" ".join(value.split())}')
     if intervals:
         yield from ('', 'Intervals: bootstrap over the samples of the test set.')
 

@@ -55,13 +55,12 @@ def read_result(path: str | Path, checkpoint: str | Path) -> Result:
     for name, value in metrics.items():
         if not _is_number(value):
             raise PublishError(f'{path}: metric {name!r} is {value!r}, no finite number')
-    intervals = content.get('intervals') or {}
+    intervals, predictions = (_object(path, content, name) for name in ('intervals', 'predictions'))
     for name, ends in intervals.items():
         if name not in metrics:
             raise PublishError(f'{path}: there is an interval of {name!r}, and no such metric')
         if not (isinstance(ends, list) and len(ends) == 2 and all(map(_is_number, ends)) and ends[0] <= ends[1]):
             raise PublishError(f'{path}: the interval of {name!r} is {ends!r}, not [low, high]')
-    predictions = content.get('predictions') or {}
     return Result(
         Path(str(content.get('config', ''))).stem,
         metrics,
@@ -69,6 +68,13 @@ def read_result(path: str | Path, checkpoint: str | Path) -> Result:
         {name: len(found) for name, found in predictions.items() if isinstance(found, (list, dict))},
         notes,
     )
+
+
+def _object(path: str | Path, content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = content.get(name) or {}
+    if not isinstance(value, dict):
+        raise PublishError(f'{path}: {name!r} is no object, as vlpeft test --out writes it')
+    return value
 
 
 def _is_number(value: Any) -> bool:

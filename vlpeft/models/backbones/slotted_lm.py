@@ -121,6 +121,8 @@ class SlottedLM:
 
         looks = windows(self.lm.config)
         self.window = next((look for look in looks if look is not None), None)
+        learned = tower.entrance.positions is not None
+        self.longest = self.lm.config.max_position_embeddings if learned else None
         bindings = list(_bindings(tower, start, self.late, looks))
         self.attachment = Attachment(bindings, {tower.name: tower}, AdapterSwitch()) if bindings else None
         if self.lm.config.model_type not in TESTED and self.lm.device.type != 'meta':
@@ -145,10 +147,14 @@ class SlottedLM:
 
         Returns:
             Last hidden states (B, L, W) of the texts.
+
+        Raises:
+            ValueError: A text is longer than the model has learned positions.
         """
         if lead.pictures is not None:
             words = torch.cat([(lead.pictures / self.scale).to(words.dtype), words], 1)
         mask = lead.with_pictures(mask)
+        self._check_length(mask)
         positions = F.pad(self._positions(mask), (lead.rows, 0))
         passed = {BARE_ROWS: lead.rows, **self._masks(mask, lead, words.dtype, slice(None))}
         if lead.prompt_rows:
@@ -169,6 +175,7 @@ class SlottedLM:
             Last hidden states (B, 1, W).
         """
         mask = lead.with_pictures(mask)
+        self._check_length(mask)
         if lead.slots and self.late is not None:
             return self._extend_late(words, mask, lead, cache)
         again = int(self._slot_changes(lead))
@@ -177,6 +184,13 @@ class SlottedLM:
         passed = {BARE_ROWS: again, **self._masks(mask, lead, words.dtype, rows)}
         lead = lead if again else lead._replace(perception=None)
         return self._run(F.pad(words, (0, 0, again, 0)), positions, lead, cache, passed)[:, again:]
+
+    def _check_length(self, mask: Tensor) -> None:
+        if self.longest is not None and mask.shape[1] > self.longest:
+            raise ValueError(
+                f'a text of {mask.shape[1]} tokens, its picture and what is written included, is longer than the '
+                f'{self.longest} positions of the language model; shorten it'
+            )
 
     def _extend_late(self, words: Tensor, mask: Tensor, lead: Lead, cache) -> Tensor:
         """As :meth:`extend`: up to layer e - 1 the slot's keys and values stay, so its row joins there."""
