@@ -161,3 +161,10 @@ def test_figures_of_a_run(tmp_path):
 )  # fmt: skip
 def test_which_value_is_better(name, better):
     assert direction(name) == better
+
+
+@pytest.mark.parametrize('text', ['[' * 100_000, '{"step": ' + '9' * 5000 + '}', '{"step": 1'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
+    (tmp_path / 'scalars.json').write_text(f'{text}\n{text}')
+    with pytest.raises(LogError, match='scalars.json:1: is no line of a log'):
+        read_run(tmp_path / 'scalars.json')

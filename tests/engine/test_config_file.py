@@ -95,3 +95,9 @@ def test_a_python_config_runs_but_its_yaml_base_does_not(tmp_path):
 def test_functions_that_join_samples_are_data(tmp_path):
     written(tmp_path, 'a.yaml', 'collate_fn: {type: vlpeft.collate_clips}\n')
     assert read_config(tmp_path / 'a.yaml').collate_fn.type == 'vlpeft.collate_clips'
+
+
+@pytest.mark.parametrize('name', ['recipe', 'recipe.txt'])
+def test_files_of_another_suffix_are_no_configs(tmp_path, name):
+    with pytest.raises(ConfigFileError, match='is no config by its suffix; known: .py, .yaml, .yml, .json'):
+        read_config(written(tmp_path, name, RUN))

@@ -11,6 +11,8 @@ from PIL import Image
 import vlpeft
 from tests.commands import run_script
 from tests.workspace import LORA, write_child, write_workspace
+from tools.analysis_tools import visualize_adapters
+from tools.model_converters import export
 from vlpeft.apis.build import empty_model
 from vlpeft.visualization.depth_maps import draw_depth_maps, short
 
@@ -122,3 +124,10 @@ def test_pictures_of_odd_grids(tmp_path):
     image = np.asarray(Image.open(tmp_path / 'below/f.png').convert('L'), int)
     assert min(image[:, :2].min(), image[:, -2:].min(), image[:2].min(), image[-2:].min()) > 240
     assert [short(value) for value in (0, 0.0316, 1.2e-5, 1432.0, 12.34)] == ['0', '0.032', '1.2e-5', '1.4e3', '12.3']
+
+
+@pytest.mark.parametrize('tool', [export, visualize_adapters])
+def test_a_folder_without_an_adapter_is_refused_before_a_model_is_looked_for(tmp_path, capsys, tool):
+    with pytest.raises(SystemExit):
+        tool.parse_args(['owner/model', str(tmp_path), str(tmp_path / 'out')][: 2 + (tool is export)])
+    assert f'{tmp_path} is a folder without an adapter' in capsys.readouterr().err

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from vlpeft.engine.arguments import Overrides, existing_checkpoint, existing_config
+from vlpeft.engine.arguments import Overrides, existing_checkpoint, existing_config, names_adapter_folder
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
@@ -45,7 +45,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--cfg-options', nargs='+', action=Overrides, default={}, help='override settings of the config, key=value'
     )
     args = parser.parse_args(argv)
-    args.is_model = Path(args.trained).is_dir()
+    try:
+        args.is_model = names_adapter_folder(args.trained)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     if args.is_model and (args.cfg_options or args.no_base or args.data):
         parser.error('--cfg-options, --no-base and --data are for a config; a model and an adapter folder are given')
     if args.data < 0:

@@ -2,11 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from vlpeft.apis.export import FORMATS, export, from_config, from_folders, is_one_model
 from vlpeft.apis.merged_task import merge_task
-from vlpeft.engine.arguments import Overrides, existing_config
+from vlpeft.engine.arguments import Overrides, existing_config, names_adapter_folder
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
@@ -37,7 +36,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--cfg-options', nargs='+', action=Overrides, default={}, help='settings of the config, model.key=value'
     )
     args = parser.parse_args(argv)
-    args.is_model = Path(args.trained).is_dir()
+    try:
+        args.is_model = names_adapter_folder(args.trained)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     if args.is_model and args.cfg_options:
         parser.error('--cfg-options is for a config; a model and an adapter folder are given')
     if odd := [key for key in args.cfg_options if not key.startswith('model.')]:

@@ -142,7 +142,7 @@ def _read_session(file: Path, notes: list[str]) -> _Session | None:
 def _read_lines(file: Path, notes: list[str]) -> list[tuple[int, dict[str, Any]]]:
     """(step, values) of each line; a last line that is only half there is left out and told."""
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text(encoding='utf-8').splitlines()
     except UnicodeDecodeError as error:
         raise LogError(f'{file}: is no log of a run: byte {error.start} is no text') from None
     read = []
@@ -151,7 +151,7 @@ def _read_lines(file: Path, notes: list[str]) -> list[tuple[int, dict[str, Any]]
             continue
         try:
             values = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             if number == len(lines) and read:
                 notes.append(f'{file}:{number}: the last line is only half written and is left out')
                 break

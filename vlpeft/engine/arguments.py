@@ -38,6 +38,21 @@ def existing_checkpoint(path: str) -> str:
     raise argparse.ArgumentTypeError(f'checkpoint file {path} does not exist{if_folder(path)}{beside}')
 
 
+def names_adapter_folder(path: str) -> bool:
+    """Whether what was trained is an adapter folder, of a model, rather than a checkpoint, of a config.
+
+    Raises:
+        argparse.ArgumentTypeError: It is a folder without an adapter.
+    """
+    if not Path(path).is_dir():
+        return False
+    from vlpeft.adaptation.peft_folder import CONFIG
+
+    if not Path(path, CONFIG).is_file():
+        raise argparse.ArgumentTypeError(f'{path} is a folder without an adapter (there is no {CONFIG} in it)')
+    return True
+
+
 class Overrides(DictAction):
     """Argparse action of ``--cfg-options``: ``KEY=VALUE`` to a dict."""
 
