@@ -17,7 +17,7 @@ PARTS = (
     'encoder.patch_embed.',
     'lm.',
     'vlm.',
-    'connector.',
+    'connector.maps.',  # eP-ALM's released files hold connector.0.
     'visual_embedding.',
     'itc_head.',
     'adapter.',
