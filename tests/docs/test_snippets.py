@@ -140,9 +140,14 @@ def inference(folder: Path) -> Reader:
     chat_folder(folder)
     for name in ('hinge', 'before', 'after', 'later', 'a'):
         write_picture(folder / f'{name}.jpg')
-    instead |= {f"'{CHAT}'": f"'configs/{CHAT}.py'", 'models/qwen': 'tiny'}
+    (folder / 'photos').mkdir()
+    write_picture(folder / 'photos/first.jpg')
+    own = f'configs/{CHAT}.py'
+    instead |= {f"'{CHAT}'": f"'{own}'", f' {CHAT} ': f' {own} ', 'models/qwen': 'tiny', 'my-lora': 'adapters/hinges'}
+    talk = f'vlpeft chat {own} before.jpg after.jpg --checkpoint work_dirs/{CHAT}/epoch_1.pth'
     picture = 'data/quickstart/pictures/images/test_0000.png'
     left_out = {f'vlpeft ask {picture} what colour is the background?': WHOLE, f'vlpeft caption {picture}': WHOLE}
+    left_out[talk] = 'it reads lines from a terminal (tests/tools/test_chat_command.py)'
     reader = Reader(folder, instead, left_out)
     assert reader.vlpeft('train', f'configs/{CHAT}.py') == 0
     for name in ('hinges', 'lids', 'wheels'):
