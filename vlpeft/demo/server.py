@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import gradio as gr
 import uvicorn
@@ -111,9 +112,26 @@ def serve_tabs(tabs: Mapping[str, Tab], missing: Mapping[str, str], server: sock
             warnings.filterwarnings('ignore', module=r'(gradio|starlette)\.')
             app = build_app(build_page(tabs, missing), clips_of(tabs), local_names(server))
             print(f'ready: {", ".join(tabs)}', flush=True)
-            uvicorn.Server(uvicorn.Config(app, log_level='critical', timeout_graceful_shutdown=1)).run([server])
+            running = PageServer(uvicorn.Config(app, log_level='critical', timeout_graceful_shutdown=1))
+            running.run([server])
     finally:
         signal.signal(signal.SIGTERM, before)
+    # Uvicorn raises the signal again when it has ended, which now and then gets lost in the event loop's own end.
+    if running.ended_by == signal.SIGTERM:
+        sys.exit(128 + signal.SIGTERM)
+    if running.ended_by is not None:
+        raise KeyboardInterrupt
+
+
+class PageServer(uvicorn.Server):
+    """Remembers the first signal that it was ended by."""
+
+    ended_by: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begins to end."""
+        self.ended_by = sig if self.ended_by is None else self.ended_by
+        super().handle_exit(sig, frame)
 
 
 def clips_of(tabs: Mapping[str, Tab]) -> list[str]:
