@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 import vlpeft  # noqa: F401  fills the registries
 from vlpeft.apis.build import empty_model
@@ -75,7 +76,7 @@ def print_table(rows: list[dict]) -> None:
     lines = [cells(row) for row in rows]
     best = [max(float(value) for value in column) for column in list(zip(*lines))[1:8]]
     for line in lines:
-        recalls = [f'[bold]{v}[/bold]' if float(v) == top else v for v, top in zip(line[1:8], best)]
+        recalls = [Text(v, 'bold' if float(v) == top else '') for v, top in zip(line[1:8], best)]
         table.add_row(line[0], *recalls, *line[8:])
     # A log file has no width; the table needs about 110 columns.
     plain_console(120).print(table)
