@@ -13,7 +13,7 @@ import yaml
 
 from vlpeft.nearest import suggestion
 
-ENTRIES = ('title', 'question', 'metric', 'seeds', 'learning_rates', 'options', 'prepare', 'methods', 'reduced')
+ENTRIES = ('title', 'question', 'metric', 'seeds', 'learning_rates', 'options', 'prepare', 'methods')
 OF_METHOD = ('config', 'title', 'learning_rates', 'train', 'options')
 
 
@@ -56,7 +56,6 @@ class Study:
         seeds: Of the runs of each method.
         prepare: Runs that come first, whose last checkpoints the configs name.
         methods: By name, in the order of the file.
-        reduced: Name of the method, and the seed, of a record that a quick run reproduces.
     """
 
     name: str
@@ -66,7 +65,6 @@ class Study:
     seeds: tuple[int, ...]
     prepare: tuple[Method, ...]
     methods: Mapping[str, Method]
-    reduced: str | None
 
 
 def read_study(path: str | Path) -> Study:
@@ -93,9 +91,6 @@ def read_study(path: str | Path) -> Study:
         _method(path, f'prepare-{number}', dict(entry, learning_rates=None), (), {})
         for number, entry in enumerate(content.get('prepare') or ())
     )
-    reduced = content.get('reduced')
-    if reduced is not None and reduced not in methods:
-        raise StudyError(f'{path}: reduced: there is no method {reduced!r}{suggestion(reduced, methods)}')
     return Study(
         path.stem,
         str(content['title']),
@@ -104,7 +99,6 @@ def read_study(path: str | Path) -> Study:
         tuple(seeds),
         prepare,
         methods,
-        reduced,
     )
 
 
