@@ -1,0 +1,1 @@
+"""What the benchmarks share: timing in turn, and plain restatements of what released codes do."""
