@@ -3,7 +3,8 @@
 Both ways of a step start from the same random weights and see the same batch. They take steps in turn in one process;
 the ratio of the medians counts, and beside it stand the smallest and largest ratio of one round. Losses and gradients
 of the first step are compared. Resident bytes are those of parameters, momentum copies and buffers; the optimiser's
-state, gradients and activations are not among them. Dropout is off, since two ways of computing do not draw alike.
+state, gradients and activations are not among them. Kept bytes are what the backward pass needs of the forward pass
+beside them. Dropout is off, since two ways of computing do not draw alike.
 """
 
 import argparse
@@ -15,15 +16,25 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import init_default_scope
-from torch.utils.flop_counter import FlopCounterMode
 
+from vlpeft.benchmarks.blip_steps import Geometry, answering, retrieval
 from vlpeft.benchmarks.interleave import CLOCKS, interleaved, ratio
-from vlpeft.benchmarks.training_steps import Geometry, Pair, Way, answering, retrieval, write_vocabulary
+from vlpeft.benchmarks.seq2seq_steps import Seq2SeqGeometry, vl_pet
+from vlpeft.benchmarks.ways import Pair
+from vlpeft.benchmarks.words import write_bert_vocabulary, write_seq2seq_vocabulary
 from vlpeft.engine.messages import run_main
 
 TINY = dict(width=24, depth=2, heads=2, hidden=48, image=32, bottleneck=4, queue=16, vocabulary=64)
+TINY_LM = dict(width=24, depth=2, heads=2, hidden=48, bottleneck=8, features=12, cells=9, grid=2, words=300)
 GIB = 2**30
-CASES = ('video', 'image', 'vqa')
+#: The recipes: MSR-VTT at r = 128; COCO and VQA v2 at r = 512 with key/value adapters; VL-PET large on four tasks.
+BLIP = dict(
+    video=dict(image=224),
+    image=dict(image=384, bottleneck=512, kv_bottleneck=64),
+    vqa=dict(image=480, bottleneck=512, kv_bottleneck=64),
+)
+LM = dict(bart=dict(depth=6, words=50265), t5=dict(depth=12, words=32000, bottleneck=192, scale=0.3))
+CASES = (*BLIP, *LM)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -41,48 +52,38 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def geometry_of(case: str, args: argparse.Namespace) -> Geometry:
-    """The recipe's, but for what is asked for."""
-    # The recipes: MSR-VTT at r = 128; COCO and VQA v2 at r = 512 with key/value adapters.
-    recipes = dict(
-        video=dict(image=224),
-        image=dict(image=384, bottleneck=512, kv_bottleneck=64),
-        vqa=dict(image=480, bottleneck=512, kv_bottleneck=64),
-    )
-    sizes = {**recipes[case], **(dict(TINY, kv_bottleneck=None if case == 'video' else 2) if args.tiny else {})}
+def build(case: str, args: argparse.Namespace, folder: Path) -> tuple[Pair, dict]:
+    """Both ways of a case, and the sizes of the model; those of the recipe, but for what is asked for."""
     asked = dict(image=args.image_size, depth=args.depth)
-    return Geometry(**{**sizes, **{name: value for name, value in asked.items() if value is not None}})
-
-
-def build(case: str, geometry: Geometry, args: argparse.Namespace, vocabulary: str) -> Pair:
+    if case in LM:
+        sizes = {**LM[case], **(TINY_LM if args.tiny else {}), **({} if args.depth is None else dict(depth=args.depth))}
+        geometry = Seq2SeqGeometry(case, **sizes)
+        vocabulary = write_seq2seq_vocabulary(folder, case, geometry.words)
+        return vl_pet(geometry, vocabulary, args.batch_size), vars(geometry)
+    tiny = dict(TINY, kv_bottleneck=None if case == 'video' else 2) if args.tiny else {}
+    geometry = Geometry(**{**BLIP[case], **tiny, **{name: value for name, value in asked.items() if value is not None}})
+    vocabulary = write_bert_vocabulary(folder, geometry.vocabulary)
     if case == 'vqa':
-        return answering(geometry, vocabulary, args.batch_size)
-    return retrieval(geometry, vocabulary, args.batch_size, args.frames if case == 'video' else 1)
-
-
-def flops_of(way: Way) -> int:
-    """Floating-point operations of a forward and backward pass."""
-    with FlopCounterMode(display=False) as counter:
-        way.backward()
-    way.optimizer.zero_grad()
-    return counter.get_total_flops()
+        return answering(geometry, vocabulary, args.batch_size), vars(geometry)
+    frames = args.frames if case == 'video' else 1
+    return retrieval(geometry, vocabulary, args.batch_size, frames), vars(geometry)
 
 
 def measure(case: str, args: argparse.Namespace) -> dict:
     """One case."""
     torch.manual_seed(0)
-    geometry = geometry_of(case, args)
     with tempfile.TemporaryDirectory() as folder:
-        pair = build(case, geometry, args, write_vocabulary(Path(folder), geometry.vocabulary))
+        pair, geometry = build(case, args, Path(folder))
         differences = pair.compare()
-    flops = dict(ours=flops_of(pair.ours), plain=flops_of(pair.plain))
+    flops = dict(ours=pair.ours.flops(), plain=pair.plain.flops())
     seconds = interleaved(dict(plain=pair.plain.step, ours=pair.ours.step), args.rounds, warm_up=0, clock=args.clock)
+    kept = dict(ours=pair.ours.kept_bytes(), plain=pair.plain.kept_bytes())
     resident = dict(ours=pair.ours.resident_bytes(), plain=pair.plain.resident_bytes())
     return dict(
         case=case,
         batch=args.batch_size,
         frames=args.frames if case == 'video' else 1,
-        geometry=vars(geometry),
+        geometry=geometry,
         threads=args.threads,
         clock=args.clock,
         rounds=args.rounds,
@@ -93,6 +94,8 @@ def measure(case: str, args: argparse.Namespace) -> dict:
         flop_bound=flops['plain'] / flops['ours'],
         resident_bytes=resident,
         resident_ratio=resident['ours'] / resident['plain'],
+        kept_bytes=kept,
+        kept_ratio=kept['ours'] / kept['plain'],
         losses_differ_by=differences['losses'],
         gradients_differ_by=differences['gradients'],
         later_losses_differ_by=max(abs(a - b) for a, b in zip(pair.ours.found, pair.plain.found)),
@@ -102,9 +105,10 @@ def measure(case: str, args: argparse.Namespace) -> dict:
 def show(row: dict) -> None:
     """Prints a case."""
     size, speed, seconds = row['geometry'], row['speedup'], row['seconds']
-    gflops, resident = row['gflops'], row['resident_bytes']
+    gflops = row['gflops']
+    pixels = f' x {row["frames"]} x {size["image"]} px' if 'image' in size else ''
     print(
-        f'{row["case"]}: {row["batch"]} x {row["frames"]} x {size["image"]} px, width {size["width"]}, {size["depth"]} '
+        f'{row["case"]}: {row["batch"]}{pixels}, width {size["width"]}, {size["depth"]} '
         f'blocks, r = {size["bottleneck"]}, {row["threads"]} threads, {row["rounds"]} rounds ({row["clock"]})'
     )
     print(
@@ -114,10 +118,9 @@ def show(row: dict) -> None:
     print(
         f'  GFLOP       ours {gflops["ours"]:8.0f}      plain {gflops["plain"]:8.0f}      bound {row["flop_bound"]:.2f}'
     )
-    print(
-        f'  resident    ours {resident["ours"] / GIB:8.2f} GiB  plain {resident["plain"] / GIB:8.2f} GiB  ratio '
-        f'{row["resident_ratio"]:.2f}'
-    )
+    for what in ('resident', 'kept'):
+        ours, plain = (row[f'{what}_bytes'][way] / GIB for way in ('ours', 'plain'))
+        print(f'  {what:8}    ours {ours:8.2f} GiB  plain {plain:8.2f} GiB  ratio {row[f"{what}_ratio"]:.2f}')
     print(
         f'  largest difference of the losses {row["losses_differ_by"]:.1e}, of gradients '
         f'{row["gradients_differ_by"]:.1e} of their largest entry, of later losses {row["later_losses_differ_by"]:.1e}'

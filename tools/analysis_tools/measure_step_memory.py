@@ -17,6 +17,7 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from vlpeft.benchmarks.kept import Kept
 from vlpeft.engine.messages import run_main
 
 MIB = 2**20
@@ -57,25 +58,6 @@ def build(name: str, device: str) -> nn.Module:
     return AutoModelForSeq2SeqLM.from_config(config).to(device)
 
 
-class Kept:
-    """The bytes that autograd keeps for the backward pass, but for parameters."""
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self.own = {param.untyped_storage().data_ptr() for param in parameters}
-        self.sizes: dict[int, int] = {}
-
-    def pack(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self.own:
-            # Storages live as long as they are kept, so that no other takes their place.
-            self.sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    def during(self, run) -> Tensor:
-        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda tensor: tensor):
-            return run()
-
-
 class Peak:
     """The highest memory since it was made, less what was held then."""
 
@@ -113,7 +95,7 @@ def measure(name: str, method: str, batch: dict[str, Tensor], device: str) -> di
     record = dict(model=name, method=method, trained=sum(p.numel() for p in parameters if p.requires_grad))
     peak = Peak(device)
     loss = kept.during(lambda: adapted(**batch, use_cache=False).loss)
-    record['kept_mib'] = sum(kept.sizes.values()) / MIB
+    record['kept_mib'] = kept.total / MIB
     loss.backward()
     return dict(record, peak_mib=peak.mib())
 

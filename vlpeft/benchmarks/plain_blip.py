@@ -79,6 +79,17 @@ class PlainBlip:
             x = x + linear(hidden, own, f'{block}.mlp.fc2') + added
         return norm(x, own, f'{tower}.norm', 1e-6)
 
+    def changes(self, states: Tensor, encoder: str) -> tuple[Tensor, Tensor] | None:
+        """What the key/value adapters of an encoder add to keys and values of ``states``: in every layer the same."""
+        own = self.weights
+        if f'{encoder}.video_key_adapter.scale' not in own:
+            return None
+        low = [linear(states, own, f'{encoder}.video_{part}_adapter.down_proj') for part in ('key', 'value')]
+        return tuple(
+            own[f'{encoder}.video_{part}_adapter.scale'] * linear(code, own, f'{encoder}.video_{part}_adapter.up_proj')
+            for part, code in zip(('key', 'value'), low)
+        )
+
     def attend(
         self,
         x: Tensor,
@@ -86,17 +97,12 @@ class PlainBlip:
         name: str,
         mask: Tensor | None,
         key_weights: Tensor | None = None,
-        key_value: str | None = None,
+        changes: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
         """A post-norm attention branch of BERT; keys and values of ``states`` (P, S, D), one row for each text."""
         own = self.weights
         key, value = linear(states, own, f'{name}.self.key'), linear(states, own, f'{name}.self.value')
-        if key_value is not None:
-            changes = []
-            for part in ('key', 'value'):
-                adapter = f'{key_value}.video_{part}_adapter'
-                low = linear(states, own, f'{adapter}.down_proj')
-                changes.append(own[f'{adapter}.scale'] * linear(low, own, f'{adapter}.up_proj'))
+        if changes is not None:
             key, value = key + changes[0], value + changes[1]
         if key_weights is not None:
             key = key * key_weights[:, :, None]
@@ -127,7 +133,7 @@ class PlainBlip:
         """
         own, length = self.weights, ids.shape[1]
         tower = f'{tower}{copy}'
-        key_value = f'{tower}.encoder' if f'{tower}.encoder.video_key_adapter.scale' in own else None
+        changes = None if states is None else self.changes(states, f'{tower}.encoder')
         x = own[f'{tower}.embeddings.word_embeddings.weight'][ids]
         x = x + own[f'{tower}.embeddings.position_embeddings.weight'][:length]
         x = norm(x, own, f'{tower}.embeddings.LayerNorm', 1e-12)
@@ -141,7 +147,7 @@ class PlainBlip:
             x = self.attend(x, x, f'{layer}.attention', own_mask)
             added = self.adapter(x, adapter, 'text')
             if states is not None:
-                x = self.attend(x, states, f'{layer}.crossattention', other_mask, key_weights, key_value)
+                x = self.attend(x, states, f'{layer}.crossattention', other_mask, key_weights, changes)
                 added = added + self.adapter(x, adapter, 'multimodal')
             hidden = F.gelu(linear(x, own, f'{layer}.intermediate.dense'))
             hidden = linear(hidden, own, f'{layer}.output.dense')

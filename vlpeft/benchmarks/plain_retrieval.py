@@ -107,8 +107,9 @@ class PlainRetrieval:
         with torch.no_grad():
             _, clip_m, _, text_m = self.features(clips, ids, mask, '_m')
         itc = self.contrastive(clip, text, clip_m, text_m, clip_ids)
-        similarity = (clip.detach() @ text.detach().T) / self.weights['temp']
-        for_text, for_clip = self.negatives(similarity.T, clip_ids), self.negatives(similarity, clip_ids)
+        with torch.no_grad():
+            for_text = self.negatives(text @ clip.T / self.weights['temp'], clip_ids)
+            for_clip = self.negatives(clip @ text.T / self.weights['temp'], clip_ids)
         encoded = ids.clone()
         encoded[:, 0] = self.encode_id
         # The pairs that belong together; then each text with a clip, and each clip with a text, that does not.

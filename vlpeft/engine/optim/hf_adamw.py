@@ -9,6 +9,7 @@ With gradient g, betas b1 and b2, update t = 1, 2, …, rate r and decay w:
 torch's AdamW decays first and adds eps to √v / √(1 - b2^t): in the first updates its eps is up to 30 times smaller.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 import torch
@@ -55,21 +56,35 @@ class HFAdamW(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            # All tensors of the same number of updates, mostly all, take a step at once.
+            alike: dict[float, list[torch.Tensor]] = defaultdict(list)
             for param in group['params']:
                 if param.grad is not None:
-                    self._update(param, group)
+                    alike[self._count(param)].append(param)
+            for updates, params in alike.items():
+                self._update(params, updates, group)
         return loss
 
-    def _update(self, param: torch.Tensor, group: dict) -> None:
+    def _count(self, param: torch.Tensor) -> float:
+        """The number of the update that a parameter is about to take."""
         state = self.state[param]
         if not state:
             # A tensor, as in torch's optimisers, for sharded checkpoints.
             state.update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(param), exp_avg_sq=torch.zeros_like(param))
         state['step'] += 1
-        updates, (beta1, beta2) = state['step'].item(), group['betas']
-        state['exp_avg'].mul_(beta1).add_(param.grad, alpha=1 - beta1)
-        state['exp_avg_sq'].mul_(beta2).addcmul_(param.grad, param.grad, value=1 - beta2)
+        return state['step'].item()
+
+    def _update(self, params: list[torch.Tensor], updates: float, group: dict) -> None:
+        beta1, beta2 = group['betas']
+        grads = [param.grad for param in params]
+        means, squares = ([self.state[param][name] for param in params] for name in ('exp_avg', 'exp_avg_sq'))
+        torch._foreach_mul_(means, beta1)
+        torch._foreach_add_(means, grads, alpha=1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, grads, grads, value=1 - beta2)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_add_(roots, group['eps'])
         size = group['lr'] * (1 - beta2**updates) ** 0.5 / (1 - beta1**updates)
-        param.addcdiv_(state['exp_avg'], state['exp_avg_sq'].sqrt().add_(group['eps']), value=-size)
+        torch._foreach_addcdiv_(params, means, roots, value=-size)
         if group['weight_decay']:
-            param.mul_(1 - group['lr'] * group['weight_decay'])
+            torch._foreach_mul_(params, 1 - group['lr'] * group['weight_decay'])

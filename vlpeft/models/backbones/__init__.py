@@ -1,7 +1,7 @@
 """Backbones that no library has in the form needed here."""
 
 from .appended_vision import AppendedVision
-from .attention import CrossContext, KeyValue, attend
+from .attention import CrossContext, KeyValue, Projected, attend
 from .audio_spectrogram_transformer import AST
 from .blip_decoder import BlipTextDecoder
 from .blip_text import BlipTextEncoder, SelfCache
@@ -27,6 +27,7 @@ __all__ = [
     'CrossContext',
     'GridTower',
     'KeyValue',
+    'Projected',
     'Lead',
     'Seen',
     'SelfCache',

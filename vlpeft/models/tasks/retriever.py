@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 from torch.nn import functional
 
-from vlpeft.models.backbones import CrossContext, check_vision_tower, see
+from vlpeft.models.backbones import CrossContext, Projected, check_vision_tower, see
 from vlpeft.models.heads import Features, sample_negatives
 from vlpeft.models.momentum import MomentumWeights
 from vlpeft.models.tokenizer import Tokens
@@ -221,18 +221,26 @@ class Retriever(AdaptedModel):
         to_texts = own['clip_feature'] @ pool['text_feature'].T / temperature
         clip, clip_valid = sample_negatives(to_clips, ids, pool['ids'])
         text, text_valid = sample_negatives(to_texts, ids, pool['ids'])
-        rows = torch.arange(batch, device=ids.device)
-        states = torch.cat([own['states'], pool['states'][clip]]) if gather else own['states']
-        texts = torch.cat([own['text_feature'], own['text_feature'], pool['text_feature'][text]])
-        frames = torch.cat([vision.frames, pool['frames'][clip], vision.frames])
-        # Keys and values of each clip are projected once, however many of the 3B pairs it is in.
-        context = CrossContext(
-            self.text.project_context(states),
-            index=torch.cat([rows, rows + batch if gather else clip, rows]),
-            key_weights=self.key_weights(texts, frames, per_frame),
-        )
-        paired = Tokens(*(torch.cat([own[key], own[key], pool[key][text]]) for key in ('text_ids', 'text_mask')))
-        return self.itm_head.loss(self.match(paired, context), clip_valid, text_valid)
+        # Keys and values of each clip are projected once. They are read where they are by its own text and by the hard
+        # one; only the hard clips of the texts are looked up.
+        if gather:
+            layers = self.text.project_context(torch.cat([own['states'], pool['states'][clip]]))
+            own_layers, hard_layers, index = layers.rows(slice(batch)), layers.rows(slice(batch, None)), None
+        else:
+            own_layers = hard_layers = self.text.project_context(own['states'])
+            index = clip
+
+        def match(texts: dict[str, Tensor], frames: Tensor, layers: Projected, index: Tensor | None) -> Tensor:
+            weights = self.key_weights(texts['text_feature'], frames, per_frame)
+            tokens = Tokens(texts['text_ids'], texts['text_mask'])
+            return self.match(tokens, CrossContext(layers, index=index, key_weights=weights))
+
+        keys = ('text_feature', 'text_ids', 'text_mask')
+        both = {key: torch.stack([own[key], pool[key][text]], 1).flatten(0, 1) for key in keys}
+        of_clips = match(both, vision.frames.repeat_interleave(2, 0), own_layers, None)
+        of_texts = match(own, pool['frames'][clip], hard_layers, index)
+        states = torch.cat([of_clips[::2], of_texts, of_clips[1::2]])
+        return self.itm_head.loss(states, clip_valid, text_valid)
 
     @staticmethod
     def _gather(own: dict[str, Tensor]) -> dict[str, Tensor]:

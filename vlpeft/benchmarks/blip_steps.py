@@ -1,9 +1,7 @@
-"""Training steps of our models, each beside the plain restatement that starts from the same weights."""
+"""Training steps of BLIP with UniAdapter, each beside the plain restatement that starts from the same weights."""
 
-import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -14,8 +12,9 @@ from vlpeft.registry import MODELS
 
 from .plain_answering import PlainAnswering
 from .plain_retrieval import MOMENTUM, PlainRetrieval
+from .ways import Pair, Way
+from .words import random_texts
 
-VOCABULARY = 30524
 DECAY = 0.995
 
 
@@ -32,7 +31,7 @@ class Geometry:
     bottleneck: int = 128
     kv_bottleneck: int | None = None
     queue: int = 57600
-    vocabulary: int = VOCABULARY
+    vocabulary: int = 30524
 
     def vision(self) -> dict:
         """The vision tower's config."""
@@ -66,95 +65,6 @@ class Geometry:
         return dict(type='UniAdapter', bottleneck=self.bottleneck, kv_bottleneck=self.kv_bottleneck, init='normal')
 
 
-@dataclass
-class Way:
-    """One of the two ways of taking a step.
-
-    Attributes:
-        losses: Computes the losses of the batch.
-        trained: What trains, by the released names.
-        resident: Tensors that are there between steps, the optimiser's apart.
-        optimizer: Updates what trains.
-        found: The losses of the steps so far.
-    """
-
-    losses: Callable[[], dict[str, Tensor]]
-    trained: dict[str, Tensor]
-    resident: list[Tensor]
-    optimizer: torch.optim.Optimizer
-    found: list[float] = field(default_factory=list)
-
-    def backward(self) -> Tensor:
-        """Forward and backward pass."""
-        loss = sum(self.losses().values())
-        loss.backward()
-        return loss
-
-    def step(self) -> None:
-        """A training step; what it draws depends on its number alone."""
-        torch.manual_seed(len(self.found))
-        loss = self.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.found.append(loss.item())
-
-    def resident_bytes(self) -> int:
-        """Bytes of what is resident, each storage once."""
-        return sum({value.data_ptr(): value.nbytes for value in self.resident}.values())
-
-
-@dataclass
-class Pair:
-    """Ours and the plain way of one step."""
-
-    ours: Way
-    plain: Way
-
-    def compare(self, seed: int = 0) -> dict[str, float]:
-        """Takes a forward and backward pass of both from the same seed.
-
-        Returns:
-            ``losses``: the largest difference of a loss; ``gradients``: that of a gradient's entry, relative to the
-            largest entry of the same tensor.
-        """
-        losses, gradients = [], []
-        for way in (self.ours, self.plain):
-            torch.manual_seed(seed)
-            losses.append(way.backward().item())
-            gradients.append({name: value.grad for name, value in way.trained.items()})
-            way.optimizer.zero_grad()
-        mine, other = gradients
-        if mine.keys() != other.keys():
-            raise AssertionError(f'other tensors train: {sorted(mine.keys() ^ other.keys())[:5]}')
-        return dict(
-            losses=abs(losses[0] - losses[1]),
-            gradients=max(
-                float((mine[name] - other[name]).abs().max() / other[name].abs().max())
-                for name in mine
-                if not _is_noise(name)
-            ),
-        )
-
-
-def _is_noise(name: str) -> bool:
-    """Whether a gradient is zero but for rounding: a constant added to all keys cancels in the softmax."""
-    return name.endswith(('video_key_adapter.up_proj.bias', 'video_key_adapter.down_proj.bias'))
-
-
-def write_vocabulary(folder: Path, size: int = VOCABULARY) -> str:
-    """A vocabulary of BERT's special tokens and numbered words; ``[DEC]`` and ``[ENC]`` are added by the tokenizer."""
-    specials = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
-    words = [f'w{number}' for number in range(size - len(specials) - 2)]
-    (folder / 'vocab.txt').write_text('\n'.join([*specials, *words]) + '\n')
-    return str(folder)
-
-
-def _texts(count: int, words: tuple[int, int], vocabulary: int) -> list[str]:
-    """Texts of numbered words, each of a length between ``words``."""
-    draw = random.Random(0)
-    return [' '.join(f'w{draw.randrange(vocabulary - 7)}' for _ in range(draw.randint(*words))) for _ in range(count)]
-
-
 def _released(model: nn.Module) -> dict[str, Tensor]:
     """A copy of the weights by their released names; those that are one tensor stay one, and what trains trains."""
     keymap, copies, found = get_dialect('uniadapter').keymap, {}, {}
@@ -175,13 +85,13 @@ def _pair(model: nn.Module, losses: Callable, plain: PlainRetrieval | PlainAnswe
     return Pair(
         ours=Way(
             losses,
-            trained,
+            lambda: {name: param.grad for name, param in trained.items()},
             [*model.parameters(), *model.buffers()],
             torch.optim.AdamW(trained.values(), **settings),
         ),
         plain=Way(
             plain_losses,
-            {name: plain.weights[name] for name in trained},
+            lambda: {name: plain.weights[name].grad for name in trained},
             plain.resident(),
             torch.optim.AdamW(unique.values(), foreach=False, fused=False, **settings),
         ),
@@ -226,7 +136,7 @@ def retrieval(geometry: Geometry, vocabulary: str, batch: int, frames: int, word
     plain = PlainRetrieval(
         {**weights, **copies}, queue, geometry.heads, frames, model.itc_head.alpha, DECAY, model.tokenizer.encode_id
     )
-    clips, texts = _clips(geometry, batch, frames), _texts(batch, words, geometry.vocabulary)
+    clips, texts = _clips(geometry, batch, frames), random_texts(batch, words, geometry.vocabulary)
     samples = [BaseDataElement(text=text, clip_id=number) for number, text in enumerate(texts)]
     return _pair(
         model,
@@ -249,9 +159,9 @@ def answering(geometry: Geometry, vocabulary: str, batch: int, answers: int = 3)
         )
     ).train()
     plain = PlainAnswering(_released(model), geometry.heads, model.tokenizer.encode_id, model.tokenizer.decode_id)
-    images, questions = _clips(geometry, batch, 1), _texts(batch, (5, 12), geometry.vocabulary)
+    images, questions = _clips(geometry, batch, 1), random_texts(batch, (5, 12), geometry.vocabulary)
     counts = [1 + number % answers for number in range(batch)]
-    written = _texts(sum(counts), (1, 3), geometry.vocabulary)
+    written = random_texts(sum(counts), (1, 3), geometry.vocabulary)
     shares = [1 / count for count in counts for _ in range(count)]
     samples, start = [], 0
     for question, count in zip(questions, counts):

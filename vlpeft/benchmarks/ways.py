@@ -1,0 +1,116 @@
+"""Two ways of taking the same training step: what they compute is compared, what they cost is counted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Size, Tensor
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from .kept import Kept
+
+
+def _attention(query: Size, key: Size, value: Size, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(gradient: Size, query: Size, key: Size, value: Size, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
+
+
+#: torch's counter knows the attention of GPUs only.
+ATTENTION_ON_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+
+
+@dataclass
+class Way:
+    """One of the two ways of taking a step.
+
+    Attributes:
+        losses: Computes the losses of the batch.
+        gradients: Finds the gradient of what trains by names that both ways share.
+        resident: Tensors that are there between steps, the optimiser's apart.
+        optimizer: Updates what trains; it has ``step`` and ``zero_grad``.
+        found: The losses of the steps so far.
+    """
+
+    losses: Callable[[], dict[str, Tensor]]
+    gradients: Callable[[], dict[str, Tensor]]
+    resident: list[Tensor]
+    optimizer: Any
+    found: list[float] = field(default_factory=list)
+
+    def backward(self) -> Tensor:
+        """Forward and backward pass."""
+        loss = sum(self.losses().values())
+        loss.backward()
+        return loss
+
+    def step(self) -> None:
+        """A training step; what it draws depends on its number alone."""
+        torch.manual_seed(len(self.found))
+        loss = self.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.found.append(loss.item())
+
+    def flops(self) -> int:
+        """Floating-point operations of a forward and backward pass."""
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as counter:
+            self.backward()
+        self.optimizer.zero_grad()
+        return counter.get_total_flops()
+
+    def kept_bytes(self) -> int:
+        """Bytes that autograd keeps of a forward pass, beside what is resident."""
+        kept = Kept(self.resident)
+        kept.during(self.losses)
+        return kept.total
+
+    def resident_bytes(self) -> int:
+        """Bytes of what is resident, each storage once."""
+        return sum({value.data_ptr(): value.nbytes for value in self.resident}.values())
+
+
+@dataclass
+class Pair:
+    """Ours and the plain way of one step."""
+
+    ours: Way
+    plain: Way
+
+    def compare(self, seed: int = 0) -> dict[str, float]:
+        """Takes a forward and backward pass of both from the same seed.
+
+        Returns:
+            ``losses``: the largest difference of a loss; ``gradients``: that of a gradient's entry, relative to the
+            largest entry of the same tensor.
+        """
+        losses, gradients = [], []
+        for way in (self.ours, self.plain):
+            torch.manual_seed(seed)
+            losses.append(way.backward().item())
+            gradients.append(way.gradients())
+            way.optimizer.zero_grad()
+        mine, other = gradients
+        if mine.keys() != other.keys():
+            raise AssertionError(f'other tensors train: {sorted(mine.keys() ^ other.keys())[:5]}')
+        return dict(
+            losses=abs(losses[0] - losses[1]),
+            gradients=max(_difference(mine[name], other[name]) for name in mine if not _is_noise(name)),
+        )
+
+
+def _difference(mine: Tensor, other: Tensor) -> float:
+    """Largest difference of an entry over the largest entry; 0 where both are zero."""
+    difference = float((mine - other).abs().max())
+    return difference and difference / float(other.abs().max())
+
+
+def _is_noise(name: str) -> bool:
+    """Whether a gradient is zero but for rounding: a constant added to all keys cancels in the softmax."""
+    return name.endswith(('video_key_adapter.up_proj.bias', 'video_key_adapter.down_proj.bias'))
