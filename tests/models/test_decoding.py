@@ -10,6 +10,7 @@ from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutput
 
 from tests.slow_decoding import slow_mean, slow_search
+from tests.waits import OnDevice, on_device
 from vlpeft.models.decoding import beam_search
 
 VOCABULARY, END = 7, 2
@@ -161,3 +162,17 @@ def test_reordering_reaches_the_cache():
 
     beam_search(step, torch.tensor([[1], [3]]), 3, END, 6)
     assert len(rows) == 5
+
+
+@pytest.mark.parametrize('rule', ['default', 'released'])
+@pytest.mark.parametrize('beams', [1, 3])
+def test_a_step_waits_for_the_device_once(beams, rule):
+    model, calls = random_model(seed=1), []
+
+    def step(ids, origin):
+        calls.append(len(ids))
+        return model.logits(ids)
+
+    found = beam_search(step, on_device(STARTS), beams, END, LONGEST, rule)
+    assert len(calls) > 1 and OnDevice.waits == dict(cpu=len(calls))
+    assert found == decode(model, beams, rule)

@@ -19,6 +19,7 @@ from tests.tiny_epalm import (
     random_vectors,
     write_vocabulary,
 )
+from tests.waits import OnDevice, on_device
 from vlpeft.models.continuation import Continuation
 from vlpeft.models.decoding import beam_search
 from vlpeft.models.tokenizer import Tokens
@@ -238,3 +239,20 @@ def test_answers_do_not_depend_on_the_batch_with_left_padding():
         assert search(model, Tokens(ids, torch.ones_like(ids)), vectors[row : row + 1], 3, True) == found[row : row + 1]
     # The reason not to pad prompts on the right: answers start behind the padding.
     assert search(model, random_texts(left=False), vectors, 3, True) != found
+
+
+@pytest.mark.parametrize('lm', ['opt', 'llama'])
+@pytest.mark.parametrize('visual_row', ['causal', 'full'])
+def test_a_cached_step_waits_for_the_device_once(lm, visual_row):
+    """What the language model itself asks of masks would wait too."""
+    model = build_perceptual(torch.float32, lm=lm, visual_row=visual_row)
+    prompts = Tokens(*map(on_device, random_texts((3, 5))))
+    step, waits = Continuation(model.reader, prompts, model.lead(random_vectors(model, batch=2)), 2), []
+
+    def counted(ids, origin):
+        waits.append(OnDevice.waits.total())
+        return step(ids, origin)
+
+    beam_search(counted, prompts.ids[:, -1:], 2, END, 1 + NEW)
+    assert type(step.mask) is OnDevice and len(waits) > 3
+    assert set(later - earlier for earlier, later in zip(waits[1:], waits[2:])) == {1}

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vlpeft.models.finite import check_next_token
+from vlpeft.models.finite import next_token_known, refuse_unknown
 from vlpeft.models.precision import at_least_float32
 
 Step = Callable[[Tensor, Tensor | None], Tensor]
@@ -69,42 +69,66 @@ def beam_search(
     # All beams start equal, so only the first may branch.
     scores = torch.full((count, beams), float('-inf'), device=device)
     scores[:, 0] = 0
+    texts: list[list[list[int]]] = [[[]] * beams for _ in range(count)]
     kept: list[list[Hypothesis]] = [[] for _ in range(count)]
     done = [False] * count
     origin = None
     for new in range(1, max_length):
-        logits = step(running, origin)
-        log_probs = at_least_float32(logits).log_softmax(-1)
-        check_next_token(log_probs, beams)
+        log_probs = at_least_float32(step(running, origin)).log_softmax(-1)
+        right = next_token_known(log_probs)
         total = (scores[:, :, None] + log_probs.view(count, beams, -1)).flatten(1)
         # Twice as many, so that as many as wanted go on even if all others end.
         values, indices = total.topk(2 * beams, dim=1)
-        tokens, parents = indices % log_probs.shape[-1], indices // log_probs.shape[-1]
-        ended = tokens == end_id
-        for query, rank in ended[:, :beams].nonzero().tolist():
-            if not done[query]:
-                ids = running[query * beams + parents[query, rank], 1:].tolist()
-                total_log_prob = float(values[query, rank])
-                kept[query].append(Hypothesis(ids, total_log_prob / (new + beside), total_log_prob / new))
+        ended = indices % log_probs.shape[-1] == end_id
         go_on = values.masked_fill(ended, float('-inf')).topk(beams, dim=1).indices
-        scores, tokens, parents = (x.gather(1, go_on) for x in (values, tokens, parents))
-        origin = (parents + beams * torch.arange(count, device=device)[:, None]).flatten()
-        running = torch.cat([running[origin], tokens.view(-1, 1)], 1)
-        hopes = (values if released else scores)[:, 0].tolist()
-        for query, hope in enumerate(hopes):
-            kept[query] = _best(kept[query], beams)
-            done[query] |= len(kept[query]) == beams and kept[query][-1].score >= hope / (new + beside)
+        scores, chosen = values.gather(1, go_on), indices.gather(1, go_on)
+        origin = (chosen // log_probs.shape[-1] + beams * torch.arange(count, device=device)[:, None]).flatten()
+        running = torch.cat([running[origin], (chosen % log_probs.shape[-1]).view(-1, 1)], 1)
+        found = _fetch(values, indices, go_on, right.view(count, beams))
+        refuse_unknown(found.right.flatten(), beams)
+        for query, (sums, continued, rows) in enumerate(zip(found.values, found.indices, found.go_on)):
+            parents, tokens = zip(*(divmod(index, log_probs.shape[-1]) for index in continued))
+            if not done[query]:
+                ends = [rank for rank in range(beams) if tokens[rank] == end_id]
+                kept[query] = _best(
+                    kept[query]
+                    + [
+                        Hypothesis(texts[query][parents[rank]], sums[rank] / (new + beside), sums[rank] / new)
+                        for rank in ends
+                    ],
+                    beams,
+                )
+                hope = sums[0 if released else rows[0]]
+                done[query] = len(kept[query]) == beams and kept[query][-1].score >= hope / (new + beside)
+            texts[query] = [[*texts[query][parents[rank]], tokens[rank]] for rank in rows]
         if all(done):
             break
     unfinished = new + beside + int(released)
-    for query, sums in enumerate(scores.tolist()):
+    for query, (sums, rows) in enumerate(zip(found.values, found.go_on)):
         if not done[query]:
-            rows = running[query * beams : (query + 1) * beams, 1:].tolist()
-            kept[query] = _best(
-                kept[query] + [Hypothesis(ids, total / unfinished, total / new) for ids, total in zip(rows, sums)],
-                beams,
-            )
+            left = [Hypothesis(ids, sums[rank] / unfinished, sums[rank] / new) for ids, rank in zip(texts[query], rows)]
+            kept[query] = _best(kept[query] + left, beams)
     return kept
+
+
+class _Found(NamedTuple):
+    """What the host sees of a step: log-likelihoods, best first, of continuations ``indices`` (B, 2 · beams) into beams
+    and words; ranks of those that go on, and whether each beam's logits are numbers (B, beams).
+    """
+
+    values: list[list[float]]
+    indices: list[list[int]]
+    go_on: list[list[int]]
+    right: Tensor
+
+
+def _fetch(values: Tensor, indices: Tensor, go_on: Tensor, right: Tensor) -> _Found:
+    """Carries all over in one piece: the only time that a step waits for the device."""
+    bits = {4: torch.int32, 8: torch.int64}[values.itemsize]
+    parts = [values.view(bits).long(), indices, go_on, right.long()]
+    found = torch.cat(parts, 1).cpu().split([part.shape[1] for part in parts], 1)
+    numbers = found[0].to(bits).view(values.dtype)
+    return _Found(numbers.tolist(), found[1].tolist(), found[2].tolist(), found[3].bool())
 
 
 def _best(found: list[Hypothesis], beams: int) -> list[Hypothesis]:

@@ -47,16 +47,23 @@ def check_finite(what: str, scores: Tensor, rows_per_sample: int = 1) -> None:
     _check(what, torch.isfinite(scores), rows_per_sample)
 
 
-def check_next_token(scores: Tensor, rows_per_sample: int = 1) -> None:
-    """As :func:`check_finite`, of logits or log-likelihoods of the next token, where minus infinity rules one out."""
-    _check('logits of the next token', scores < torch.inf, rows_per_sample)
+def next_token_known(scores: Tensor) -> Tensor:
+    """(B,) whether logits or log-likelihoods (B, V) of the next token are numbers; minus infinity, which rules a token
+    out, is one.
+    """
+    return (scores < torch.inf).all(1)
+
+
+def refuse_unknown(known: Tensor, rows_per_sample: int = 1) -> None:
+    """Errors of :func:`check_finite`, of what :func:`next_token_known` has found."""
+    _check('logits of the next token', known, rows_per_sample)
 
 
 def only_numbers(count: int) -> Callable[[Tensor, Tensor], Tensor]:
     """A step of transformers' generation for ``count`` samples, which refuses scores that are not finite."""
 
     def check(ids: Tensor, scores: Tensor) -> Tensor:
-        check_next_token(scores, len(scores) // count)
+        refuse_unknown(next_token_known(scores), len(scores) // count)
         return scores
 
     return check
