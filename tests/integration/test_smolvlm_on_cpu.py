@@ -24,7 +24,7 @@ CHILD = """
     from pathlib import Path
     import torch
     from vlpeft.engine.launch import build_runner, load_config
-    from vlpeft.engine.memory import RunLayout, estimate
+    from vlpeft.engine.memory import RunLayout, build_for, estimate, sizes_for
     from vlpeft.models import count_parameters
     from vlpeft.datasets.transforms.pack_chat import tokens_of
     import transformers.models.smolvlm.modeling_smolvlm, transformers.models.smolvlm.processing_smolvlm
@@ -44,7 +44,11 @@ CHILD = """
     sample = runner.train_dataloader.dataset[0, 0]
     tokens, answer = tokens_of(sample['inputs']), int((sample['inputs']['labels'] != -100).sum())
     counts = count_parameters(runner.model)
-    rows = estimate(runner.model, RunLayout.of(cfg, 1), tokens, answer)
+    layout = RunLayout.of(cfg, 1)
+    model = build_for(cfg, layout)
+    pictures = sizes_for(cfg, model).picture_tokens
+    sizes = sizes_for(cfg, model, text=tokens - answer - pictures, answer=answer)
+    rows = estimate(model, layout, cfg.optim_wrapper, sizes, on_cpu=True)
     losses = [float(value) for value in runner.message_hub.get_scalar('train/loss').data[0]]
     found = dict(took=took, seconds=seconds, rows=rows, tokens=tokens, answer=answer, losses=losses)
     print(json.dumps(dict(found, **counts)))

@@ -125,9 +125,10 @@ def test_the_tools_print_both():
     config = 'configs/vlm/lora_internvl3-2b_vqav2.py'
     counted = run_script('tools/analysis_tools/count_params.py', config, '--json')
     assert json.loads(counted.stdout)['trainable'] == lora('internvl3-2b')
-    options = ['--tokens', 300, '--answer-tokens', 8, '--gpus', 2]
+    options = ['--text-tokens', 36, '--answer-tokens', 8, '--gpus', 2]
     said = run_script('tools/analysis_tools/estimate_memory.py', config, *options).stdout
-    assert '2 devices, not sharded, 8 samples of 300 tokens each, 8 of them answers, AdamW; recomputed: lm' in said
+    sizes = 'frames 1, images 1, text 36, answer 8, task vqa, picture_tokens 256'
+    assert f'2 devices, not sharded, 8 samples on each ({sizes}); recomputed: lm' in said
 
 
 @pytest.mark.parametrize('recipe', [name for name in RECIPES if name.startswith('lora_')])

@@ -11,21 +11,13 @@ import sys
 
 from mmengine.registry import init_default_scope
 
-from vlpeft.engine.arguments import add_config_arguments
+from vlpeft.engine.arguments import add_config_arguments, add_size_arguments, wanted_sizes
 from vlpeft.engine.messages import run_main
 
 EPILOG = """examples:
   %(prog)s uniadapter/blip_msrvtt
   %(prog)s vl_pet/vlpet-large_bart-base_image --task caption --answer-tokens 12
   %(prog)s vlm/lora_qwen2.5-vl-3b_vqav2 --picture-tokens 1024 --text-tokens 60 --json"""
-SIZES = {
-    'frames': 'frames of a clip (default: of the training pipeline, 1 for images)',
-    'images': 'images of a sample, tiles of an image too (default: 1)',
-    'text-tokens': 'tokens of a caption, question or prompt (default: 20; SigLIP pads to its own length)',
-    'answer-tokens': 'tokens of an answer or caption (default: 10)',
-    'picture-tokens': 'tokens of an image where its size decides, as with Qwen-VL (default: most of the config)',
-    'batch-size': 'samples of a training step (default: of the config); costs shared in a batch are divided by it',
-}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -33,16 +25,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_config_arguments(parser)
-    for name, text in SIZES.items():
-        parser.add_argument(f'--{name}', type=int, metavar='N', help=text)
-    parser.add_argument('--task', help='of a model of several tasks (default: the first)')
+    add_size_arguments(parser)
     parser.add_argument('--json', action='store_true', help='print FLOPs as one JSON object instead of tables')
-    args = parser.parse_args(argv)
-    for name in SIZES:
-        value = getattr(args, name.replace('-', '_'))
-        if value is not None and value < 1:
-            parser.error(f'--{name} must be at least 1, got {value}')
-    return args
+    return parser.parse_args(argv)
 
 
 def giga(flops: float | None) -> str:
@@ -97,16 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     cfg = load_config(args.config, args.cfg_options)
     check_settings(cfg, 'model')
     init_default_scope('vlpeft')
-    found = count(
-        cfg,
-        frames=args.frames,
-        images=args.images,
-        text=args.text_tokens,
-        answer=args.answer_tokens,
-        batch=args.batch_size,
-        picture_tokens=args.picture_tokens,
-        task=args.task,
-    )
+    found = count(cfg, **wanted_sizes(args))
     if args.json:
         print(json.dumps(found))
     else:

@@ -9,14 +9,13 @@ devices, elsewhere of the process's resident memory, for which each method is be
 import argparse
 import gc
 import json
-import re
 import sys
-from pathlib import Path
 
 import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
+from vlpeft.analysis.resident_memory import reset_peak, status
 from vlpeft.benchmarks.kept import Kept
 from vlpeft.engine.messages import run_main
 
@@ -68,17 +67,12 @@ class Peak:
             torch.cuda.reset_peak_memory_stats(device)
             self.before = torch.cuda.memory_allocated(device)
         else:
-            # Linux begins anew to look for the highest.
-            Path('/proc/self/clear_refs').write_text('5')
-            self.before = self._status('VmRSS')
+            reset_peak()
+            self.before = status('VmRSS')
         self.device = device
 
-    @staticmethod
-    def _status(field: str) -> int:
-        return 1024 * int(re.search(rf'{field}:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])
-
     def mib(self) -> float:
-        highest = torch.cuda.max_memory_allocated(self.device) if self.is_cuda else self._status('VmHWM')
+        highest = torch.cuda.max_memory_allocated(self.device) if self.is_cuda else status('VmHWM')
         return (highest - self.before) / MIB
 
 

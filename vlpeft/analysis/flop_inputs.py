@@ -1,4 +1,6 @@
-"""Inputs of given sizes without data, vocabulary or memory, for counting what a model computes."""
+"""Inputs of given sizes without data or vocabulary, for counting what a model computes and what it takes. They lie on
+the model's device; on ``meta`` they take no memory.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +14,7 @@ from torch import nn
 from vlpeft.models.backbones import TimeSformer
 from vlpeft.models.tokenizer import Tokens
 from vlpeft.sites import shapes_suffice
-
-META = torch.device('meta')
+from vlpeft.sites.probe import zeros
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def words(count: int) -> str:
 
 
 class CountedWords:
-    """Stands for a tokenizer: a token for each word, on ``meta``.
+    """Stands for a tokenizer: a token for each word.
 
     Args:
         real: The tokenizer in whose place it stands.
@@ -89,14 +90,19 @@ class CountedWords:
         return self.pad(self.ids(texts), device)
 
 
-def tokens(count: int, length: int) -> Tokens:
-    """(count, length) on ``meta``."""
-    return Tokens(*(torch.ones(count, length, dtype=torch.long, device=META) for _ in range(2)))
+def device_of(module: nn.Module) -> torch.device:
+    """Where its parameters are."""
+    return next(module.parameters()).device
+
+
+def tokens(model: nn.Module, count: int, length: int) -> Tokens:
+    """(count, length) where a model is."""
+    return Tokens(*(torch.ones(count, length, dtype=torch.long, device=device_of(model)) for _ in range(2)))
 
 
 def pixels(tower: nn.Module, *leading: int) -> torch.Tensor:
     """Pictures of the size that a vision tower reads, (…, 3, H, W)."""
-    return torch.zeros(*leading, 3, *image_size(tower), device=META)
+    return zeros(tower, *leading, 3, *image_size(tower))
 
 
 def image_size(tower: nn.Module) -> tuple[int, int]:
@@ -124,8 +130,13 @@ def samples(sizes: Sizes) -> list[BaseDataElement]:
     ]
 
 
-def picture_tokens(model: nn.Module, sizes: Sizes) -> torch.Tensor:
+def picture_tokens(model: nn.Module, sizes: Sizes, attention: str | None = 'eager') -> torch.Tensor:
     """Rows (R, W) that an image-text-to-text model makes of the pictures of a sample.
+
+    Args:
+        model: On ``meta``, or with weights.
+        sizes: Of the sample.
+        attention: Of :func:`~vlpeft.sites.shapes_suffice`.
 
     Raises:
         ValueError: The family's way from pictures to tokens is not known here.
@@ -133,12 +144,12 @@ def picture_tokens(model: nn.Module, sizes: Sizes) -> torch.Tensor:
     tower = model.towers['vision']
     given = dict(tower.probe(tower.module))
     inner = getattr(model.vlm, 'model', model.vlm)
-    with shapes_suffice(model.vlm):
+    with shapes_suffice(model.vlm, attention):
         if 'grid_thw' in given:  # the grid follows the image; a token is a square of patches
             side = tower.module.spatial_merge_size
             height, width = _about_square(sizes.picture_tokens)
             patches = torch.zeros(
-                sizes.images * height * width * side * side, given['hidden_states'].shape[1], device=META
+                sizes.images * height * width * side * side, given['hidden_states'].shape[1], device=device_of(model)
             )
             grid = torch.tensor([[1, height * side, width * side]] * sizes.images)
             found = inner.get_image_features(patches.to(model.vlm.dtype), image_grid_thw=grid)

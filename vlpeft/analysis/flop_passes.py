@@ -1,17 +1,21 @@
 """What each kind of task computes, pass by pass: the parts of inference, and the training step."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vlpeft.models.backbones import AST, CrossContext, SelfCache
 from vlpeft.models.continuation import Continuation
+from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tasks import GenerativeVQA, ImageTextLM, PerceptualLM, Retriever, VLSeq2Seq
 from vlpeft.sites import CACHE, argument_name, shapes_suffice
+from vlpeft.sites.probe import zeros
 
-from .flop_inputs import META, Sizes, picture_tokens, pixels, samples, tokens
+from .flop_inputs import Sizes, device_of, picture_tokens, pixels, samples, tokens
 
 #: Where transformers holds an image-text-to-text model's towers beside each other.
 INNER = 'model'
@@ -38,9 +42,18 @@ def passes(model: nn.Module, sizes: Sizes) -> list[Pass]:
     return list(_known(model)[0](model, sizes))
 
 
-def training_loss(model: nn.Module, sizes: Sizes) -> Tensor:
-    """The loss of a training step of a model on ``meta``. Arguments and errors: :func:`passes`."""
-    return _known(model)[1](model, sizes)
+def training_loss(model: nn.Module, sizes: Sizes, attention: str | None = 'eager') -> Tensor:
+    """The loss of a training step.
+
+    Args:
+        model: On ``meta``, or with weights.
+        sizes: Of the samples.
+        attention: How models of transformers on ``meta`` compute it (:func:`~vlpeft.sites.shapes_suffice`).
+
+    Raises:
+        FlopError: Of a task that is not known here.
+    """
+    return _known(model)[1](model, sizes, attention)
 
 
 def sizes_read(model: nn.Module) -> tuple[str, ...]:
@@ -65,7 +78,7 @@ def _search(beams: int, length: int | None = None) -> str:
 
 def _retriever(model: Retriever, sizes: Sizes) -> Iterator[Pass]:
     state: dict[str, Any] = {}
-    clip, text = pixels(model.vision, 1, sizes.frames), tokens(1, sizes.text)
+    clip, text = pixels(model.vision, 1, sizes.frames), tokens(model, 1, sizes.text)
 
     def see() -> None:
         state['clip'] = model.encode_vision(clip)
@@ -89,14 +102,14 @@ def _retriever(model: Retriever, sizes: Sizes) -> Iterator[Pass]:
 
 def _vqa(model: GenerativeVQA, sizes: Sizes) -> Iterator[Pass]:
     state: dict[str, Any] = {}
-    clip, question = pixels(model.vision, 1, sizes.frames), tokens(1, sizes.text)
+    clip, question = pixels(model.vision, 1, sizes.frames), tokens(model, 1, sizes.text)
 
     def read() -> None:
         state['question'] = model.encode_question(clip, question)
 
     def decode(length: int, before: int = 0) -> None:
-        ids, mask = (torch.ones(1, count, dtype=torch.long, device=META) for count in (length, before + length))
-        context = state['question'].take(torch.zeros(1, dtype=torch.long, device=META))
+        ids, mask = tokens(model, 1, length).ids, tokens(model, 1, before + length).mask
+        context = state['question'].take(torch.zeros(1, dtype=torch.long, device=ids.device))
         model.decoder(ids, mask, context, state['cache'])
 
     def start() -> None:
@@ -118,7 +131,7 @@ def _seq2seq(model: VLSeq2Seq, sizes: Sizes) -> Iterator[Pass]:
     from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
     state: dict[str, Any] = {}
-    images, text, start = _features(model, sizes, 1), tokens(1, sizes.text), tokens(1, 1).ids
+    images, text, start = _features(model, sizes, 1), tokens(model, 1, sizes.text), tokens(model, 1, 1).ids
     beams = model.tasks[sizes.task].decoding['num_beams']
 
     def encode() -> None:
@@ -148,12 +161,12 @@ def _features(model: VLSeq2Seq, sizes: Sizes, batch: int) -> Tensor:
     if model.vision is not None:
         return pixels(model.vision, batch, sizes.images)
     embedding = model.visual_embedding
-    return torch.zeros(batch, sizes.images, embedding.cells, embedding.feature[0].in_features, device=META)
+    return zeros(embedding, batch, sizes.images, embedding.cells, embedding.feature[0].in_features)
 
 
 def _perceptual(model: PerceptualLM, sizes: Sizes) -> Iterator[Pass]:
     state: dict[str, Any] = {}
-    seen, prompt = _sensed(model, sizes, 1), tokens(1, sizes.text)
+    seen, prompt = _sensed(model, sizes, 1), tokens(model, 1, sizes.text)
     task = model.tasks[sizes.task]
 
     def see() -> None:
@@ -166,7 +179,7 @@ def _perceptual(model: PerceptualLM, sizes: Sizes) -> Iterator[Pass]:
 
     def extend() -> None:
         with shapes_suffice(model.lm):
-            state['step'](tokens(1, 2).ids, torch.zeros(1, dtype=torch.long, device=META))
+            state['step'](tokens(model, 1, 2).ids, torch.zeros(1, dtype=torch.long, device=device_of(model)))
 
     if model.encoder is not None:
         yield Pass('encoder', _sense(seen), see)
@@ -180,10 +193,10 @@ def _perceptual(model: PerceptualLM, sizes: Sizes) -> Iterator[Pass]:
 def _sensed(model: PerceptualLM, sizes: Sizes, batch: int) -> Tensor:
     encoder = model.encoder
     if encoder is None:
-        return torch.zeros(batch, 1, device=META)
+        return zeros(model, batch, 1)
     if isinstance(encoder, AST):
         bins, frames = encoder.img_size
-        return torch.zeros(batch, 1, frames, bins, device=META)
+        return zeros(encoder, batch, 1, frames, bins)
     return pixels(encoder, batch, sizes.frames)
 
 
@@ -216,28 +229,33 @@ def _image_text(model: ImageTextLM, sizes: Sizes) -> Iterator[Pass]:
     yield Pass('a further token', of, lambda: go_on(None, 1))
 
 
-def _read(model: ImageTextLM, rows: Tensor | None, words: int, batch: int, cache: Any = None) -> Tensor:
+def _read(
+    model: ImageTextLM, rows: Tensor | None, words: int, batch: int, cache: Any = None, attention: str | None = 'eager'
+) -> Tensor:
     """Last states (B, L, D) of the language model behind pictures (B, R, W) and words."""
     body = model.towers['lm'].module
-    with shapes_suffice(model.vlm):
-        embeddings = model.vlm.get_input_embeddings()(tokens(batch, words).ids)
+    with shapes_suffice(model.vlm, attention):
+        embeddings = model.vlm.get_input_embeddings()(tokens(model, batch, words).ids)
         if rows is not None:
             embeddings = torch.cat([rows.to(embeddings.dtype), embeddings], 1)
         passed = {} if cache is None else {argument_name(body, CACHE): cache}
         return body(inputs_embeds=embeddings, use_cache=cache is not None, **passed)[0]
 
 
-def _image_text_loss(model: ImageTextLM, sizes: Sizes) -> Tensor:
-    states = _read(model, picture_tokens(model, sizes)[None], sizes.text + sizes.answer, 1)
+def _image_text_loss(model: ImageTextLM, sizes: Sizes, attention: str | None) -> Tensor:
+    rows = picture_tokens(model, replace(sizes, images=sizes.batch * sizes.images), attention)
+    rows = rows.unflatten(0, (sizes.batch, -1))
+    states = _read(model, rows, sizes.text + sizes.answer, sizes.batch, attention=attention)
     # The loss is of answers alone, and so are the logits.
-    return model.vlm.get_output_embeddings()(states[:, -sizes.answer :]).sum()
+    logits = model.vlm.get_output_embeddings()(states[:, -sizes.answer :].flatten(0, 1))
+    return functional.cross_entropy(at_least_float32(logits), tokens(model, 1, len(logits)).ids[0])
 
 
-def _own_loss(inputs: Callable[[nn.Module, Sizes, int], Tensor]) -> Callable[[nn.Module, Sizes], Tensor]:
+def _own_loss(inputs: Callable[[nn.Module, Sizes, int], Tensor]) -> Callable[[nn.Module, Sizes, str | None], Tensor]:
     """That of the model's own code."""
 
-    def loss(model: nn.Module, sizes: Sizes) -> Tensor:
-        with shapes_suffice(getattr(model, 'lm', model)):
+    def loss(model: nn.Module, sizes: Sizes, attention: str | None) -> Tensor:
+        with shapes_suffice(getattr(model, 'lm', model), attention):
             losses = model(inputs(model, sizes, sizes.batch), samples(sizes), mode='loss')
         return sum(losses.values())
 

@@ -24,10 +24,10 @@ NOT_COUNTED = (
 )
 
 
-def build(model: Mapping[str, Any], **changes: Any) -> nn.Module:
-    """A config's model on ``meta``, which needs no vocabulary."""
+def build(model: Mapping[str, Any], device: str = 'meta', **changes: Any) -> nn.Module:
+    """A config's model on ``meta``, or with random weights on another device; it needs no vocabulary."""
     options = dict(model, base_checkpoint=None, **changes)
-    with torch.device('meta'):
+    with torch.device(device):
         built = MODELS.build(options)
     if hasattr(built, 'tokenizer'):
         built.tokenizer = CountedWords(built.tokenizer)

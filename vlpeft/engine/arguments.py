@@ -9,6 +9,15 @@ from vlpeft.nearest import if_folder
 from vlpeft.zoo.config_names import find_config
 from vlpeft.zoo.folder import ZooError
 
+#: How large a sample is, for tools that count what a config computes or takes.
+SIZES = {
+    'frames': 'frames of a clip (default: of the training pipeline, 1 for images)',
+    'images': 'images of a sample, tiles of an image too (default: 1)',
+    'text-tokens': 'tokens of a caption, question or prompt (default: 20; SigLIP pads to its own length)',
+    'answer-tokens': 'tokens of an answer or caption (default: 10)',
+    'picture-tokens': 'tokens of an image where its size decides, as with Qwen-VL (default: most of the config)',
+    'batch-size': 'samples of a training step (default: of the config); costs shared in a batch are divided by it',
+}
 CONFIG_HELP = 'config: a file, a name of the zoo (see vlpeft list), or a path below its configs'
 
 
@@ -96,3 +105,33 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help='how the processes were started; dist_*.sh and slurm_*.sh set it (default: none, a single process)',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help='set by some launchers')
+
+
+class Positive(argparse.Action):
+    """Argparse action: whole numbers that are at least 1."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values if isinstance(values, list) else [values]:
+            if value < 1:
+                parser.error(f'{option_string} must be at least 1, got {value}')
+        setattr(namespace, self.dest, values)
+
+
+def add_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``SIZES`` and ``--task``."""
+    for name, text in SIZES.items():
+        parser.add_argument(f'--{name}', type=int, action=Positive, metavar='N', help=text)
+    parser.add_argument('--task', help='of a model of several tasks (default: the first)')
+
+
+def wanted_sizes(args: argparse.Namespace) -> dict[str, int | str | None]:
+    """Fields of :class:`~vlpeft.analysis.flop_inputs.Sizes` that were asked for, None where not."""
+    return dict(
+        frames=args.frames,
+        images=args.images,
+        text=args.text_tokens,
+        answer=args.answer_tokens,
+        batch=args.batch_size,
+        picture_tokens=args.picture_tokens,
+        task=args.task,
+    )

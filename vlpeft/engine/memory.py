@@ -1,40 +1,33 @@
 r"""An estimate of the device memory of a training run, before it starts.
 
-Per device, with n devices that share everything (n = 1 unless the run is fully sharded) and b bytes per computed value:
+Per device, with n devices that share everything (n = 1 unless the run is fully sharded):
 
-    frozen weights     Σ numel · bytes / n                    trained weights, gradients, optimiser state: likewise
+    frozen weights     Σ numel · bytes / n                    trained weights, gradients: likewise
+    optimiser state    what the config's optimiser keeps, / n
+    buffers            momentum copies of what trains, the queue of features, tables
     gathered           fully sharded: embeddings, heads and adapter, and two blocks, whole, in the computing type
     buckets            data parallel without sharding: gradients once more
-    casts              autocast: the blocks' weights once more in the computing type, kept for the backward pass;
-                       one block of them with gradient checkpointing
-    activations        tokens · N · s · b                     s = Σ over the sub-layers of a block of width D, FFN
-                                                              width F: attention 5 D, FFN D + F, gated FFN D + 3 F;
-                                                              under autocast the D norm inputs of each are float32
-                       with gradient checkpointing            tokens · (N · D + s) · b
-    logits             tokens · V · (2 b + 8)                 decoder-only models; image-text-to-text models make those
-                                                              of answers alone
+    activations        what else a training step holds at its highest
 
-A vision tower in which nothing trains keeps nothing. The linear maps of a base in 4 or 8 bits count with these, their
-scales not.
+The last is not a formula: a step of the model's own code (loss, backward pass, update) is taken on the device ``meta``,
+where tensors have shapes and no values, and the storages that it holds are counted
+(:mod:`vlpeft.analysis.step_memory`). So whatever a method, a loss, autocast or gradient checkpointing keeps is in it,
+for texts that all have the same length. The linear maps of a base in 4 or 8 bits count with these, their scales not.
 
-s counts what a block whose weights are frozen keeps for its backward pass: the norms' inputs, queries, keys, values,
-the attention's output, the input of the activation function. Trained weights keep their inputs too; kernels,
-workspaces, the fragments of the allocator and what libraries take are not counted. Expect the truth to be some tens of
-per cent higher.
+Kernels' workspaces, the fragments of the allocator and what libraries take are not counted.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from mmengine.config import Config
-from torch import nn
+from torch import Tensor, nn
 
-from vlpeft.sites import Block, Tower
+from vlpeft.analysis.flop_inputs import Sizes
+from vlpeft.analysis.flops import build, sizes_of
+from vlpeft.analysis.step_memory import step_bytes
 
-#: Tensors of a parameter's size that an optimiser keeps; two by those that are not listed, as by AdamW.
-OPTIMISER_STATES = dict(SGD=1, RMSprop=1, Adagrad=1)
 GIB = 2**30
 
 
@@ -45,20 +38,16 @@ class RunLayout:
     Attributes:
         devices: Processes.
         sharded: Whether they share weights, gradients and optimiser state.
-        optimiser: Its type.
         compute: Type of activations; None: that of the weights.
         autocast: Whether it comes from autocast rather than from the weights.
-        batch_size: Samples per process.
         checkpointed: Towers that recompute their activations.
         bits: Of the frozen linear maps, output embeddings aside; None: as they are built.
     """
 
     devices: int = 1
     sharded: bool = False
-    optimiser: str = 'AdamW'
     compute: torch.dtype | None = None
     autocast: bool = False
-    batch_size: int = 1
     checkpointed: tuple = ()
     bits: int | None = None
 
@@ -75,10 +64,8 @@ class RunLayout:
         return cls(
             devices,
             sharded,
-            wrapper['optimizer']['type'],
             compute and getattr(torch, compute),
             autocast,
-            cfg['train_dataloader'].get('batch_size', 1),
             tuple(sorted(checkpointed)),
             _bits(cfg['model'].get('quantization') or {}),
         )
@@ -88,76 +75,62 @@ def _bits(quantization: Mapping[str, Any]) -> int | None:
     return 4 if quantization.get('load_in_4bit') else 8 if quantization.get('load_in_8bit') else None
 
 
-def stored_per_token(block: Block, width: int, compute: torch.dtype, autocast: bool) -> int:
-    """s · b of the module's equations: bytes per token that a frozen block keeps."""
-    total = 0
-    for sublayer in block.sublayers.values():
-        linears = sublayer.linears
-        if sublayer.kind == 'ffn':
-            # A gated one keeps both factors of its inner product beside it.
-            inner = 3 * linears['down'].in_features if 'down' in linears else linears['fc2'].in_features
-        else:
-            inside = linears['o'].in_features  # as wide as the queries, keys and values that BEiT does not publish
-            inner = sum(linears[role].out_features if role in linears else inside for role in 'qkv') + inside
-        total += inner * compute.itemsize + width * (4 if autocast else compute.itemsize)
-    return total
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.itemsize for tensor in tensors)
 
 
-def _bytes(params, dtype: torch.dtype | None = None) -> int:
-    return sum(param.numel() * (dtype or param.dtype).itemsize for param in params)
+def build_for(cfg: Mapping[str, Any], layout: RunLayout) -> nn.Module:
+    """The model of a config on ``meta``, which recomputes what it does in a run of this layout."""
+    changes = dict(gradient_checkpointing=list(layout.checkpointed)) if layout.checkpointed else {}
+    return build(cfg['model'], **changes)
 
 
-def estimate(model: nn.Module, layout: RunLayout, tokens: int, answer: int | None = None) -> dict[str, int]:
+def sizes_for(cfg: Mapping[str, Any], model: nn.Module, batch: int | None = None, **wanted: int | str | None) -> Sizes:
+    """Sizes of a training step; ``wanted`` and errors are those of :func:`vlpeft.analysis.flops.sizes_of`."""
+    batch = cfg['train_dataloader'].get('batch_size', 1) if batch is None else batch
+    return replace(sizes_of(cfg, model, **wanted), batch=batch)
+
+
+def estimate(
+    model: nn.Module, layout: RunLayout, optim_wrapper: Mapping[str, Any], sizes: Sizes, on_cpu: bool = False
+) -> dict[str, int]:
     """Bytes per device of each row of the module's table, zero rows left out.
 
     Args:
-        model: An :class:`AdaptedModel`, on any device, ``meta`` included.
+        model: Of :func:`build_for`; sharded, it is in the computing type afterwards.
         layout: Of the run.
-        tokens: Per sample, through each tower that passes gradients on: for a language model prompt, slot or images,
-            and text.
-        answer: Those of which logits are made. Defaults to None, all.
+        optim_wrapper: Config.
+        sizes: Of the samples.
+        on_cpu: Whether the device is a CPU, where attention with dropout keeps its maps. Defaults to False.
+
+    Raises:
+        FlopError: The model's task is not known, or cannot be run on shapes alone.
     """
     share = layout.devices if layout.sharded else 1
     trained = [param for param in model.parameters() if param.requires_grad]
+    masters = _bytes(trained)  # what trains and its optimiser stay as they are built
+    if layout.sharded and layout.compute is not None:
+        model.to(layout.compute)
     frozen = [param for param in model.parameters() if not param.requires_grad]
-    compute = layout.compute if layout.compute is not None else next(model.parameters()).dtype
+    step = step_bytes(model, optim_wrapper, sizes, layout.compute if layout.autocast else None, on_cpu)
+    computed = _bytes(trained)
     rows = dict(
-        frozen_weights=(_bytes(frozen, layout.compute if layout.sharded else None) - _saved(model, layout.bits))
-        // share,
-        trained_weights=_bytes(trained) // share,
-        gradients=_bytes(trained) // share,
-        optimiser_state=OPTIMISER_STATES.get(layout.optimiser, 2) * _bytes(trained) // share,
+        frozen_weights=(_bytes(frozen) - _saved(model, layout.bits)) // share,
+        trained_weights=masters // share,
+        gradients=masters // share,
+        optimiser_state=step.optimiser * masters // computed // share,
+        buffers=_bytes(model.buffers()),
     )
-    blocks = {block: None for tower in model.towers.values() for block in tower.block_modules}
     if layout.sharded:
+        blocks = {block for tower in model.towers.values() for block in tower.block_modules}
         inside = {id(param) for block in blocks for param in block.parameters()}
         rest = [param for param in model.parameters() if id(param) not in inside]
-        sizes = sorted(_bytes(block.parameters(), compute) for block in blocks)
-        rows['gathered'] = _bytes(rest, compute) + sum(sizes[-2:])
+        sizes_of_blocks = sorted(_bytes(block.parameters()) for block in blocks)
+        rows['gathered'] = _bytes(rest) + sum(sizes_of_blocks[-2:])
     elif layout.devices > 1:
         rows['buckets'] = rows['gradients']
-    rows.update(casts=0, activations=0, logits=0)
-    for name, tower in model.towers.items():
-        if model.tower_paths[name].partition('.')[0] not in model.no_grad_parts and _keeps(model, name):
-            _add_tower(rows, tower, layout, tokens * layout.batch_size, compute, name in layout.checkpointed)
-            if tower.is_decoder_only:
-                counted = layout.batch_size * (tokens if answer is None else answer)
-                rows['logits'] += counted * _words(model, name) * (2 * compute.itemsize + 8)
+    rows['activations'] = step.peak - computed
     return {name: value for name, value in rows.items() if value}
-
-
-def _keeps(model: nn.Module, name: str) -> bool:
-    """Whether a tower keeps activations: a vision tower reads no other, so it does if something in it trains."""
-    trains = any(param.requires_grad for block in model.towers[name].block_modules for param in block.parameters())
-    return name != 'vision' or trains or name in getattr(model, 'adapter_towers', {}).values()
-
-
-def _words(model: nn.Module, name: str) -> int:
-    """Rows of the output embeddings of a language model, which are its own or those of the model around it."""
-    parts = model.tower_paths[name].split('.')
-    around = (model.get_submodule('.'.join(parts[:end])) for end in range(len(parts), 0, -1))
-    heads = (module.get_output_embeddings() for module in around if hasattr(module, 'get_output_embeddings'))
-    return next((head.out_features for head in heads if head is not None), 0)
 
 
 def _saved(model: nn.Module, bits: int | None) -> int:
@@ -173,41 +146,20 @@ def _saved(model: nn.Module, bits: int | None) -> int:
     return sum(weight.numel() * (8 * weight.itemsize - bits) // 8 for weight in maps if not weight.requires_grad)
 
 
-def _add_tower(
-    rows: dict[str, int], tower: Tower, layout: RunLayout, tokens: int, compute: torch.dtype, checkpointed: bool
-) -> None:
-    stored = [stored_per_token(block, tower.width, compute, layout.autocast) for block in tower.blocks]
-    inputs = len(stored) * tower.width * (4 if layout.autocast else compute.itemsize)
-    rows['activations'] += tokens * (inputs + max(stored) if checkpointed else sum(stored))
-    if layout.autocast:
-        sizes = [_bytes(block.parameters(), compute) for block in tower.block_modules]
-        rows['casts'] += max(sizes) if checkpointed else sum(sizes)
-
-
 def evaluation_bytes(model: nn.Module, layout: RunLayout) -> int:
     """Weights per device in evaluation, for which a sharded model is gathered whole."""
-    return _bytes(model.parameters(), layout.compute if layout.sharded else None) - _saved(model, layout.bits)
+    return _bytes(model.parameters()) - _saved(model, layout.bits)
 
 
-def build_on_meta(cfg: Config) -> nn.Module:
-    """The model of a config without weights, tokenizer or memory."""
-    from vlpeft.registry import MODELS
-
-    with torch.device('meta'):
-        return MODELS.build({**cfg.model, 'base_checkpoint': None})
-
-
-def table(rows: Mapping[str, int], model: nn.Module, layout: RunLayout, tokens: int, answer: int | None = None) -> str:
+def table(rows: Mapping[str, int], model: nn.Module, layout: RunLayout, sizes: Sizes) -> str:
     """The estimate as lines of text."""
     how = 'fully sharded' if layout.sharded else 'not sharded'
-    counted = '' if answer is None else f', {answer} of them answers'
+    read = ', '.join(f'{name} {value}' for name, value in vars(sizes).items() if value and name != 'batch')
     lines = [
-        f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {layout.batch_size} samples of {tokens} '
-        f'tokens each{counted}, {layout.optimiser}; recomputed: {", ".join(layout.checkpointed) or "nothing"}'
+        f'{layout.devices} device{"s" * (layout.devices > 1)}, {how}, {sizes.batch} samples on each ({read}); '
+        f'recomputed: {", ".join(layout.checkpointed) or "nothing"}'
     ]
     lines += [f'{name.replace("_", " "):<18}{value / GIB:>9.3f} GiB' for name, value in rows.items()]
-    lines.append(
-        f'{"training":<18}{sum(rows.values()) / GIB:>9.3f} GiB per device, an estimate without kernels and libraries'
-    )
+    lines.append(f'{"training":<18}{sum(rows.values()) / GIB:>9.3f} GiB per device, without kernels and libraries')
     lines.append(f'{"evaluation":<18}{evaluation_bytes(model, layout) / GIB:>9.3f} GiB of weights per device')
     return '\n'.join(lines)

@@ -64,16 +64,20 @@ class _Shapes(TorchFunctionMode):
 
 
 @contextmanager
-def shapes_suffice(module: nn.Module) -> Iterator[None]:
+def shapes_suffice(module: nn.Module, attention: str | None = 'eager') -> Iterator[None]:
     """Inside the ``with`` block a module of transformers on ``meta`` needs no values: masks of SDPA ask for them, and
     rotary positions for autocast, which that device has not.
+
+    Args:
+        module: The module; any other is left as it is.
+        attention: Its way to compute attention inside the block. Defaults to 'eager'; None leaves its own.
     """
     config = getattr(module, 'config', None)
     chosen = getattr(config, '_attn_implementation', None)
     if chosen is None or not next(module.parameters()).is_meta:
         yield
         return
-    config._attn_implementation = 'eager'
+    config._attn_implementation = attention or chosen
     try:
         with (
             patch.object(torch, 'autocast', lambda *args, **kwargs: nullcontext()),

@@ -1,10 +1,11 @@
 """Says before training how much memory it will take, roughly."""
 
+import torch
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 
-from vlpeft.engine.memory import RunLayout, estimate, table
-from vlpeft.engine.task_model import task_model
+from vlpeft.analysis.flop_passes import FlopError
+from vlpeft.engine.memory import RunLayout, build_for, estimate, sizes_for, table
 from vlpeft.registry import HOOKS
 
 
@@ -13,15 +14,20 @@ class MemoryReportHook(Hook):
     """Logs :func:`vlpeft.engine.memory.estimate` of the run.
 
     Args:
-        tokens: Per sample, through each tower that passes gradients on. Defaults to 64.
-        answer_tokens: Those of which logits are made, for image-text-to-text models. Defaults to None, all.
+        **sizes: Of the samples (:class:`~vlpeft.analysis.flop_inputs.Sizes`), such as ``text=30``. Defaults to what
+            ``vlpeft estimate`` counts with.
     """
 
-    def __init__(self, tokens: int = 64, answer_tokens: int | None = None) -> None:
-        self.tokens, self.answer_tokens = tokens, answer_tokens
+    def __init__(self, **sizes: int | str) -> None:
+        self.sizes = sizes
 
     def before_train(self, runner) -> None:
-        model = task_model(runner)
         layout = RunLayout.of(runner.cfg, get_world_size())
-        rows = estimate(model, layout, self.tokens, self.answer_tokens)
-        runner.logger.info('memory, estimated: ' + table(rows, model, layout, self.tokens, self.answer_tokens))
+        try:
+            model = build_for(runner.cfg, layout)
+            sizes = sizes_for(runner.cfg, model, **self.sizes)
+            rows = estimate(model, layout, runner.cfg.optim_wrapper, sizes, not torch.cuda.is_available())
+        except FlopError as error:
+            runner.logger.info(f'memory, not estimated: {error}')
+            return
+        runner.logger.info('memory, estimated: ' + table(rows, model, layout, sizes))
