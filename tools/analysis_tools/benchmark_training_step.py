@@ -74,10 +74,9 @@ def measure(case: str, args: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         pair, geometry = build(case, args, Path(folder))
-        differences = pair.compare()
-    flops = dict(ours=pair.ours.flops(), plain=pair.plain.flops())
+        first = pair.compare()
+    flops, kept = first['flops'], first['kept']
     seconds = interleaved(dict(plain=pair.plain.step, ours=pair.ours.step), args.rounds, warm_up=0, clock=args.clock)
-    kept = dict(ours=pair.ours.kept_bytes(), plain=pair.plain.kept_bytes())
     resident = dict(ours=pair.ours.resident_bytes(), plain=pair.plain.resident_bytes())
     return dict(
         case=case,
@@ -96,8 +95,8 @@ def measure(case: str, args: argparse.Namespace) -> dict:
         resident_ratio=resident['ours'] / resident['plain'],
         kept_bytes=kept,
         kept_ratio=kept['ours'] / kept['plain'],
-        losses_differ_by=differences['losses'],
-        gradients_differ_by=differences['gradients'],
+        losses_differ_by=first['losses'],
+        gradients_differ_by=first['gradients'],
         later_losses_differ_by=max(abs(a - b) for a, b in zip(pair.ours.found, pair.plain.found)),
     )
 

@@ -44,32 +44,26 @@ class Way:
     optimizer: Any
     found: list[float] = field(default_factory=list)
 
-    def backward(self) -> Tensor:
-        """Forward and backward pass."""
-        loss = sum(self.losses().values())
-        loss.backward()
-        return loss
-
     def step(self) -> None:
         """A training step; what it draws depends on its number alone."""
         torch.manual_seed(len(self.found))
-        loss = self.backward()
+        loss = sum(self.losses().values())
+        loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.found.append(loss.item())
 
-    def flops(self) -> int:
-        """Floating-point operations of a forward and backward pass."""
-        with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as counter:
-            self.backward()
-        self.optimizer.zero_grad()
-        return counter.get_total_flops()
-
-    def kept_bytes(self) -> int:
-        """Bytes that autograd keeps of a forward pass, beside what is resident."""
+    def counted(self) -> tuple[float, dict[str, Tensor], int, int]:
+        """Loss and gradients of a forward and backward pass, its floating-point operations, and the bytes that autograd
+        keeps of the forward pass beside what is resident.
+        """
         kept = Kept(self.resident)
-        kept.during(self.losses)
-        return kept.total
+        with FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU) as counter:
+            loss = sum(kept.during(self.losses).values())
+            loss.backward()
+        gradients = self.gradients()
+        self.optimizer.zero_grad()
+        return loss.item(), gradients, counter.get_total_flops(), kept.total
 
     def resident_bytes(self) -> int:
         """Bytes of what is resident, each storage once."""
@@ -83,25 +77,25 @@ class Pair:
     ours: Way
     plain: Way
 
-    def compare(self, seed: int = 0) -> dict[str, float]:
+    def compare(self, seed: int = 0) -> dict[str, Any]:
         """Takes a forward and backward pass of both from the same seed.
 
         Returns:
-            ``losses``: the largest difference of a loss; ``gradients``: that of a gradient's entry, relative to the
-            largest entry of the same tensor.
+            ``losses``: the difference of the losses; ``gradients``: the largest of a gradient's entry, over the largest
+            entry of the same tensor; ``flops`` and ``kept`` bytes of ``ours`` and ``plain``.
         """
-        losses, gradients = [], []
-        for way in (self.ours, self.plain):
+        passes = {}
+        for name, way in (('ours', self.ours), ('plain', self.plain)):
             torch.manual_seed(seed)
-            losses.append(way.backward().item())
-            gradients.append(way.gradients())
-            way.optimizer.zero_grad()
-        mine, other = gradients
+            passes[name] = way.counted()
+        (loss, mine, *_), (other_loss, other, *_) = passes.values()
         if mine.keys() != other.keys():
             raise AssertionError(f'other tensors train: {sorted(mine.keys() ^ other.keys())[:5]}')
         return dict(
-            losses=abs(losses[0] - losses[1]),
+            losses=abs(loss - other_loss),
             gradients=max(_difference(mine[name], other[name]) for name in mine if not _is_noise(name)),
+            flops={name: found[2] for name, found in passes.items()},
+            kept={name: found[3] for name, found in passes.items()},
         )
 
 

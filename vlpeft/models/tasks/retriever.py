@@ -4,6 +4,7 @@ Notation: B clips, T frames each, N tokens per frame, class and register tokens 
 pairs.
 """
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch.distributed.nn.functional import all_gather as all_gather_with_grad
 from torch.nn import functional
 
 from vlpeft.models.backbones import CrossContext, Projected, check_vision_tower, see
+from vlpeft.models.frozen_outputs import FrozenOutputs
 from vlpeft.models.heads import Features, sample_negatives
 from vlpeft.models.momentum import MomentumWeights
 from vlpeft.models.tokenizer import Tokens
@@ -188,13 +190,16 @@ class Retriever(AdaptedModel):
         ids = torch.tensor([sample.clip_id for sample in data_samples]).to(clips.device, non_blocking=True)
         if self.momentum is not None:
             self.itc_head.clamp_temperature()
-        vision = self.encode_vision(clips)
+        frozen = FrozenOutputs(self.vision)
+        with nullcontext() if self.momentum is None else frozen.keep():
+            vision = self.encode_vision(clips)
         online = Features(vision.feature, self.encode_text(tokens))
         if self.momentum is None:
             losses = dict(loss_itc=self.itc_head.loss(online, ids))
         else:
             self.momentum.update(self)
-            momentum = self.momentum.call(self, clips, tokens, mode='features')
+            with frozen.reuse():
+                momentum = self.momentum.call(self, clips, tokens, mode='features')
             losses = dict(loss_itc=self.itc_head.loss(online, momentum, ids, self.queue))
         if self.matches:
             losses['loss_itm'] = self._matching_loss(vision, tokens, online, ids)
