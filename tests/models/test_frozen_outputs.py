@@ -17,6 +17,11 @@ RUNS = [
     (dict(adapter=UNIADAPTER), [1, 1, 1, 2, 2]),
     # The method acts behind the attention of the second block, so the FFN there reads what differs.
     (dict(adapter=UPPER), [1, 1, 1, 1, 2]),
+    # What a method reads inside of attention it reads in both passes.
+    (dict(adapter=dict(type='LoRA', rank=2, targets=dict(towers=['vision'], linears=['q']))), [1, 1, 2, 2, 2]),
+    (dict(adapter=dict(type='LST', reduction=2, heads=2, output='add', dropout=0.0)), [1, 1, 1, 1, 1]),
+    # The side network draws behind the first block.
+    (dict(adapter=dict(type='LST', reduction=2, heads=2, output='add')), [1, 1, 1, 2, 2]),
     (dict(adapter=None, trainable='all'), [2, 2, 2, 2, 2]),
 ]
 
@@ -73,7 +78,8 @@ def test_a_tower_with_dropout_draws_anew(tmp_path):
     model = build_retriever(vocabulary=write_vocabulary(tmp_path), vision=vision).train()
     counts = counted(model.vision)
     model.loss(*random_batch())
-    assert counts == [2] * 5
+    # Of the patches alone: the next is dropout.
+    assert counts == [1, 2, 2, 2, 2]
 
 
 def test_without_gradients_nothing_is_taken_for_frozen(tmp_path):

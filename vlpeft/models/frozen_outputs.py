@@ -17,16 +17,18 @@ from torch.utils._pytree import tree_leaves
 class FrozenOutputs:
     """Outputs of the modules of a tower, from one pass to the next.
 
-    Nothing is kept of a pass without gradients, which does not tell what depends on trained weights, nor of one that
-    draws random numbers, as dropout does: the second pass draws its own.
+    Nothing is kept of a pass without gradients, which does not tell what depends on trained weights, nor from the first
+    random number on, as dropout draws them: the second pass draws its own.
 
     Args:
         tower: What runs twice. No trained weight may act in it without letting a gradient through.
     """
 
     def __init__(self, tower: nn.Module) -> None:
-        trained = {name for name, param in tower.named_parameters() if param.requires_grad}
-        holders = {name[:end] for name in trained for end in _ends(name)}
+        trained = [name for name, param in tower.named_parameters() if param.requires_grad]
+        # Where a method reads inside of a module, the inside must run.
+        hooked = [name for name, module in tower.named_modules() if module._forward_hooks or module._forward_pre_hooks]
+        holders = {holder for name in [*trained, *filter(None, hooked)] for holder in _holders(name)}
         # What holds no matrix, such as a norm, costs as little to compute as to keep.
         self.modules = [
             module
@@ -35,6 +37,7 @@ class FrozenOutputs:
         ]
         self.outputs: dict[nn.Module, tuple[Any, list[int]]] = {}
         self.called: set[nn.Module] = set()
+        self.start: list[Tensor] = []
 
     @contextmanager
     def keep(self) -> Iterator[None]:
@@ -42,12 +45,10 @@ class FrozenOutputs:
         if not torch.is_grad_enabled():
             yield
             return
-        before = _random_states()
+        self.start = _random_states()
         with self._in_place_of_forward(self._keep):
             yield
         self.called.clear()
-        if any(not torch.equal(old, new) for old, new in zip(before, _random_states(), strict=True)):
-            self.outputs.clear()
 
     @contextmanager
     def reuse(self) -> Iterator[None]:
@@ -79,11 +80,18 @@ class FrozenOutputs:
         self.called.add(module)
         self.outputs.pop(module, None)
         tensors = _tensors(output)
-        if not again and not any(tensor.requires_grad for tensor in [*tensors, *_tensors((args, kwargs))]):
+        if (
+            not again
+            and not self._has_drawn()
+            and not any(tensor.requires_grad for tensor in [*tensors, *_tensors((args, kwargs))])
+        ):
             for inside in module.modules():
                 self.outputs.pop(inside, None)
             self.outputs[module] = output, [tensor._version for tensor in tensors]
         return output
+
+    def _has_drawn(self) -> bool:
+        return any(not torch.equal(old, new) for old, new in zip(self.start, _random_states(), strict=True))
 
     def _reuse(self, module: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> Any:
         output, versions = self.outputs.pop(module, (None, None))
@@ -107,10 +115,10 @@ def _tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def _ends(name: str) -> Iterator[int]:
-    """Where the names of the modules end that hold a parameter; 0 for the root."""
-    yield 0
-    yield from (place for place, letter in enumerate(name) if letter == '.')
+def _holders(name: str) -> Iterator[str]:
+    """Names of the modules that hold a parameter or module; '' for the root."""
+    parts = name.split('.')
+    return ('.'.join(parts[:count]) for count in range(len(parts)))
 
 
 def _random_states() -> list[Tensor]:
