@@ -20,8 +20,8 @@ RUNS = [
     # What a method reads inside of attention it reads in both passes.
     (dict(adapter=dict(type='LoRA', rank=2, targets=dict(towers=['vision'], linears=['q']))), [1, 1, 2, 2, 2]),
     (dict(adapter=dict(type='LST', reduction=2, heads=2, output='add', dropout=0.0)), [1, 1, 1, 1, 1]),
-    # The side network draws behind the first block.
-    (dict(adapter=dict(type='LST', reduction=2, heads=2, output='add')), [1, 1, 1, 2, 2]),
+    # The side network draws, behind the last block.
+    (dict(adapter=dict(type='LST', reduction=2, heads=2, output='add')), [1, 1, 1, 1, 1]),
     (dict(adapter=None, trainable='all'), [2, 2, 2, 2, 2]),
 ]
 
