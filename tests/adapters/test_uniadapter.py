@@ -110,7 +110,7 @@ def test_cross_norm_can_be_frozen_as_released():
             "retrieval with init='zero_text' and question answering with init='normal'",
         ),
         (dict(init='identity', train_cross_norm=False), ValueError, 'LN_cross'),
-        (dict(share='down'), ValueError, r"share='down'; choose from \('towers', 'none'\)"),
+        (dict(share='down'), ValueError, r"share='down'; choose from \('towers', 'last_blocks', 'none'\)"),
         (
             dict(modalities=('vision', 'audio')),
             ValueError,
@@ -130,7 +130,8 @@ def test_towers_of_other_shapes_are_an_error():
     config['text']['depth'] = DEPTH + 1
     with pytest.raises(
         SiteError,
-        match=r"differ in \(depth, width\): {'vision': \(2, 16\), 'text': \(3, 16\)}; with "
-        "share='none' each tower has modules of its own",
+        match=r"differ in \(depth, width\): {'vision': \(2, 16\), 'text': \(3, 16\)}; "
+        "share='last_blocks' pairs their blocks from the last one down, and with share='none' each tower has modules "
+        'of its own',
     ):
         MODELS.build(config)

@@ -59,6 +59,17 @@ def test_only_the_chosen_terms_are_added(subset):
         assert torch.equal(model.encode_vision(clips).feature, seen) == ('vision' not in subset)
 
 
+def test_without_the_query_residual_a_multimodal_pass_adds_its_own_term_alone():
+    model = build_retriever(adapter=dict(BASE, query_residual=False))
+    slow = SlowUniAdapter(dict(model.named_parameters()))
+    for depth, s, _, found in added(model, False):
+        torch.testing.assert_close(found, slow(s, depth, 'text'), rtol=1e-8, atol=1e-10)
+    for depth, _, c, found in added(model, True):
+        torch.testing.assert_close(found, slow(c, depth, 'multimodal'), rtol=1e-8, atol=1e-10)
+    with pytest.raises(ValueError, match='query_residual=False is about'):
+        build_retriever(adapter=dict(BASE, query_residual=False, modalities=('vision', 'text')))
+
+
 @pytest.mark.parametrize('share', ['towers', 'none'])
 @pytest.mark.parametrize('subset', SUBSETS)
 def test_nothing_is_built_that_gets_no_gradient(vocabulary, subset, share):
@@ -109,6 +120,33 @@ def test_only_towers_that_share_need_equal_shapes():
     config = retriever_config(adapter=dict(BASE, modalities=('text', 'multimodal')))
     config['vision']['arch'] = dict(config['vision']['arch'], num_layers=DEPTH + 1)
     assert len(MODELS.build(config).adapter.layers) == DEPTH
+
+
+def test_the_last_blocks_of_towers_of_other_depths_share(vocabulary):
+    """The text's last block reads the module of the vision tower's last block, and so on down."""
+    config = retriever_config(vocabulary, adapter=dict(BASE, share='last_blocks'))
+    config['vision']['arch'] = dict(config['vision']['arch'], num_layers=DEPTH + 2)
+    model = build(config)
+    owners = {}
+    for binding in model.adapter.bindings(model.towers):
+        layer = binding.edit.__self__
+        number = next(n for n, one in enumerate(model.adapter.layers) if one is layer)
+        owners.setdefault(number, set()).add((binding.tower, binding.depth))
+    shared = {depth + 2: {('vision', depth + 2), ('text', depth)} for depth in range(DEPTH)}
+    assert owners == {0: {('vision', 0)}, 1: {('vision', 1)}, **shared}
+    first = {key.split('.')[0] for key in model.adapter.layers[0].state_dict()}
+    assert first == {'norm', 'down', 'up_vision'}
+    sum(model(*random_batch(), mode='loss').values()).backward()
+    assert all(param.grad is not None for name, param in model.named_parameters() if name in model.declared)
+
+
+def test_the_last_blocks_of_equal_towers_are_all_blocks():
+    models = []
+    for share in ('towers', 'last_blocks'):
+        torch.manual_seed(0)
+        models.append(MODELS.build(retriever_config(adapter=dict(BASE, share=share))).adapter.state_dict())
+    assert models[0].keys() == models[1].keys()
+    assert all(torch.equal(value, models[1][key]) for key, value in models[0].items())
 
 
 def test_the_scale_can_be_learned():

@@ -2,12 +2,18 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.workspace import LORA, write_child, write_workspace
 from tools.analysis_tools.compare_methods import main
-from vlpeft.comparison.study import StudyError, read_study
+from vlpeft.comparison.runs import run_study
+from vlpeft.comparison.study import StudyError, choose, read_study
 from vlpeft.engine.messages import run_main
 
 STUDY = """
@@ -128,6 +134,29 @@ def test_wrong_files_are_refused(place, tmp_path, change, message):
     (tmp_path / 'wrong.yml').write_text(STUDY.replace(*change))
     with pytest.raises(StudyError, match=message):
         read_study(tmp_path / 'wrong.yml')
+
+
+def test_a_stopped_comparison_leaves_no_run_behind_and_goes_on(place, tmp_path):
+    (place / 'long.yml').write_text(STUDY.replace('max_epochs: 1', 'max_epochs: 2000'))
+    given = ['--records', tmp_path / 'records', '--out', tmp_path / 'page', '--work-dir', tmp_path / 'runs']
+    tool = Path(__file__).parents[2] / 'tools/analysis_tools/compare_methods.py'
+    command = [str(part) for part in (sys.executable, tool, place / 'long.yml', *given, '--only', 'lora')]
+    comparison = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(tmp_path.glob('runs/lora_*/epoch_*.pth')):
+        time.sleep(0.2)
+    comparison.terminate()
+    assert comparison.wait(60) == 128 + signal.SIGTERM
+    (run,) = tmp_path.glob('runs/lora_*')
+    assert 'SIGTERM: the run stops after' in (run / 'train.log').read_text()
+    assert 0 < sum(json.loads((run / 'seconds.json').read_text())) < 120
+    study = choose(read_study(place / 'long.yml'), ['lora'])
+    with pytest.raises(InterruptedError, match='goes on'):
+        next(run_study(study, tmp_path / 'runs', {}, stop))
+
+
+def stop(line):
+    raise InterruptedError(line)
 
 
 def test_a_run_that_fails_is_told_in_one_line(place, tmp_path, capsys):

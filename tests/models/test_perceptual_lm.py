@@ -52,6 +52,34 @@ def test_texts_and_targets(vocabulary):
     assert left.mask.tolist() == [[1] * 6, [0] * 5 + [1]] and right.mask.tolist() == [[1] * 6, [1] + [0] * 5]
 
 
+def test_logits_are_computed_of_counted_tokens_alone(vocabulary, monkeypatch):
+    model = build_perceptual(vocabulary=vocabulary, tasks=dict(vqa=dict(loss_on='answer')))
+    samples, rows = random_samples('vqa'), []
+    logits = model.reader.logits
+    monkeypatch.setattr(model.reader, 'logits', lambda hidden: rows.append(hidden.shape[:-1].numel()) or logits(hidden))
+    model(clips(), samples, mode='loss')
+    assert rows == [sum(len(model.tokenizer.targets([sample.target])[0]) for sample in samples)]
+
+
+def test_a_connector_reads_the_patches_of_a_tower_of_transformers(vocabulary):
+    encoder = dict(
+        type='TransformersVision',
+        config=dict(
+            model_type='dinov2',
+            hidden_size=VISION,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            image_size=16,
+            patch_size=8,
+        ),
+    )
+    model = build_perceptual(torch.float32, vocabulary=vocabulary, encoder=encoder, connector=dict(), adapter=None)
+    images = clips(dtype=torch.float32)
+    expected = model.encoder.vision_model(pixel_values=images[:, 0]).last_hidden_state[:, 1:]
+    torch.testing.assert_close(model.perceive(images), expected)
+    assert model(images, random_samples('vqa'), mode='loss')['loss_vqa'].requires_grad
+
+
 def test_the_vocabulary_must_fit(vocabulary):
     assert len(CausalTokenizer(vocabulary, None, ANSWER + 1).tokenizer) == ANSWER + 1
     with pytest.raises(ValueError, match=rf'{ANSWER + 1} tokens with </a>, the text model {ANSWER} \(vocab_size\)'):

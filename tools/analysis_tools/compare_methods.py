@@ -5,6 +5,7 @@ checkpoint. The page is made of the records alone.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -33,8 +34,18 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run what is missing, and write the page."""
+    """Compare, and stop at a signal without leaving a run behind."""
     args = parse_args(argv)
+    # As an exception, so that the training of the moment is told to save and to end.
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        return compare(args)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Run what is missing, and write the page."""
     from vlpeft.comparison.page import write_page
     from vlpeft.comparison.record import make_record, read_records, write_record
     from vlpeft.comparison.runs import run_study

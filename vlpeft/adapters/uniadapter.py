@@ -28,7 +28,7 @@ VISION = 'vision'
 SOURCES = dict(vision=('ffn', 'x'), text=('self_attn', 'y'), multimodal=('cross_attn', 'y'))
 KV_OPTION = 'UniAdapter with kv_bottleneck'
 INITS = ('zero_text', 'normal', 'identity')
-SHARING = ('towers', 'none')
+SHARING = ('towers', 'last_blocks', 'none')
 
 
 @ADAPTERS.register_module()
@@ -40,10 +40,14 @@ class UniAdapter(Adapter):
         bottleneck: r. Defaults to 128.
         kv_bottleneck: Width of the key/value adapters of the cross-attentions, one pair per text tower. Defaults to
             None, no such adapters.
-        share: ``'towers'``: one module per depth for all towers, which must be of equal depth and width; ``'none'``:
-            each tower has modules of its own (text and fusion still share theirs). Defaults to ``'towers'``.
+        share: ``'towers'``: one module per depth for all towers, which must be of equal depth and width;
+            ``'last_blocks'``: likewise counted from the last block, so that the first blocks of a deeper tower have
+            modules of their own; ``'none'``: each tower has modules of its own (text and fusion still share theirs).
+            Defaults to ``'towers'``.
         modalities: Terms that are added, of ``'vision'``, ``'text'`` and ``'multimodal'``. What only the others use is
             not built. Defaults to all.
+        query_residual: Whether a pass that meets vision adds a_t too, beside a_m; text-only passes have it either way.
+            Defaults to True.
         init: ``'zero_text'``, that of the released retrieval: Up_t starts at zero, Up_v and Up_m as N(0, 0.02), W_down
             kaiming-uniform with a = √5, so the model starts near the base but not at it; ``'normal'``, that of the
             released question answering: all four maps start as N(0, 0.02); ``'identity'``: as ``'zero_text'``, but Up_v
@@ -56,8 +60,8 @@ class UniAdapter(Adapter):
 
     Raises:
         SiteError: Towers that share modules differ in depth or width, or one lacks a needed site.
-        ValueError: Unknown ``init``, ``share`` or ``modalities``, or ``'identity'`` with a frozen LN_cross (it could
-            never leave zero).
+        ValueError: Unknown ``init``, ``share`` or ``modalities``; ``'identity'`` with a frozen LN_cross (it could
+            never leave zero); or no query residual without the two terms that it is about.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class UniAdapter(Adapter):
         kv_bottleneck: int | None = None,
         share: str = 'towers',
         modalities: Sequence[str] = MODALITIES,
+        query_residual: bool = True,
         init: str = 'zero_text',
         train_cross_norm: bool = True,
         scale: float = 0.1,
@@ -75,21 +80,33 @@ class UniAdapter(Adapter):
     ) -> None:
         super().__init__(towers)
         self._check(init, share, modalities, train_cross_norm)
-        self.kv_bottleneck, self.share = kv_bottleneck, share
+        if not query_residual and not {'text', 'multimodal'} <= set(modalities):
+            raise ValueError(
+                f"UniAdapter: query_residual=False is about 'text' beside 'multimodal', and modalities={modalities!r}"
+            )
+        self.kv_bottleneck, self.share, self.query_residual = kv_bottleneck, share, query_residual
         self.terms = {name: self._terms(name, modalities) for name in towers if self._terms(name, modalities)}
 
         def stack(names: Sequence[str]) -> nn.ModuleList:
-            tower = towers[names[0]]
-            terms = {term for name in names for term in self.terms[name]}
+            depths = {name: len(towers[name].blocks) for name in names}
+            deepest = max(names, key=depths.get)
             return nn.ModuleList(
-                UniAdapterLayer(tower.width, bottleneck, terms, scale, learn_scale, dropout) for _ in tower.blocks
+                UniAdapterLayer(
+                    towers[deepest].width,
+                    bottleneck,
+                    {term for name in names if below_last < depths[name] for term in self.terms[name]},
+                    scale,
+                    learn_scale,
+                    dropout,
+                )
+                for below_last in reversed(range(depths[deepest]))
             )
 
-        if share == 'towers':
-            self._check_shapes({name: towers[name] for name in self.terms})
-            self.layers = stack(list(self.terms))
-        else:
+        if share == 'none':
             self.layers = nn.ModuleDict({name: stack([name]) for name in self.terms})
+        else:
+            self._check_shapes({name: towers[name] for name in self.terms}, share)
+            self.layers = stack(list(self.terms))
         for layer in self.modules():
             if isinstance(layer, UniAdapterLayer):
                 layer.reset(init)
@@ -125,12 +142,18 @@ class UniAdapter(Adapter):
             )
 
     @staticmethod
-    def _check_shapes(towers: Mapping[str, Tower]) -> None:
+    def _check_shapes(towers: Mapping[str, Tower], share: str) -> None:
         shapes = {name: (len(tower.blocks), tower.width) for name, tower in towers.items()}
-        if len(set(shapes.values())) > 1:
+        if len({width for _, width in shapes.values()}) > 1:
+            raise SiteError(
+                f'UniAdapter with share={share!r} has modules that serve several towers, but these differ in '
+                f"(depth, width): {shapes}; with share='none' each tower has modules of its own"
+            )
+        if share == 'towers' and len(set(shapes.values())) > 1:
             raise SiteError(
                 "UniAdapter with share='towers' has one module per depth for all towers, but these differ "
-                f"in (depth, width): {shapes}; with share='none' each tower has modules of its own"
+                f"in (depth, width): {shapes}; share='last_blocks' pairs their blocks from the last one down, and with "
+                "share='none' each tower has modules of its own"
             )
 
     @staticmethod
@@ -141,14 +164,18 @@ class UniAdapter(Adapter):
 
     def bindings(self, towers: Mapping[str, Tower]) -> Iterator[Binding]:
         for name, terms in self.terms.items():
-            layers = self.layers if self.share == 'towers' else self.layers[name]
-            for depth, layer in enumerate(layers):
+            layers = self.layers[name] if self.share == 'none' else self.layers
+            for depth, layer in enumerate(layers[len(layers) - len(towers[name].blocks) :]):
                 ffn = towers[name].sublayer(depth, 'ffn', 'UniAdapter')
                 write = ffn.branch('UniAdapter') if towers[name].records_blocks else ffn.y
                 for term in terms:
                     kind, tap = SOURCES[term]
                     sublayer = towers[name].sublayer(depth, kind, f"UniAdapter with '{term}' in its modalities")
-                    yield Binding(name, depth, (getattr(sublayer, tap),), write, layer.term(term))
+                    reads, edit = (getattr(sublayer, tap),), layer.term(term)
+                    if term == 'text' and not self.query_residual:
+                        reads += (towers[name].sublayer(depth, 'cross_attn', 'UniAdapter').y,)
+                        edit = layer.add_text_alone
+                    yield Binding(name, depth, reads, write, edit)
         if self.kv_bottleneck is not None:
             for name, pair in self.kv_adapters.items():
                 for depth in range(len(towers[name].blocks)):

@@ -87,6 +87,10 @@ class UniAdapterLayer(nn.Module):
         """Text block: FFN output ``y``, self-attention output ``s``, both (B, L, D)."""
         return y + self.scale * self.up_text(self.bottleneck(s))
 
+    def add_text_alone(self, y: Tensor, s: Tensor, c: Tensor | None) -> Tensor:
+        """As :meth:`add_text`, but nothing in a pass that has a cross-attention output ``c``."""
+        return self.add_text(y, s) if c is None else y
+
     def add_multimodal(self, y: Tensor, c: Tensor) -> Tensor:
         """Text block in a multimodal pass: FFN output ``y``, cross-attention output ``c``, both (B, L, D)."""
         d = self.bottleneck(c)

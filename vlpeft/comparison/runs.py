@@ -191,13 +191,14 @@ def call(tool: str, run: Run, arguments: list[str]) -> tuple[float, int]:
         try:
             _, status, usage = os.wait4(process.pid, 0)
         except BaseException:
-            process.terminate()
+            process.terminate()  # training saves before it ends
             process.wait()
+            _add_seconds(run, time.monotonic() - start)
             raise
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - start
     if process.returncode:
-        _write(run.folder / 'seconds.json', [*json.loads(_text(run.folder / 'seconds.json', '[]')), seconds])
+        _add_seconds(run, seconds)
         last = (log.read_text(encoding='utf-8', errors='replace').strip().splitlines() or ['no output'])[-1]
         raise StudyError(f'{run.title}: {tool} ended with exit code {process.returncode}: {last} ({log})')
     return seconds, usage.ru_maxrss * 1024
@@ -220,6 +221,12 @@ def validation_score(run: Run, ended: Mapping[str, Any], metric: str) -> float:
     if metric not in curves:
         raise StudyError(f'{run.title}: no validation has {metric}; there are {", ".join(curves) or "none"}')
     return float(curves[metric].values[-1])
+
+
+def _add_seconds(run: Run, seconds: float) -> None:
+    """Notes the time of a process that did not come to its end."""
+    path = run.folder / 'seconds.json'
+    _write(path, [*json.loads(_text(path, '[]')), seconds])
 
 
 def _write(path: Path, content: Any) -> None:

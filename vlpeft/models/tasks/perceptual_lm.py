@@ -30,7 +30,7 @@ from vlpeft.models.heads import TokenConnector
 from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import CausalTokenizer, Tokens
 from vlpeft.registry import MODELS
-from vlpeft.sites import FoundTowers, SiteError, shapes_suffice
+from vlpeft.sites import SiteError, find_towers, shapes_suffice
 
 from .base import AdaptedModel
 from .candidates import Candidate, written
@@ -120,7 +120,7 @@ class PerceptualLM(AdaptedModel):
         if connector is not None:
             if encoder is None:
                 raise ValueError('connector leads from an encoder to the language model; encoder is None')
-            found = FoundTowers(self, towers)
+            found = find_towers(self, towers)
             self.connector = TokenConnector(found['encoder'].width, found['lm'].entrance.width, **connector)
         self.prompt_rows = 0
         self.assemble(towers, () if connector is None else ('connector',))
@@ -294,10 +294,13 @@ class PerceptualLM(AdaptedModel):
 
     def text_losses(self, vectors: Tensor | None, targets: Targets) -> Tensor:
         """Sum of the tokens' negative log-likelihoods for each sample, (B,), at least in float32."""
-        logits = self.logits(vectors, targets.tokens)[:, :-1]
-        logits = at_least_float32(logits)
-        nll = F.cross_entropy(logits.transpose(1, 2), targets.tokens.ids[:, 1:], reduction='none')
-        return (nll * targets.counted[:, 1:]).sum(1)
+        ids, mask = targets.tokens
+        hidden = self.reader.read(self.reader.words(ids), mask, self.lead(vectors))
+        # Vocabularies are large, and questions are not learned: logits of what is counted alone.
+        counted = targets.counted[:, 1:]
+        logits = at_least_float32(self.reader.logits(hidden[:, :-1][counted]))
+        nll = F.cross_entropy(logits, ids[:, 1:][counted], reduction='none')
+        return nll.new_zeros(len(ids)).index_add(0, counted.nonzero()[:, 0], nll)
 
     def answer(self, vectors: Tensor | None, prompts: Tokens, task: PerceptualTask) -> list[str]:
         """One text per prompt."""
