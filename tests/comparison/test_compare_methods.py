@@ -136,6 +136,24 @@ def test_wrong_files_are_refused(place, tmp_path, change, message):
         read_study(tmp_path / 'wrong.yml')
 
 
+def test_a_record_is_reproduced(compared, tmp_path, capsys):
+    given = [compared / 'small.yml', '--records', tmp_path, '--work-dir', tmp_path / 'again', '--reproduce', 'lora']
+    record = json.loads((compared / 'records/lora_seed0.json').read_text())
+    stored = tmp_path / 'lora_seed0.json'
+    stored.write_text(json.dumps(record))
+    assert main([*map(str, given)]) == 0
+    assert capsys.readouterr().out.strip().endswith('within its interval')
+    found = record['metrics']['retrieval/mean_R@1']
+    stored.write_text(json.dumps(dict(record, intervals={'retrieval/mean_R@1': [found + 1, found + 2]})))
+    assert main([*map(str, given)]) == 1
+    assert 'NOT within' in capsys.readouterr().out
+    changed = json.loads(stored.read_text())
+    changed['run_info']['train_config']['fingerprint'] = '0' * 64
+    stored.write_text(json.dumps(changed))
+    with pytest.raises(StudyError, match='no longer what the record of lora was made with'):
+        main([*map(str, given)])
+
+
 def test_a_stopped_comparison_leaves_no_run_behind_and_goes_on(place, tmp_path):
     (place / 'long.yml').write_text(STUDY.replace('max_epochs: 1', 'max_epochs: 2000'))
     given = ['--records', tmp_path / 'records', '--out', tmp_path / 'page', '--work-dir', tmp_path / 'runs']

@@ -123,6 +123,31 @@ def run_study(
             yield run, evaluate(run, run.folder / last_checkpoint(run), tell), scores
 
 
+def run_again(study: Study, record: Mapping, root: Path, tell: Callable[[str], None]) -> float:
+    """The figure of a record's run, made anew.
+
+    Args:
+        study: The record's study.
+        record: With the seed and the rate of the run.
+        root: Folder of this run and of those that the study prepares.
+        tell: Is given a line at the beginning and the end of each run.
+
+    Raises:
+        StudyError: The config is not what it was.
+    """
+    name, told = record['run_info']['experiment_name'].split('/')[1], record['run_info']['train_config']
+    run = plan(study.methods[name], told['seed'], told['learning_rate'], root)
+    if run.fingerprint != told['fingerprint']:
+        raise StudyError(f'{run.method.config} is no longer what the record of {name} was made with')
+    for method in study.prepare:
+        train(plan(method, study.seeds[0], None, root, fixed=True), tell)
+    checkpoint = None
+    if run.method.trains:
+        train(run, tell)
+        checkpoint = run.folder / last_checkpoint(run)
+    return float(evaluate(run, checkpoint, tell)['result']['metrics'][study.metric])
+
+
 def _missing(
     study: Study, method: Method, root: Path, records: Sequence[Mapping]
 ) -> tuple[list[int], dict[float, float]]:

@@ -1,0 +1,3 @@
+# VL-PET middleY.
+_base_ = './vlpet-large.py'
+model = dict(adapter=dict(granularity='middle_y'))

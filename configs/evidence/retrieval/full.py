@@ -1,0 +1,3 @@
+# Full fine-tuning.
+_base_ = './_stamps_.py'
+model = dict(trainable='all')

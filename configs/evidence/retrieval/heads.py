@@ -1,0 +1,3 @@
+# Projections and matching head alone.
+_base_ = './_stamps_.py'
+model = dict(trainable='heads')

@@ -1,0 +1,3 @@
+# As full.py, on the base of random towers.
+_base_ = './full.py'
+model = dict(base_checkpoint=dict(source='work_dirs/evidence/retrieval/base_random-towers/epoch_8.pth'))
