@@ -58,10 +58,25 @@ SETS = dict(
     VideoCaption=('Video Captioning', {'msrvtt': 'MSR-VTT'}),
     VALUECaptions=('Video Captioning', {'tvc': 'TVC', 'yc2c': 'YC2C'}),
     AudioCaps=('Audio Captioning', {'audiocaps': 'AudioCaps'}),
-    JSONLRetrieval=('Retrieval', {'own': 'your own', 'stills': 'drawn stills', 'clips': 'drawn clips'}),
-    JSONLCaption=('Captioning', {'own': 'your own', 'pictures': 'drawn pictures'}),
+    JSONLRetrieval=(
+        'Retrieval',
+        {
+            'own': 'your own',
+            'stills': 'drawn stills',
+            'clips': 'drawn clips',
+            'emoji': 'emoji',
+            'stamps': "Tux Paint's stamps",
+        },
+    ),
+    JSONLCaption=(
+        'Captioning',
+        {'own': 'your own', 'pictures': 'drawn pictures', 'stamps': "Tux Paint's stamps"},
+    ),
     JSONLChat=('Conversation', {'own': 'your own'}),
-    JSONLQA=('Question Answering', {'own': 'your own', 'pictures': 'drawn pictures'}),
+    JSONLQA=(
+        'Question Answering',
+        {'own': 'your own', 'pictures': 'drawn pictures', 'easy_vqa': 'easy-VQA'},
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""Sets of pictures: splits that keep what belongs together, white grounds, lines that our readers take."""
+"""Sets of pictures: splits that keep what belongs together, grounds, lines that our readers take."""
 
 import json
 
@@ -6,15 +6,18 @@ import pytest
 from PIL import Image
 
 from vlpeft.evidence.pictures import (
+    GROUNDS,
     SHARES,
+    STAGED,
     Picture,
-    on_white,
+    on_ground,
     read_annotations,
     read_stamps,
     split_groups,
     write_captioned,
     write_easy_vqa,
     write_set,
+    write_staged,
 )
 
 
@@ -40,7 +43,7 @@ def test_pictures_of_one_caption_are_on_one_side(tmp_path):
 def test_what_is_transparent_becomes_white():
     image = Image.new('RGBA', (600, 300), (0, 0, 0, 0))
     image.paste((255, 0, 0, 255), (0, 0, 300, 300))
-    seen = on_white(image)
+    seen = on_ground(image)
     assert seen.mode == 'RGB' and seen.size == (256, 128)
     assert seen.getpixel((20, 60)) == (255, 0, 0) and seen.getpixel((230, 60)) == (255, 255, 255)
 
@@ -53,6 +56,34 @@ def test_stamps_have_the_first_line_as_caption_and_no_mirrored_copies(tmp_path):
     (folder / 'owl.txt').write_text('A Brown owl. \nde.utf8=Eine Eule\n', encoding='utf-8')
     ((group, picture),) = read_stamps(tmp_path)
     assert (group, picture.name, picture.captions) == ('a brown owl.', 'animals_birds_owl.png', ['A Brown owl.'])
+
+
+def test_staged_stamps_are_what_their_captions_say(tmp_path):
+    """A stamp that is red above and transparent below: grounds, sides and greys are looked up in the pictures."""
+    folder = tmp_path / 'package/usr/share/tuxpaint/stamps'
+    folder.mkdir(parents=True)
+    stamp = Image.new('RGBA', (8, 8))
+    stamp.paste((255, 0, 0, 255), (0, 0, 8, 4))
+    for number in range(20):
+        stamp.save(folder / f'flag{number}.png')
+        (folder / f'flag{number}.txt').write_text(f'A flag {number}.', encoding='utf-8')
+    (tmp_path / 'set').mkdir()
+    counts = write_staged(tmp_path / 'package', tmp_path / 'set')
+    assert counts == {split: round(20 * share) * STAGED[split] for split, share in SHARES.items()}
+    seen = set()
+    for split in counts:
+        for line in map(json.loads, (tmp_path / f'set/{split}.jsonl').read_text().splitlines()):
+            how, _, what = line['caption'][0].partition(': ')
+            *ways, ground = how.split(', ')
+            with Image.open(tmp_path / 'set' / line['image']) as image:
+                above, below = image.getpixel((4, 1)), image.getpixel((4, 6))
+            if 'upside down' in ways:
+                above, below = below, above
+            colour = GROUNDS[ground.removeprefix('on ')]
+            assert above == ((76, 76, 76) if 'grey' in ways else (255, 0, 0))  # ITU-R 601: 0.299 of 255
+            assert '#{:02x}{:02x}{:02x}'.format(*below) == colour and what.startswith('A flag')
+            seen.add((*ways, ground))
+    assert len(seen) > 12
 
 
 def test_names_and_keywords_of_emoji(tmp_path):

@@ -16,7 +16,7 @@ from rich.table import Table
 from vlpeft.engine.messages import run_main
 from vlpeft.evidence.models import MODELS, write_model
 from vlpeft.evidence.packages import PACKAGES, fetch, missing, unpack
-from vlpeft.evidence.pictures import read_emoji, read_stamps, write_captioned, write_easy_vqa, write_set
+from vlpeft.evidence.pictures import read_emoji, read_stamps, write_captioned, write_easy_vqa, write_set, write_staged
 
 EPILOG = """examples:
   %(prog)s                               # everything, into data/evidence (2 GB with the unpacked packages)
@@ -35,6 +35,7 @@ SETS = {
     'stamps': Pictures(
         ('tuxpaint-stamps-default',), lambda target, stamps: write_captioned(read_stamps(stamps), target)
     ),
+    'staged_stamps': Pictures(('tuxpaint-stamps-default',), lambda target, stamps: write_staged(stamps, target)),
     'emoji': Pictures(
         ('fonts-noto-color-emoji', 'unicode-cldr-core'),
         lambda target, font, names: write_captioned(read_emoji(font, names), target),

@@ -15,6 +15,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
+#: What staged stamps stand on, and how many of each stamp there are in a split.
+GROUNDS = dict(red='#d64545', green='#3f9b4f', blue='#3f6fd1', yellow='#ecc94b', black='#202020', white='#ffffff')
+STAGED = dict(train=6, val=2, test=3)
 #: Longest side of a written picture; the towers see at most 224 pixels.
 LARGEST = 256
 SHARES = dict(train=0.6, val=0.15, test=0.25)
@@ -44,25 +47,30 @@ def split_groups(groups: Iterable[str], shares: Mapping[str, float] = SHARES) ->
     return found
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """RGB, on white where it is transparent, the longest side at most 256 pixels."""
+def on_ground(image: Image.Image, colour: str = 'white') -> Image.Image:
+    """RGB, on a colour where it is transparent, the longest side at most 256 pixels."""
     image = image.convert('RGBA')
-    image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image).convert('RGB')
+    image = Image.alpha_composite(Image.new('RGBA', image.size, colour), image).convert('RGB')
     image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     return image
 
 
 def read_stamps(folder: Path) -> Iterable[tuple[str, Picture]]:
     """Tux Paint's stamps: (group, picture). Captions are the first lines of the text files, in English."""
+    for path, name, caption in _stamps(folder):
+        with Image.open(path) as image:
+            yield caption.lower(), Picture(name + '.png', [caption], on_ground(image))
+
+
+def _stamps(folder: Path) -> Iterable[tuple[Path, str, str]]:
+    """File, name and caption of each stamp."""
     root = folder / 'usr/share/tuxpaint/stamps'
     for path in sorted(root.rglob('*.png')):
         text = path.with_suffix('.txt')
         if not text.is_file():
             continue  # a mirrored copy
         caption = text.read_text(encoding='utf-8').splitlines()[0].strip()
-        name = '_'.join(path.relative_to(root).with_suffix('.png').parts)
-        with Image.open(path) as image:
-            yield caption.lower(), Picture(name, [caption], on_white(image))
+        yield path, '_'.join(path.relative_to(root).with_suffix('').parts), caption
 
 
 def read_emoji(font: Path, names: Path) -> Iterable[tuple[str, Picture]]:
@@ -107,6 +115,34 @@ def write_captioned(pictures: Iterable[tuple[str, Picture]], target: Path) -> di
     return write_lines(lines, target)
 
 
+def write_staged(folder: Path, target: Path) -> dict[str, int]:
+    """Tux Paint's stamps, each several times: on grounds of different colours, some of them upside down, some grey.
+
+    The caption says how, and then what: "upside down, grey, on red: A frog."
+
+    Returns:
+        Pictures of each split. Stamps are in the splits of :func:`read_stamps`.
+    """
+    (target / 'images').mkdir(parents=True)
+    stamps = list(_stamps(folder))
+    splits = split_groups(caption.lower() for *_, caption in stamps)
+    lines = defaultdict(list)
+    for path, name, caption in stamps:
+        split, draw = splits[caption.lower()], random.Random(name)
+        for number, colour in enumerate(draw.sample(sorted(GROUNDS), STAGED[split])):
+            upside_down, grey = draw.random() < 0.5, draw.random() < 0.3
+            with Image.open(path) as image:
+                staged = image.convert('RGBA')
+            if grey:
+                staged = Image.merge('RGBA', (*[staged.convert('L')] * 3, staged.getchannel('A')))
+            if upside_down:
+                staged = staged.transpose(Image.Transpose.ROTATE_180)
+            how = ['upside down'] * upside_down + ['grey'] * grey + [f'on {colour}']
+            on_ground(staged, GROUNDS[colour]).save(target / f'images/{name}-{number}.png')
+            lines[split].append(dict(image=f'images/{name}-{number}.png', caption=[f'{", ".join(how)}: {caption}']))
+    return write_lines(lines, target)
+
+
 def write_easy_vqa(folder: Path, target: Path) -> dict[str, int]:
     """easy-VQA: the package's own test set, and of its training pictures one in ten to validate.
 
@@ -128,7 +164,7 @@ def write_easy_vqa(folder: Path, target: Path) -> dict[str, int]:
         (target / 'images' / part).mkdir(parents=True)
         for number in splits:
             with Image.open(source / 'images' / f'{number}.png') as image:
-                on_white(image).save(target / 'images' / part / f'{number}.png')
+                on_ground(image).save(target / 'images' / part / f'{number}.png')
         for question, answer, number in asked:
             line = dict(image=f'images/{part}/{number}.png', question=question, answer=answer)
             lines[splits[number]].append(line)

@@ -88,6 +88,6 @@ test_evaluator = val_evaluator
 optim_wrapper = dict(type='MixedPrecisionOptimWrapper', dtype='bfloat16')
 main = dict(vqa='vqa/open_ended/accuracy', caption='caption/caption/CIDEr')
 train_cfg = dict(max_epochs=3, val_interval=3)
-val_cfg = dict(type='MultiTaskValLoop', main=main, fp16=True)
-test_cfg = dict(type='MultiTaskTestLoop', main=main, fp16=True)
+val_cfg = dict(type='MultiTaskValLoop', main=main, amp=True)
+test_cfg = dict(type='MultiTaskTestLoop', main=main, amp=True)
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(save_best=None, max_keep_ckpts=1))

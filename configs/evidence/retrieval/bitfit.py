@@ -1,3 +1,3 @@
 # BitFit: offsets of the biases of all blocks and norms.
-_base_ = './_stamps_.py'
+_base_ = './_staged_.py'
 model = dict(adapter=dict(type='BitFit', targets=dict()))

@@ -1,3 +1,3 @@
 # Full fine-tuning.
-_base_ = './_stamps_.py'
+_base_ = './_staged_.py'
 model = dict(trainable='all')

@@ -1,3 +1,3 @@
 # Projections and matching head alone.
-_base_ = './_stamps_.py'
+_base_ = './_staged_.py'
 model = dict(trainable='heads')
