@@ -20,6 +20,7 @@ STUDY = """
 title: Three ways on seven clips
 question: Does anything happen?
 metric: retrieval/mean_R@1
+pairs: [[base, lora]]
 seeds: [0, 1]
 learning_rates: [1.0e-3, 3.0e-3]
 options: {train_cfg.max_epochs: 1}
@@ -92,7 +93,7 @@ def test_the_page_is_the_same_bit_for_bit(compared, tmp_path):
 
 
 def test_the_score_of_a_row_is_the_mean_of_its_records(compared):
-    rows = json.loads((compared / 'page/small.json').read_text())
+    rows = json.loads((compared / 'page/small.json').read_text())['methods']
     scores = [
         json.loads((compared / f'records/lora_seed{seed}.json').read_text())['metrics']['retrieval/mean_R@1']
         for seed in (0, 1)
@@ -102,6 +103,17 @@ def test_the_score_of_a_row_is_the_mean_of_its_records(compared):
         min(scores),
         max(scores),
     )
+
+
+def test_samples_of_a_record_are_those_of_its_figure(compared):
+    record = json.loads((compared / 'records/lora_seed0.json').read_text())
+    scores = record['samples']['scores']
+    assert len(scores) == len(record['samples']['units']) == 14 and set(record['samples']['units']) == set(range(7))
+    assert sum(scores) / 14 == pytest.approx(record['metrics']['retrieval/mean_R@1'], abs=1e-3)
+    (pair,) = json.loads((compared / 'page/small.json').read_text())['pairs']
+    rows = {row['method']: row['score'] for row in json.loads((compared / 'page/small.json').read_text())['methods']}
+    assert pair['difference'] == pytest.approx(rows['lora'] - rows['base'], abs=1e-3) and pair['units'] == 7
+    assert '| LoRA | zero-shot |' in (compared / 'page/small.md').read_text()
 
 
 def test_a_changed_config_is_run_anew(compared, capsys):

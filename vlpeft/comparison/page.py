@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vlpeft.visualization.comparison import draw_costs, draw_learning, draw_scores
 
+from . import differences
 from .study import Study
 from .table import rows_of, to_markdown
 
@@ -17,7 +18,7 @@ def write_page(study: Study, records: Mapping[str, Sequence[Mapping]], folder: P
         What was written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = rows_of(study, records)
+    rows, pairs = rows_of(study, records), differences.differences_of(study, records)
     pictures = {name: folder / f'{study.name}_{name}.svg' for name in ('scores', 'learning', 'costs')}
     draw_scores(pictures['scores'], rows, study.metric)
     curves = {
@@ -32,12 +33,18 @@ def write_page(study: Study, records: Mapping[str, Sequence[Mapping]], folder: P
     draw_learning(pictures['learning'], {title: seeds for title, seeds in curves.items() if seeds}, study.metric)
     draw_costs(pictures['costs'], rows)
     page, data = folder / f'{study.name}.md', folder / f'{study.name}.json'
-    page.write_text(_page(study, records, rows, pictures), encoding='utf-8')
-    data.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    page.write_text(_page(study, records, rows, pairs, pictures), encoding='utf-8')
+    data.write_text(json.dumps(dict(methods=rows, pairs=pairs), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     return [page, data, *pictures.values()]
 
 
-def _page(study: Study, records: Mapping, rows: Sequence[Mapping], pictures: Mapping[str, Path]) -> str:
+def _page(
+    study: Study,
+    records: Mapping,
+    rows: Sequence[Mapping],
+    pairs: Sequence[Mapping],
+    pictures: Mapping[str, Path],
+) -> str:
     commits = sorted({_commit(record) for found in records.values() for record in found})
     missing = [method.title for name, method in study.methods.items() if name not in records]
     lines = [
@@ -46,11 +53,25 @@ def _page(study: Study, records: Mapping, rows: Sequence[Mapping], pictures: Map
         to_markdown(rows),
         f'Score: `{study.metric}`, mean over the seeds. Records: commit {", ".join(commits)}.\n',
         f'Not run yet: {", ".join(missing)}.\n' if missing else '',
+        *_differences(study, pairs),
+        '## Pictures\n',
         f'![Score against the share of trained parameters]({pictures["scores"].name})\n',
         f'![Learning curves on the validation set]({pictures["learning"].name})\n',
         f'![Seconds of a training step and memory]({pictures["costs"].name})\n',
     ]
     return '\n'.join(filter(None, lines))
+
+
+def _differences(study: Study, pairs: Sequence[Mapping]) -> list[str]:
+    if not pairs:
+        return []
+    titles = {name: method.title for name, method in study.methods.items()}
+    return [
+        '## Differences\n',
+        differences.to_markdown(pairs, titles),
+        "Of the score, each sample's mean over the seeds; paired bootstrap over "
+        f"{pairs[0]['units']:,} independent units. Holm's p allows for the number of differences.\n",
+    ]
 
 
 def _commit(record: Mapping) -> str:

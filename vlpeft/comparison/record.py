@@ -1,11 +1,14 @@
 """The record of a run: what was run on what, what it cost and what came out, as JSON.
 
 The keys are those of the results of ``method_comparison`` in Hugging Face PEFT (run_info, train_info, meta_info), and
-``metrics`` and ``intervals`` of the task. A record holds no paths of a machine and no names of its users.
+``metrics`` and ``intervals`` of the task, and ``samples``, the scores that the study's figure is the mean of. A record
+holds no paths of a machine and no names of its users.
 """
 
+import hashlib
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -24,6 +27,7 @@ from vlpeft.checkpoint import Checkpoint
 from vlpeft.checkpoint.hashing import file_sha256
 from vlpeft.engine.config_file import read_config
 from vlpeft.engine.preflight import merge_overrides
+from vlpeft.evaluation.pairs import sample_scores
 from vlpeft.models.parameters import count_parameters
 from vlpeft.version import __version__
 from vlpeft.zoo.folder import zoo_root
@@ -100,6 +104,23 @@ def make_record(study: Study, run: Run, noted: Mapping[str, Any], tried: Mapping
         ),
         metrics=result['metrics'],
         intervals=result.get('intervals', {}),
+        samples=sample_section(run.folder / 'result.json', study.metric, result['metrics']),
+    )
+
+
+def sample_section(path: Path, figure: str, metrics: Mapping[str, float]) -> dict[str, Any] | None:
+    """The scores whose mean the study's figure is, for paired comparisons: hash of the samples' names, number of the
+    unit that each belongs to (an image with several questions is one), and score. None where it is no such mean.
+    """
+    found = None if figure not in metrics else sample_scores(path, figure, metrics[figure])
+    if found is None:
+        return None
+    names, units, scores = found
+    number = {unit: place for place, unit in enumerate(dict.fromkeys(units))}
+    return dict(
+        sha256=hashlib.sha256('\n'.join(names).encode()).hexdigest(),
+        units=None if None in number else [number[unit] for unit in units],
+        scores=[round(score, 4) for score in scores],
     )
 
 
@@ -107,9 +128,16 @@ def write_record(record: Mapping[str, Any], folder: Path) -> Path:
     """Writes ``{method}_seed{n}.json``; returns its path."""
     _, method, seed = record['run_info']['experiment_name'].split('/')
     path = folder / f'{method}_{seed}.json'
-    text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
+    text = json_text(record)
     write_atomically(path, lambda part: Path(part).write_text(text, encoding='utf-8'))
     return path
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """JSON with a line for each entry, and one for a whole list of numbers."""
+    text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
+    numbers = r'(?:\s*-?\d[\d.e+-]*,?)+\s*'
+    return re.sub(rf'\[({numbers})\]', lambda match: f'[{" ".join(match[1].split())}]', text) + '\n'
 
 
 def read_records(study: Study, folder: Path) -> dict[str, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ import yaml
 
 from vlpeft.nearest import suggestion
 
-ENTRIES = ('title', 'question', 'metric', 'seeds', 'learning_rates', 'options', 'prepare', 'methods')
+ENTRIES = ('title', 'question', 'metric', 'pairs', 'seeds', 'learning_rates', 'options', 'prepare', 'methods')
 OF_METHOD = ('config', 'title', 'learning_rates', 'train', 'options')
 
 
@@ -53,6 +53,7 @@ class Study:
         name: The file's stem.
         title, question: For readers; the question was asked before anything was run.
         metric: By which rates are chosen and methods are ordered; larger is better.
+        pairs: Methods whose difference is told, the second less the first, sample by sample.
         seeds: Of the runs of each method.
         prepare: Runs that come first, whose last checkpoints the configs name.
         methods: By name, in the order of the file.
@@ -62,6 +63,7 @@ class Study:
     title: str
     question: str
     metric: str
+    pairs: tuple[tuple[str, str], ...]
     seeds: tuple[int, ...]
     prepare: tuple[Method, ...]
     methods: Mapping[str, Method]
@@ -91,11 +93,19 @@ def read_study(path: str | Path) -> Study:
         _method(path, f'prepare-{number}', dict(entry, learning_rates=None), (), {})
         for number, entry in enumerate(content.get('prepare') or ())
     )
+    pairs = content.get('pairs') or []
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or pair[0] == pair[1]:
+            raise StudyError(f'{path}: pairs: {pair!r} is no list of two methods')
+        for name in pair:
+            if name not in methods:
+                raise StudyError(f'{path}: pairs: there is no method {name!r}{suggestion(str(name), methods)}')
     return Study(
         path.stem,
         str(content['title']),
         str(content.get('question', '')),
         str(content['metric']),
+        tuple(map(tuple, pairs)),
         tuple(seeds),
         prepare,
         methods,

@@ -141,6 +141,30 @@ def compare(first: Path, second: Path, names: Iterable[str] | None = None) -> li
     return [known[name] for name in names]
 
 
+def sample_scores(path: Path, figure: str, value: float) -> tuple[list[str], list[str | None], list[float]] | None:
+    """What a figure of a result is the mean of.
+
+    Args:
+        path: File of the result.
+        figure: Its name, such as ``retrieval/mean_R`` or ``open_ended/accuracy``.
+        value: The figure, in per cent.
+
+    Returns:
+        Name of each sample, the unit that it belongs to (None where files are not known), and its score in per cent;
+        None where the figure is no mean over samples.
+    """
+    metric, _, name = figure.rpartition('/')
+    rows = read_result(path).get(metric, [])
+    for one in _figures(metric, [(row, row) for row in rows]) if rows else ():
+        if one.name not in (name, 'score'):
+            continue
+        kept = [row for row in rows if one.has(row)]
+        scores = [one.value(row) for row in kept]
+        if math.isclose(sum(scores) / len(scores), value, rel_tol=1e-6, abs_tol=1e-6):
+            return [_name(_key(row)) for row in kept], [_unit(row) for row in kept], scores
+    return None
+
+
 def _compare(metric: str, paths: tuple[Path, Path], rows: list[list[dict]]) -> Iterable[Comparison]:
     by_key = [{_key(row): row for row in one} for one in rows]
     if by_key[0].keys() != by_key[1].keys():
@@ -180,6 +204,14 @@ def _figures(metric: str, samples: list[tuple[dict, dict]]) -> Iterable[Figure]:
                     f'{way}_R@{k}',
                     lambda row, way=way: row.get('direction') == way,
                     lambda row, k=k: 100.0 * (row['rank'] <= k),
+                )
+        asked = [sum(row.get('direction') == way for row, _ in samples) for way in WAYS]
+        if asked[0] == asked[1]:  # else a mean of both ways is none over queries
+            for name, recalls in (('mean_R@1', (1,)), ('mean_R', RECALLS)):
+                yield Figure(
+                    name,
+                    lambda row: True,
+                    lambda row, recalls=recalls: 100.0 * sum(row['rank'] <= k for k in recalls) / len(recalls),
                 )
         return
     if any('score' in row for row, _ in samples):
