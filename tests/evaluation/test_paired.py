@@ -86,7 +86,18 @@ def test_ranks_become_recalls(tmp_path):
         files[-1].write_text(''.join(json.dumps(dict(row, metric='retrieval')) + '\n' for row in rows))
     found = {one.figure: (one.first, one.second) for one in compare(*files)}
     assert found['retrieval/t2v_R@1'] == (50.0, 50.0) and found['retrieval/v2t_R@5'] == (50.0, 100.0)
-    assert found['retrieval/t2v_R@10'] == (75.0, 100.0) and len(found) == 6
+    assert found['retrieval/t2v_R@10'] == (75.0, 100.0)
+    assert found['retrieval/mean_R@1'] == (50.0, 50.0)
+    assert found['retrieval/mean_R'] == pytest.approx(((50 + 50 + 75) / 3, (50 + 100 + 100) / 3)) and len(found) == 8
+
+
+def test_no_mean_of_both_ways_where_one_has_more_queries(tmp_path):
+    rows = [dict(direction='t2v', query_id=number, rank=1) for number in range(3)]
+    rows.append(dict(direction='v2t', query_id=0, rank=9))
+    for name in 'ab':
+        lines = ''.join(json.dumps(dict(row, metric='retrieval')) + '\n' for row in rows)
+        (tmp_path / f'{name}.jsonl').write_text(lines)
+    assert not [one for one in compare(tmp_path / 'a.jsonl', tmp_path / 'b.jsonl') if 'mean' in one.figure]
 
 
 @pytest.mark.parametrize(
