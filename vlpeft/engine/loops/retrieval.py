@@ -25,8 +25,8 @@ from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.registry import LOOPS
 
 UNSCORED = -100.0
-#: Texts of one clip that are re-ranked in a pass.
-TEXTS_PER_BATCH = 64
+#: Pairs that are re-ranked in a pass.
+PAIRS_PER_BATCH = 256
 SHOWN = 10
 
 
@@ -249,7 +249,7 @@ class TwoStageRetrieval:
                 TextBank(gallery.tokens, gallery.texts.to(device)),
                 pairs,
                 self.clips_per_chunk,
-                TEXTS_PER_BATCH,
+                PAIRS_PER_BATCH,
                 device,
                 steps.step,
             )

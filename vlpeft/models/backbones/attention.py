@@ -1,7 +1,7 @@
 """Multi-head attention of BLIP's text model: precomputed keys and values, one context for many queries."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from vlpeft.sites import SiteError
 
 MASKED = -10000.0
+#: Attention weights that are held at a time where keys have factors: on a CPU they then stay in its cache.
+CPU_WEIGHTS = 2**21
 
 
 class KeyValue(NamedTuple):
@@ -40,18 +42,23 @@ class CrossContext:
     Attributes:
         layers: Keys and values of each layer for C contexts (images or clips); what they are made of can be asked for
             where they are :class:`Projected`.
-        index: (P,) context of each of P texts. Defaults to None: texts are grouped by context, P / C to each.
+        index: (P,) context of each of P texts; keys and values are copied for each. Defaults to None: texts are grouped
+            by context.
         mask: (C, S), 1 where a context token exists. Defaults to None, all exist.
         key_weights: (P, S) factors on the keys, per text. Defaults to None.
+        counts: Without ``index``, how many consecutive texts belong to each of the C contexts; 0 is possible. Defaults
+            to None, P / C to each.
     """
 
     layers: list[KeyValue]
     index: Tensor | None = None
     mask: Tensor | None = None
     key_weights: Tensor | None = None
+    counts: Sequence[int] | None = None
 
     def states(self) -> tuple[Tensor, Tensor | None]:
-        """What keys and values are projections of, (P, S, Dc) or (C, S, Dc) without ``index``, and its mask.
+        """What keys and values are projections of, and its mask: (P, S, Dc), or (C, S, Dc) where texts are grouped and
+        their numbers are not told.
 
         Raises:
             SiteError: They are not known.
@@ -59,9 +66,12 @@ class CrossContext:
         if not isinstance(self.layers, Projected):
             raise SiteError('a method reads the states of a context, of which keys and values alone are given')
         states, mask = self.layers.states, self.mask
-        if self.index is None:
+        index = self.index
+        if index is None and self.counts is not None:
+            index = torch.arange(len(states)).repeat_interleave(torch.tensor(self.counts)).to(states.device)
+        if index is None:
             return states, mask
-        return states[self.index], None if mask is None else mask[self.index]
+        return states[index], None if mask is None else mask[index]
 
 
 def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -70,39 +80,76 @@ def additive_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def attend(
-    query: Tensor, kv: KeyValue, mask: Tensor | None = None, key_weights: Tensor | None = None, dropout: float = 0.0
+    query: Tensor,
+    kv: KeyValue,
+    mask: Tensor | None = None,
+    key_weights: Tensor | None = None,
+    dropout: float = 0.0,
+    counts: Sequence[int] | None = None,
 ) -> Tensor:
-    """softmax(Q (w ⊙ K)ᵀ / √d + mask) V, with P / C consecutive queries to each of C contexts.
+    """softmax(Q (w ⊙ K)ᵀ / √d + mask) V, with consecutive queries to each of C contexts.
 
     Args:
         query: (P, H, L, d).
-        kv: Keys and values (C, H, S, d); C divides P.
+        kv: Keys and values (C, H, S, d).
         mask: Additive, broadcastable to (P, H, L, S); per context (C, 1, 1, S) where C < P. Defaults to None.
         key_weights: w, (P, S). Defaults to None.
         dropout: Rate on the attention weights. Defaults to 0.
+        counts: Queries of each context. Defaults to None: P / C, a whole number.
 
     Returns:
         (P, H, L, d).
     """
     pairs, heads, length, dim = query.shape
     contexts = kv.key.shape[0]
+    if counts is not None and len(set(counts)) > 1:
+        parts = _by_context(query, kv, mask, key_weights, counts)
+        return torch.cat([attend(*part, dropout) for part in parts])
     if contexts == pairs:
         key = kv.key if key_weights is None else kv.key * key_weights[:, None, :, None].to(kv.key.dtype)
         return F.scaled_dot_product_attention(query, key, kv.value, attn_mask=mask, dropout_p=dropout)
-    group = pairs // contexts
     # The texts of one context become one long query, so its keys and values are never copied.
-    folded = query.view(contexts, group, heads, length, dim).transpose(1, 2).reshape(contexts, heads, -1, dim)
+    grouped = query.view(contexts, -1, heads, length, dim).transpose(1, 2)
     if key_weights is None:
+        folded = grouped.reshape(contexts, heads, -1, dim)
         out = F.scaled_dot_product_attention(folded, kv.key, kv.value, attn_mask=mask, dropout_p=dropout)
+        out = out.view(grouped.shape)
     else:
-        logits = (folded / math.sqrt(dim)) @ kv.key.transpose(-1, -2)
-        logits = logits.view(contexts, heads, group, length, -1)
-        logits = logits * key_weights.view(contexts, 1, group, 1, -1).to(logits.dtype)
-        if mask is not None:
-            logits = logits + mask[:, :, None]
-        weights = F.dropout(logits.softmax(-1), dropout)
-        out = weights.view(contexts, heads, group * length, -1) @ kv.value
-    return out.view(contexts, heads, group, length, dim).transpose(1, 2).reshape(pairs, heads, length, dim)
+        factors = key_weights.view(contexts, 1, -1, 1, kv.key.shape[2])
+        each = contexts * heads * length * kv.key.shape[2]
+        texts = max(1, CPU_WEIGHTS // each) if query.device.type == 'cpu' else pairs
+        parts = zip(grouped.split(texts, 2), factors.split(texts, 2))
+        out = torch.cat([_weighted(part, kv, mask, factor, dropout) for part, factor in parts], 2)
+    return out.transpose(1, 2).reshape(query.shape)
+
+
+def _by_context(
+    query: Tensor, kv: KeyValue, mask: Tensor | None, key_weights: Tensor | None, counts: Sequence[int]
+) -> Iterator[tuple]:
+    """The first arguments of :func:`attend` for each context that has queries."""
+    start = 0
+    for row, count in enumerate(counts):
+        mine, own = slice(start, start + count), slice(row, row + 1)
+        start += count
+        if count:
+            yield (
+                query[mine],
+                KeyValue(kv.key[own], kv.value[own]),
+                None if mask is None else mask[own],
+                None if key_weights is None else key_weights[mine],
+            )
+
+
+def _weighted(grouped: Tensor, kv: KeyValue, mask: Tensor | None, factors: Tensor, dropout: float) -> Tensor:
+    """Attention of queries (C, H, g, L, d) with ``factors`` (C, 1, g, 1, S) on the keys."""
+    logits = (grouped.flatten(2, 3) / math.sqrt(grouped.shape[-1])) @ kv.key.transpose(-1, -2)
+    logits = logits.unflatten(2, grouped.shape[2:4])
+    factors = factors.to(logits.dtype)
+    logits = logits * factors if torch.is_grad_enabled() else logits.mul_(factors)
+    if mask is not None:
+        logits = logits + mask[:, :, None]
+    weights = F.dropout(logits.softmax(-1), dropout)
+    return (weights.flatten(2, 3) @ kv.value).unflatten(2, grouped.shape[2:4])
 
 
 class QueryKeyValue(nn.Module):
@@ -158,8 +205,15 @@ class PostNormAttention(nn.Module):
         """Keys and values of ``states`` (C, S, Dc)."""
         return KeyValue(self._split(self.self.key(states)), self._split(self.self.value(states)))
 
-    def forward(self, x: Tensor, kv: KeyValue, mask: Tensor | None = None, key_weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        kv: KeyValue,
+        mask: Tensor | None = None,
+        key_weights: Tensor | None = None,
+        counts: Sequence[int] | None = None,
+    ) -> Tensor:
         """x (P, L, D) attends to ``kv``; see :func:`attend` for the rest."""
         dropout = self.dropout if self.training else 0.0
-        out = attend(self._split(self.self.query(x)), kv, mask, key_weights, dropout)
+        out = attend(self._split(self.self.query(x)), kv, mask, key_weights, dropout, counts)
         return self.output(out.transpose(1, 2).flatten(2), x)

@@ -97,7 +97,7 @@ class BlipTextLayer(nn.Module):
                 context_mask = None if context_mask is None else context_mask[context.index]
             if context_mask is not None:
                 context_mask = additive_mask(context_mask, x.dtype)[:, None, None]
-            x = self.crossattention(x, kv, context_mask, context.key_weights)
+            x = self.crossattention(x, kv, context_mask, context.key_weights, context.counts)
         return self.output(self.intermediate(x), x)
 
 
