@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.tiny import VOCAB_SIZE, build_retriever, random_batch
-from vlpeft.models.backbones import CrossContext, KeyValue, attend
+from vlpeft.models.backbones import CrossContext, KeyValue, attend, attention
+from vlpeft.models.tasks.length_batches import length_batches
 from vlpeft.models.tasks.reranker import ClipBank, TextBank, score_pairs
 from vlpeft.models.tokenizer import Tokens, pad
 
@@ -47,7 +48,7 @@ def test_scores_equal_the_naive_loop(frame_aware, clips_per_chunk, texts_per_bat
 
 
 @pytest.mark.parametrize('weighted', [False, True])
-def test_grouped_contexts_equal_copied_ones(weighted):
+def test_grouped_contexts_equal_copied_ones(weighted, monkeypatch):
     torch.manual_seed(0)
     query = torch.randn(6, 2, 4, 8).double()
     kv = KeyValue(*torch.randn(2, 3, 2, 5, 8).double())
@@ -57,6 +58,17 @@ def test_grouped_contexts_equal_copied_ones(weighted):
     copied = KeyValue(kv.key.repeat_interleave(2, 0), kv.value.repeat_interleave(2, 0))
     expected = attend(query, copied, mask.repeat_interleave(2, 0), weights)
     torch.testing.assert_close(attend(query, kv, mask, weights), expected, rtol=1e-10, atol=1e-12)
+    uneven = KeyValue(*torch.randn(2, 4, 2, 5, 8).double())
+    mask = torch.cat([mask, mask[1:2]])
+    counts = [3, 0, 1, 2]
+    copied_again = KeyValue(*(part.repeat_interleave(torch.tensor(counts), 0) for part in uneven))
+    own = attend(query, copied_again, mask.repeat_interleave(torch.tensor(counts), 0), weights)
+    monkeypatch.setattr(attention, 'CPU_WEIGHTS', 2 * 2 * 4 * 5)
+    for _ in range(2):  # in blocks of two texts, and of all
+        found = attend(query, uneven, mask, weights, counts=counts)
+        torch.testing.assert_close(found, own, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(attend(query, kv, mask[:3], weights), expected, rtol=1e-10, atol=1e-12)
+        monkeypatch.undo()
     by_hand = (
         torch.softmax(
             query[2] @ (copied.key[2] * (1 if weights is None else weights[2][:, None])).transpose(-1, -2) / 8**0.5
@@ -66,6 +78,18 @@ def test_grouped_contexts_equal_copied_ones(weighted):
         @ copied.value[2]
     )
     torch.testing.assert_close(expected[2], by_hand, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda'])
+@pytest.mark.parametrize('most', [1, 5, 100])
+def test_batches_hold_each_text_once_and_little_padding(device, most):
+    lengths = torch.randint(3, 36, (200,), generator=torch.Generator().manual_seed(0))
+    batches = length_batches(lengths, most, torch.device(device))
+    assert torch.cat(batches).sort().values.tolist() == list(range(200))
+    assert max(map(len, batches)) <= most
+    padding = sum(int((lengths[batch].max() - lengths[batch]).sum()) for batch in batches)
+    assert padding < 0.05 * lengths.sum() if device == 'cpu' else len(batches) <= -(-200 // most) + 4
+    assert all((batch.diff() > 0).all() for batch in batches)
 
 
 def test_context_mask_and_index():

@@ -135,6 +135,42 @@ def test_candidates_of_a_ranking_are_the_shortlist_with_its_likelihoods(vocabula
         assert kept == sorted(kept, key=lambda candidate: -candidate.score)
 
 
+class Counted(torch.nn.Module):
+    """Beside a decoder: how many tokens it has been given."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.tokens = 0
+        decoder.register_forward_pre_hook(self.count)
+
+    def count(self, module, args):
+        self.tokens += args[0].numel()
+
+
+@pytest.mark.parametrize('sharpness, first', [(1.0, 2), (30.0, 2), (30.0, 100)])
+def test_the_best_answer_alone_is_that_of_the_whole_ranking(vocabulary, monkeypatch, sharpness, first):
+    """Also where logits are sharp and most answers fall behind; each beginning is decoded once."""
+    from vlpeft.models.tasks import answer_ranking
+
+    monkeypatch.setattr(answer_ranking, 'FIRST', first)
+    model = build_vqa(vocabulary=vocabulary, **CASES[1])
+    model.decoder.cls['predictions'].transform.LayerNorm.weight.data.mul_(sharpness)
+    clips, samples = random_questions(batch=4)
+    model.set_answer_list(ANSWERS)
+    with torch.no_grad():
+        questions = model(clips, samples)
+        counted = Counted(model.decoder)
+        ranked = model.candidates(questions)
+        # [DEC], four first words, twelve second ones, and "blue" and "circle" after "red green".
+        assert counted.tokens == 4 * (1 + 4 + 12 + 2)
+        counted.tokens = 0
+        assert model.answer(questions) == [found[0].text for found in ranked]
+        scores, _ = naive_scores(model, clips, samples, ANSWERS)
+    assert [found[0].text for found in ranked] == [ANSWERS[i] for i in scores.argmax(1).tolist()]
+    if sharpness > 1 and first < len(ANSWERS):
+        assert counted.tokens < 4 * 12
+
+
 def test_padding_of_questions_and_company_do_not_change_answers(vocabulary):
     model = build_vqa(vocabulary=vocabulary, **CASES[1])
     clips, samples = random_questions(batch=4)
@@ -272,9 +308,9 @@ def test_errors(vocabulary):
 def test_label_smoothing_of_scores_is_torchs():
     from vlpeft.models.tasks.answer_ranking import token_scores
 
-    logits, targets = torch.randn(5, 9), torch.randint(9, (5,))
-    expected = -F.cross_entropy(logits, targets, reduction='none', label_smoothing=0.1)
-    torch.testing.assert_close(token_scores(logits, targets, 0.1), expected)
+    logits, rows, targets = torch.randn(5, 9), torch.tensor([3, 0, 3, 1, 4, 2]), torch.randint(9, (6,))
+    expected = -F.cross_entropy(logits[rows], targets, reduction='none', label_smoothing=0.1)
+    torch.testing.assert_close(token_scores(logits, rows, targets, 0.1), expected)
 
 
 def test_loss_can_be_divided_by_frames_as_released(vocabulary):

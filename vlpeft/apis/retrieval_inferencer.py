@@ -300,7 +300,13 @@ class RetrievalInferencer(AdaptedInferencer):
                 self._in_format(torch.stack([entry.frames for entry in group])),
             )
             scores = score_pairs(
-                self.model, clips, texts, {i: [0] for i in range(len(group))}, CLIPS_PER_CHUNK, CLIPS_PER_CHUNK, self.device
+                self.model,
+                clips,
+                texts,
+                {i: [0] for i in range(len(group))},
+                CLIPS_PER_CHUNK,
+                CLIPS_PER_CHUNK,
+                self.device,
             )
             with naming([entry.file.path for entry in group]):
                 check_finite('match logits', torch.cat([scores[i] for i in range(len(group))]))

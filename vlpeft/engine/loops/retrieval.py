@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from vlpeft.engine.console import FOR_PEOPLE
 from vlpeft.engine.progress import Steps
 from vlpeft.engine.task_model import task_model
+from vlpeft.engine.token_store import TokenStore, announce
 from vlpeft.evaluation.functional import best_positive_ranks, best_positive_ranks_in_folds
 from vlpeft.models.finite import NonFiniteError, check_finite, label
 from vlpeft.models.tasks.frames import frame_weights
@@ -60,10 +61,14 @@ class TwoStageRetrieval:
         folds: Also rank within each of this many folds of the set's clips, in their order, by the same scores; 5 gives
             COCO's 1k figures. A query's candidates in its fold are those of its k_test candidates that belong to it.
             Defaults to None.
+        token_dtype: Format of the vision tokens that the first stage keeps for re-ranking: ``'float32'``, as they are
+            computed, or ``'bfloat16'``, half of that, which moves scores a little. Defaults to ``'float32'``.
+        token_folder: Where they are kept, in files without a name that go with the run; a folder on a local disk.
+            Defaults to None: memory.
 
     Raises:
-        ValueError: A number is out of range; ``k_test`` is not 0, but the model has no matching head; or it is 0 and
-            ``beta`` is not.
+        ValueError: A number is out of range; ``k_test`` is not 0, but the model has no matching head; it is 0 and
+            ``beta`` is not; there is no such ``token_dtype``, or the folder cannot be written to.
     """
 
     #: Stages have bars of their own.
@@ -81,11 +86,14 @@ class TwoStageRetrieval:
         amp: bool = False,
         beta: float = 0.0,
         folds: int | None = None,
+        token_dtype: str = 'float32',
+        token_folder: str | None = None,
     ) -> None:
-        self.check_arguments(k_test, clips_per_chunk, folds=folds)
+        self.check_arguments(k_test, clips_per_chunk, folds=folds, token_dtype=token_dtype, token_folder=token_folder)
         super().__init__(runner, dataloader, evaluator)
         self.k_test, self.clips_per_chunk = k_test, clips_per_chunk
         self.amp, self.beta, self.folds = amp, beta, folds
+        self.token_dtype, self.token_folder = token_dtype, token_folder
         self.keeps_gallery, self.gallery = False, None
         #: Why files were left out of the last evaluation, by name.
         self.left_out: dict[str, str] = {}
@@ -106,12 +114,15 @@ class TwoStageRetrieval:
         amp: bool = False,
         beta: float = 0.0,
         folds: int | None = None,
+        token_dtype: str = 'float32',
+        token_folder: str | None = None,
     ) -> None:
-        """Whether the numbers are in range; what starts a run calls it before anything is built.
+        """Whether the values can be; what starts a run calls it before anything is built.
 
         Raises:
-            ValueError: One is not.
+            ValueError: One cannot.
         """
+        TokenStore.check_arguments(token_dtype, token_folder)
         if k_test < 0:
             raise ValueError(f'k_test={k_test} must be 0 (rank by features alone) or the number of candidates')
         for name, value in dict(clips_per_chunk=clips_per_chunk, folds=1 if folds is None else folds).items():
@@ -136,15 +147,20 @@ class TwoStageRetrieval:
         """Runs both stages and the metrics.
 
         Raises:
-            ValueError: No clip of the set could be read.
+            ValueError: No clip of the set could be read, or there is no room for the vision tokens.
             NonFiniteError: Features or match logits are NaN or infinite; names the first clip.
         """
         self.runner.model.eval()
         device = next(self.model.parameters()).device
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=self.amp):
+        own = len(self.dataloader.batch_sampler.sampler)
+        with (
+            TokenStore(own, self.token_dtype, self.token_folder) as tokens,
+            torch.no_grad(),
+            torch.autocast(device.type, torch.bfloat16, enabled=self.amp),
+        ):
             with Steps('encode', len(self.dataloader)) as steps:
-                gallery, own_tokens, left_out = self._encode(steps)
-            chosen, scores = self._rerank(gallery, own_tokens, device)
+                gallery, left_out = self._encode(steps, tokens)
+            chosen, scores = self._rerank(gallery, tokens, device)
         self._rank(gallery, chosen, scores)
         self.gallery = gallery if self.keeps_gallery else None
         self.left_out = left_out
@@ -169,9 +185,12 @@ class TwoStageRetrieval:
             return None
         return frame_weights(kept.texts[text][None], kept.frames[clip][None])[0].tolist()
 
-    def _encode(self, steps: Steps):
-        """First stage. Returns the gallery, the tokens of this process's clips by row, and {name: reason} left out."""
+    def _encode(self, steps: Steps, tokens: TokenStore):
+        """First stage. Returns the gallery and {name: reason} left out, and puts this process's clips into ``tokens``,
+        by their rows in the gallery.
+        """
         clips, texts, left_out, faults = {}, {}, {}, {}
+        announced = not self.k_test
         for index, batch in enumerate(self.dataloader):
             self.runner.call_hook(f'before_{self.phase}_iter', batch_idx=index, data_batch=batch)
             data = self.model.data_preprocessor(batch)
@@ -179,6 +198,7 @@ class TwoStageRetrieval:
             left_out.update(
                 {sample.name: sample.unreadable for sample in data['data_samples'] if 'unreadable' in sample}
             )
+            out = None
             if readable:
                 samples = [data['data_samples'][i] for i in readable]
                 out = self.model(data['inputs'][readable], samples, mode='tensor')
@@ -190,14 +210,21 @@ class TwoStageRetrieval:
                         out['frames'][i].float().cpu(),
                         label(samples[i]),
                         samples[i].get('name', f'clip {clip}'),
-                        out['tokens'][i].cpu(),
                     )
                 words = [text for sample in samples for text in sample.texts]
                 for i, text in enumerate(out['text_ids']):
                     texts[text] = (out['text_features'][i].float().cpu(), out['text_tokens'][i], owners[i], words[i])
+            if not announced:
+                self._announce(tokens, None if out is None else out['tokens'][0])
+                announced = True
+            if out is not None and self.k_test:
+                for clip, states in zip(out['clip_ids'], out['tokens']):
+                    tokens.put(clip, states)
             self.runner.call_hook(f'after_{self.phase}_iter', batch_idx=index, data_batch=batch, outputs=[])
             steps.step()
-        parts = all_gather_object(({clip: value[:-1] for clip, value in clips.items()}, texts, left_out, faults))
+        if not announced:  # no batch is this process's, but the others wait for it
+            self._announce(tokens, None)
+        parts = all_gather_object((clips, texts, left_out, faults))
         faults = {clip: fault for part in parts for clip, fault in part[3].items()}
         if faults:  # on every process, so that none waits for another
             raise NonFiniteError(*faults[min(faults)])
@@ -222,8 +249,14 @@ class TwoStageRetrieval:
             [all_clips[clip][3] for clip in clip_order],
             [all_texts[text][3] for text in text_order],
         )
-        tokens = {position[clip]: value[-1] for clip, value in clips.items() if owner[clip] == get_rank()}
-        return gallery, tokens, left_out
+        tokens.rename({clip: position[clip] for clip in clips if owner[clip] == get_rank()})
+        return gallery, left_out
+
+    def _announce(self, tokens: TokenStore, one: Tensor | None) -> None:
+        """Tells after the first batch what the whole set will take, or refuses it."""
+        line = announce(tokens, one, f'{self.phase}_cfg')
+        if line is not None:
+            self.runner.logger.info(line)
 
     def _clamped(self, gallery_size: int, direction: str) -> int:
         if self.k_test > gallery_size:
@@ -231,7 +264,7 @@ class TwoStageRetrieval:
             self.runner.logger.info(text, extra=FOR_PEOPLE)
         return min(self.k_test, gallery_size)
 
-    def _rerank(self, gallery: Gallery, own_tokens: dict[int, Tensor], device: torch.device):
+    def _rerank(self, gallery: Gallery, own_tokens: TokenStore, device: torch.device):
         """Second stage. Returns the candidates of each direction (n, k) and the scores {clip: {text: logit}}."""
         similarity = gallery.texts @ gallery.clips.T
         chosen = dict(

@@ -58,7 +58,7 @@ class CrossContext:
 
     def states(self) -> tuple[Tensor, Tensor | None]:
         """What keys and values are projections of, and its mask: (P, S, Dc), or (C, S, Dc) where texts are grouped and
-        their numbers are not told.
+        their numbers are not told, or there is one context.
 
         Raises:
             SiteError: They are not known.
@@ -67,7 +67,7 @@ class CrossContext:
             raise SiteError('a method reads the states of a context, of which keys and values alone are given')
         states, mask = self.layers.states, self.mask
         index = self.index
-        if index is None and self.counts is not None:
+        if index is None and self.counts is not None and len(states) > 1:
             index = torch.arange(len(states)).repeat_interleave(torch.tensor(self.counts)).to(states.device)
         if index is None:
             return states, mask

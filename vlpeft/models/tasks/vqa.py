@@ -19,7 +19,7 @@ from vlpeft.models.precision import at_least_float32
 from vlpeft.models.tokenizer import CaptionTokenizer, Tokens
 from vlpeft.registry import MODELS
 
-from .answer_ranking import AnswerBank, rank_answers
+from .answer_ranking import AnswerBank, Ranking, rank_answers
 from .base import AdaptedModel
 from .candidates import Candidate, among, written
 from .frames import TemporalEmbedding, frame_key_weights
@@ -39,6 +39,10 @@ class QuestionContext(NamedTuple):
     def take(self, index: Tensor) -> CrossContext:
         """The context of P answers, ``index`` (P,) naming the question of each."""
         return CrossContext(self.layers, index=index, mask=self.mask)
+
+    def grouped(self, counts: Sequence[int]) -> CrossContext:
+        """The context of answers that stand in the order of the questions, ``counts`` (B,) of each."""
+        return CrossContext(self.layers, mask=self.mask, counts=counts)
 
 
 @MODELS.register_module()
@@ -222,7 +226,10 @@ class GenerativeVQA(AdaptedModel):
 
     def answer(self, questions: QuestionContext) -> list[str]:
         """One answer per question. Raises as :meth:`candidates`."""
-        return [found[0].text for found in self.candidates(questions)]
+        if self.inference == 'generate':
+            return [found[0].text for found in self.candidates(questions)]
+        best = self._rank(questions, best_only=True).answers[:, 0]
+        return [self.answers.texts[index] for index in best.tolist()]
 
     @torch.no_grad()
     def candidates(self, questions: QuestionContext) -> list[list[Candidate]]:
@@ -237,12 +244,19 @@ class GenerativeVQA(AdaptedModel):
         """
         if self.inference == 'generate':
             return self._generate(questions)
+        ranking = self._rank(questions, best_only=False)
+        return [
+            among([self.answers.texts[index] for index in answers], scores)
+            for answers, scores in zip(ranking.answers.tolist(), ranking.scores.tolist())
+        ]
+
+    def _rank(self, questions: QuestionContext, best_only: bool) -> Ranking:
         if self.answers is None:
             raise ValueError(
                 "inference='rank' needs a closed answer list: the data set's answer_file or answers_from, "
                 'or model.set_answer_list([…])'
             )
-        ranking = rank_answers(
+        return rank_answers(
             self.decoder,
             questions,
             self.answers,
@@ -250,11 +264,8 @@ class GenerativeVQA(AdaptedModel):
             self.shortlist,
             self.score_smoothing,
             self.pairs_per_batch,
+            best_only,
         )
-        return [
-            among([self.answers.texts[index] for index in answers], scores)
-            for answers, scores in zip(ranking.answers.tolist(), ranking.scores.tolist())
-        ]
 
     def _generate(self, questions: QuestionContext) -> list[list[Candidate]]:
         if self.generate_with_padding:
