@@ -324,6 +324,11 @@ def test_each_pair_sees_its_own_clip():
     group = model.text(ids, mask, CrossContext(projected.rows(slice(0, 1))))
     torch.testing.assert_close(group[1:3], together[1:3], rtol=1e-9, atol=1e-10)
     assert not torch.allclose(group[0], together[0])
+    # Several clips with as many texts each, and with any number.
+    for contexts, counts, owners in ((2, None, [0, 0, 1, 1]), (3, [3, 0, 1], [0, 0, 0, 2])):
+        grouped = model.text(ids, mask, CrossContext(projected.rows(slice(contexts)), counts=counts))
+        looked_up = model.text(ids, mask, CrossContext(projected, index=torch.tensor(owners)))
+        torch.testing.assert_close(grouped, looked_up, rtol=1e-9, atol=1e-10)
     with pytest.raises(SiteError, match='of which keys and values alone are given'):
         model.text(ids, mask, CrossContext(list(projected.rows(slice(0, 1)))))
 

@@ -117,7 +117,7 @@ class SideNetwork(nn.Module):
         kept = None if cache is None else CachedSide(cache, self.count)
         z = self.dropout(self.first(stream))
         if context is not None and not isinstance(context, Tensor):
-            context, context_mask = context.states()
+            context, context_mask = context.states(len(z))
         if context is not None:
             context = self._own_part(context).to(z.dtype)
         allowed = visible(mask, z, z.shape[1] if kept is None else kept.columns, self.causal)

@@ -56,19 +56,22 @@ class CrossContext:
     key_weights: Tensor | None = None
     counts: Sequence[int] | None = None
 
-    def states(self) -> tuple[Tensor, Tensor | None]:
-        """What keys and values are projections of, and its mask: (P, S, Dc), or (C, S, Dc) where texts are grouped and
-        their numbers are not told, or there is one context.
+    def states(self, texts: int) -> tuple[Tensor, Tensor | None]:
+        """What keys and values are projections of, and its mask: for each of P ``texts``, or once if all have one.
+
+        Returns:
+            (P, S, Dc) and (P, S), or (1, S, Dc) and (1, S).
 
         Raises:
             SiteError: They are not known.
         """
         if not isinstance(self.layers, Projected):
             raise SiteError('a method reads the states of a context, of which keys and values alone are given')
-        states, mask = self.layers.states, self.mask
-        index = self.index
-        if index is None and self.counts is not None and len(states) > 1:
-            index = torch.arange(len(states)).repeat_interleave(torch.tensor(self.counts)).to(states.device)
+        states, mask, index = self.layers.states, self.mask, self.index
+        contexts = len(states)
+        if index is None and contexts > 1 and (self.counts is not None or contexts < texts):
+            counts = torch.tensor([texts // contexts] * contexts if self.counts is None else self.counts)
+            index = torch.arange(contexts).repeat_interleave(counts).to(states.device)
         if index is None:
             return states, mask
         return states[index], None if mask is None else mask[index]
