@@ -117,3 +117,23 @@ def test_an_evaluation_matches_the_pairs_that_its_candidates_make():
     assert found['tflop_per_s'] == pytest.approx(found['tflop'] / found['seconds'])
     refused = run_script(f'{TOOLS}/benchmark_retrieval_evaluation.py', 'vl_pet/vlpet-large_bart-base_vqa')
     assert refused.returncode == 1 and 'its model is no Retriever with a matching head' in refused.stderr
+
+
+def test_decoding_with_a_cache_gives_the_same_logits():
+    small = ['--size', 'tiny', '--captions', 2, '--tokens', 4, '--beams', 1, 2, '--repeat', 2]
+    found = printed('benchmark_cached_decoding', *small)
+    assert [(row['visual_row'], row['beams']) for row in found] == [
+        ('causal', 1),
+        ('causal', 2),
+        ('full', 1),
+        ('full', 2),
+    ]
+    assert all(row['logits_differ_by'] < 1e-4 for row in found)
+    assert all(row['ratio']['low'] <= row['ratio']['high'] for row in found)
+
+
+def test_steps_with_lora_begin_with_the_loss_of_peft():
+    (found,) = printed('benchmark_lora', '--model', 'llama', '--length', 8, '--batch-size', 1, '--pairs', 2)
+    # A (8, in) and B (out, 8) of four square maps of 512 in 8 blocks.
+    assert found['trained'] == [8 * 4 * 2 * 8 * 512] * 2
+    assert found['losses_differ_by'] < 1e-5 and found['ratio']['low'] <= found['ratio']['high']

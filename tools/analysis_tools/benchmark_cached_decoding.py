@@ -1,16 +1,15 @@
 """Times greedy and beam decoding of captions behind a perceptual token, with the cache of keys and values and without.
 
 The language model has OPT-125m's geometry by default and random weights; encoder outputs are random vectors, so that
-the language model alone is timed. Both ways decode the same number of tokens in the same process, in alternation; the
-median of the repetitions counts. The largest difference of their logits is printed beside. With few captions at a time
-a CPU mostly waits for the weights to be read, in either way.
+the language model alone is timed. Both ways decode the same number of tokens in the same process, in turn; the ratio
+of the medians counts, beside the smallest and largest of a round. The largest difference of their logits is printed
+beside. With few captions at a time a CPU mostly waits for the weights to be read, in either way.
 """
 
 import argparse
 import json
 import statistics
 import sys
-import time
 
 import torch
 from mmengine.registry import init_default_scope
@@ -18,10 +17,11 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from vlpeft.benchmarks.interleave import CLOCKS, interleaved, ratio
 from vlpeft.engine.messages import run_main
 
 # layers, width, heads, width of word embeddings
-SIZES = {'125m': (12, 768, 12, 768), '350m': (24, 1024, 16, 512), '1.3b': (24, 2048, 32, 2048)}
+SIZES = {'tiny': (8, 32, 2, 32), '125m': (12, 768, 12, 768), '350m': (24, 1024, 16, 512), '1.3b': (24, 2048, 32, 2048)}
 ENCODER = dict(embed_dims=768, num_layers=6, num_heads=12, feedforward_channels=3072)
 
 
@@ -33,6 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--captions', type=int, default=32, help='decoded together (default: 32)')
     parser.add_argument('--tokens', type=int, default=20, help='new tokens of each caption (default: 20)')
     parser.add_argument('--repeat', type=int, default=1, help='timed repetitions (default: 1)')
+    parser.add_argument('--clock', choices=list(CLOCKS), default='wall', help='default: wall')
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=2)
     parser.add_argument('--json', action='store_true', help='print one JSON object per line')
@@ -69,8 +70,8 @@ def build(size: str, visual_row: str, device: str):
     return model.to(device)
 
 
-def decode(model, vectors: Tensor, beams: int, tokens: int, cached: bool) -> tuple[float, list[Tensor]]:
-    """Seconds, and the logits of every step. No token ends a caption."""
+def decode(model, vectors: Tensor, beams: int, tokens: int, cached: bool) -> list[Tensor]:
+    """The logits of every step. No token ends a caption."""
     from vlpeft.models.continuation import Continuation
     from vlpeft.models.decoding import beam_search
     from vlpeft.models.tokenizer import Tokens
@@ -85,37 +86,33 @@ def decode(model, vectors: Tensor, beams: int, tokens: int, cached: bool) -> tup
         logits.append(found)
         return found
 
-    if vectors.is_cuda:
-        torch.cuda.synchronize()
-    began = time.perf_counter()
     beam_search(endless, start, beams, 2, 1 + tokens)
-    if vectors.is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - began, logits
+    return logits
 
 
 @torch.no_grad()
 def compare(model, visual_row: str, beams: int, args: argparse.Namespace) -> dict:
     """Times of both ways, per caption."""
     vectors = torch.randn(args.captions, 6, ENCODER['embed_dims'], device=args.device)
-    seconds: dict = {True: [], False: []}
-    logits: dict = {}
+    logits: dict[bool, list[Tensor]] = {}
+
+    def way(cached: bool) -> None:
+        logits[cached] = decode(model, vectors, beams, args.tokens, cached)
+
     decode(model, vectors[:1], beams, 3, True)  # warm up
-    for _ in range(args.repeat):
-        for cached in (True, False):
-            taken, logits[cached] = decode(model, vectors, beams, args.tokens, cached)
-            seconds[cached].append(taken / args.captions)
-    fast, slow = statistics.median(seconds[True]), statistics.median(seconds[False])
-    difference = max(float((a - b).abs().max()) for a, b in zip(logits[True], logits[False]))
+    ways = dict(cached=lambda: way(True), uncached=lambda: way(False))
+    seconds = interleaved(ways, args.repeat, warm_up=0, clock=args.clock)
+    difference = max(float((a - b).abs().max()) for a, b in zip(logits[True], logits[False], strict=True))
     return dict(
         size=args.size,
         visual_row=visual_row,
         beams=beams,
         captions=args.captions,
         tokens=args.tokens,
-        cached_s=fast,
-        uncached_s=slow,
-        ratio=slow / fast,
+        clock=args.clock,
+        cached_s=statistics.median(seconds['cached']) / args.captions,
+        uncached_s=statistics.median(seconds['uncached']) / args.captions,
+        ratio=ratio(seconds['uncached'], seconds['cached']),
         logits_differ_by=difference,
     )
 
@@ -137,10 +134,12 @@ def main(argv: list[str] | None = None) -> None:
         if args.json:
             print(json.dumps(record))
             continue
+        gain = record['ratio']
         print(
             f'OPT-{args.size}, visual_row={record["visual_row"]}, beams={record["beams"]}, {args.captions} captions '
             f'of {args.tokens} tokens: {record["cached_s"]:.3f} s each cached, {record["uncached_s"]:.3f} s not, '
-            f'{record["ratio"]:.1f}x; logits differ by {record["logits_differ_by"]:.1e}'
+            f'{gain["median"]:.1f}x ({gain["low"]:.1f} to {gain["high"]:.1f}); logits differ by '
+            f'{record["logits_differ_by"]:.1e}'
         )
 
 
