@@ -216,7 +216,7 @@ ENTRIES = [
     ),
     Entry('rerank', 'benchmark_rerank', ('--rounds', '1'), 2.0, _rerank),
     Entry('answers', 'benchmark_answer_ranking', ('--rounds', '1'), 1.5, _answers),
-    Entry('decoding', 'benchmark_cached_decoding', ('--captions', '32'), 2.0, _decoding),
+    Entry('decoding', 'benchmark_cached_decoding', ('--captions', '32', '--beams', '1'), 1.0, _decoding),
     *(
         Entry(f'lora_{model}', 'benchmark_lora', ('--model', model, '--pairs', '15'), 0.4, _lora)
         for model in ('llama', 'bart', 'gpt2')
