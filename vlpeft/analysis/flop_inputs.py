@@ -130,7 +130,7 @@ def samples(sizes: Sizes) -> list[BaseDataElement]:
     ]
 
 
-def picture_tokens(model: nn.Module, sizes: Sizes, attention: str | None = 'eager') -> torch.Tensor:
+def picture_tokens(model: nn.Module, sizes: Sizes, attention: str = 'eager') -> torch.Tensor:
     """Rows (R, W) that an image-text-to-text model makes of the pictures of a sample.
 
     Args:

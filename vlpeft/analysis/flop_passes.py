@@ -42,7 +42,7 @@ def passes(model: nn.Module, sizes: Sizes) -> list[Pass]:
     return list(_known(model)[0](model, sizes))
 
 
-def training_loss(model: nn.Module, sizes: Sizes, attention: str | None = 'eager') -> Tensor:
+def training_loss(model: nn.Module, sizes: Sizes, attention: str = 'eager') -> Tensor:
     """The loss of a training step.
 
     Args:
@@ -230,7 +230,7 @@ def _image_text(model: ImageTextLM, sizes: Sizes) -> Iterator[Pass]:
 
 
 def _read(
-    model: ImageTextLM, rows: Tensor | None, words: int, batch: int, cache: Any = None, attention: str | None = 'eager'
+    model: ImageTextLM, rows: Tensor | None, words: int, batch: int, cache: Any = None, attention: str = 'eager'
 ) -> Tensor:
     """Last states (B, L, D) of the language model behind pictures (B, R, W) and words."""
     body = model.towers['lm'].module
@@ -242,7 +242,7 @@ def _read(
         return body(inputs_embeds=embeddings, use_cache=cache is not None, **passed)[0]
 
 
-def _image_text_loss(model: ImageTextLM, sizes: Sizes, attention: str | None) -> Tensor:
+def _image_text_loss(model: ImageTextLM, sizes: Sizes, attention: str) -> Tensor:
     rows = picture_tokens(model, replace(sizes, images=sizes.batch * sizes.images), attention)
     rows = rows.unflatten(0, (sizes.batch, -1))
     states = _read(model, rows, sizes.text + sizes.answer, sizes.batch, attention=attention)
@@ -251,10 +251,10 @@ def _image_text_loss(model: ImageTextLM, sizes: Sizes, attention: str | None) ->
     return functional.cross_entropy(at_least_float32(logits), tokens(model, 1, len(logits)).ids[0])
 
 
-def _own_loss(inputs: Callable[[nn.Module, Sizes, int], Tensor]) -> Callable[[nn.Module, Sizes, str | None], Tensor]:
+def _own_loss(inputs: Callable[[nn.Module, Sizes, int], Tensor]) -> Callable[[nn.Module, Sizes, str], Tensor]:
     """That of the model's own code."""
 
-    def loss(model: nn.Module, sizes: Sizes, attention: str | None) -> Tensor:
+    def loss(model: nn.Module, sizes: Sizes, attention: str) -> Tensor:
         with shapes_suffice(getattr(model, 'lm', model), attention):
             losses = model(inputs(model, sizes, sizes.batch), samples(sizes), mode='loss')
         return sum(losses.values())

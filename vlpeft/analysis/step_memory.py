@@ -32,6 +32,7 @@ def step_bytes(
     optim_wrapper: Mapping[str, Any],
     sizes: Sizes,
     autocast: torch.dtype | None = None,
+    attention: str = 'sdpa',
     on_cpu: bool = False,
 ) -> StepBytes:
     """Counts a training step.
@@ -41,6 +42,7 @@ def step_bytes(
         optim_wrapper: Config; its optimiser takes the step; with ``accumulative_counts`` there are gradients before.
         sizes: Of the samples.
         autocast: Its type. Defaults to None, products are computed in the type of the weights.
+        attention: How models of transformers compute it, 'eager' or 'sdpa'. Defaults to 'sdpa', where they can.
         on_cpu: Whether attention is computed as on a CPU, where dropout makes it keep its maps. Defaults to False.
 
     Raises:
@@ -67,7 +69,7 @@ def step_bytes(
         if autocast is not None:
             modes.enter_context(Autocast(autocast))
         try:
-            _backward(training_loss(model, sizes, attention=None))
+            _backward(training_loss(model, sizes, attention))
         except (NotImplementedError, RuntimeError) as error:
             reason = ' '.join(str(error).split()) or type(error).__name__
             raise FlopError(f'{type(model).__name__}: cannot take a step on shapes alone: {reason}') from error

@@ -42,6 +42,7 @@ class RunLayout:
         autocast: Whether it comes from autocast rather than from the weights.
         checkpointed: Towers that recompute their activations.
         bits: Of the frozen linear maps, output embeddings aside; None: as they are built.
+        attention: How models of transformers compute it, 'eager' or by fused kernels, 'sdpa'.
     """
 
     devices: int = 1
@@ -50,6 +51,7 @@ class RunLayout:
     autocast: bool = False
     checkpointed: tuple = ()
     bits: int | None = None
+    attention: str = 'sdpa'
 
     @classmethod
     def of(cls, cfg: Mapping[str, Any], devices: int) -> 'RunLayout':
@@ -68,6 +70,7 @@ class RunLayout:
             autocast,
             tuple(sorted(checkpointed)),
             _bits(cfg['model'].get('quantization') or {}),
+            'eager' if cfg['model'].get('attn_implementation') == 'eager' else 'sdpa',
         )
 
 
@@ -112,7 +115,8 @@ def estimate(
     if layout.sharded and layout.compute is not None:
         model.to(layout.compute)
     frozen = [param for param in model.parameters() if not param.requires_grad]
-    step = step_bytes(model, optim_wrapper, sizes, layout.compute if layout.autocast else None, on_cpu)
+    autocast = layout.compute if layout.autocast else None
+    step = step_bytes(model, optim_wrapper, sizes, autocast, layout.attention, on_cpu)
     computed = _bytes(trained)
     rows = dict(
         frozen_weights=(_bytes(frozen) - _saved(model, layout.bits)) // share,

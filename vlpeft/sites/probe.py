@@ -64,20 +64,22 @@ class _Shapes(TorchFunctionMode):
 
 
 @contextmanager
-def shapes_suffice(module: nn.Module, attention: str | None = 'eager') -> Iterator[None]:
+def shapes_suffice(module: nn.Module, attention: str = 'eager') -> Iterator[None]:
     """Inside the ``with`` block a module of transformers on ``meta`` needs no values: masks of SDPA ask for them, and
     rotary positions for autocast, which that device has not.
 
     Args:
         module: The module; any other is left as it is.
-        attention: Its way to compute attention inside the block. Defaults to 'eager'; None leaves its own.
+        attention: Its way to compute attention inside the block: 'eager', or 'sdpa' where it can do that. Defaults to
+            'eager', with which modules are built on ``meta``.
     """
     config = getattr(module, 'config', None)
     chosen = getattr(config, '_attn_implementation', None)
     if chosen is None or not next(module.parameters()).is_meta:
         yield
         return
-    config._attn_implementation = attention or chosen
+    capped = getattr(config.get_text_config(), 'attn_logit_softcapping', None)  # which SDPA cannot
+    config._attn_implementation = attention if getattr(module, '_supports_sdpa', False) and not capped else 'eager'
     try:
         with (
             patch.object(torch, 'autocast', lambda *args, **kwargs: nullcontext()),
