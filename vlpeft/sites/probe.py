@@ -78,8 +78,7 @@ def shapes_suffice(module: nn.Module, attention: str = 'eager') -> Iterator[None
     if chosen is None or not next(module.parameters()).is_meta:
         yield
         return
-    capped = getattr(config.get_text_config(), 'attn_logit_softcapping', None)  # which SDPA cannot
-    config._attn_implementation = attention if getattr(module, '_supports_sdpa', False) and not capped else 'eager'
+    config._attn_implementation = 'sdpa' if attention == 'sdpa' and _can_fuse(module) else 'eager'
     try:
         with (
             patch.object(torch, 'autocast', lambda *args, **kwargs: nullcontext()),
@@ -89,6 +88,12 @@ def shapes_suffice(module: nn.Module, attention: str = 'eager') -> Iterator[None
             yield
     finally:
         config._attn_implementation = chosen
+
+
+def _can_fuse(module: nn.Module) -> bool:
+    """Whether a module of transformers computes attention by SDPA, which cannot cap scores."""
+    capped = getattr(module.config.get_text_config(), 'attn_logit_softcapping', None)
+    return getattr(module, '_supports_sdpa', False) and not capped
 
 
 @torch.no_grad()
