@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vlpeft.registry import OPTIMIZERS
+from vlpeft.sites import shapes_suffice
 
 from .flop_inputs import Sizes
 from .flop_passes import FlopError, training_loss
@@ -66,6 +67,8 @@ def step_bytes(
         live.peak = live.now
         modes.enter_context(model.switch.task(sizes.task))
         modes.enter_context(FusedAttention(keeps_dropped=on_cpu))
+        # In the backward pass too, where blocks are computed again.
+        modes.enter_context(shapes_suffice(getattr(model, 'vlm', getattr(model, 'lm', model)), attention))
         if autocast is not None:
             modes.enter_context(Autocast(autocast))
         try:
