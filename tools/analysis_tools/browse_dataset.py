@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     from mmengine.registry import init_default_scope
 
     from vlpeft.analysis.browse import BrowseError, Browser, chosen_indices, chosen_sets
-    from vlpeft.engine.memory import build_on_meta
+    from vlpeft.apis.build import meta_model
     from vlpeft.visualization.samples_page import write_samples
 
     cfg = load_config(args.config, args.cfg_options)
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.indices and len(sets) > 1:
             names = '; '.join(entry.name for entry in sets)
             raise BrowseError(f'--indices: of which set? Choose one with --set TASK: {names}')
-        browser = Browser(build_on_meta(cfg), cfg.model)
+        browser = Browser(meta_model(cfg), cfg.model)
         shown, broken = [], 0
         for entry in sets:
             indices = chosen_indices(entry, args.number, args.indices, args.seed)
