@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vlpeft.visualization.comparison import draw_costs, draw_learning, draw_scores
 
@@ -34,7 +35,9 @@ def write_page(study: Study, records: Mapping[str, Sequence[Mapping]], folder: P
     draw_costs(pictures['costs'], rows)
     page, data = folder / f'{study.name}.md', folder / f'{study.name}.json'
     page.write_text(_page(study, records, rows, pairs, pictures), encoding='utf-8')
-    data.write_text(json.dumps(dict(methods=rows, pairs=pairs), indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+    data.write_text(
+        json.dumps(_rounded(dict(methods=rows, pairs=pairs)), indent=1, ensure_ascii=False) + '\n', encoding='utf-8'
+    )
     return [page, data, *pictures.values()]
 
 
@@ -60,6 +63,15 @@ def _page(
         f'![Seconds of a training step and memory]({pictures["costs"].name})\n',
     ]
     return '\n'.join(filter(None, lines))
+
+
+def _rounded(value: Any) -> Any:
+    """With six decimals: further ones depend on the order in which a machine adds."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, Mapping):
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value
 
 
 def _differences(study: Study, pairs: Sequence[Mapping]) -> list[str]:

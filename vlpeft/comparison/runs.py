@@ -188,9 +188,15 @@ def train(run: Run, tell: Callable[[str], None]) -> dict[str, Any]:
 
 
 def evaluate(run: Run, checkpoint: Path | None, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Tests a checkpoint, or the base alone; returns what was noted, with ``result`` of ``tools/test.py --out``."""
+    """Tests a checkpoint or the base alone, or guesses; what was noted, with ``result`` of ``tools/test.py --out``."""
     result = run.folder / 'result.json'
-    if not result.is_file():
+    if run.method.guess is not None:
+        from .guesses import guess
+
+        cfg = read_config(run.method.config)
+        merge_overrides(cfg, run.options)
+        _write(result, guess(cfg, run.method.guess))
+    elif not result.is_file():
         call('test.py', run, [str(run.method.config), str(checkpoint or 'none'), '--out', str(result)])
         tell(f'{run.title}: tested')
     noted = read_ended(run) or dict(fingerprint=run.fingerprint, seconds=0.0, peak_rss=None, resumed=False)

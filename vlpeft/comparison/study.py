@@ -14,7 +14,8 @@ import yaml
 from vlpeft.nearest import suggestion
 
 ENTRIES = ('title', 'question', 'metric', 'pairs', 'seeds', 'learning_rates', 'options', 'prepare', 'methods')
-OF_METHOD = ('config', 'title', 'learning_rates', 'train', 'options')
+OF_METHOD = ('config', 'title', 'learning_rates', 'train', 'guess', 'options')
+GUESSES = ('majority', 'question')
 
 
 class StudyError(ValueError):
@@ -31,6 +32,7 @@ class Method:
         config: Config file.
         rates: Learning rates that are tried; none for what is not trained.
         options: Dotted keys of the config and their values.
+        guess: Of :data:`GUESSES`, answers without looking (:mod:`.guesses`); None for a model's.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Method:
     config: Path
     rates: tuple[float, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    guess: str | None = None
 
     @property
     def trains(self) -> bool:
@@ -135,12 +138,19 @@ def _method(path: Path, name: str, entry: Any, rates: Sequence[float], options: 
         raise StudyError(f'{path}: methods: {name}: config: there is no {config}')
     if entry.get('learning_rates') is not None:
         rates = _list(path, entry, 'learning_rates', float, f'methods: {name}: ')
-    if not entry.get('train', True):
+    if entry.get('guess') not in (None, *GUESSES):
+        raise StudyError(f'{path}: methods: {name}: guess: {entry["guess"]!r} is none of {", ".join(GUESSES)}')
+    if entry.get('guess') or not entry.get('train', True):
         rates = ()
     elif not rates and 'learning_rates' not in entry:
         raise StudyError(f'{path}: methods: {name}: neither it nor the study names learning_rates')
     return Method(
-        name, str(entry.get('title', name)), config, tuple(rates), {**options, **(entry.get('options') or {})}
+        name,
+        str(entry.get('title', name)),
+        config,
+        tuple(rates),
+        {**options, **(entry.get('options') or {})},
+        entry.get('guess'),
     )
 
 
