@@ -61,6 +61,7 @@ def test_each_seed_leaves_a_record(compared):
     assert told['learning_rates_tried'][f'{told["learning_rate"]:g}'] == best
     assert record['train_info']['num_trainable_params'] > 0 and record['train_info']['seconds_per_step'] > 0
     assert record['train_info']['resident_memory_max'] > 100 * 2**20
+    assert record['train_info']['file_size'] == 4 * record['train_info']['num_trainable_params']
     assert record['meta_info']['dataset_info']['test']['lines'] == 7
     assert len(record['meta_info']['model_info']['base'][0]['sha256']) == 64
     assert str(compared) not in json.dumps(record)

@@ -178,7 +178,8 @@ def code_state() -> tuple[str | None, bool | None]:
 def trained_bytes(run: Run) -> int:
     """Bytes of the trained tensors in the last checkpoint, without optimiser and momentum."""
     weights = Checkpoint.read(run.folder / last_checkpoint(run)).weights
-    return sum(value.numel() * value.element_size() for value in weights.values())
+    kept = [value for name, value in weights.items() if not name.startswith('momentum.')]
+    return sum(value.numel() * value.element_size() for value in kept)
 
 
 def _curves(log) -> list[dict[str, Any]]:
