@@ -19,7 +19,7 @@ from vlpeft.engine.messages import run_main
 STUDY = """
 title: Three ways on seven clips
 question: Does anything happen?
-metric: retrieval/mean_R@1
+metric: retrieval/t2v_R@1
 pairs: [[base, lora]]
 seeds: [0, 1]
 learning_rates: [1.0e-3, 3.0e-3]
@@ -96,7 +96,7 @@ def test_the_page_is_the_same_bit_for_bit(compared, tmp_path):
 def test_the_score_of_a_row_is_the_mean_of_its_records(compared):
     rows = json.loads((compared / 'page/small.json').read_text())['methods']
     scores = [
-        json.loads((compared / f'records/lora_seed{seed}.json').read_text())['metrics']['retrieval/mean_R@1']
+        json.loads((compared / f'records/lora_seed{seed}.json').read_text())['metrics']['retrieval/t2v_R@1']
         for seed in (0, 1)
     ]
     (row,) = [row for row in rows if row['method'] == 'lora']
@@ -109,8 +109,9 @@ def test_the_score_of_a_row_is_the_mean_of_its_records(compared):
 def test_samples_of_a_record_are_those_of_its_figure(compared):
     record = json.loads((compared / 'records/lora_seed0.json').read_text())
     scores = record['samples']['scores']
-    assert len(scores) == len(record['samples']['units']) == 14 and set(record['samples']['units']) == set(range(7))
-    assert sum(scores) / 14 == pytest.approx(record['metrics']['retrieval/mean_R@1'], abs=1e-3)
+    # Seven clips, three of which have a second caption.
+    assert len(scores) == len(record['samples']['units']) == 10 and set(record['samples']['units']) == set(range(7))
+    assert sum(scores) / 10 == pytest.approx(record['metrics']['retrieval/t2v_R@1'], abs=1e-3)
     (pair,) = json.loads((compared / 'page/small.json').read_text())['pairs']
     rows = {row['method']: row['score'] for row in json.loads((compared / 'page/small.json').read_text())['methods']}
     assert pair['difference'] == pytest.approx(rows['lora'] - rows['base'], abs=1e-3) and pair['units'] == 7
@@ -132,7 +133,7 @@ def test_a_changed_config_is_run_anew(compared, capsys):
 @pytest.mark.parametrize(
     'change, message',
     [
-        (('metric: retrieval/mean_R@1', ''), 'metric is missing'),
+        (('metric: retrieval/t2v_R@1', ''), 'metric is missing'),
         (('seeds: [0, 1]', 'seeds: 3'), 'seeds: 3 is no list of numbers'),
         (('seeds: [0, 1]', 'seeds: [1, 1]'), 'holds one twice'),
         (('config: lora.py', 'config: lro.py'), 'there is no .*lro.py'),
@@ -156,8 +157,8 @@ def test_a_record_is_reproduced(compared, tmp_path, capsys):
     stored.write_text(json.dumps(record))
     assert main([*map(str, given)]) == 0
     assert capsys.readouterr().out.strip().endswith('within its interval')
-    found = record['metrics']['retrieval/mean_R@1']
-    stored.write_text(json.dumps(dict(record, intervals={'retrieval/mean_R@1': [found + 1, found + 2]})))
+    found = record['metrics']['retrieval/t2v_R@1']
+    stored.write_text(json.dumps(dict(record, intervals={'retrieval/t2v_R@1': [found + 1, found + 2]})))
     assert main([*map(str, given)]) == 1
     assert 'NOT within' in capsys.readouterr().out
     changed = json.loads(stored.read_text())
@@ -179,7 +180,7 @@ def test_a_stopped_comparison_leaves_no_run_behind_and_goes_on(place, tmp_path):
     comparison.terminate()
     assert comparison.wait(60) == 128 + signal.SIGTERM
     (run,) = tmp_path.glob('runs/lora_*')
-    assert 'SIGTERM: the run stops after' in (run / 'train.log').read_text()
+    assert 'SIGTERM' in (run / 'train.log').read_text()
     assert 0 < sum(json.loads((run / 'seconds.json').read_text())) < 120
     study = choose(read_study(place / 'long.yml'), ['lora'])
     with pytest.raises(InterruptedError, match='goes on'):
@@ -192,7 +193,9 @@ def stop(line):
 
 def test_a_run_that_fails_is_told_in_one_line(place, tmp_path, capsys):
     (tmp_path / 'bad.py').write_text(f'_base_ = [{str(place / "lora.py")!r}]\ntrain_dataloader = dict(batch_size=0)\n')
-    (tmp_path / 'bad.yml').write_text(STUDY.replace('lora.py', 'bad.py').replace('  base:', '  #'))
+    (tmp_path / 'bad.yml').write_text(
+        STUDY.replace('lora.py', 'bad.py').replace('  base:', '  #').replace('pairs:', '#')
+    )
     arguments = [
         tmp_path / 'bad.yml',
         '--records',

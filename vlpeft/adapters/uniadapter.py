@@ -144,17 +144,15 @@ class UniAdapter(Adapter):
     @staticmethod
     def _check_shapes(towers: Mapping[str, Tower], share: str) -> None:
         shapes = {name: (len(tower.blocks), tower.width) for name, tower in towers.items()}
-        if len({width for _, width in shapes.values()}) > 1:
-            raise SiteError(
-                f'UniAdapter with share={share!r} has modules that serve several towers, but these differ in '
-                f"(depth, width): {shapes}; with share='none' each tower has modules of its own"
-            )
-        if share == 'towers' and len(set(shapes.values())) > 1:
-            raise SiteError(
-                "UniAdapter with share='towers' has one module per depth for all towers, but these differ "
-                f"in (depth, width): {shapes}; share='last_blocks' pairs their blocks from the last one down, and with "
-                "share='none' each tower has modules of its own"
-            )
+        same_width = len({width for _, width in shapes.values()}) == 1
+        if same_width and (share == 'last_blocks' or len(set(shapes.values())) == 1):
+            return
+        rule = 'one module per depth for all towers' if share == 'towers' else 'modules that serve several towers'
+        hint = "share='last_blocks' pairs their blocks from the last one down, and " if same_width else ''
+        raise SiteError(
+            f'UniAdapter with share={share!r} has {rule}, but these differ in (depth, width): {shapes}; {hint}with '
+            "share='none' each tower has modules of its own"
+        )
 
     @staticmethod
     def _terms(tower: str, modalities: Sequence[str]) -> list[str]:

@@ -60,6 +60,7 @@ class PlainVLPET:
             self._hook_t5(model.lm)
 
     def linear(self, x: Tensor, name: str) -> Tensor:
+        """A map by its name in the release."""
         return F.linear(x, self.weights[f'{name}.weight'], self.weights[f'{name}.bias'])
 
     def gated(self, place: str, x: Tensor, h: Tensor) -> Tensor:

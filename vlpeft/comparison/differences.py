@@ -19,14 +19,14 @@ HEADS = ('second', 'less the first', 'difference', '95 % interval', 'p', 'p (Hol
 
 
 def differences_of(study: Study, records: Mapping[str, Sequence[Mapping]]) -> list[dict[str, Any]]:
-    """One row for each of the study's pairs whose records are there.
+    """One row for each of the study's pairs whose records are there; none where the figure is no mean over samples.
 
     Raises:
-        StudyError: Records of a pair are of different samples, or the figure is no mean over samples.
+        StudyError: Records of a pair are of different samples.
     """
     rows = []
     for first, second in study.pairs:
-        if first in records and second in records:
+        if is_paired(records.get(first, ())) and is_paired(records.get(second, ())):
             scores, units = _scores(study, records[first], records[second])
             value, interval, p_value, count = paired_difference(*scores, units)
             low, high = interval or (None, None)
@@ -36,6 +36,11 @@ def differences_of(study: Study, records: Mapping[str, Sequence[Mapping]]) -> li
     for row, adjusted in zip(rows, holm([row['p_value'] for row in rows])):
         row['p_holm'] = adjusted
     return rows
+
+
+def is_paired(records: Sequence[Mapping]) -> bool:
+    """Whether there are records, and all have the scores of their samples."""
+    return bool(records) and all(record.get('samples') for record in records)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -61,10 +66,8 @@ def to_markdown(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
 def _scores(
     study: Study, first: Sequence[Mapping], second: Sequence[Mapping]
 ) -> tuple[list[np.ndarray], list[int] | None]:
-    samples = [[record.get('samples') for record in found] for found in (first, second)]
-    name = f'{study.name}: {first[0]["run_info"]["experiment_name"]} and {second[0]["run_info"]["experiment_name"]}'
-    if any(one is None for found in samples for one in found):
-        raise StudyError(f'{name} cannot be paired: {study.metric} is no mean over samples')
+    samples = [[record['samples'] for record in found] for found in (first, second)]
     if len({one['sha256'] for found in samples for one in found}) > 1:
-        raise StudyError(f'{name} cannot be paired: they were tested on different samples')
+        names = ' and '.join(found[0]['run_info']['experiment_name'] for found in (first, second))
+        raise StudyError(f'{study.name}: {names} cannot be paired: they were tested on different samples')
     return [np.mean([one['scores'] for one in found], axis=0) for found in samples], samples[0][0]['units']

@@ -76,7 +76,8 @@ def _rounded(value: Any) -> Any:
 
 def _differences(study: Study, pairs: Sequence[Mapping]) -> list[str]:
     if not pairs:
-        return []
+        told = 'Differences of single samples are not told: the score is no mean over samples, or a run is missing.\n'
+        return [told] if study.pairs else []
     titles = {name: method.title for name, method in study.methods.items()}
     return [
         '## Differences\n',

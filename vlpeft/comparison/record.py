@@ -176,9 +176,9 @@ def code_state() -> tuple[str | None, bool | None]:
 
 
 def trained_bytes(run: Run) -> int:
-    """Bytes of the trained tensors in the last checkpoint, without optimiser and momentum."""
+    """Bytes of the trained tensors in the last checkpoint, without momentum copies and queues of features."""
     weights = Checkpoint.read(run.folder / last_checkpoint(run)).weights
-    kept = [value for name, value in weights.items() if not name.startswith('momentum.')]
+    kept = [value for name, value in weights.items() if not name.startswith(('momentum.', 'queue.'))]
     return sum(value.numel() * value.element_size() for value in kept)
 
 

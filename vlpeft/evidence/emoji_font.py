@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .pictures import on_white
+from .pictures import on_ground
 
 
 class EmojiFont:
@@ -33,4 +33,4 @@ class EmojiFont:
         glyph = glyphs[0] if len(glyphs) == 1 else self.ligatures.get(glyphs)
         if glyph not in self.bitmaps:
             return None
-        return on_white(Image.open(io.BytesIO(self.bitmaps[glyph].imageData)))
+        return on_ground(Image.open(io.BytesIO(self.bitmaps[glyph].imageData)))
