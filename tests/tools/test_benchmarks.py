@@ -138,3 +138,12 @@ def test_steps_with_lora_begin_with_the_loss_of_peft():
     # A (8, in) and B (out, 8) of four square maps of 512 in 8 blocks.
     assert found['trained'] == [8 * 4 * 2 * 8 * 512] * 2
     assert found['losses_differ_by'] < 1e-5 and found['ratio']['low'] <= found['ratio']['high']
+
+
+def test_the_table_of_the_page_is_that_of_the_stored_records(tmp_path):
+    root = Path(__file__).parents[2]
+    page = tmp_path / 'performance.md'
+    page.write_text((root / 'docs/performance.md').read_text())
+    done = run_script(f'{TOOLS}/run_benchmarks.py', '--out', root / 'docs/benchmarks', '--table', '--page', page)
+    assert done.returncode == 0, done.stderr
+    assert page.read_text() == (root / 'docs/performance.md').read_text()

@@ -24,7 +24,7 @@ from mmengine.registry import init_default_scope
 from vlpeft.engine.launch import load_config
 from vlpeft.analysis.flops import build
 init_default_scope('vlpeft')
-build(load_config({config!r}).model, device='cpu')
+build(load_config('configs/{config}.py').model, device='cpu')
 """
 #: What is timed, as arguments of Python.
 STARTS = {
