@@ -79,3 +79,23 @@ def test_wrong_pairs_are_refused(tmp_path, pairs, message):
     (tmp_path / 'two.yml').write_text(text)
     with pytest.raises(StudyError, match=message):
         read_study(tmp_path / 'two.yml')
+
+
+def test_the_mean_over_tasks_counts_tasks_alike(study):
+    rng = np.random.default_rng(1)
+    strata, units = [0] * 60 + [1] * 20, [*range(60), *range(60, 80)]
+    first, second = 100.0 * (rng.random((2, 80)) < 0.5), 100.0 * rng.random((2, 80))
+    records = dict(
+        plain=[record(scores, units) for scores in first], better=[record(scores, units) for scores in second]
+    )
+    for found in records.values():
+        for one in found:
+            one['samples']['strata'] = strata
+    (row,) = differences_of(study, records)
+    change = second.mean(0) - first.mean(0)
+    parts = change[:60], change[60:]
+    assert row['difference'] == pytest.approx((parts[0].mean() + parts[1].mean()) / 2) and row['units'] == 80
+    # Of two independent means the variances add: var(d) = (s1^2 / 60 + s2^2 / 20) / 4, and the ends are at 1.96 of it.
+    spread = 1.96 * np.sqrt(parts[0].var() / 60 + parts[1].var() / 20) / 2
+    ends = [row['difference'] - spread, row['difference'] + spread]
+    assert [row['low'], row['high']] == pytest.approx(ends, abs=spread / 8)

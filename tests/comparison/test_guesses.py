@@ -52,3 +52,24 @@ def test_an_unknown_guess_is_refused(config):
     )
     with pytest.raises(StudyError, match="guess: 'best' is none of majority, question"):
         read_study(config.parent / 'study.yml')
+
+
+TASKS = """
+_base_ = './asked.py'
+named = dict(type='JSONLCaption', data_root={root!r}, ann_file='named.jsonl', pipeline=[])
+train_dataloader = dict(
+    dataset=dict(_delete_=True, type='MultiTaskDataset', tasks=dict(caption=named, vqa=_base_.train_dataloader.dataset))
+)
+test_dataloader = dict(
+    _delete_=True, caption=dict(dataset=named), vqa=dict(dataset=_base_.test_dataloader.dataset)
+)
+test_evaluator = dict(_delete_=True, caption=dict(type='CaptionMetric'), vqa=dict(type='OpenEndedMetric'))
+"""
+
+
+def test_of_several_tasks_the_questions_are_guessed(config):
+    (config.parent / 'named.jsonl').write_text(json.dumps(dict(image='a.png', caption=['a shape'])))
+    (config.parent / 'tasks.py').write_text(TASKS.format(root=f'{config.parent}/'))
+    result = guess(read_config(config.parent / 'tasks.py'), 'question')
+    assert list(result['predictions']) == ['vqa/open_ended']
+    assert result['metrics']['vqa/open_ended/accuracy'] == pytest.approx(50)

@@ -97,3 +97,29 @@ def test_a_prompt_of_epalm_beside_a_connector():
     with torch.no_grad():
         model.adapter.prompt.table.mul_(-3)
     assert not torch.allclose(model.logits(vectors, tokens), before, atol=1e-2)
+
+
+@pytest.mark.parametrize('way', ['lora', 'patches'])
+@pytest.mark.parametrize('lm', ['opt', 'llama', 'qwen2', 'qwen3', 'gemma2', 'gemma3', 'mistral'])
+def test_eager_attention_computes_the_same(vocabulary, lm, way):
+    eager = build_perceptual(vocabulary=vocabulary, lm=lm, attn_implementation='eager', **WAYS[way])
+    usual = build_perceptual(vocabulary=vocabulary, lm=lm, **WAYS[way])
+    assert eager.lm.config._attn_implementation == 'eager'
+    usual.load_state_dict(eager.state_dict())
+    found = []
+    for model in (eager, usual):
+        loss = model(clips(), random_samples(), mode='loss')['loss_vqa']
+        loss.backward()
+        found.append([loss.detach(), *(param.grad for param in model.parameters() if param.grad is not None)])
+    for one, other in zip(*found, strict=True):  # the softmax of eager attention is in single precision
+        assert (one - other).norm() <= 2e-3 * other.norm()
+
+
+def test_attention_that_a_model_cannot_take_is_refused():
+    for lm, asked, why in (
+        ('opt', 'flash', "attn_implementation='flash'; choose from sdpa, eager, or None"),
+        ('gemma2', 'sdpa', "attn_implementation='sdpa' cannot cap scores, which gemma2 does"),
+        ('gpt2', 'eager', "attn_implementation='eager': GPT-2's has a causal mask of its own; leave it None"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            build_perceptual(lm=lm, attn_implementation=asked, **WAYS['lora'])

@@ -27,8 +27,8 @@ def differences_of(study: Study, records: Mapping[str, Sequence[Mapping]]) -> li
     rows = []
     for first, second in study.pairs:
         if is_paired(records.get(first, ())) and is_paired(records.get(second, ())):
-            scores, units = _scores(study, records[first], records[second])
-            value, interval, p_value, count = paired_difference(*scores, units)
+            scores, units, strata = _scores(study, records[first], records[second])
+            value, interval, p_value, count = paired_difference(*scores, units, strata=strata)
             low, high = interval or (None, None)
             rows.append(
                 dict(first=first, second=second, difference=value, low=low, high=high, p_value=p_value, units=count)
@@ -65,9 +65,10 @@ def to_markdown(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) ->
 
 def _scores(
     study: Study, first: Sequence[Mapping], second: Sequence[Mapping]
-) -> tuple[list[np.ndarray], list[int] | None]:
+) -> tuple[list[np.ndarray], list[int] | None, list[int] | None]:
     samples = [[record['samples'] for record in found] for found in (first, second)]
     if len({one['sha256'] for found in samples for one in found}) > 1:
         names = ' and '.join(found[0]['run_info']['experiment_name'] for found in (first, second))
         raise StudyError(f'{study.name}: {names} cannot be paired: they were tested on different samples')
-    return [np.mean([one['scores'] for one in found], axis=0) for found in samples], samples[0][0]['units']
+    means = [np.mean([one['scores'] for one in found], axis=0) for found in samples]
+    return means, samples[0][0]['units'], samples[0][0].get('strata')

@@ -13,21 +13,37 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from torch.utils.data import Dataset
 
+from vlpeft.engine.loops.multi_task import under_task
 from vlpeft.evaluation.result import add_intervals, result_of
 from vlpeft.registry import DATASETS, METRICS
+
+from .study import StudyError
 
 
 def guess(cfg: Config, way: str) -> dict[str, Any]:
     """The result of a test whose answers are guesses, as ``tools/test.py --out`` writes it.
 
     Args:
-        cfg: Config of a task of questions, whose training and test sets and test metric are read.
+        cfg: Config of a task of questions, or of several tasks, of which that of questions is taken; its training and
+            test sets and its test metric are read.
         way: One of :data:`vlpeft.comparison.study.GUESSES`.
+
+    Raises:
+        StudyError: No task asks questions.
     """
+    training, test = (datasets_of(cfg, split) for split in ('train', 'test'))
     with DefaultScope.overwrite_default_scope('vlpeft'):
-        training, test = (_entries(cfg[f'{split}_dataloader'].dataset) for split in ('train', 'test'))
-        metric = METRICS.build(cfg.test_evaluator)
+        sets = {task: (DATASETS.build(training[task]), DATASETS.build(test[task])) for task in test}
+        asked = [task for task, (known, _) in sets.items() if 'answers' in known.get_data_info(0)]
+        if not asked:
+            raise StudyError(f'{cfg.filename}: there is no question to guess the answer of')
+        task = asked[0]
+        training, test = map(_entries, sets[task])
+        metric = METRICS.build(cfg.test_evaluator if task is None else cfg.test_evaluator[task])
+    if task is not None:
+        metric.prefix = under_task(task, metric.prefix)
     counts: dict[str | None, Counter] = defaultdict(Counter)
     for entry in training:
         for answer, weight in zip(entry['answers'], entry['weights']):
@@ -48,6 +64,13 @@ def _most(counts: Mapping[str | None, Counter], question: str | None) -> str:
     return min(found, key=lambda answer: (-found[answer], answer))
 
 
-def _entries(config: Mapping) -> Iterator[Mapping[str, Any]]:
-    dataset = DATASETS.build(config)
+def datasets_of(cfg: Config, split: str) -> dict[str | None, Mapping[str, Any]]:
+    """Configs of a split's sets by task; that of a single task under None."""
+    loader = cfg[f'{split}_dataloader']
+    if 'dataset' not in loader:
+        return {task: one.dataset for task, one in loader.items()}
+    return dict(loader.dataset.tasks) if loader.dataset.type == 'MultiTaskDataset' else {None: loader.dataset}
+
+
+def _entries(dataset: Dataset) -> Iterator[Mapping[str, Any]]:
     yield from (dataset.get_data_info(place) for place in range(len(dataset)))

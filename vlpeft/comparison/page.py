@@ -9,7 +9,7 @@ from vlpeft.visualization.comparison import draw_costs, draw_learning, draw_scor
 
 from . import differences
 from .study import Study
-from .table import rows_of, to_markdown
+from .table import rows_of, short_name, to_markdown
 
 
 def write_page(study: Study, records: Mapping[str, Sequence[Mapping]], folder: Path) -> list[Path]:
@@ -50,11 +50,12 @@ def _page(
 ) -> str:
     commits = sorted({_commit(record) for found in records.values() for record in found})
     missing = [method.title for name, method in study.methods.items() if name not in records]
+    also = ''.join(f'; {short_name(name)}: `{name}`' for name in study.also)
     lines = [
         f'# {study.title}\n',
         f'{study.question}\n' if study.question else '',
         to_markdown(rows),
-        f'Score: `{study.metric}`, mean over the seeds. Records: commit {", ".join(commits)}.\n',
+        f'Score: `{study.metric}`{also}; means over the seeds. Records: commit {", ".join(commits)}.\n',
         f'Not run yet: {", ".join(missing)}.\n' if missing else '',
         *_differences(study, pairs),
         '## Pictures\n',

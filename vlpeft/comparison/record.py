@@ -10,12 +10,13 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.config import Config
 
@@ -26,12 +27,15 @@ from vlpeft.atomic import write_atomically
 from vlpeft.checkpoint import Checkpoint
 from vlpeft.checkpoint.hashing import file_sha256
 from vlpeft.engine.config_file import read_config
+from vlpeft.engine.loops.multi_task import MEAN
 from vlpeft.engine.preflight import merge_overrides
+from vlpeft.evaluation.functional.intervals import percentile_intervals, stratified_means
 from vlpeft.evaluation.pairs import sample_scores
 from vlpeft.models.parameters import count_parameters
 from vlpeft.version import __version__
 from vlpeft.zoo.folder import zoo_root
 
+from .guesses import datasets_of
 from .runs import Run, last_checkpoint
 from .study import Study, StudyError
 
@@ -55,6 +59,7 @@ def make_record(study: Study, run: Run, noted: Mapping[str, Any], tried: Mapping
     log = read_run(run.folder) if trained else None
     summary = summarise(log, log.names) if trained else {}
     commit, dirty = code_state()
+    samples = sample_section(run.folder / 'result.json', parts_of(cfg, study.metric), result['metrics'])
     return dict(
         run_info=dict(
             created_at=datetime.now(timezone.utc).isoformat(timespec='seconds'),
@@ -103,24 +108,41 @@ def make_record(study: Study, run: Run, noted: Mapping[str, Any], tried: Mapping
             pytorch_info=torch.__version__,
         ),
         metrics=result['metrics'],
-        intervals=result.get('intervals', {}),
-        samples=sample_section(run.folder / 'result.json', study.metric, result['metrics']),
+        intervals={**interval_of_mean(study.metric, samples), **result.get('intervals', {})},
+        samples=samples,
     )
 
 
-def sample_section(path: Path, figure: str, metrics: Mapping[str, float]) -> dict[str, Any] | None:
+def parts_of(cfg: Config, figure: str) -> list[str]:
+    """The figures that a study's figure is the mean of: those of the tasks, or itself alone."""
+    return list(cfg.test_cfg.main.values()) if figure == MEAN else [figure]
+
+
+def interval_of_mean(figure: str, samples: Mapping[str, Any] | None) -> dict[str, list[float]]:
+    """The 95 % interval of a mean over tasks, each of which is resampled on its own; of another figure none."""
+    if samples is None or 'strata' not in samples:
+        return {}
+    drawn = stratified_means(np.array(samples['scores']), samples['strata'], samples['units'])
+    return {figure: percentile_intervals(drawn[:, None])[0].tolist()}
+
+
+def sample_section(path: Path, figures: Sequence[str], metrics: Mapping[str, float]) -> dict[str, Any] | None:
     """The scores whose mean the study's figure is, for paired comparisons: hash of the samples' names, number of the
-    unit that each belongs to (an image with several questions is one), and score. None where it is no such mean.
+    unit that each belongs to (an image with several questions is one), and score. Of several figures, whose mean it is,
+    ``strata`` says which each belongs to. None where one is no mean over samples.
     """
-    found = None if figure not in metrics else sample_scores(path, figure, metrics[figure])
-    if found is None:
+    parts = [figure in metrics and sample_scores(path, figure, metrics[figure]) for figure in figures]
+    if not all(parts):
         return None
-    names, units, scores = found
-    number = {unit: place for place, unit in enumerate(dict.fromkeys(units))}
+    names, units, scores = ([one for part in parts for one in part[column]] for column in range(3))
+    strata = [place for place, part in enumerate(parts) for _ in part[0]]
+    known = None not in units
+    number = {unit: place for place, unit in enumerate(dict.fromkeys(zip(strata, units)))}
     return dict(
         sha256=hashlib.sha256('\n'.join(names).encode()).hexdigest(),
-        units=None if None in number else [number[unit] for unit in units],
+        units=[number[unit] for unit in zip(strata, units)] if known else None,
         scores=[round(score, 4) for score in scores],
+        **(dict(strata=strata) if len(parts) > 1 else {}),
     )
 
 
@@ -198,14 +220,15 @@ def _bases(cfg: Config) -> list[dict[str, str]]:
 
 
 def _files(cfg: Config) -> dict[str, dict[str, Any]]:
-    """Annotation files of the splits: name, lines, hash."""
+    """Annotation files by split, or by split and task: name, lines, hash."""
     found = {}
     for split in ('train', 'val', 'test'):
-        dataset = cfg[f'{split}_dataloader'].dataset
-        path = Path(dataset.get('data_root', ''), dataset.get('ann_file', ''))
-        if path.is_file():
-            lines = len(path.read_text(encoding='utf-8').splitlines())
-            found[split] = dict(name=path.name, lines=lines, sha256=file_sha256(path))
+        for task, dataset in datasets_of(cfg, split).items():
+            path = Path(dataset.get('data_root', ''), dataset.get('ann_file', ''))
+            if path.is_file():
+                lines = len(path.read_text(encoding='utf-8').splitlines())
+                name = split if task is None else f'{split}/{task}'
+                found[name] = dict(name=path.name, lines=lines, sha256=file_sha256(path))
     return found
 
 

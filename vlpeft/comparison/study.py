@@ -13,7 +13,7 @@ import yaml
 
 from vlpeft.nearest import suggestion
 
-ENTRIES = ('title', 'question', 'metric', 'pairs', 'seeds', 'learning_rates', 'options', 'prepare', 'methods')
+ENTRIES = ('title', 'question', 'metric', 'also', 'pairs', 'seeds', 'learning_rates', 'options', 'prepare', 'methods')
 OF_METHOD = ('config', 'title', 'learning_rates', 'train', 'guess', 'options')
 GUESSES = ('majority', 'question')
 
@@ -56,6 +56,7 @@ class Study:
         name: The file's stem.
         title, question: For readers; the question was asked before anything was run.
         metric: By which rates are chosen and methods are ordered; larger is better.
+        also: Further figures of the table.
         pairs: Methods whose difference is told, the second less the first, sample by sample.
         seeds: Of the runs of each method.
         prepare: Runs that come first, whose last checkpoints the configs name.
@@ -66,6 +67,7 @@ class Study:
     title: str
     question: str
     metric: str
+    also: tuple[str, ...]
     pairs: tuple[tuple[str, str], ...]
     seeds: tuple[int, ...]
     prepare: tuple[Method, ...]
@@ -103,11 +105,15 @@ def read_study(path: str | Path) -> Study:
         for name in pair:
             if name not in methods:
                 raise StudyError(f'{path}: pairs: there is no method {name!r}{suggestion(str(name), methods)}')
+    also = content.get('also') or []
+    if not isinstance(also, list) or not all(isinstance(name, str) for name in also):
+        raise StudyError(f'{path}: also: {also!r} is no list of figures')
     return Study(
         path.stem,
         str(content['title']),
         str(content.get('question', '')),
         str(content['metric']),
+        tuple(also),
         tuple(map(tuple, pairs)),
         tuple(seeds),
         prepare,

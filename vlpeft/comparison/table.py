@@ -22,6 +22,10 @@ HEADS = (
 )
 
 
+#: Columns up to the score; further figures come behind.
+SCORE = HEADS.index('score') + 1
+
+
 def rows_of(study: Study, records: Mapping[str, Sequence[Mapping]]) -> list[dict[str, Any]]:
     """One row a method, in the study's order, from :func:`vlpeft.comparison.record.read_records`.
 
@@ -62,6 +66,7 @@ def _row(study: Study, name: str, records: Sequence[Mapping]) -> dict[str, Any]:
         high=float(np.mean([high for _, high in ends])) if ends else None,
         lowest=min(scores),
         highest=max(scores),
+        also={name: _mean(records, name) for name in study.also},
         trained=info[0]['num_trainable_params'],
         total=info[0]['num_total_params'],
         percent=100 * info[0]['num_trainable_params'] / info[0]['num_total_params'],
@@ -72,14 +77,26 @@ def _row(study: Study, name: str, records: Sequence[Mapping]) -> dict[str, Any]:
     )
 
 
+def _mean(records: Sequence[Mapping], name: str) -> float | None:
+    """Mean of a figure over the seeds; None where there is none, as for guesses, which answer one task."""
+    found = [record['metrics'].get(name) for record in records]
+    return None if None in found else float(np.mean(found))
+
+
+def short_name(figure: str) -> str:
+    """What a figure is called in a table's head."""
+    return figure.rpartition('/')[2]
+
+
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown, numbers to the right."""
-    lines = [list(HEADS), ['---', *['---:'] * (len(HEADS) - 1)], *map(_cells, rows)]
+    heads = [*HEADS[:SCORE], *map(short_name, rows[0]['also']), *HEADS[SCORE:]]
+    lines = [heads, ['---', *['---:'] * (len(heads) - 1)], *map(_cells, rows)]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    return [
+    cells = [
         row['title'],
         ', '.join(map(str, row['seeds'])),
         f'{row["score"]:.1f}',
@@ -92,3 +109,5 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         f'{row["file_size"]:,}',
         '–' if row['learning_rate'] is None else f'{row["learning_rate"]:g}',
     ]
+    also = ['–' if value is None else f'{value:.1f}' for value in row['also'].values()]
+    return [*cells[:SCORE], *also, *cells[SCORE:]]

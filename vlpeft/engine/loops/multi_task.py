@@ -60,7 +60,7 @@ class MultiTaskLoop(BaseLoop):
         self.loops = {task: self.single(runner, dataloader[task], evaluator[task], fp16=amp) for task in dataloader}
         for task, loop in self.loops.items():
             for metric in loop.evaluator.metrics:
-                metric.prefix = _under(task, metric.prefix)
+                metric.prefix = under_task(task, metric.prefix)
         super().__init__(runner, TaskLoaders({task: loop.dataloader for task, loop in self.loops.items()}))
         self.evaluator = Evaluator([metric for loop in self.loops.values() for metric in loop.evaluator.metrics])
         self.amp = amp
@@ -117,7 +117,8 @@ class MultiTaskLoop(BaseLoop):
             raise ValueError(f"{self.phase}_cfg.main: metrics are named '<task>/…', got {', '.join(foreign)}")
 
 
-def _under(task: str, prefix: str | None) -> str:
+def under_task(task: str, prefix: str | None) -> str:
+    """The prefix of a task's metric: what is not yet the task's gets its name in front."""
     if prefix is None:
         return task
     return prefix if prefix.split('/')[0] == task else f'{task}/{prefix}'

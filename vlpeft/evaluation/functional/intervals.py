@@ -79,6 +79,52 @@ def _drawer(kind: np.ndarray, kinds: int, clusters: Sequence | None) -> Draw:
     return draw
 
 
+def stratified_means(
+    scores: np.ndarray,
+    strata: Sequence,
+    clusters: Sequence | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> np.ndarray:
+    """Resampled means of the strata's mean scores, such as the mean over tasks: each stratum is drawn on its own, with
+    as many units as it has.
+
+    Args:
+        scores: (n,) one for each sample.
+        strata: (n,) name of the stratum of each.
+        clusters: See :func:`replicates`; none has samples of two strata.
+        resamples: See :func:`replicates`.
+        seed: See :func:`replicates`.
+
+    Returns:
+        (resamples,).
+
+    Raises:
+        ValueError: There is no sample, or not one stratum and one cluster for each.
+    """
+    scores, strata = np.asarray(scores, dtype=np.float64), np.asarray(strata)
+    if strata.shape != scores.shape:
+        raise ValueError(f'{len(scores)} samples, but the strata of {len(strata)} are given')
+    names = None if clusters is None else np.asarray(clusters)
+
+    def mean(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return (weights @ rows) / weights.sum(1, keepdims=True)
+
+    drawn = [
+        replicates(scores[inside, None], mean, None if names is None else names[inside], resamples, seed + place)
+        for place, inside in enumerate(strata == name for name in dict.fromkeys(strata.tolist()))
+    ]
+    if not drawn:
+        raise ValueError('no sample is given: there is nothing to resample')
+    return np.mean(drawn, axis=0)[:, 0]
+
+
+def mean_of_strata(scores: np.ndarray, strata: Sequence) -> float:
+    """Mean of the strata's mean scores; both (n,)."""
+    strata = np.asarray(strata)
+    return float(np.mean([scores[strata == name].mean() for name in dict.fromkeys(strata.tolist())]))
+
+
 def percentile_intervals(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
     """(f, 2) lower and upper end of the middle ``level`` of (resamples, f) figures; NaN is passed over.
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .intervals import Interval, percentile_intervals, replicates
+from .intervals import Interval, mean_of_strata, percentile_intervals, stratified_means
 
 RESAMPLES = 10_000
 
@@ -39,6 +39,7 @@ def paired_difference(
     clusters: Sequence | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    strata: Sequence | None = None,
 ) -> Difference:
     """The difference of two models' mean scores on the same samples.
 
@@ -49,26 +50,25 @@ def paired_difference(
             each sample on its own.
         resamples: B. Defaults to 10,000.
         seed: Of the draws. Defaults to 0.
+        strata: (n,) names of sets, such as tasks, whose means count alike and which are drawn each on its own. Defaults
+            to None, one set.
 
     Raises:
-        ValueError: The numbers of scores differ, there is none, or not one cluster name for each.
+        ValueError: The numbers of scores differ, there is none, or not one cluster name (and stratum) for each.
     """
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(f'{first.shape} scores of one model and {second.shape} of the other; samples are paired')
     # Differences of equal scores are 0 exactly, whatever rounding does.
     differences = second - first
-
-    def mean(weights: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return (weights @ rows) / weights.sum(1, keepdims=True)
-
-    drawn = replicates(differences[:, None], mean, clusters, resamples, seed)
+    strata = [0] * len(differences) if strata is None else strata
+    drawn = stratified_means(differences, strata, clusters, resamples, seed)
     units = len(differences) if clusters is None else len(set(clusters))
-    value = float(differences.mean())
+    value = mean_of_strata(differences, strata)
     if not differences.any():
         return Difference(0.0, (0.0, 0.0), 1.0, units)
     if units == 1:
         return Difference(value, None, None, units)
-    low, high = percentile_intervals(drawn)[0]
+    low, high = percentile_intervals(drawn[:, None])[0]
     aside = min((drawn <= 0).sum(), (drawn >= 0).sum())
     return Difference(value, (float(low), float(high)), float(min(1.0, 2 * (aside + 1) / (resamples + 1))), units)

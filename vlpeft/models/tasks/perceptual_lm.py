@@ -75,6 +75,8 @@ class PerceptualLM(AdaptedModel):
         released_dropout: Whether dropout and drop-path of the frozen parts act in training, as released. Defaults to
             False: they are in eval mode.
         lm_dtype: Of the language model's weights. Defaults to ``'float32'``.
+        attn_implementation: Of the language model, ``'sdpa'`` or ``'eager'``; see :func:`build_causal_lm`. Defaults to
+            None.
         data_preprocessor: Defaults to :class:`ClipDataPreprocessor`, for images and videos; spectrograms and stored
             vectors take :class:`FeatureDataPreprocessor`.
         **adaptation: Of :class:`AdaptedModel`. Methods act on the tower ``lm``. ``trainable='all'`` trains the language
@@ -101,6 +103,7 @@ class PerceptualLM(AdaptedModel):
         padding: str = 'left',
         released_dropout: bool = False,
         lm_dtype: str = 'float32',
+        attn_implementation: str | None = None,
         data_preprocessor: dict | None = None,
         **adaptation,
     ) -> None:
@@ -110,7 +113,7 @@ class PerceptualLM(AdaptedModel):
         self.visual_row, self.lm_loss_weight, self.padding = visual_row, lm_loss_weight, padding
         self.released_dropout = released_dropout
         self.tasks = tasks_of(PerceptualTask, tasks)
-        self.lm = build_causal_lm(lm, vocab_size, lm_dtype)
+        self.lm = build_causal_lm(lm, vocab_size, lm_dtype, attn_implementation)
         self.encoder = None if encoder is None else MODELS.build(encoder)
         self.tokenizer = CausalTokenizer(vocabulary, None, vocab_size, self.lm.config.to_dict())
         towers = dict(lm='lm') if encoder is None else dict(lm='lm', encoder='encoder')
