@@ -73,3 +73,11 @@ def test_of_several_tasks_the_questions_are_guessed(config):
     result = guess(read_config(config.parent / 'tasks.py'), 'question')
     assert list(result['predictions']) == ['vqa/open_ended']
     assert result['metrics']['vqa/open_ended/accuracy'] == pytest.approx(50)
+
+
+def test_without_questions_there_is_nothing_to_guess(config):
+    (config.parent / 'named.jsonl').write_text(json.dumps(dict(image='a.png', caption=['a shape'])))
+    text = TASKS.format(root=f'{config.parent}/').replace('vqa=_base_.train_dataloader.dataset', 'other=named')
+    (config.parent / 'named.py').write_text(text)
+    with pytest.raises(StudyError, match='there is no question to guess the answer of'):
+        guess(read_config(config.parent / 'named.py'), 'majority')

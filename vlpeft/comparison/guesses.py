@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch.utils.data import Dataset
 
+from vlpeft.datasets.checking.sets import set_configs
 from vlpeft.engine.loops.multi_task import under_task
 from vlpeft.evaluation.result import add_intervals, result_of
 from vlpeft.registry import DATASETS, METRICS
@@ -33,16 +34,17 @@ def guess(cfg: Config, way: str) -> dict[str, Any]:
     Raises:
         StudyError: No task asks questions.
     """
-    training, test = (datasets_of(cfg, split) for split in ('train', 'test'))
     with DefaultScope.overwrite_default_scope('vlpeft'):
-        sets = {task: (DATASETS.build(training[task]), DATASETS.build(test[task])) for task in test}
-        asked = [task for task, (known, _) in sets.items() if 'answers' in known.get_data_info(0)]
-        if not asked:
+        training, test = (
+            {label.partition('/')[2]: DATASETS.build(one) for label, one in set_configs(cfg, (split,))}
+            for split in ('train', 'test')
+        )
+        task = next((task for task, known in training.items() if 'answers' in known.get_data_info(0)), None)
+        if task not in test:
             raise StudyError(f'{cfg.filename}: there is no question to guess the answer of')
-        task = asked[0]
-        training, test = map(_entries, sets[task])
-        metric = METRICS.build(cfg.test_evaluator if task is None else cfg.test_evaluator[task])
-    if task is not None:
+        training, test = _entries(training[task]), _entries(test[task])
+        metric = METRICS.build(cfg.test_evaluator[task] if task else cfg.test_evaluator)
+    if task:
         metric.prefix = under_task(task, metric.prefix)
     counts: dict[str | None, Counter] = defaultdict(Counter)
     for entry in training:
@@ -62,14 +64,6 @@ def _most(counts: Mapping[str | None, Counter], question: str | None) -> str:
     """Of equally frequent answers the first in the alphabet."""
     found = counts[question if question in counts else None]
     return min(found, key=lambda answer: (-found[answer], answer))
-
-
-def datasets_of(cfg: Config, split: str) -> dict[str | None, Mapping[str, Any]]:
-    """Configs of a split's sets by task; that of a single task under None."""
-    loader = cfg[f'{split}_dataloader']
-    if 'dataset' not in loader:
-        return {task: one.dataset for task, one in loader.items()}
-    return dict(loader.dataset.tasks) if loader.dataset.type == 'MultiTaskDataset' else {None: loader.dataset}
 
 
 def _entries(dataset: Dataset) -> Iterator[Mapping[str, Any]]:

@@ -26,6 +26,7 @@ from vlpeft.apis.build import empty_model
 from vlpeft.atomic import write_atomically
 from vlpeft.checkpoint import Checkpoint
 from vlpeft.checkpoint.hashing import file_sha256
+from vlpeft.datasets.checking.sets import set_configs
 from vlpeft.engine.config_file import read_config
 from vlpeft.engine.loops.multi_task import MEAN
 from vlpeft.engine.preflight import merge_overrides
@@ -35,7 +36,6 @@ from vlpeft.models.parameters import count_parameters
 from vlpeft.version import __version__
 from vlpeft.zoo.folder import zoo_root
 
-from .guesses import datasets_of
 from .runs import Run, last_checkpoint
 from .study import Study, StudyError
 
@@ -222,13 +222,11 @@ def _bases(cfg: Config) -> list[dict[str, str]]:
 def _files(cfg: Config) -> dict[str, dict[str, Any]]:
     """Annotation files by split, or by split and task: name, lines, hash."""
     found = {}
-    for split in ('train', 'val', 'test'):
-        for task, dataset in datasets_of(cfg, split).items():
-            path = Path(dataset.get('data_root', ''), dataset.get('ann_file', ''))
-            if path.is_file():
-                lines = len(path.read_text(encoding='utf-8').splitlines())
-                name = split if task is None else f'{split}/{task}'
-                found[name] = dict(name=path.name, lines=lines, sha256=file_sha256(path))
+    for label, dataset in set_configs(cfg):
+        path = Path(dataset.get('data_root', ''), dataset.get('ann_file', ''))
+        if path.is_file():
+            lines = len(path.read_text(encoding='utf-8').splitlines())
+            found[label] = dict(name=path.name, lines=lines, sha256=file_sha256(path))
     return found
 
 

@@ -51,19 +51,34 @@ def read_sets(cfg: dict, splits: tuple[str, ...] = SPLITS) -> list[CheckedSet]:
         ValueError: None of these loaders is there, one has no set, or a set is not made of files.
     """
     found: dict[str, CheckedSet] = {}
-    for split in splits:
-        for label, config in _loaders(split, cfg.get(f'{split}_dataloader')):
-            for task, leaf in _leaves(config):
-                key = json.dumps(leaf, sort_keys=True, default=repr)
-                label_here = f'{split}/{task}' if task else label
-                entry = found.setdefault(key, CheckedSet([], leaf))
-                if label_here not in entry.labels:
-                    entry.labels.append(label_here)
+    for label, config in set_configs(cfg, splits):
+        entry = found.setdefault(json.dumps(config, sort_keys=True, default=repr), CheckedSet([], config))
+        if label not in entry.labels:
+            entry.labels.append(label)
     if not found:
         raise ValueError(f'the config has none of {", ".join(f"{split}_dataloader" for split in splits)}')
     for entry in found.values():
         _build(entry)
     return list(found.values())
+
+
+def set_configs(cfg: dict, splits: tuple[str, ...] = SPLITS) -> Iterator[tuple[str, dict]]:
+    """The configs of the sets that a config's loaders show, joined ones taken apart.
+
+    Args:
+        cfg: As for :func:`read_sets`.
+        splits: Defaults to all.
+
+    Yields:
+        Label ('train', with several tasks 'train/vqa') and config.
+
+    Raises:
+        ValueError: A loader has no set.
+    """
+    for split in splits:
+        for label, config in _loaders(split, cfg.get(f'{split}_dataloader')):
+            for task, leaf in _leaves(config):
+                yield f'{split}/{task}' if task else label, leaf
 
 
 def _loaders(split: str, loader: dict | None) -> Iterator[tuple[str, dict]]:
