@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -48,6 +49,19 @@ def test_equal_models_and_single_units():
     assert paired_difference([0.0], [1.0])[1:] == (None, None, 1)
     with pytest.raises(ValueError, match='samples are paired'):
         paired_difference([1, 2], [1])
+
+
+def test_runs_are_drawn_too():
+    # All samples of a run score the same, so what is left is which of three runs are drawn: 27 by 27 ways, enumerated.
+    first, second = [10.0, 20.0, 30.0], [35.0, 40.0, 60.0]
+    found = paired_difference([[score] * 50 for score in first], [[score] * 50 for score in second])
+    means = [[np.mean(drawn) for drawn in product(runs, repeat=3)] for runs in (first, second)]
+    ways = np.subtract.outer(means[1], means[0])
+    assert found.value == pytest.approx(25)
+    assert found.interval == pytest.approx(np.quantile(ways, [0.025, 0.975]), abs=0.7)
+    assert found.p_value == pytest.approx(2 * np.mean(ways <= 0), abs=0.004)
+    one = paired_difference([20.0] * 50, [[score] * 50 for score in second])
+    assert one.interval == pytest.approx(np.quantile(np.array(means[1]) - 20, [0.025, 0.975], method='inverted_cdf'))
 
 
 def answers(path, texts, **changes):

@@ -1,6 +1,7 @@
 """Paired differences between the methods of a study, on the test samples that all of them have answered.
 
-    d = mean over samples of (score of the second - score of the first), each the mean over the seeds
+    d = mean over samples of (score of the second - score of the first), each the mean over the seeds;
+    its interval is of samples, and of each method's seeds, drawn with replacement
     p by Holm: of m differences in order of their p, the i-th is max over j <= i of min(1, (m - j + 1) p_j)
 
 Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics, 1979.
@@ -70,5 +71,5 @@ def _scores(
     if len({one['sha256'] for found in samples for one in found}) > 1:
         names = ' and '.join(found[0]['run_info']['experiment_name'] for found in (first, second))
         raise StudyError(f'{study.name}: {names} cannot be paired: they were tested on different samples')
-    means = [np.mean([one['scores'] for one in found], axis=0) for found in samples]
-    return means, samples[0][0]['units'], samples[0][0].get('strata')
+    scores = [np.array([one['scores'] for one in found]) for found in samples]
+    return scores, samples[0][0]['units'], samples[0][0].get('strata')

@@ -84,7 +84,8 @@ def _differences(study: Study, pairs: Sequence[Mapping]) -> list[str]:
         '## Differences\n',
         differences.to_markdown(pairs, titles),
         "Of the score, each sample's mean over the seeds; paired bootstrap over "
-        f"{pairs[0]['units']:,} independent units. Holm's p allows for the number of differences.\n",
+        f"{pairs[0]['units']:,} independent units and the methods' seeds. Holm's p allows for the number of "
+        'differences.\n',
     ]
 
 

@@ -122,8 +122,8 @@ def interval_of_mean(figure: str, samples: Mapping[str, Any] | None) -> dict[str
     """The 95 % interval of a mean over tasks, each of which is resampled on its own; of another figure none."""
     if samples is None or 'strata' not in samples:
         return {}
-    drawn = stratified_means(np.array(samples['scores']), samples['strata'], samples['units'])
-    return {figure: percentile_intervals(drawn[:, None])[0].tolist()}
+    drawn = stratified_means(np.array(samples['scores'])[:, None], samples['strata'], samples['units'])
+    return {figure: percentile_intervals(drawn)[0].tolist()}
 
 
 def sample_section(path: Path, figures: Sequence[str], metrics: Mapping[str, float]) -> dict[str, Any] | None:

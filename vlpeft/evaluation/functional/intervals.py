@@ -90,20 +90,20 @@ def stratified_means(
     as many units as it has.
 
     Args:
-        scores: (n,) one for each sample.
+        scores: (n, k), k scores of each sample.
         strata: (n,) name of the stratum of each.
         clusters: See :func:`replicates`; none has samples of two strata.
         resamples: See :func:`replicates`.
         seed: See :func:`replicates`.
 
     Returns:
-        (resamples,).
+        (resamples, k).
 
     Raises:
         ValueError: There is no sample, or not one stratum and one cluster for each.
     """
     scores, strata = np.asarray(scores, dtype=np.float64), np.asarray(strata)
-    if strata.shape != scores.shape:
+    if len(strata) != len(scores):
         raise ValueError(f'{len(scores)} samples, but the strata of {len(strata)} are given')
     names = None if clusters is None else np.asarray(clusters)
 
@@ -111,18 +111,18 @@ def stratified_means(
         return (weights @ rows) / weights.sum(1, keepdims=True)
 
     drawn = [
-        replicates(scores[inside, None], mean, None if names is None else names[inside], resamples, seed + place)
+        replicates(scores[inside], mean, None if names is None else names[inside], resamples, seed + place)
         for place, inside in enumerate(strata == name for name in dict.fromkeys(strata.tolist()))
     ]
     if not drawn:
         raise ValueError('no sample is given: there is nothing to resample')
-    return np.mean(drawn, axis=0)[:, 0]
+    return np.mean(drawn, axis=0)
 
 
-def mean_of_strata(scores: np.ndarray, strata: Sequence) -> float:
-    """Mean of the strata's mean scores; both (n,)."""
+def mean_of_strata(scores: np.ndarray, strata: Sequence) -> np.ndarray:
+    """(k,) mean of the strata's mean scores, of (n, k) scores and (n,) strata."""
     strata = np.asarray(strata)
-    return float(np.mean([scores[strata == name].mean() for name in dict.fromkeys(strata.tolist())]))
+    return np.mean([scores[strata == name].mean(0) for name in dict.fromkeys(strata.tolist())], axis=0)
 
 
 def percentile_intervals(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
