@@ -27,6 +27,8 @@ def test_commit_and_changes_of_a_checkout(tmp_path):
     assert code_state(tmp_path) is None
     git(tmp_path, 'init', '-q')
     (tmp_path / 'a.py').write_text('a = 1\n')
+    (tmp_path / 'docs').mkdir()
+    (tmp_path / 'docs/record.json').write_text('{}')
     assert code_state(tmp_path) is None, 'there is no commit yet'
     git(tmp_path, 'add', '-A')
     git(tmp_path, 'commit', '-q', '-m', 'one')
@@ -34,6 +36,8 @@ def test_commit_and_changes_of_a_checkout(tmp_path):
     assert code_state(tmp_path) == dict(commit=commit, dirty=False)
     (tmp_path / 'notes.txt').write_text('a file that the checkout does not know')
     assert code_state(tmp_path) == dict(commit=commit, dirty=False)
+    (tmp_path / 'docs/record.json').write_text('{"seed": 0}')
+    assert code_state(tmp_path) == dict(commit=commit, dirty=False), 'a page changes no run'
     (tmp_path / 'a.py').write_text('a = 2\n')
     assert code_state(tmp_path) == dict(commit=commit, dirty=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vlpeft.atomic import write_atomically
-from vlpeft.comparison.record import code_state
+from vlpeft.engine.run_record import code_state
 
 from . import entries as known
 from .entries import Entry
@@ -49,7 +49,7 @@ def make_record(entry: Entry, printed: str, seconds: float) -> dict[str, Any]:
     objects = [json.loads(line) for line in printed.splitlines() if line.startswith('{')]
     if not objects:
         raise BenchmarkError(f'{entry.name}: {" ".join(entry.command)} --json printed no JSON object')
-    commit, dirty = code_state()
+    code = code_state() or dict(commit=None, dirty=None)
     return dict(
         name=entry.name,
         command=entry.command,
@@ -57,8 +57,7 @@ def make_record(entry: Entry, printed: str, seconds: float) -> dict[str, Any]:
         seconds=round(seconds, 1),
         machine=machine(),
         packages={name: version(name) for name in ('torch', 'transformers')},
-        commit=commit,
-        dirty=dirty,
+        **code,
         results=objects,
     )
 

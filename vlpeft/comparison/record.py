@@ -9,7 +9,6 @@ import hashlib
 import json
 import platform
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -30,11 +29,12 @@ from vlpeft.datasets.checking.sets import set_configs
 from vlpeft.engine.config_file import read_config
 from vlpeft.engine.loops.multi_task import MEAN
 from vlpeft.engine.preflight import merge_overrides
+from vlpeft.engine.run_record import KEY as RUN
+from vlpeft.engine.run_record import code_state
 from vlpeft.evaluation.functional.intervals import percentile_intervals, stratified_means
 from vlpeft.evaluation.pairs import sample_scores
 from vlpeft.models.parameters import count_parameters
 from vlpeft.version import __version__
-from vlpeft.zoo.folder import zoo_root
 
 from .runs import Run, last_checkpoint
 from .study import Study, StudyError
@@ -58,7 +58,6 @@ def make_record(study: Study, run: Run, noted: Mapping[str, Any], tried: Mapping
     result, trained = noted['result'], run.method.trains
     log = read_run(run.folder) if trained else None
     summary = summarise(log, log.names) if trained else {}
-    commit, dirty = code_state()
     samples = sample_section(run.folder / 'result.json', parts_of(cfg, study.metric), result['metrics'])
     return dict(
         run_info=dict(
@@ -77,8 +76,7 @@ def make_record(study: Study, run: Run, noted: Mapping[str, Any], tried: Mapping
             ),
             peft_config=_plain(cfg.model.get('adapter')),
             error_msg='',
-            commit=commit,
-            dirty=dirty,
+            **code_of(run),
         ),
         train_info=dict(
             # Of an accelerator; None on a CPU, where the process's resident memory is measured.
@@ -186,15 +184,15 @@ def read_records(study: Study, folder: Path) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def code_state() -> tuple[str | None, bool | None]:
-    """The commit of the code, and whether files that it tracks have changed since; None where there is no git."""
-    git = ['git', '-C', str(zoo_root())]
-    try:
-        commit = subprocess.run([*git, 'rev-parse', 'HEAD'], capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run([*git, 'diff', '--quiet', 'HEAD'], check=False).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
-    return commit, bool(changed)
+def code_of(run: Run) -> dict[str, Any]:
+    """Commit of the code that trained a run, as its checkpoint says, and whether files differed from it; of what is not
+    trained, those of the code that is here. None where there was no git.
+    """
+    if run.method.trains:
+        found = Checkpoint.read(run.folder / last_checkpoint(run)).meta[RUN]['code']
+    else:
+        found = code_state()
+    return found or dict(commit=None, dirty=None)
 
 
 def trained_bytes(run: Run) -> int:

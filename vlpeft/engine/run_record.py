@@ -25,6 +25,8 @@ KEY = 'run'
 #: Annotation files of more bytes are not hashed: reading them would hold up the run.
 LARGEST = 256 << 20
 GIT_SECONDS = 10
+#: For git, all files but those of docs.
+CODE = ('--', ':/', ':(exclude,top)docs')
 
 
 def run_record(runner) -> dict[str, Any]:
@@ -53,7 +55,8 @@ def code_state(folder: Path | None = None) -> dict[str, Any] | None:
         folder: Root of the checkout. Defaults to None: that of vlpeft itself.
 
     Returns:
-        ``commit`` (40 digits) and ``dirty``; None for an installed package, or without git.
+        ``commit`` (40 digits) and ``dirty``; None for an installed package, or without git. What lies in ``docs``, the
+        records of studies among it, changes no run and does not count.
     """
     if folder is None:
         try:
@@ -63,7 +66,7 @@ def code_state(folder: Path | None = None) -> dict[str, Any] | None:
     if not (folder / '.git').exists():
         return None
     commit, changes = (
-        _git(folder, *arguments) for arguments in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno'))
+        _git(folder, *arguments) for arguments in (('rev-parse', 'HEAD'), ('status', '--porcelain', '-uno', *CODE))
     )
     return None if commit is None or changes is None else dict(commit=commit, dirty=bool(changes))
 
