@@ -72,8 +72,9 @@ def test_further_figures_are_columns(tmp_path):
         plain=[record(**{'vqa/accuracy': 50.0, 'caption/CIDEr': 12.5})], guess=[record(**{'vqa/accuracy': 40.0})]
     )
     head, _, plain, guess = to_markdown(rows_of(study, records)).splitlines()
-    assert head.startswith('| method | seeds | score | CIDEr |')
-    assert plain.startswith('| plain | 0 | 50.0 | 12.5 |') and guess.startswith('| guess | 0 | 40.0 | – |')
+    assert head.startswith('| method | seeds | score | 95 % interval | lowest to highest seed | CIDEr | trained |')
+    assert plain.startswith('| plain | 0 | 50.0 | – | – | 12.5 | 0 |')
+    assert guess.startswith('| guess | 0 | 40.0 | – | – | – | 0 |')
     (tmp_path / 'study.yml').write_text(text.replace('[caption/CIDEr]', 'caption/CIDEr'))
     with pytest.raises(StudyError, match="also: 'caption/CIDEr' is no list of figures"):
         read_study(tmp_path / 'study.yml')

@@ -22,8 +22,8 @@ HEADS = (
 )
 
 
-#: Columns up to the score; further figures come behind.
-SCORE = HEADS.index('score') + 1
+#: Columns up to all that is said of the score; further figures come behind.
+OF_SCORE = HEADS.index('lowest to highest seed') + 1
 
 
 def rows_of(study: Study, records: Mapping[str, Sequence[Mapping]]) -> list[dict[str, Any]]:
@@ -90,7 +90,7 @@ def short_name(figure: str) -> str:
 
 def to_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown, numbers to the right."""
-    heads = [*HEADS[:SCORE], *map(short_name, rows[0]['also']), *HEADS[SCORE:]]
+    heads = [*HEADS[:OF_SCORE], *map(short_name, rows[0]['also']), *HEADS[OF_SCORE:]]
     lines = [heads, ['---', *['---:'] * (len(heads) - 1)], *map(_cells, rows)]
     return '\n'.join(f'| {" | ".join(line)} |' for line in lines) + '\n'
 
@@ -110,4 +110,4 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         '–' if row['learning_rate'] is None else f'{row["learning_rate"]:g}',
     ]
     also = ['–' if value is None else f'{value:.1f}' for value in row['also'].values()]
-    return [*cells[:SCORE], *also, *cells[SCORE:]]
+    return [*cells[:OF_SCORE], *also, *cells[OF_SCORE:]]
