@@ -1,8 +1,8 @@
 """What each model must say after its conversion: numbers and texts that were measured once.
 
-The ViT's are of ONNX Runtime on the graph that its weights come from. Of the other three no other program runs the same
+The ViT's are of ONNX Runtime on the graph that its weights come from. Of the others no other program runs the same
 numbers: products in 8 bits round the activations, too. (With those rounded in the same way, the encoder of T5 follows
-ONNX Runtime with a correlation of 0.997.) Theirs show that a later version of a library reads the same weights.
+ONNX Runtime with a correlation of 0.997; the random ViT says the same with transformers 4.57 and 5.24.) Theirs show that a later version of a library reads the same weights.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 VIT_CLASS_TOKEN = (1.05675399, -0.26190338, 1.05684221, -4.08789110, -0.70435071, -0.25772029)
+RANDOM_CLASS_TOKEN = (-2.14138055, 0.04535352, 0.02434797, -0.83739442, -0.50188142, -0.30831832)
 SENTENCES = ('a red kangaroo', 'an animal of Australia', 'a blue car')
 COSINES = (0.6374, 0.2349, 0.1737)
 TITLED = 'User: how do I fix a segfault in my C program?\nAssistant: use gdb'
@@ -41,12 +42,16 @@ def near(found: torch.Tensor, known: tuple[float, ...], tolerance: float) -> tup
     return [round(value, 6) for value in found.tolist()], known, same
 
 
-def _vit(folder: Path) -> tuple[list, tuple, bool]:
+def _vit(folder: Path, known: tuple[float, ...] = VIT_CLASS_TOKEN) -> tuple[list, tuple, bool]:
     from transformers import Dinov2Model
 
     image = torch.sin(torch.arange(3 * 224 * 224, dtype=torch.float32).view(1, 3, 224, 224) * 0.01)
     tokens = Dinov2Model.from_pretrained(folder, local_files_only=True).eval()(image).last_hidden_state
-    return near(tokens[0, 0, :6], VIT_CLASS_TOKEN, 1e-4)
+    return near(tokens[0, 0, :6], known, 1e-4)
+
+
+def _random_vit(folder: Path) -> tuple[list, tuple, bool]:
+    return _vit(folder, RANDOM_CLASS_TOKEN)
 
 
 def _minilm(folder: Path) -> tuple[list, tuple, bool]:
@@ -85,4 +90,4 @@ def _write(model: torch.nn.Module, folder: Path, text: str) -> list[str]:
     return tokenizer.batch_decode(ids, skip_special_tokens=True)
 
 
-CHECKS = {'vit-s': _vit, 'minilm': _minilm, 'flan-t5-small': _t5, 'smollm2-135m': _smollm2}
+CHECKS = {'vit-s': _vit, 'random-vit-s': _random_vit, 'minilm': _minilm, 'flan-t5-small': _t5, 'smollm2-135m': _smollm2}

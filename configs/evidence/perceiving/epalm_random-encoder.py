@@ -1,3 +1,3 @@
-# The control: eP-ALM with a random encoder.
+# The control: eP-ALM with an encoder of random weights.
 _base_ = './epalm.py'
-model = dict(base_checkpoint=dict(_delete_=True, lm={{_base_.model.base_checkpoint.lm}}))
+model = dict(base_checkpoint=dict(encoder=dict(source=_base_.models + 'random-vit-s/model.safetensors')))
