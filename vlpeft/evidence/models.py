@@ -36,7 +36,7 @@ def write_vit(source: Path, target: Path) -> None:
 
 
 def write_random_vit(source: Path, target: Path) -> None:
-    """The same geometry without pretraining: matrices and tables from N(0, 0.02), drawn with seed 0, scales 1, biases 0."""
+    """The same geometry without pretraining: matrices and tables from N(0, 0.02) with seed 0, scales 1, biases 0."""
     model, generator = _new_vit(), torch.Generator().manual_seed(0)
     for name, param in model.named_parameters():
         if param.ndim > 1:
