@@ -1,5 +1,5 @@
 # What the studies of generation and of perceiving share: where weights lie, and the frozen ViT-S/14 (DINOv2's
-# architecture).
+# architecture). The retrieval study has its own copy of it: a record is of the whole config, with all that it inherits.
 models = 'data/evidence/models/'
 pixels = dict(type='ClipDataPreprocessor', mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 vit_s = dict(

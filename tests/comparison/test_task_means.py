@@ -35,7 +35,8 @@ def test_samples_say_their_task(result):
     # A picture that both tasks show is a unit of each.
     assert section['units'] == [0, 0, 1, 1, 2, 3] and section['strata'] == [0, 0, 0, 0, 1, 1]
     assert 'strata' not in sample_section(result, FIGURES[:1], metrics)
-    assert sample_section(result, [FIGURES[0], 'caption/BLEU-4'], dict(metrics, **{'BLEU-4': 1.0})) is None
+    with_bleu = [FIGURES[0], 'caption/BLEU-4'], dict(metrics, **{'caption/BLEU-4': 1.0})
+    assert sample_section(result, *with_bleu) is None, 'BLEU is no mean over captions'
     assert sample_section(result, FIGURES, {FIGURES[0]: 75.0, FIGURES[1]: 41.0}) is None, 'another mean'
 
 
